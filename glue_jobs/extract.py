@@ -1,0 +1,15 @@
+"""Extract: what is new in one source becomes raw batches and bronze rows, stream by stream."""
+
+from headwater.extract import append_bronze, extract_stream
+from headwater.job import Job, run_job
+
+
+def extract(job: Job) -> None:
+    """Extracts every stream of the source."""
+    for stream in job.source.streams:
+        with job.lease(f"bronze/{job.source_name}/{stream}"):
+            append_bronze(job, stream, extract_stream(job, stream))
+
+
+if __name__ == "__main__":
+    run_job(extract)

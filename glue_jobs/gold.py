@@ -1,0 +1,16 @@
+"""Gold: what changed in silver since the last time is carried into the gold tables and published for Load."""
+
+from headwater.gold import build_gold, publish_gold
+from headwater.job import Job, run_job
+
+
+def gold(job: Job) -> None:
+    """Brings every gold table up to date."""
+    for table in job.project.gold:
+        with job.lease(f"gold/{table}"):
+            build_gold(job, table)
+            publish_gold(job, table)
+
+
+if __name__ == "__main__":
+    run_job(gold)

@@ -1,0 +1,289 @@
+"""The command line: `headwater --help` lists what it can do; `--json` makes everything it prints readable by programs."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from headwater.client import Client, Engine, run_input
+from headwater.config import json_schemas, load_project, parse_date
+from headwater.deployment import Deployment
+from headwater.errors import ConfigError, HeadwaterError
+from headwater.gold_sql import gold_sql
+
+ROOT = Path(__file__).resolve().parent.parent
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Run and watch the Headwater pipeline.")
+local_app = typer.Typer(no_args_is_help=True, help="The local stack's world and addresses.")
+quarantine_app = typer.Typer(no_args_is_help=True, help="Rows that were refused.")
+app.add_typer(local_app, name="local")
+app.add_typer(quarantine_app, name="quarantine")
+
+out = Console()
+err = Console(stderr=True)
+
+EnvOption = Annotated[str, typer.Option("--env", help="local, dev, staging or prod.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _local_stack() -> Any:
+    from local.stack import Stack
+
+    return Stack.default()
+
+
+def _client(env: str) -> Client:
+    if env == "local":
+        stack = _local_stack()
+        if not stack.is_up():
+            raise HeadwaterError("the local stack is down. hint: headwater up && headwater deploy")
+        stack.use()
+        return Client(stack.deployment())
+    return Client(Deployment(load_project(ROOT, env), ROOT))
+
+
+def _plain(value: object) -> object:
+    return value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else str(value)
+
+
+def _show(as_json: bool, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    if as_json:
+        out.print_json(json.dumps(list(rows), default=_plain))
+        return
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*["" if row.get(name) is None else str(_plain(row[name])) for name in columns])
+    out.print(table)
+
+
+def _say(as_json: bool, answer: dict[str, Any], sentence: str) -> None:
+    if as_json:
+        out.print_json(json.dumps(answer, default=_plain))
+    else:
+        out.print(sentence)
+
+
+@app.command()
+def up(as_json: JsonOption = False) -> None:
+    """Start the local stack and seed its world."""
+    stack = _local_stack()
+    with err.status("starting") as status:
+        stack.up(lambda name: status.update(f"starting: {name}"))
+    _say(as_json, stack.endpoints(), f"up: AWS API at {stack.aws_endpoint}")
+
+
+@app.command()
+def down(as_json: JsonOption = False) -> None:
+    """Stop the local stack."""
+    _local_stack().down()
+    _say(as_json, {"status": "down"}, "down")
+
+
+@app.command()
+def deploy(env: EnvOption = "local", as_json: JsonOption = False) -> None:
+    """Deploy to the local stack; other environments are deployed by Terraform."""
+    if env != "local":
+        raise ConfigError(f"environment {env} is deployed by `terraform apply`; this command deploys local")
+    stack = _local_stack()
+    with err.status("deploying"):
+        stack.deploy()
+    deployment = stack.deployment()
+    names = {
+        "state_machine": deployment.state_machine,
+        "jobs": [job.name for job in deployment.jobs()],
+        "lambdas": [function.name for function in deployment.lambdas()],
+        "crawlers": [crawler.name for crawler in deployment.crawlers()],
+    }
+    _say(as_json, names, f"deployed: {deployment.state_machine} with {len(names['jobs'])} jobs")
+
+
+def watch(client: Client, run_id: str) -> dict[str, Any]:
+    """Shows a run's stages until it has ended, and describes it."""
+    with Live(console=err, refresh_per_second=4) as live:
+
+        def draw() -> None:
+            live.update(stage_table(client, run_id))
+
+        found = client.wait(run_id, draw)
+        draw()
+    return found
+
+
+def stage_table(client: Client, run_id: str) -> Table:
+    """Makes the table of a run's stages."""
+    table = Table("stage", "source", "state", "seconds", box=None, header_style="bold", pad_edge=False, title=run_id)
+    colours = {"SUCCEEDED": "green", "RUNNING": "yellow", "FAILED": "red", "TIMEOUT": "red", "STOPPED": "red"}
+    for stage in client.stages(run_id):
+        state = f"[{colours.get(stage.state, 'white')}]{stage.state.lower()}[/]"
+        table.add_row(stage.stage, stage.source, state, "" if stage.seconds is None else f"{stage.seconds:.1f}")
+    return table
+
+
+def _backfill(text: str | None) -> tuple[date, date] | None:
+    if text is None:
+        return None
+    since, dots, until = text.partition("..")
+    if not dots:
+        raise ConfigError(f"--backfill {text!r}: write FROM..TO as dates")
+    return parse_date(since), parse_date(until)
+
+
+@app.command()
+def run(
+    env: EnvOption = "local",
+    source: Annotated[list[str] | None, typer.Option(help="Only this source; may be repeated.")] = None,
+    start_from: Annotated[str | None, typer.Option(help="Extract, Check, Silver, Gold or Load.")] = None,
+    backfill: Annotated[str | None, typer.Option(metavar="FROM..TO", help="Read these days again.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="The day to run for; today if absent, the world's day locally.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Watch until it has ended; exit 1 unless it succeeded.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Start a run of the pipeline."""
+    client = _client(env)
+    day = parse_date(as_of) if as_of else _local_stack().clock() if env == "local" else None
+    run_id = client.start(run_input(source or [], start_from, _backfill(backfill), day))
+    if not wait:
+        _say(as_json, {"run_id": run_id}, f"started {run_id}")
+        return
+    found = watch(client, run_id)
+    _say(as_json, found, f"{run_id} {found['status'].lower()} {found['cause'] or ''}")
+    if found["status"] != "SUCCEEDED":
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(env: EnvOption = "local", as_json: JsonOption = False) -> None:
+    """Show how far each stream is and what stands in its way."""
+    _show(as_json, _client(env).streams(), ["source", "stream", "batch", "in_silver", "halted", "position"])
+
+
+@app.command()
+def history(env: EnvOption = "local", as_json: JsonOption = False) -> None:
+    """List the newest runs."""
+    _show(as_json, _client(env).runs(), ["run_id", "status", "started", "ended", "rows"])
+
+
+@app.command()
+def query(
+    sql: str,
+    engine: Annotated[str, typer.Option(help="athena or redshift.")] = "redshift",
+    env: EnvOption = "local",
+    as_json: JsonOption = False,
+) -> None:
+    """Run one query."""
+    engines: dict[str, Engine] = {"athena": "athena", "redshift": "redshift"}
+    if engine not in engines:
+        raise ConfigError(f"--engine {engine!r} unknown; known: athena, redshift")
+    answer = _client(env).query(engines[engine], sql)
+    _show(as_json, [dict(zip(answer.columns, row, strict=True)) for row in answer.rows], answer.columns)
+
+
+@app.command()
+def rewind(
+    source: str,
+    to: Annotated[str | None, typer.Option(help="Job run to go back to; the beginning if absent.")] = None,
+    env: EnvOption = "local",
+    as_json: JsonOption = False,
+) -> None:
+    """Take a source's job bookmark back; batches that are in bronze are not doubled."""
+    entry = _client(env).rewind(source, to)
+    _say(as_json, entry, f"bookmark of {entry['JobName']} rewound")
+
+
+@app.command()
+def release(
+    stream: Annotated[str, typer.Argument(help="source.stream")],
+    batch: int,
+    reason: Annotated[str, typer.Option(help="Why; kept with the decision.")],
+    discard: Annotated[bool, typer.Option("--discard", help="Leave the batch out instead of letting it pass.")] = False,
+    env: EnvOption = "local",
+    as_json: JsonOption = False,
+) -> None:
+    """Decide about a halted batch."""
+    decision: Literal["release", "discard"] = "discard" if discard else "release"
+    _client(env).decide(stream, batch, decision, reason, getpass.getuser())
+    _say(as_json, {"stream": stream, "batch": batch, "decision": decision}, f"{stream} batch {batch}: {decision}d")
+
+
+@quarantine_app.command("list")
+def quarantine_list(
+    table: Annotated[str | None, typer.Option(help="Only this silver table.")] = None,
+    env: EnvOption = "local",
+    as_json: JsonOption = False,
+) -> None:
+    """Count quarantined rows by batch and reason."""
+    _show(as_json, _client(env).quarantined(table), ["table", "source", "stream", "batch", "reason", "rows"])
+
+
+@quarantine_app.command("replay")
+def quarantine_replay(
+    stream: Annotated[str, typer.Argument(help="source.stream")],
+    batch: int,
+    env: EnvOption = "local",
+    as_json: JsonOption = False,
+) -> None:
+    """Offer a batch's raw rows again, to be judged by today's policy in the next run."""
+    manifest = _client(env).replay(stream, batch)
+    _say(as_json, {"batch": manifest.batch}, f"{stream} batch {batch} comes again as batch {manifest.batch}")
+
+
+@app.command()
+def validate(as_json: JsonOption = False) -> None:
+    """Check config/ and sql/ of every environment, and that the JSON Schemas are up to date."""
+    environments = sorted(path.stem for path in (ROOT / "config" / "environments").glob("*.yaml"))
+    for name in environments:
+        project = load_project(ROOT, name)
+        for table in project.gold:
+            gold_sql(project, table)
+    for name, schema in json_schemas().items():
+        path = ROOT / "config" / "schema" / f"{name}.schema.json"
+        if not path.exists() or json.loads(path.read_text()) != schema:
+            raise ConfigError(f"{path}: not up to date. hint: make schema")
+    _say(as_json, {"environments": environments}, f"valid: {', '.join(environments)}")
+
+
+@local_app.command("advance")
+def local_advance(days: int = 1, seed: int = 1, as_json: JsonOption = False) -> None:
+    """Move the world on: new rows, updates, deletes, restated metrics, late events, counted defects."""
+    from local import world
+
+    stack = _local_stack()
+    with err.status(f"moving the world on by {days} days"):
+        world.advance(stack.rds_dsn, days, seed)
+    _say(as_json, {"clock": str(stack.clock())}, f"the world is at {stack.clock()}")
+
+
+@local_app.command("endpoints")
+def local_endpoints(as_json: JsonOption = False) -> None:
+    """List every address of the local stack."""
+    endpoints = _local_stack().endpoints()
+    if as_json:
+        out.print_json(json.dumps(endpoints))
+    else:
+        _show(False, [{"name": name, "address": address} for name, address in endpoints.items()], ["name", "address"])
+
+
+def main() -> None:
+    """Runs the command line; an error of ours is one line on stderr and exit code 2."""
+    os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
+    sys.path.insert(0, str(ROOT))
+    try:
+        app()
+    except HeadwaterError as error:
+        err.print(f"[red]{type(error).__name__}[/]: {error}", soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

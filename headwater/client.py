@@ -1,0 +1,328 @@
+"""What people do with a deployed environment: run, watch, query, rewind, release, replay."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+import boto3
+
+from headwater.config import InsertWrite, MergeWrite, Project
+from headwater.deployment import Deployment
+from headwater.errors import ConfigError, HeadwaterError, LoadError
+from headwater.ledger import Decision, Manifest, StreamLedger
+from headwater.runs import Environment, books_of
+
+Engine = Literal["athena", "redshift"]
+_POLL_SECONDS = 1.0
+_ATHENA_SECONDS = 300.0
+_STAGES = {"extract": "Extract", "check": "Check", "silver": "Silver", "gold": "Gold"}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The answer to a query: column names and rows of text or None."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage of a run, for one source or for all (`-`), with its times in UTC."""
+
+    stage: str
+    source: str
+    state: str
+    attempt: int
+    started: datetime
+    ended: datetime | None
+    error: str | None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while it runs."""
+        return None if self.ended is None else (self.ended - self.started).total_seconds()
+
+
+@dataclass(frozen=True)
+class Client:
+    """One deployed environment, reached through the AWS API of the current session."""
+
+    deployment: Deployment
+
+    @property
+    def project(self) -> Project:
+        """The declared project."""
+        return self.deployment.project
+
+    @property
+    def environment(self) -> Environment:
+        """The environment as its Lambdas see it."""
+        return Environment(self.project)
+
+    def start(self, run_input: dict[str, Any], run_id: str | None = None) -> str:
+        """Starts a run and returns its id, which is the execution's name; a name that was used is refused."""
+        run_id = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        client: Any = boto3.client("stepfunctions")
+        try:
+            client.start_execution(
+                stateMachineArn=self.deployment.state_machine_arn, name=run_id, input=json.dumps(run_input)
+            )
+        except client.exceptions.ExecutionAlreadyExists:
+            raise HeadwaterError(f"run {run_id} exists; a run id is used once. hint: leave the id out") from None
+        return run_id
+
+    def _execution_arn(self, run_id: str) -> str:
+        return f"{self.deployment.state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
+
+    def describe(self, run_id: str) -> dict[str, Any]:
+        """Describes a run: status, times, error and cause."""
+        answer: Any = boto3.client("stepfunctions").describe_execution(executionArn=self._execution_arn(run_id))
+        return {
+            "run_id": run_id,
+            "status": answer["status"],
+            "started": answer["startDate"],
+            "ended": answer.get("stopDate"),
+            "error": answer.get("error"),
+            "cause": answer.get("cause"),
+        }
+
+    def wait(self, run_id: str, on_tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """Waits until a run has ended and describes it; calls `on_tick` about once a second."""
+        while (found := self.describe(run_id))["status"] == "RUNNING":
+            on_tick()
+            time.sleep(_POLL_SECONDS)
+        return found
+
+    def stages(self, run_id: str) -> list[StageRun]:
+        """Lists the stages of a run that have started, in order."""
+        found = []
+        glue: Any = boto3.client("glue")
+        for job in self.deployment.jobs():
+            for page in glue.get_paginator("get_job_runs").paginate(JobName=job.name):
+                mine = [run for run in page["JobRuns"] if run.get("Arguments", {}).get("--run_id") == run_id]
+                found += [
+                    StageRun(
+                        stage=_STAGES[job.script],
+                        source=run["Arguments"].get("--source", "-"),
+                        state=run["JobRunState"],
+                        attempt=run.get("Attempt", 0),
+                        started=run["StartedOn"],
+                        ended=run.get("CompletedOn"),
+                        error=run.get("ErrorMessage"),
+                    )
+                    for run in mine
+                ]
+                # Runs come newest first: a page without one of this run has only older ones behind it.
+                if not mine:
+                    break
+        found += self._publish_stages(run_id)
+        return sorted(found, key=lambda run: run.started)
+
+    def _publish_stages(self, run_id: str) -> Iterator[StageRun]:
+        client: Any = boto3.client("stepfunctions")
+        pages = client.get_paginator("get_execution_history").paginate(executionArn=self._execution_arn(run_id))
+        entered: dict[str, datetime] = {}
+        named = {"Plan": "Plan", "Crawlers": "Crawlers", "Loads": "Load", "Audit": "Audit"}
+        left = {"Plan": "Plan", "Crawlers": "Crawlers", "Loads": "Loads", "LookAtAudit": "Audit"}
+        for page in pages:
+            for event in page["events"]:
+                if "stateEnteredEventDetails" in event:
+                    name = event["stateEnteredEventDetails"]["name"]
+                    if name in named:
+                        entered.setdefault(name, event["timestamp"])
+                elif "stateExitedEventDetails" in event:
+                    name = left.get(event["stateExitedEventDetails"]["name"])
+                    if name in entered:
+                        started = entered.pop(name)
+                        yield StageRun(named[name], "-", "SUCCEEDED", 0, started, event["timestamp"], None)
+
+    def runs(self, most: int = 20) -> list[dict[str, Any]]:
+        """Lists the newest runs."""
+        answer: Any = boto3.client("stepfunctions").list_executions(
+            stateMachineArn=self.deployment.state_machine_arn, maxResults=most
+        )
+        return [
+            {
+                "run_id": item["name"],
+                "status": item["status"],
+                "started": item["startDate"],
+                "ended": item.get("stopDate"),
+                "rows": sum(book.extracted for book in books_of(self.environment, item["name"])),
+            }
+            for item in sorted(answer["executions"], key=lambda item: item["startDate"], reverse=True)
+        ]
+
+    def streams(self, source: str | None = None) -> list[dict[str, Any]]:
+        """Tells how far every stream is and what stands in its way."""
+        found = []
+        for ledger in self.environment.streams(source):
+            latest = ledger.latest()
+            found.append(
+                {
+                    "source": ledger.source,
+                    "stream": ledger.stream,
+                    "batch": latest.batch if latest else 0,
+                    "position": _short(latest) if latest else None,
+                    "in_silver": ledger.closed_up_to(),
+                    "halted": ", ".join(str(manifest.batch) for manifest in self._halted(ledger)),
+                }
+            )
+        return found
+
+    def _halted(self, ledger: StreamLedger) -> list[Manifest]:
+        pending = ledger.since(ledger.closed_up_to())
+        return [
+            manifest
+            for manifest in pending
+            if (verdict := ledger.verdict(manifest.batch)) is not None
+            and verdict.verdict == "halt"
+            and ledger.decision(manifest.batch) is None
+        ]
+
+    def stream_ledger(self, stream: str) -> StreamLedger:
+        """Opens the ledger of a stream written as `source.stream`."""
+        source_name, _, name = stream.partition(".")
+        source = self.project.source(source_name)
+        if name not in source.streams:
+            raise ConfigError(f"{stream!r} is no stream; known of {source_name}: {', '.join(source.streams)}")
+        return self.environment.ledger.stream(source_name, name)
+
+    def decide(self, stream: str, batch: int, decision: Literal["release", "discard"], reason: str, by: str) -> None:
+        """Releases or discards a halted batch, with a reason that is kept."""
+        self.stream_ledger(stream).decide(
+            Decision(batch=batch, decision=decision, reason=reason, by=by, at=datetime.now(UTC))
+        )
+
+    def replay(self, stream: str, batch: int) -> Manifest:
+        """Offers a batch's raw rows again as a new batch, so that the policy of today judges them.
+
+        Rows that are in silver already stay as they are; those that were quarantined get another chance.
+        """
+        ledger = self.stream_ledger(stream)
+        declared = self.project.source(ledger.source).streams[ledger.stream]
+        if not isinstance(declared.write, MergeWrite | InsertWrite):
+            raise ConfigError(f"{stream}: write {declared.write.kind} takes no old rows again. hint: backfill the window")
+        old, latest = ledger.manifest(batch), ledger.latest()
+        assert latest is not None  # noqa: S101 - there is at least the old one
+        replayed = old.model_copy(
+            update={
+                "batch": latest.batch + 1,
+                "run_id": f"replay-of-{batch}",
+                "created_at": datetime.now(UTC),
+                "mode": "backfill",
+                "position_before": latest.position_after,
+                "position_after": latest.position_after,
+            }
+        )
+        ledger.commit(replayed)
+        return replayed
+
+    def rewind(self, source: str, job_run_id: str | None) -> dict[str, Any]:
+        """Takes a source's bookmark back to before one of its job runs, or to its beginning."""
+        self.project.source(source)
+        job = f"{self.deployment.prefix}-{source}-extract"
+        arguments = {"JobName": job} | ({"RunId": job_run_id} if job_run_id else {})
+        entry: dict[str, Any] = boto3.client("glue").reset_job_bookmark(**arguments)["JobBookmarkEntry"]  # type: ignore[assignment,arg-type]
+        return entry
+
+    def quarantined(self, table: str | None = None) -> list[dict[str, Any]]:
+        """Counts quarantined rows by table, batch and reason, from the books of the ledger."""
+        counted = []
+        for ledger in self.environment.streams():
+            declared = self.project.source(ledger.source).streams[ledger.stream]
+            if table not in (None, declared.table):
+                continue
+            for batch in range(1, ledger.closed_up_to() + 1):
+                book = ledger.book(batch)
+                for reason, rows in sorted(book.reasons.items()) if book else ():
+                    counted.append(
+                        {
+                            "table": declared.table,
+                            "source": ledger.source,
+                            "stream": ledger.stream,
+                            "batch": batch,
+                            "reason": reason,
+                            "rows": rows,
+                        }
+                    )
+        return counted
+
+    def query(self, engine: Engine, sql: str) -> Rows:
+        """Runs one query in Athena or Redshift; LoadError when the engine refuses it."""
+        return self._athena(sql) if engine == "athena" else self._redshift(sql)
+
+    def _redshift(self, sql: str) -> Rows:
+        client: Any = boto3.client("redshift-data")
+        warehouse = self.project.environment.warehouse
+        statement = client.execute_statement(WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sql=sql)["Id"]
+        answer = _until(lambda: client.describe_statement(Id=statement), lambda found: str(found["Status"]))
+        if answer["Status"] != "FINISHED":
+            raise LoadError(f"Redshift refused: {answer.get('Error', answer['Status'])}")
+        if not answer.get("HasResultSet"):
+            return Rows((), ())
+        columns: tuple[str, ...] = ()
+        rows: list[tuple[str | None, ...]] = []
+        for page in client.get_paginator("get_statement_result").paginate(Id=statement):
+            columns = tuple(column["name"] for column in page["ColumnMetadata"])
+            rows += [tuple(_text(cell) for cell in record) for record in page["Records"]]
+        return Rows(columns, tuple(rows))
+
+    def _athena(self, sql: str) -> Rows:
+        client: Any = boto3.client("athena")
+        database = self.project.environment.database("gold")
+        query = client.start_query_execution(
+            QueryString=sql, QueryExecutionContext={"Database": database}, WorkGroup=self.deployment.prefix
+        )["QueryExecutionId"]
+        answer = _until(
+            lambda: client.get_query_execution(QueryExecutionId=query)["QueryExecution"],
+            lambda found: str(found["Status"]["State"]),
+        )
+        if answer["Status"]["State"] != "SUCCEEDED":
+            raise LoadError(f"Athena refused: {answer['Status'].get('StateChangeReason', answer['Status']['State'])}")
+        lines: list[tuple[str | None, ...]] = []
+        for page in client.get_paginator("get_query_results").paginate(QueryExecutionId=query):
+            lines += [tuple(cell.get("VarCharValue") for cell in row["Data"]) for row in page["ResultSet"]["Rows"]]
+        return Rows(tuple(str(name) for name in lines[0]), tuple(lines[1:])) if lines else Rows((), ())
+
+
+def _until(look: Callable[[], Any], state: Callable[[Any], str]) -> Any:
+    deadline = time.monotonic() + _ATHENA_SECONDS
+    delay = 0.05
+    while state(found := look()) not in {"FINISHED", "FAILED", "ABORTED", "SUCCEEDED", "CANCELLED"}:
+        if time.monotonic() > deadline:
+            raise LoadError(f"the query did not finish within {_ATHENA_SECONDS:.0f} s")
+        time.sleep(delay)
+        delay = min(delay * 2, 1.0)
+    return found
+
+
+def _text(cell: dict[str, Any]) -> str | None:
+    return None if cell.get("isNull") else str(next(iter(cell.values())))
+
+
+def _short(manifest: Manifest) -> str:
+    position = manifest.position_after or {}
+    return ", ".join(f"{key} {value}" for key, value in position.items() if isinstance(value, str | int))
+
+
+def run_input(
+    sources: Sequence[str], start_from: str | None, backfill: tuple[date, date] | None, as_of: date | None
+) -> dict[str, Any]:
+    """Makes a run's input from what a person asked for."""
+    asked: dict[str, Any] = {}
+    if sources:
+        asked["sources"] = list(sources)
+    if start_from:
+        asked["start_from"] = start_from
+    if backfill:
+        asked |= {"mode": "backfill", "window": {"from": str(backfill[0]), "to": str(backfill[1])}}
+    if as_of:
+        asked["as_of"] = str(as_of)
+    return asked

@@ -1,0 +1,188 @@
+"""What one environment consists of, derived from the declared project: the names and arguments that Terraform and the
+local deploy both come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import yaml
+
+from headwater.config import Project
+from headwater.errors import ConfigError
+
+LAMBDAS = ("plan_run", "read_verdict", "prepare_load", "prepare_audit", "notify_failure")
+SHARED_STAGES = ("check", "silver", "gold")
+SHARED_STAGE_RUNS = 10
+PROJECT_KEY = "project.json"
+LIBRARY_KEY = "packages/headwater.zip"
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """One Glue job: its name, entry script and arguments."""
+
+    name: str
+    script: str
+    arguments: dict[str, str]
+    timeout_minutes: int
+    max_concurrent_runs: int
+    worker_type: str
+    workers: int
+
+
+@dataclass(frozen=True)
+class LambdaSpec:
+    """One Lambda function and its environment variables."""
+
+    name: str
+    folder: str
+    variables: dict[str, str]
+    timeout_seconds: int = 120
+
+
+@dataclass(frozen=True)
+class CrawlerSpec:
+    """One crawler over the native Delta tables of a zone."""
+
+    name: str
+    database: str
+    table_prefix: str
+    tables: tuple[str, ...]
+    update: str
+    delete: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Everything that one environment consists of."""
+
+    project: Project
+    root: Path
+
+    @property
+    def prefix(self) -> str:
+        """What starts every name."""
+        return self.project.environment.prefix
+
+    @property
+    def project_uri(self) -> str:
+        """Where the deployed project file is."""
+        return f"s3://{self.project.environment.bucket('artifacts')}/{PROJECT_KEY}"
+
+    @property
+    def topic(self) -> str:
+        """Name of the topic that alerts go to."""
+        return f"{self.prefix}-alerts"
+
+    @property
+    def topic_arn(self) -> str:
+        """ARN of the topic that alerts go to."""
+        environment = self.project.environment
+        return f"arn:aws:sns:{environment.region}:{environment.account}:{self.topic}"
+
+    @property
+    def state_machine(self) -> str:
+        """Name of the state machine."""
+        return f"{self.prefix}-pipeline"
+
+    @property
+    def state_machine_arn(self) -> str:
+        """ARN of the state machine."""
+        environment = self.project.environment
+        return f"arn:aws:states:{environment.region}:{environment.account}:stateMachine:{self.state_machine}"
+
+    def jobs(self) -> list[JobSpec]:
+        """Lists one Extract job for each source, and one job for each shared stage."""
+        extract = [
+            JobSpec(
+                name=f"{self.prefix}-{source.name}-extract",
+                script="extract",
+                arguments=self._arguments("job-bookmark-enable"),
+                timeout_minutes=source.job.timeout_minutes,
+                # One run of a source at a time: its bookmark has one owner.
+                max_concurrent_runs=1,
+                worker_type=source.job.worker_type,
+                workers=source.job.workers,
+            )
+            for source in self.project.sources.values()
+        ]
+        shared = [
+            JobSpec(
+                name=f"{self.prefix}-{stage}",
+                script=stage,
+                arguments=self._arguments("job-bookmark-disable"),
+                timeout_minutes=120,
+                max_concurrent_runs=1 if stage == "gold" else SHARED_STAGE_RUNS,
+                worker_type="G.1X",
+                workers=2,
+            )
+            for stage in SHARED_STAGES
+        ]
+        return extract + shared
+
+    def _arguments(self, bookmark: str) -> dict[str, str]:
+        artifacts = self.project.environment.bucket("artifacts")
+        return {
+            "--project": self.project_uri,
+            "--job-bookmark-option": bookmark,
+            "--datalake-formats": "delta",
+            "--extra-py-files": f"s3://{artifacts}/{LIBRARY_KEY}",
+            "--mode": "incremental",
+            "--window": "-",
+            "--enable-metrics": "true",
+        }
+
+    def script_uri(self, job: JobSpec) -> str:
+        """Where a job's entry script is."""
+        return f"s3://{self.project.environment.bucket('artifacts')}/glue_jobs/{job.script}.py"
+
+    def lambdas(self) -> list[LambdaSpec]:
+        """Lists the Lambda functions of the state machine."""
+        environment = self.project.environment
+        variables = {"PROJECT_URI": self.project_uri, "ENVIRONMENT": environment.name, "TOPIC_ARN": self.topic_arn}
+        return [LambdaSpec(f"{self.prefix}-{folder}", folder, variables) for folder in LAMBDAS]
+
+    def tables(self, zone: str) -> list[str]:
+        """Lists the table paths of a zone, relative to the zone's root."""
+        streams = [(source, name, stream) for source in self.project.sources.values() for name, stream in source.streams.items()]
+        if zone == "bronze":
+            return [f"{source.name}/{name}" for source, name, _ in streams]
+        if zone == "gold":
+            return list(self.project.gold)
+        if zone in {"silver", "quarantine"}:
+            return sorted({stream.table for _, _, stream in streams})
+        raise ConfigError(f"zone {zone!r} unknown; known: bronze, silver, gold, quarantine")
+
+    def crawlers(self) -> list[CrawlerSpec]:
+        """Lists the crawlers that crawlers/*.yaml declares."""
+        specs = []
+        lake = self.project.environment.bucket("lake")
+        for path in sorted((self.root / "crawlers").glob("*.yaml")):
+            declared = yaml.safe_load(path.read_text())
+            zone = declared["zone"]
+            groups: dict[str | None, list[str]] = {}
+            for table in self.tables(zone):
+                # A crawler names a table after its folder: bronze streams of two sources may share a name.
+                groups.setdefault(table.split("/")[0] if zone == "bronze" else None, []).append(table)
+            specs += [
+                CrawlerSpec(
+                    name=self.project.environment.crawler(zone, source),
+                    database=self.project.environment.database(zone),
+                    table_prefix=f"{source}_" if source else "",
+                    tables=tuple(f"s3://{lake}/{zone}/{table}" for table in tables),
+                    update=declared["schema_change"]["update"],
+                    delete=declared["schema_change"]["delete"],
+                )
+                for source, tables in groups.items()
+            ]
+        return specs
+
+    def definition(self) -> str:
+        """Fills the placeholders of step_functions/pipeline.asl.json, as Terraform's templatefile does."""
+        environment = self.project.environment
+        text = (self.root / "step_functions" / "pipeline.asl.json").read_text()
+        return Template(text).substitute(
+            prefix=self.prefix, workgroup=environment.warehouse.workgroup, database=environment.warehouse.database
+        )

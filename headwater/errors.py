@@ -1,0 +1,59 @@
+"""Every error Headwater raises, grouped by who must act.
+
+HeadwaterError
+├── ConfigError            edit a file in config/, sql/ or an argument
+├── SourceError
+│   ├── RetriableSourceError   wait: the source said try again later
+│   │   └── ThrottledError         the source's rate limit, with the wait it asked for
+│   └── FatalSourceError       a person must act at the source (credentials, permission, contract)
+│       └── PagingError            the source's paging would never end or leaves its host
+├── LedgerError            another writer holds or has taken this place; run again
+├── QualityError           the data's owner must decide (release or discard)
+└── LoadError              the warehouse refused the load
+"""
+
+from __future__ import annotations
+
+
+class HeadwaterError(Exception):
+    """The root of all errors that Headwater raises on purpose."""
+
+
+class ConfigError(HeadwaterError):
+    """A declared value is unknown, missing or contradictory; the message names file and path."""
+
+
+class SourceError(HeadwaterError):
+    """A source did not answer as its contract says."""
+
+
+class RetriableSourceError(SourceError):
+    """The source failed in a way that time mends."""
+
+
+class ThrottledError(RetriableSourceError):
+    """The source's rate limit is used up; `retry_after` is the wait in seconds that it asked for, if it did."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class FatalSourceError(SourceError):
+    """The source refuses in a way that only a person can mend."""
+
+
+class PagingError(FatalSourceError):
+    """Paging repeats itself or points away from the configured origin."""
+
+
+class LedgerError(HeadwaterError):
+    """A lease or a batch number belongs to another writer."""
+
+
+class QualityError(HeadwaterError):
+    """A batch is held back by its verdict."""
+
+
+class LoadError(HeadwaterError):
+    """The warehouse refused a load; its tables are as they were."""

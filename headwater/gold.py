@@ -1,0 +1,120 @@
+"""Gold: each table is one SQL file; a run recomputes only the grain values that changed silver rows touch.
+
+A file holds two queries. `affected` lists the values of some grain columns that changed rows (views `changed_<silver table>`)
+touch; `rows` computes the rows for them. Rows of affected values that are computed no more are deleted. The silver versions
+that were read ride in the gold commit, so a rerun starts exactly after them.
+"""
+
+from __future__ import annotations
+
+from string import Template
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from headwater.delta import Table
+from headwater.gold_sql import GoldSql, gold_sql
+from headwater.job import Job
+from headwater.log import get_logger
+from headwater.warehouse import ChangeFile, ChangeLog
+
+log = get_logger(__name__)
+
+_CHANGE_TYPES = ("insert", "update_postimage", "update_preimage", "delete")
+
+
+def build_gold(job: Job, table: str) -> None:
+    """Brings one gold table up to date with silver, in one commit; does nothing when nothing changed."""
+    sql = gold_sql(job.project, table)
+    gold = job.lake.table("gold", table)
+    used: dict[str, int] = gold.latest_metadata().get("silver", {})
+    silver = {name: job.lake.table("silver", name) for name in sql.inputs}
+    versions = {name: source.version() for name, source in silver.items()}
+    missing = [name for name, version in versions.items() if version < 0]
+    if missing:
+        log.warning("waits for silver", table=table, missing=missing)
+        return
+    if versions == used:
+        log.info("unchanged", table=table)
+        return
+    _register(silver, versions, used)
+    job.spark.sql(sql.affected).createOrReplaceTempView("affected")
+    values = {"reporting_currency": job.project.environment.reporting_currency}
+    rows = job.spark.sql(Template(sql.rows).substitute(values))
+    with gold.transact(f"gold.{table}", gold.version() + 2, silver=versions, run_id=job.run_id):
+        if not gold.exists():
+            rows.write.format("delta").mode("append").save(gold.path)
+        else:
+            _replace_affected(gold, sql, rows, job.spark.table("affected"))
+    log.info("built", table=table, silver=versions)
+
+
+def _register(silver: dict[str, Table], versions: dict[str, int], used: dict[str, int]) -> None:
+    for name, source in silver.items():
+        source.read().createOrReplaceTempView(name)
+        if name not in used:
+            changed = source.read()
+        elif versions[name] == used[name]:
+            changed = source.read().limit(0)
+        else:
+            # Both sides of an update count: a row that moved from one month to another touches both.
+            changed = source.changes(used[name] + 1).where(F.col("_change_type").isin(*_CHANGE_TYPES))
+        changed.createOrReplaceTempView(f"changed_{name}")
+
+
+def _replace_affected(gold: Table, sql: GoldSql, rows: DataFrame, affected: DataFrame) -> None:
+    rows = rows.persist()
+    try:
+        on = " AND ".join(f"t.`{name}` <=> s.`{name}`" for name in sql.grain)
+        others = [name for name in rows.columns if name not in sql.grain]
+        differs = " OR ".join(f"NOT (t.`{name}` <=> s.`{name}`)" for name in others)
+        # The affected rows that are computed no more come along as deletions.
+        gone = (
+            gold.read()
+            .join(F.broadcast(affected.distinct()), affected.columns, "left_semi")
+            .join(rows.select(*sql.grain), list(sql.grain), "left_anti")
+            .select(*sql.grain, F.lit(True).alias("_gone"))
+        )
+        source = rows.withColumn("_gone", F.lit(False)).unionByName(gone, allowMissingColumns=True)
+        values = {name: f"s.`{name}`" for name in rows.columns}
+        (
+            gold.delta()
+            .alias("t")
+            .merge(source.alias("s"), on)
+            .whenMatchedDelete("s._gone")
+            .whenMatchedUpdate(differs, values)
+            .whenNotMatchedInsert(values=values)
+            .execute()
+        )
+    finally:
+        rows.unpersist()
+
+
+def publish_gold(job: Job, table: str) -> None:
+    """Writes what changed in a gold table since the last publication as one change file for COPY, once."""
+    gold = job.lake.table("gold", table)
+    version = gold.version()
+    changes = ChangeLog(job.ledger.bucket.s3, job.lake.bucket, table)
+    last = changes.latest_version()
+    if version <= last:
+        return
+    sql = gold_sql(job.project, table)
+    columns = [name for name in gold.read().columns if not name.startswith("_")]
+    by_grain = Window.partitionBy(*sql.grain).orderBy(
+        F.col("_commit_version").desc(), F.when(F.col("_change_type") == "delete", 1).otherwise(0)
+    )
+    rows = (
+        gold.changes(last + 1)
+        .where("_change_type <> 'update_preimage'")
+        .withColumn("_rank", F.row_number().over(by_grain))
+        .where("_rank = 1")
+        .select(
+            *columns,
+            F.when(F.col("_change_type") == "delete", "delete").otherwise("upsert").alias("_change"),
+            F.lit(version).cast("bigint").alias("_version"),
+        )
+    )
+    folder = changes.folder(version)
+    rows.coalesce(1).write.mode("overwrite").parquet(f"s3://{job.lake.bucket}/{folder}")
+    changes.publish(ChangeFile.listed(job.ledger.bucket.s3, job.lake.bucket, table, sql.grain, columns, version))
+    log.info("published", table=table, since=last, version=version)

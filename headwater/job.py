@@ -1,0 +1,157 @@
+"""The one seam to Glue: a job run with its arguments, Spark, the declared project, the ledger and the lake.
+
+`run_job` moves the bookmarks with `job.commit()` as its last act, which an error never reaches.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+import boto3
+from awsglue.context import GlueContext
+from awsglue.job import Job as GlueJob
+from awsglue.utils import getResolvedOptions
+from pyspark.context import SparkContext
+
+from headwater.config import HttpSource, JdbcSource, Project, load_deployed, parse_date
+from headwater.lake import Lake
+from headwater.ledger import Bucket, Lease, Ledger, Manifest
+from headwater.log import bind, get_logger
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ARGUMENTS = ("JOB_NAME", "project", "source", "run_id", "as_of", "mode", "window")
+ALL_SOURCES = "-"
+_ENDED = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED"}
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one Glue job."""
+
+    name: str
+    job_run_id: str
+    run_id: str
+    as_of: date
+    mode: Literal["incremental", "backfill"]
+    window: tuple[date, date] | None
+    source_name: str
+    project: Project
+    glue: GlueContext
+    spark: SparkSession
+
+    @property
+    def source(self) -> HttpSource | JdbcSource:
+        """The declared source this run is for."""
+        return self.project.source(self.source_name)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The environment's ledger."""
+        return Ledger(Bucket(boto3.client("s3"), self.project.environment.bucket("raw")))
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The environment's lake."""
+        return Lake(self.spark, self.project.environment.bucket("lake"))
+
+    def secret(self, name: str | None) -> dict[str, str]:
+        """Reads a JSON secret by its name under the environment's prefix; empty when the source has none."""
+        if name is None:
+            return {}
+        client = boto3.client("secretsmanager")
+        answer = client.get_secret_value(SecretId=f"{self.project.environment.prefix}/{name}")
+        secret: dict[str, str] = json.loads(answer["SecretString"])
+        return secret
+
+    @contextmanager
+    def lease(self, name: str) -> Iterator[Lease]:
+        """Holds the right to write `name` for the length of the block."""
+        with self.ledger.lease(name, self.name, self.job_run_id, _ended) as lease:
+            yield lease
+
+    def arrived(self, stream: str) -> list[Manifest]:
+        """Reads the manifests that are new to this job's bookmark, oldest first."""
+        frame = self.glue.create_dynamic_frame.from_options(
+            connection_type="s3",
+            connection_options={"paths": [self.ledger.stream(self.source_name, stream).manifests_uri]},
+            format="json",
+            format_options={"multiline": True},
+            transformation_ctx=f"{stream}_manifests",
+        ).toDF()
+        if "batch" not in frame.columns:
+            return []
+        batches = sorted(int(row.batch) for row in frame.select("batch").distinct().toLocalIterator())
+        return [self.ledger.stream(self.source_name, stream).manifest(batch) for batch in batches]
+
+
+def run_job(stage: Callable[[Job], None]) -> None:
+    """Runs one stage as a Glue job: arguments, session, stage, and the bookmarks' commit last."""
+    options = getResolvedOptions(sys.argv, list(ARGUMENTS))
+    # Glue adds its own run id to the parsed options; the lease needs it to tell whether a holder still lives.
+    job_run_id = str(options.get("JOB_RUN_ID") or options["run_id"])
+    glue = GlueContext(SparkContext.getOrCreate())
+    glue_job = GlueJob(glue)
+    glue_job.init(options["JOB_NAME"], options)
+    spark = glue.spark_session
+    spark.conf.set("spark.databricks.delta.properties.defaults.enableChangeDataFeed", "true")
+    job = Job(
+        name=options["JOB_NAME"],
+        job_run_id=job_run_id,
+        run_id=options["run_id"],
+        as_of=_as_of(options["as_of"]),
+        mode="backfill" if options["mode"] == "backfill" else "incremental",
+        window=_window(options["window"]),
+        source_name=options["source"],
+        project=load_deployed(_read(options["project"])),
+        glue=glue,
+        spark=spark,
+    )
+    with bind(run_id=job.run_id, source=job.source_name, stage=stage.__name__):
+        log.info("started", job_name=job.name, job_run_id=job.job_run_id)
+        stage(job)
+        log.info("finished")
+    glue_job.commit()
+
+
+def _as_of(text: str) -> date:
+    # The state machine passes its start time when no date was asked for.
+    return parse_date(text[:10])
+
+
+def _window(text: str) -> tuple[date, date] | None:
+    if text == "-":
+        return None
+    since, _, until = text.partition("..")
+    return parse_date(since), parse_date(until)
+
+
+def _read(uri: str) -> str:
+    parts = urlsplit(uri)
+    body: bytes = boto3.client("s3").get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))["Body"].read()
+    return body.decode()
+
+
+def _ended(job_name: str, job_run_id: str) -> bool:
+    client: Any = boto3.client("glue")
+    try:
+        run = client.get_job_run(JobName=job_name, RunId=job_run_id)["JobRun"]
+    except client.exceptions.EntityNotFoundException:
+        return True
+    return run["JobRunState"] in _ENDED
+
+
+def now() -> datetime:
+    """Tells the time in UTC."""
+    return datetime.now(UTC)

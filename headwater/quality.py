@@ -1,0 +1,210 @@
+"""The quality gate: policies become row predicates, evaluated in one pass, and Deequ checks over a batch.
+
+Row predicates and Deequ read the same typed rows, so a reason in quarantine and a failed check speak of the same thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from pydeequ.checks import Check, CheckLevel
+from pydeequ.repository import FileSystemMetricsRepository, ResultKey
+from pydeequ.verification import VerificationResult, VerificationSuite
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from headwater.config import BatchCheck, JdbcStream, KnownCheck, Policy, RowCheck, Scd2Write, Stream
+from headwater.lake import FILE, REASONS
+from headwater.ledger import CheckResult, VerdictName
+
+_UNREADABLE = "_unreadable"
+
+
+@dataclass(frozen=True)
+class RowPredicate:
+    """A named condition over typed rows, as Spark SQL that is true or false and never null."""
+
+    id: str
+    sql: str
+    level: str
+    may_fail: float
+
+
+def row_predicates(stream: Stream, policy: Policy | None) -> list[RowPredicate]:
+    """Lists what every row of a stream must meet: its key is there, its text is readable, its policy holds."""
+    required = list(stream.key)
+    if isinstance(stream.write, Scd2Write) and stream.position is not None:
+        required.append(stream.position)
+    declared = [check for check in policy.rows if isinstance(check, RowCheck)] if policy else []
+    ids = {check.id for check in declared}
+    predicates = [
+        RowPredicate(f"{name}_complete", f"`{name}` IS NOT NULL", "quarantine", 1.0)
+        for name in required
+        if f"{name}_complete" not in ids
+    ]
+    if not isinstance(stream, JdbcStream):
+        predicates += [
+            RowPredicate(f"{name}_readable", f"NOT array_contains({_UNREADABLE}, '{name}')", "quarantine", 1.0)
+            for name, column in stream.columns.items()
+            if column.type != "string"
+        ]
+    for check in declared:
+        may_fail = check.at_most if check.at_most is not None else 1.0 if check.level == "quarantine" else 0.0
+        predicates.append(RowPredicate(check.id, _row_sql(check), check.level, may_fail))
+    return predicates
+
+
+def _row_sql(check: RowCheck) -> str:
+    column = f"`{check.that}`"
+    values = [value.replace("\\", "\\\\").replace("'", "\\'") for value in check.values]
+    match check.is_:
+        case "complete":
+            return f"{column} IS NOT NULL"
+        case "non_negative":
+            holds = f"{column} >= 0"
+        case "positive":
+            holds = f"{column} > 0"
+        case "in_set":
+            holds = f"{column} IN ({', '.join(repr_sql(value) for value in values)})"
+        case "matches":
+            holds = f"{column} RLIKE {repr_sql(values[0])}"
+        case "at_most_column":
+            return f"coalesce({column} <= `{values[0]}`, true)"
+        case "between":
+            holds = f"{column} BETWEEN {repr_sql(values[0])} AND {repr_sql(values[1])}"
+        case _ as never:
+            assert_never(never)
+    # A missing value is the business of `complete`, so that one defect has one reason.
+    return f"coalesce({holds}, true)"
+
+
+def repr_sql(escaped: str) -> str:
+    """Quotes an escaped text as a Spark SQL string."""
+    return f"'{escaped}'"
+
+
+def shape(stream: Stream, raw: DataFrame) -> DataFrame:
+    """Turns raw rows into the stream's typed columns, keeping the raw file and the names of columns that did not read."""
+    unreadable = []
+    typed = []
+    for name, column in stream.columns.items():
+        value = F.expr(column.source or f"`{name}`")
+        cast = value.cast(column.type)
+        typed.append(cast.alias(name))
+        if not isinstance(stream, JdbcStream) and column.type != "string":
+            unreadable.append(F.when(value.isNotNull() & cast.isNull(), F.lit(name)))
+    lost = F.array_compact(F.array(*unreadable)) if unreadable else F.array().cast("array<string>")
+    return raw.select(*typed, F.col(FILE), lost.alias(_UNREADABLE))
+
+
+def judge_rows(
+    rows: DataFrame, predicates: Sequence[RowPredicate], known: Mapping[KnownCheck, DataFrame]
+) -> DataFrame:
+    """Adds to each shaped row every reason for which it must not reach silver; an empty list for a good row.
+
+    `known` holds, for each check against another table, the distinct values that are known.
+    """
+    failed = [
+        F.when(~F.expr(predicate.sql), F.lit(predicate.id))
+        for predicate in predicates
+        if predicate.level == "quarantine"
+    ]
+    for check, values in known.items():
+        marked = values.select(F.col(values.columns[0]).alias(f"_known_{check.id}")).distinct()
+        rows = rows.join(marked, F.col(check.that) == F.col(f"_known_{check.id}"), "left")
+        unknown = F.col(check.that).isNotNull() & F.col(f"_known_{check.id}").isNull()
+        failed.append(F.when(unknown, F.lit(check.id)))
+    reasons = F.array_compact(F.array(*failed)) if failed else F.array().cast("array<string>")
+    kept = [name for name in rows.columns if not name.startswith("_known_") and name != _UNREADABLE]
+    return rows.withColumn(REASONS, reasons).select(*kept, REASONS)
+
+
+def count_reasons(judged: DataFrame, ids: Sequence[str]) -> tuple[int, dict[str, int]]:
+    """Counts the refused rows and, by reason, how often each was given."""
+    refused = F.size(REASONS) > 0
+    sums = [F.sum(F.array_contains(REASONS, name).cast("bigint")).alias(name) for name in ids]
+    [row] = judged.agg(F.sum(refused.cast("bigint")).alias("_refused"), *sums).collect()
+    return int(row["_refused"] or 0), {name: int(row[name]) for name in ids if row[name]}
+
+
+def verify(
+    rows: DataFrame, predicates: Sequence[RowPredicate], policy: Policy | None, metrics_uri: str, tags: dict[str, str]
+) -> tuple[VerdictName, tuple[CheckResult, ...]]:
+    """Runs every check of a batch as Deequ checks in one verification and tells the verdict.
+
+    The metrics are appended to the Deequ repository file `metrics_uri`, under `tags`.
+    """
+    spark = rows.sparkSession
+    levels: dict[str, str] = {}
+    suite = VerificationSuite(spark).onData(rows)
+    # Deequ takes assertions as callbacks into Python; a callback server left running would keep the Glue job from ending.
+    try:
+        for predicate in predicates:
+            levels[predicate.id] = "halt" if predicate.level == "quarantine" else predicate.level
+            check = Check(spark, CheckLevel.Error, predicate.id)
+            least = 1.0 - predicate.may_fail
+            suite.addCheck(check.satisfies(predicate.sql, predicate.id, lambda share, least=least: share >= least))
+        for batch_check in policy.batch if policy else ():
+            levels[batch_check.id] = batch_check.level
+            suite.addCheck(_deequ(batch_check, Check(spark, CheckLevel.Error, batch_check.id)))
+        if not levels:
+            return "pass", ()
+        repository = FileSystemMetricsRepository(spark, metrics_uri)
+        key = ResultKey(spark, int(tags["batch"]), tags)
+        result = suite.useRepository(repository).saveOrAppendResult(key).run()
+        outcomes = VerificationResult.checkResultsAsJson(spark, result)
+        metrics = VerificationResult.successMetricsAsJson(spark, result)
+    finally:
+        spark.sparkContext._gateway.shutdown_callback_server()
+    return _verdict(outcomes, metrics, levels)
+
+
+def _deequ(declared: BatchCheck, check: Check) -> Check:
+    low = declared.at_least if declared.at_least is not None else float("-inf")
+    high = declared.at_most if declared.at_most is not None else float("inf")
+
+    def within(value: float) -> bool:
+        return low <= value <= high
+
+    column = declared.that or ""
+    match declared.is_:
+        case "unique":
+            return check.hasUniqueness([column], lambda share: share == 1.0)
+        case "size":
+            return check.hasSize(within)
+        case "complete_share":
+            return check.hasCompleteness(column, within)
+        case "distinct_at_least":
+            return check.hasApproxCountDistinct(column, within)
+        case "mean_between":
+            return check.hasMean(column, within)
+        case _ as never:
+            assert_never(never)
+
+
+def _verdict(
+    outcomes: Sequence[Mapping[str, str]], metrics: Sequence[Mapping[str, object]], levels: Mapping[str, str]
+) -> tuple[VerdictName, tuple[CheckResult, ...]]:
+    values = {str(metric["instance"]): metric["value"] for metric in metrics}
+    results = []
+    for outcome in outcomes:
+        name = outcome["check"]
+        value = values.get(name)
+        results.append(
+            CheckResult(
+                check=name,
+                level=levels[name],
+                passed=outcome["constraint_status"] == "Success",
+                value=float(str(value)) if value is not None else None,
+                message=outcome["constraint_message"],
+            )
+        )
+    missing = sorted(set(levels) - {result.check for result in results})
+    if missing:
+        # A check that was not evaluated must never look like one that passed.
+        results += [CheckResult(check=m, level="halt", passed=False, message="not evaluated") for m in missing]
+    failed = {result.level for result in results if not result.passed}
+    verdict: VerdictName = "halt" if "halt" in failed else "warn" if "warn" in failed else "pass"
+    return verdict, tuple(results)

@@ -1,0 +1,15 @@
+"""Tells people about a failed run."""
+
+import os
+from typing import Any
+
+import boto3
+
+from headwater.runs import alert_of
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, str]:
+    """Publishes one alert for one failed run."""
+    subject, message = alert_of(os.environ["ENVIRONMENT"], event)
+    sent = boto3.client("sns").publish(TopicArn=os.environ["TOPIC_ARN"], Subject=subject, Message=message)
+    return {"message_id": sent["MessageId"]}

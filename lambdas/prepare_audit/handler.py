@@ -1,0 +1,10 @@
+"""Adds up the books of a run for its audit entry."""
+
+from typing import Any
+
+from headwater.runs import Environment, prepare_audit
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, list[str]]:
+    """Returns the SQL of one run's audit; books that do not balance raise LoadError."""
+    return prepare_audit(Environment.deployed(), event["run_id"], event["started_at"], event["in_part"])

@@ -1,0 +1,10 @@
+"""Prepares the transactions that bring the warehouse up to date."""
+
+from typing import Any
+
+from headwater.runs import Environment, prepare_load
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Returns one load for each gold table that has changes the warehouse lacks."""
+    return prepare_load(Environment.deployed(), event["run_id"])

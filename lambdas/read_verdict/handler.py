@@ -1,0 +1,10 @@
+"""Reads what Check said about a source's new batches."""
+
+from typing import Any
+
+from headwater.runs import Environment, read_verdict
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, str]:
+    """Returns the worst verdict of one source, and the batches that halt."""
+    return read_verdict(Environment.deployed(), event["source"])

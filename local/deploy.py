@@ -1,0 +1,183 @@
+"""Deploys one environment to the local stack through the AWS API: what Terraform provisions on AWS."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from headwater.deployment import LIBRARY_KEY, PROJECT_KEY, Deployment
+from headwater.errors import LoadError
+from local.packages import lambda_zip, library_zip
+
+_ROLE = "arn:aws:iam::{account}:role/headwater-local"
+_DDL_SECONDS = 60.0
+
+
+def deploy(deployment: Deployment, secrets: Mapping[str, Mapping[str, str]]) -> None:
+    """Makes or updates everything the environment consists of; safe to repeat.
+
+    `secrets` holds the JSON of each secret by its name under the prefix.
+    """
+    environment = deployment.project.environment
+    role = _ROLE.format(account=environment.account)
+    _buckets(deployment)
+    _artifacts(deployment)
+    boto3.client("sns").create_topic(Name=deployment.topic)
+    _secrets(deployment.prefix, secrets)
+    _databases(deployment)
+    _jobs(deployment, role)
+    _lambdas(deployment, role)
+    _crawlers(deployment, role)
+    _athena(deployment)
+    _warehouse(deployment)
+    _state_machine(deployment, role)
+
+
+def _buckets(deployment: Deployment) -> None:
+    s3 = boto3.client("s3")
+    environment = deployment.project.environment
+    for zone in ("raw", "lake", "artifacts", "logs"):
+        name = environment.bucket(zone)
+        try:
+            s3.head_bucket(Bucket=name)
+        except ClientError:
+            s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": environment.region})
+
+
+def _artifacts(deployment: Deployment) -> None:
+    s3 = boto3.client("s3")
+    bucket = deployment.project.environment.bucket("artifacts")
+    s3.put_object(Bucket=bucket, Key=PROJECT_KEY, Body=deployment.project.model_dump_json(by_alias=True).encode())
+    s3.put_object(Bucket=bucket, Key=LIBRARY_KEY, Body=library_zip(deployment.root))
+    for script in sorted((deployment.root / "glue_jobs").glob("*.py")):
+        s3.put_object(Bucket=bucket, Key=f"glue_jobs/{script.name}", Body=script.read_bytes())
+
+
+def _secrets(prefix: str, secrets: Mapping[str, Mapping[str, str]]) -> None:
+    client = boto3.client("secretsmanager")
+    for name, value in secrets.items():
+        text = json.dumps(value)
+        try:
+            client.create_secret(Name=f"{prefix}/{name}", SecretString=text)
+        except client.exceptions.ResourceExistsException:
+            client.put_secret_value(SecretId=f"{prefix}/{name}", SecretString=text)
+
+
+def _databases(deployment: Deployment) -> None:
+    glue = boto3.client("glue")
+    for zone in ("bronze", "silver", "gold", "quarantine"):
+        try:
+            glue.create_database(DatabaseInput={"Name": deployment.project.environment.database(zone)})
+        except glue.exceptions.AlreadyExistsException:
+            continue
+
+
+def _jobs(deployment: Deployment, role: str) -> None:
+    glue: Any = boto3.client("glue")
+    existing = set(glue.list_jobs()["JobNames"])
+    for job in deployment.jobs():
+        settings = {
+            "Role": role,
+            "Command": {"Name": "glueetl", "ScriptLocation": deployment.script_uri(job), "PythonVersion": "3"},
+            "DefaultArguments": job.arguments,
+            "ExecutionProperty": {"MaxConcurrentRuns": job.max_concurrent_runs},
+            "MaxRetries": 0,
+            "Timeout": job.timeout_minutes,
+            "GlueVersion": "5.1",
+            "WorkerType": job.worker_type,
+            "NumberOfWorkers": job.workers,
+        }
+        if job.name in existing:
+            glue.update_job(JobName=job.name, JobUpdate=settings)
+        else:
+            glue.create_job(Name=job.name, **settings)
+
+
+def _lambdas(deployment: Deployment, role: str) -> None:
+    client: Any = boto3.client("lambda")
+    for function in deployment.lambdas():
+        code = lambda_zip(deployment.root, function.folder)
+        try:
+            client.create_function(
+                FunctionName=function.name,
+                Runtime="python3.11",
+                Role=role,
+                Handler="handler.handler",
+                Code={"ZipFile": code},
+                Timeout=function.timeout_seconds,
+                Environment={"Variables": function.variables},
+            )
+        except client.exceptions.ResourceConflictException:
+            client.update_function_code(FunctionName=function.name, ZipFile=code)
+
+
+def _crawlers(deployment: Deployment, role: str) -> None:
+    glue: Any = boto3.client("glue")
+    for crawler in deployment.crawlers():
+        settings = {
+            "Role": role,
+            "DatabaseName": crawler.database,
+            "TablePrefix": crawler.table_prefix,
+            "Targets": {"DeltaTargets": [{"DeltaTables": list(crawler.tables), "CreateNativeDeltaTable": True}]},
+            "SchemaChangePolicy": {"UpdateBehavior": crawler.update, "DeleteBehavior": crawler.delete},
+        }
+        try:
+            glue.delete_crawler(Name=crawler.name)
+        except glue.exceptions.EntityNotFoundException:
+            pass
+        glue.create_crawler(Name=crawler.name, **settings)
+
+
+def _athena(deployment: Deployment) -> None:
+    client = boto3.client("athena")
+    names = {group["Name"] for group in client.list_work_groups()["WorkGroups"]}
+    if deployment.prefix not in names:
+        location = f"s3://{deployment.project.environment.bucket('logs')}/athena/"
+        client.create_work_group(
+            Name=deployment.prefix, Configuration={"ResultConfiguration": {"OutputLocation": location}}
+        )
+
+
+def _warehouse(deployment: Deployment) -> None:
+    folder = deployment.root / "sql" / "redshift"
+    for path in [*sorted((folder / "ddl").glob("*.sql")), *sorted((folder / "views").glob("*.sql"))]:
+        run_script(deployment, path)
+
+
+def run_script(deployment: Deployment, path: Path) -> None:
+    """Runs one SQL file in the warehouse as one transaction; LoadError names the file."""
+    client: Any = boto3.client("redshift-data")
+    warehouse = deployment.project.environment.warehouse
+    statement = client.batch_execute_statement(
+        WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sqls=_statements(path)
+    )["Id"]
+    deadline = time.monotonic() + _DDL_SECONDS
+    while (answer := client.describe_statement(Id=statement))["Status"] not in {"FINISHED", "FAILED", "ABORTED"}:
+        if time.monotonic() > deadline:
+            raise LoadError(f"{path}: not done within {_DDL_SECONDS:.0f} s")
+        time.sleep(0.05)
+    if answer["Status"] != "FINISHED":
+        raise LoadError(f"{path}: {answer.get('Error')}")
+
+
+def _statements(path: Path) -> list[str]:
+    lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("--")]
+    return [statement.strip() for statement in "\n".join(lines).split(";") if statement.strip()]
+
+
+def _state_machine(deployment: Deployment, role: str) -> None:
+    client: Any = boto3.client("stepfunctions")
+    try:
+        client.describe_state_machine(stateMachineArn=deployment.state_machine_arn)
+    except client.exceptions.StateMachineDoesNotExist:
+        client.create_state_machine(name=deployment.state_machine, definition=deployment.definition(), roleArn=role)
+    else:
+        client.update_state_machine(
+            stateMachineArn=deployment.state_machine_arn, definition=deployment.definition(), roleArn=role
+        )

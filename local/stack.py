@@ -1,0 +1,253 @@
+"""The local stack: two PostgreSQL servers, the AWS gateway and the source simulators, started and stopped by process id."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+from headwater.config import Project, SourceOverride, load_project
+from headwater.deployment import Deployment
+from headwater.errors import HeadwaterError
+from local import world
+from local.deploy import deploy
+from local.postgres import PostgresServer
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 90.0
+STOP_SECONDS = 20.0
+SEED = 20170101
+_RDS_PASSWORD = "local-shop-password"  # noqa: S105 - a server on 127.0.0.1 that holds made-up and public data
+_WAREHOUSE_PASSWORD = "local-warehouse-password"  # noqa: S105 - likewise
+_ACCESS_TOKEN = "EAAB-local-token"  # noqa: S105 - the simulator's
+_APP_SECRET = "local-app-secret"  # noqa: S105 - the simulator's
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The TCP ports on 127.0.0.1; each can be changed by HEADWATER_<NAME>_PORT."""
+
+    aws: int = 4566
+    rds: int = 55432
+    warehouse: int = 55439
+    simulators: int = 4570
+
+    @classmethod
+    def from_environment(cls) -> Ports:
+        """Reads the ports from the process environment."""
+        return cls(**{n: int(os.environ.get(f"HEADWATER_{n.upper()}_PORT", v)) for n, v in asdict(cls()).items()})
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One local stack: its folder and its ports."""
+
+    home: Path
+    ports: Ports
+
+    @classmethod
+    def default(cls) -> Stack:
+        """The stack of this checkout, in build/local unless HEADWATER_HOME says otherwise."""
+        return cls(Path(os.environ.get("HEADWATER_HOME", ROOT / "build" / "local")), Ports.from_environment())
+
+    @property
+    def rds(self) -> PostgresServer:
+        """The server that stands in for RDS."""
+        return PostgresServer(self.home / "rds", self.ports.rds, "shop", _RDS_PASSWORD)
+
+    @property
+    def warehouse(self) -> PostgresServer:
+        """The server that stands in for Redshift."""
+        return PostgresServer(self.home / "warehouse", self.ports.warehouse, "headwater", _WAREHOUSE_PASSWORD)
+
+    @property
+    def rds_dsn(self) -> str:
+        """Where the shop's database is."""
+        return self.rds.dsn_of("shop")
+
+    @property
+    def warehouse_dsn(self) -> str:
+        """Where the warehouse's database is."""
+        return self.warehouse.dsn_of("headwater")
+
+    @property
+    def aws_endpoint(self) -> str:
+        """Where the AWS API is."""
+        return f"http://127.0.0.1:{self.ports.aws}"
+
+    @property
+    def simulators_url(self) -> str:
+        """Where the simulators are."""
+        return f"http://127.0.0.1:{self.ports.simulators}"
+
+    @property
+    def outbox(self) -> Path:
+        """Where sent alerts land."""
+        return self.home / "outbox"
+
+    def endpoints(self) -> dict[str, str]:
+        """Lists every address of the stack."""
+        return {
+            "aws": self.aws_endpoint,
+            "warehouse": self.warehouse_dsn,
+            "rds_postgres": self.rds_dsn,
+            "facebook_ads": f"{self.simulators_url}/facebook",
+            "fx_rates": f"{self.simulators_url}/fx",
+            "simulators_admin": f"{self.simulators_url}/_admin",
+            "outbox": str(self.outbox),
+        }
+
+    def project(self) -> Project:
+        """Loads the project of environment local, pointed at this stack's simulators."""
+        project = load_project(ROOT, "local")
+        overrides = {name: project.environment.sources.get(name, SourceOverride()) for name in ("facebook_ads", "fx_rates")}
+        urls = self.endpoints()
+        sources = {name: override.model_copy(update={"base_url": urls[name]}) for name, override in overrides.items()}
+        environment = project.environment.model_copy(update={"sources": {**project.environment.sources, **sources}})
+        return project.model_copy(update={"environment": environment})
+
+    def deployment(self) -> Deployment:
+        """The environment local, as deployed to this stack."""
+        return Deployment(self.project(), ROOT)
+
+    def use(self) -> None:
+        """Points this process's AWS session at the gateway."""
+        os.environ |= {
+            "AWS_ENDPOINT_URL": self.aws_endpoint,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_DEFAULT_REGION": self.project().environment.region,
+        }
+
+    def deploy(self) -> None:
+        """Deploys environment local to this stack."""
+        self.use()
+        secrets = {
+            "rds_postgres": {
+                "host": "127.0.0.1",
+                "port": str(self.ports.rds),
+                "dbname": "shop",
+                "username": "shop",
+                "password": _RDS_PASSWORD,
+            },
+            "facebook_ads": {"access_token": _ACCESS_TOKEN, "app_secret": _APP_SECRET},
+        }
+        deploy(self.deployment(), secrets)
+
+    def clock(self) -> date:
+        """The day it is in the world."""
+        return world.clock(self.rds_dsn)
+
+    def is_up(self) -> bool:
+        """Tells whether the gateway answers."""
+        return _answers(f"{self.aws_endpoint}/_headwater/health")
+
+    def up(self, step: Callable[[str], None] = lambda _: None, households: int | None = None) -> None:
+        """Starts what is not running, seeds the world if it is new, and waits until everything answers."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        step("databases")
+        for server, database in ((self.rds, "shop"), (self.warehouse, "headwater")):
+            server.start()
+            server.create_database(database)
+        step("gateway")
+        # The gateway comes first: its Spark workers warm up while the world is seeded.
+        if not self.is_up():
+            arguments = ["--port", str(self.ports.aws), "--home", str(self.home), "--warehouse-dsn", self.warehouse_dsn]
+            self._start("gateway", ["local.gateway", *arguments])
+        if not world.is_seeded(self.rds_dsn):
+            step("world")
+            world.seed(self.rds_dsn, SEED, households=households)
+        step("simulators")
+        if not _answers(f"{self.simulators_url}/_admin/requests"):
+            arguments = ["--port", str(self.ports.simulators), "--dsn", self.rds_dsn, "--state", str(self.home / "simulators")]
+            self._start("simulators", ["local.simulators", *arguments])
+        _wait_until(self.is_up, "the AWS gateway", self.home / "logs" / "gateway.log")
+        _wait_until(
+            lambda: _answers(f"{self.simulators_url}/_admin/requests"), "the simulators", self.home / "logs" / "simulators.log"
+        )
+
+    def down(self) -> None:
+        """Stops everything that `up` started, by process id."""
+        for name in ("simulators", "gateway"):
+            self._stop(name)
+        for server in (self.rds, self.warehouse):
+            server.stop()
+
+    def _start(self, name: str, module: list[str]) -> None:
+        log = self.home / "logs" / f"{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as out:
+            process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", *module],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        (self.home / f"{name}.json").write_text(json.dumps({"pid": process.pid}))
+
+    def _stop(self, name: str) -> None:
+        state = self.home / f"{name}.json"
+        if not state.exists():
+            return
+        pid = json.loads(state.read_text())["pid"]
+        try:
+            os.kill(pid, signal.SIGTERM)
+            deadline = time.monotonic() + STOP_SECONDS
+            while _lives(pid):
+                if time.monotonic() > deadline:
+                    os.kill(pid, signal.SIGKILL)
+                time.sleep(0.1)
+        except ProcessLookupError:
+            pass
+        state.unlink()
+
+
+@contextmanager
+def running(stack: Stack, households: int | None = None) -> Iterator[Stack]:
+    """Runs a stack for the length of the block."""
+    try:
+        stack.up(households=households)
+        yield stack
+    finally:
+        stack.down()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        # A child of ours that ended must be reaped, or it would look alive for ever.
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _wait_until(ready: Callable[[], bool], what: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        if time.monotonic() > deadline:
+            raise HeadwaterError(f"{what} did not answer within {START_SECONDS:.0f} s. hint: look into {log}")
+        time.sleep(0.1)

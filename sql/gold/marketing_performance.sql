@@ -1,0 +1,81 @@
+-- marketing_performance: what each campaign cost and brought in on each day, in the reporting currency.
+-- Grain: date, platform, account_id, campaign_id
+-- date: day in the ad account's time zone
+-- platform: facebook or google
+-- account_id: ad account
+-- campaign_id: campaign
+-- currency: the account's currency
+-- impressions: times shown
+-- clicks: clicks
+-- cost: cost in the account's currency
+-- cost_reporting: cost in the reporting currency, by the newest ECB rate of the day or the ten days before
+-- conversions: conversions that the platform claims
+-- conversion_value_reporting: their value in the reporting currency
+-- ctr: clicks per impression
+-- cpc: cost per click, reporting currency
+-- cpa: cost per conversion, reporting currency
+-- roas: conversion value per cost
+-- affected
+SELECT DISTINCT date FROM changed_ad_performance
+UNION
+SELECT DISTINCT ads.date
+FROM changed_fx_rates AS rates
+INNER JOIN ad_performance AS ads ON ads.date BETWEEN rates.date AND date_add(rates.date, 10)
+-- rows
+WITH days AS (
+    SELECT
+        date, platform, account_id, campaign_id, currency,
+        sum(impressions) AS impressions,
+        sum(clicks) AS clicks,
+        sum(cost) AS cost,
+        sum(conversions) AS conversions,
+        sum(conversion_value) AS conversion_value
+    FROM ad_performance
+    WHERE date IN (SELECT date FROM affected)
+    GROUP BY date, platform, account_id, campaign_id, currency
+),
+
+-- The ECB quotes everything against the euro, which it does not quote itself.
+quotes AS (
+    SELECT date, quote, rate FROM fx_rates
+    UNION ALL
+    SELECT DISTINCT date, base AS quote, CAST(1 AS DECIMAL(18, 8)) AS rate FROM fx_rates
+),
+
+as_of AS (
+    SELECT
+        wanted.date,
+        wanted.currency,
+        max_by(quotes.rate, quotes.date) AS rate
+    FROM (
+        SELECT DISTINCT date, currency FROM days
+        UNION
+        SELECT DISTINCT date, '${reporting_currency}' AS currency FROM days
+    ) AS wanted
+    INNER JOIN quotes
+        ON quotes.quote = wanted.currency AND quotes.date BETWEEN date_sub(wanted.date, 10) AND wanted.date
+    GROUP BY wanted.date, wanted.currency
+),
+
+reported AS (
+    SELECT
+        days.*,
+        CAST(days.cost * reporting.rate / own.rate AS DECIMAL(18, 2)) AS cost_reporting,
+        CAST(days.conversion_value * reporting.rate / own.rate AS DECIMAL(18, 2)) AS conversion_value_reporting
+    FROM days
+    LEFT JOIN as_of AS own ON own.date = days.date AND own.currency = days.currency
+    LEFT JOIN as_of AS reporting
+        ON reporting.date = days.date AND reporting.currency = '${reporting_currency}'
+)
+
+SELECT
+    date, platform, account_id, campaign_id, currency, impressions, clicks,
+    CAST(cost AS DECIMAL(18, 2)) AS cost,
+    cost_reporting,
+    CAST(conversions AS DECIMAL(18, 2)) AS conversions,
+    conversion_value_reporting,
+    CAST(clicks / nullif(impressions, 0) AS DECIMAL(18, 6)) AS ctr,
+    CAST(cost_reporting / nullif(clicks, 0) AS DECIMAL(18, 4)) AS cpc,
+    CAST(cost_reporting / nullif(conversions, 0) AS DECIMAL(18, 4)) AS cpa,
+    CAST(conversion_value_reporting / nullif(cost_reporting, 0) AS DECIMAL(18, 4)) AS roas
+FROM reported
