@@ -160,8 +160,8 @@ class HttpStream(StreamBase):
     path: str = Field(description="Path under base_url; may hold what `params` may.")
     params: dict[str, str] = Field(
         {},
-        description="Query parameters; values may hold {account}, {since}, {until}, {api_version}, {raw} (the raw fields, "
-        "comma-separated) and {since_epoch} (the last second before `since` in UTC, for 'greater than' filters).",
+        description="Query parameters; values may hold {account}, {since}, {until}, {api_version}, {raw} (the raw "
+        "fields, comma-separated) and {since_epoch} (the last second before `since` in UTC, for 'greater than' filters).",
     )
     records: str | None = Field(
         None, description="Dotted path of the row array within the answer; None = the source's Python reads it."
@@ -339,6 +339,7 @@ class SourceOverride(Strict):
 
     base_url: str | None = None
     accounts: tuple[str, ...] | None = None
+    retry: Retry | None = None
 
 
 class Environment(Strict):
@@ -401,7 +402,8 @@ class Project(Strict):
         override = self.environment.sources.get(name)
         if override is None or not isinstance(source, HttpSource):
             return source
-        changed = {key: value for key, value in override.model_dump().items() if value is not None}
+        changed = {name: getattr(override, name) for name in SourceOverride.model_fields}
+        changed = {name: value for name, value in changed.items() if value is not None}
         return source.model_copy(update=changed)
 
     def streams_of(self, table: str) -> list[tuple[str, str]]:

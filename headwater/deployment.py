@@ -3,15 +3,16 @@ local deploy both come to."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 
 import yaml
 
 from headwater.config import Project
 from headwater.errors import ConfigError
 
+_PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 LAMBDAS = ("plan_run", "read_verdict", "prepare_load", "prepare_audit", "notify_failure")
 SHARED_STAGES = ("check", "silver", "gold")
 SHARED_STAGE_RUNS = 10
@@ -181,8 +182,7 @@ class Deployment:
 
     def definition(self) -> str:
         """Fills the placeholders of step_functions/pipeline.asl.json, as Terraform's templatefile does."""
-        environment = self.project.environment
+        warehouse = self.project.environment.warehouse
+        values = {"prefix": self.prefix, "workgroup": warehouse.workgroup, "database": warehouse.database}
         text = (self.root / "step_functions" / "pipeline.asl.json").read_text()
-        return Template(text).substitute(
-            prefix=self.prefix, workgroup=environment.warehouse.workgroup, database=environment.warehouse.database
-        )
+        return _PLACEHOLDER.sub(lambda match: values[match[1]], text)

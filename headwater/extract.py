@@ -70,5 +70,5 @@ def append_bronze(job: Job, stream: str, extracted: Manifest | None) -> None:
     raw_fields = (*declared.raw, "_account") if isinstance(declared, HttpStream) else None
     for batch in range(appended + 1, max(arrived) + 1):
         manifest = arrived.get(batch) or ledger.manifest(batch)
-        job.lake.append_bronze(job.ledger.bucket.name, manifest, raw_fields)
+        job.lake.append_bronze(f"s3://{job.ledger.bucket.name}", manifest, raw_fields)
         log.info("appended to bronze", stream=stream, batch=batch, rows=manifest.rows)

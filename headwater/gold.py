@@ -94,7 +94,8 @@ def publish_gold(job: Job, table: str) -> None:
     """Writes what changed in a gold table since the last publication as one change file for COPY, once."""
     gold = job.lake.table("gold", table)
     version = gold.version()
-    changes = ChangeLog(job.ledger.bucket.s3, job.lake.bucket, table)
+    bucket = job.project.environment.bucket("lake")
+    changes = ChangeLog(job.ledger.bucket.s3, bucket, table)
     last = changes.latest_version()
     if version <= last:
         return
@@ -115,6 +116,6 @@ def publish_gold(job: Job, table: str) -> None:
         )
     )
     folder = changes.folder(version)
-    rows.coalesce(1).write.mode("overwrite").parquet(f"s3://{job.lake.bucket}/{folder}")
-    changes.publish(ChangeFile.listed(job.ledger.bucket.s3, job.lake.bucket, table, sql.grain, columns, version))
+    rows.coalesce(1).write.mode("overwrite").parquet(f"{job.lake.root}/{folder}")
+    changes.publish(ChangeFile.listed(job.ledger.bucket.s3, bucket, table, sql.grain, columns, version))
     log.info("published", table=table, since=last, version=version)

@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from headwater.config import BearerAuth, CursorPaging, HttpSource, HttpStream, OnePage, ReplaceWrite
-from headwater.errors import ConfigError, FatalSourceError
+from headwater.errors import FatalSourceError
 from headwater.http import (
     Backoff,
     Classify,
@@ -147,12 +147,14 @@ def open_client(
     sleep: Sleep = time.sleep,
     clock: Clock = time.monotonic,
 ) -> Iterator[Client]:
-    """Opens a client for a source as its YAML says; ConfigError when the secret lacks what the source's auth needs."""
+    """Opens a client for a source as its YAML says; FatalSourceError when the secret lacks the token of its auth."""
     api = api_of(source.name)
     headers = {}
     if isinstance(source.auth, BearerAuth):
         if not secret.get(source.auth.token):
-            raise ConfigError(f"{source.name}: secret {source.secret!r} has no {source.auth.token!r}")
+            raise FatalSourceError(
+                f"{source.name}: secret {source.secret!r} has no {source.auth.token!r}. hint: add it"
+            )
         headers["Authorization"] = f"Bearer {secret[source.auth.token]}"
     wire = Wire(source.timeout_seconds, clock=clock)
     try:
@@ -197,14 +199,14 @@ def extract(
     reading = _Reading(source, name, api_of(source.name).readers.get(name, read_pages), client, writer)
     for account in source.accounts or ("",):
         if window is not None:
-            reading.read(account, *window, known=None)
+            reading.read(account, *window, window[1], known=None)
         elif position is None or account not in position["accounts"]:
             history = timedelta(days=reading.stream.window.history_days)
-            reading.read(account, as_of - history, _until(position, as_of), known=None)
+            reading.read(account, as_of - history, _until(position, as_of), date.max, known=None)
         else:
             known = {key: digest for key, digest in position["slices"].items() if _split(key)[0] == account}
             since = date.fromisoformat(position["until"]) - reading.reread + _DAY
-            reading.read(account, since, _until(position, as_of), known)
+            reading.read(account, since, _until(position, as_of), date.max, known)
     if not reading.slices:
         return None
     after = position if window is not None else reading.position(_until(position, as_of))
@@ -224,6 +226,17 @@ def _key(account: str, day: date) -> str:
 def _split(key: str) -> tuple[str, str]:
     account, _, day = key.rpartition("|")
     return account, day
+
+
+@dataclass(frozen=True)
+class _Days:
+    """Days from the first to the last, both included."""
+
+    first: date
+    last: date
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day <= self.last
 
 
 @dataclass
@@ -260,28 +273,32 @@ class _Reading:
             "slices": dict(sorted(kept.items())),
         }
 
-    def read(self, account: str, since: date, until: date, known: Mapping[str, str] | None) -> None:
-        """Reads an account's days and adds what differs from `known`; without it, everything."""
+    def read(self, account: str, since: date, until: date, latest: date, known: Mapping[str, str] | None) -> None:
+        """Reads an account's days and adds what differs from `known`; without it, everything.
+
+        Rows of days after `until`, up to `latest`, are taken where the source gives them unasked: a clock that goes
+        wrong at the source must not hide a row.
+        """
         length = timedelta(days=self.stream.window.chunk_days or (until - since).days + 1)
         while since <= until:
             last = min(since + length - _DAY, until)
             part = Part(self.source, self.stream, account, since, last)
+            days = _Days(since, latest if last == until else last)
             with TemporaryDirectory() as folder:
-                chunk = self._spool(part, Path(folder) / "rows.jsonl.gz")
+                chunk = self._spool(part, days, Path(folder) / "rows.jsonl.gz")
                 self._add(part, chunk, self._changed(chunk, known))
-            self.slices |= self._covered(part, chunk, known)
+            self.slices |= self._covered(part, days, chunk, known)
             self._digests.update(chunk.digests)
             since = last + _DAY
 
-    def _spool(self, part: Part, path: Path) -> _Chunk:
+    def _spool(self, part: Part, days: _Days, path: Path) -> _Chunk:
         chunk = _Chunk(path)
-        days = (part.since, part.until)
         with gzip.open(path, "wt", encoding="ascii", compresslevel=6) as file:
             for row in self._reader(self._client, part):
                 day = self._day(row)
-                # Every day is read in just one part, so a source that answers with more than it was asked for doubles
-                # nothing, and a slice is whole; what lies beyond `until` is read by the next run.
-                if not days[0] <= day <= days[1]:
+                # Every day belongs to just one part, so a source that answers with more than it was asked for doubles
+                # nothing, and a slice is whole.
+                if day not in days:
                     continue
                 self.fields.update(row)
                 line = to_line({**row, ACCOUNT: part.account} if part.account else row)
@@ -300,7 +317,7 @@ class _Reading:
         if value is None:
             raise FatalSourceError(f"{self._where}: a row lacks `{name}`, by which its day is known: {_excerpt(row)}")
         try:
-            return _day_of(value)
+            return day_of(value)
         except (TypeError, ValueError):
             raise FatalSourceError(
                 f"{self._where}: `{name}` is {value!r}, neither an ISO date nor an ISO time"
@@ -310,17 +327,14 @@ class _Reading:
         known = known or {}
         return {key for key, digest in chunk.digests.items() if known.get(key) != f"{digest:032x}"}
 
-    def _covered(self, part: Part, chunk: _Chunk, known: Mapping[str, str] | None) -> set[str]:
+    def _covered(self, part: Part, days: _Days, chunk: _Chunk, known: Mapping[str, str] | None) -> set[str]:
         changed = self._changed(chunk, known)
         if known is None:
             # Nothing tells what silver holds of these days, so a replacing stream speaks for all of them.
             every = (part.since + _DAY * number for number in range((part.until - part.since).days + 1))
             return changed | ({_key(part.account, day) for day in every} if self._replaces else set())
-        return changed | {
-            key
-            for key in known
-            if key not in chunk.digests and part.since.isoformat() <= _split(key)[1] <= part.until.isoformat()
-        }
+        gone = known.keys() - chunk.digests.keys()
+        return changed | {key for key in gone if date.fromisoformat(_split(key)[1]) in days}
 
     @property
     def _replaces(self) -> bool:
@@ -352,7 +366,7 @@ def _excerpt(row: Mapping[str, Any]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _day_of(text: str) -> date:
+def day_of(text: str) -> date:
     """The UTC day of an ISO date or time; a time without zone is taken as UTC."""
     moment = datetime.fromisoformat(text)
     return (moment.astimezone(UTC) if moment.tzinfo else moment).date()

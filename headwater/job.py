@@ -64,7 +64,7 @@ class Job:
     @cached_property
     def lake(self) -> Lake:
         """The environment's lake."""
-        return Lake(self.spark, self.project.environment.bucket("lake"))
+        return Lake(self.spark, f"s3://{self.project.environment.bucket('lake')}")
 
     def secret(self, name: str | None) -> dict[str, str]:
         """Reads a JSON secret by its name under the environment's prefix; empty when the source has none."""

@@ -38,25 +38,25 @@ class SilverCounts:
 
 @dataclass(frozen=True)
 class Lake:
-    """The lake bucket's zones."""
+    """The zones below one root, such as `s3://bucket`."""
 
     spark: SparkSession
-    bucket: str
+    root: str
 
     def bronze(self, source: str, stream: str) -> Table:
         """Opens a stream's bronze table."""
-        return Table(self.spark, f"s3://{self.bucket}/bronze/{source}/{stream}")
+        return Table(self.spark, f"{self.root}/bronze/{source}/{stream}")
 
     def table(self, zone: Zone, name: str) -> Table:
         """Opens a table of another zone."""
-        return Table(self.spark, f"s3://{self.bucket}/{zone}/{name}")
+        return Table(self.spark, f"{self.root}/{zone}/{name}")
 
-    def append_bronze(self, raw_bucket: str, manifest: Manifest, raw_fields: Sequence[str] | None) -> None:
+    def append_bronze(self, raw_root: str, manifest: Manifest, raw_fields: Sequence[str] | None) -> None:
         """Appends a batch's raw rows to bronze, once.
 
         JSON lines become one text column for each declared field, nested values as JSON text; Parquet keeps its types.
         """
-        paths = [f"s3://{raw_bucket}/{file.key}" for file in manifest.files]
+        paths = [f"{raw_root}/{file.key}" for file in manifest.files]
         if not paths:
             return
         if manifest.format == "parquet":

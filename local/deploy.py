@@ -26,6 +26,7 @@ def deploy(deployment: Deployment, secrets: Mapping[str, Mapping[str, str]]) -> 
     """
     environment = deployment.project.environment
     role = _ROLE.format(account=environment.account)
+    _role(role)
     _buckets(deployment)
     _artifacts(deployment)
     boto3.client("sns").create_topic(Name=deployment.topic)
@@ -37,6 +38,19 @@ def deploy(deployment: Deployment, secrets: Mapping[str, Mapping[str, str]]) -> 
     _athena(deployment)
     _warehouse(deployment)
     _state_machine(deployment, role)
+
+
+def _role(arn: str) -> None:
+    iam = boto3.client("iam")
+    services = ["glue.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"]
+    trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+    try:
+        iam.create_role(
+            RoleName=arn.rsplit("/", 1)[-1],
+            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+        )
+    except iam.exceptions.EntityAlreadyExistsException:
+        return
 
 
 def _buckets(deployment: Deployment) -> None:

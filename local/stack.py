@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,7 +64,7 @@ class Stack:
     @property
     def rds(self) -> PostgresServer:
         """The server that stands in for RDS."""
-        return PostgresServer(self.home / "rds", self.ports.rds, "shop", _RDS_PASSWORD)
+        return PostgresServer(self.home / "rds", self.ports.rds, "shop", _RDS_PASSWORD, "shop")
 
     @property
     def warehouse(self) -> PostgresServer:
@@ -73,12 +74,12 @@ class Stack:
     @property
     def rds_dsn(self) -> str:
         """Where the shop's database is."""
-        return self.rds.dsn_of("shop")
+        return self.rds.dsn
 
     @property
     def warehouse_dsn(self) -> str:
         """Where the warehouse's database is."""
-        return self.warehouse.dsn_of("headwater")
+        return self.warehouse.dsn
 
     @property
     def aws_endpoint(self) -> str:
@@ -148,6 +149,13 @@ class Stack:
         """The day it is in the world."""
         return world.clock(self.rds_dsn)
 
+    def _is_seeded(self) -> bool:
+        try:
+            self.clock()
+        except world.NoWorldError:
+            return False
+        return True
+
     def is_up(self) -> bool:
         """Tells whether the gateway answers."""
         return _answers(f"{self.aws_endpoint}/_headwater/health")
@@ -156,15 +164,14 @@ class Stack:
         """Starts what is not running, seeds the world if it is new, and waits until everything answers."""
         self.home.mkdir(parents=True, exist_ok=True)
         step("databases")
-        for server, database in ((self.rds, "shop"), (self.warehouse, "headwater")):
-            server.start()
-            server.create_database(database)
+        self.rds.start()
+        self.warehouse.start()
         step("gateway")
         # The gateway comes first: its Spark workers warm up while the world is seeded.
         if not self.is_up():
             arguments = ["--port", str(self.ports.aws), "--home", str(self.home), "--warehouse-dsn", self.warehouse_dsn]
             self._start("gateway", ["local.gateway", *arguments])
-        if not world.is_seeded(self.rds_dsn):
+        if not self._is_seeded():
             step("world")
             world.seed(self.rds_dsn, SEED, households=households)
         step("simulators")
@@ -182,6 +189,10 @@ class Stack:
             self._stop(name)
         for server in (self.rds, self.warehouse):
             server.stop()
+
+    def wipe(self) -> None:
+        """Forgets everything the stack has written; the stack must be down."""
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def _start(self, name: str, module: list[str]) -> None:
         log = self.home / "logs" / f"{name}.log"

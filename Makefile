@@ -1,0 +1,56 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+STAMP := $(VENV)/.setup-$(shell sha256sum requirements.lock pyproject.toml | sha256sum | cut -c1-16)
+
+.PHONY: help setup demo test test-unit check schema format up down clean lock
+
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Install everything into .venv, and Spark's jars into the user's cache
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v java > /dev/null || { echo "Java 17 is missing. hint: apt-get install openjdk-17-jre-headless"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip sync -q --python $(BIN)/python requirements.lock
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps uv==$(UV_VERSION) -e .
+	@$(BIN)/python -m local.spark
+	@rm -f $(VENV)/.setup-* && touch $@
+
+demo: setup ## Run the whole pipeline on real data, twice, and prove the books (KEEP=1 leaves the stack up)
+	@$(BIN)/python -m local.demo $(if $(KEEP),--keep)
+
+up: setup ## Start the local stack and deploy to it
+	@$(BIN)/headwater up && $(BIN)/headwater deploy
+
+down: ## Stop the local stack
+	@$(BIN)/headwater down
+
+test: setup ## Run every test this machine can run
+	@./tests/run
+
+test-unit: setup ## Run the tests that take seconds
+	@$(BIN)/python -m pytest tests/unit -q -n 2
+
+check: setup ## Lint, types, formats, config, state machine, Terraform
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/headwater validate
+	@$(BIN)/statelint step_functions/pipeline.asl.json
+
+format: setup ## Format the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+schema: setup ## Write the JSON Schemas of config/
+	@$(BIN)/python -m headwater.config config/schema
+
+lock: ## Resolve the dependencies anew
+	@$(BIN)/uv pip compile -q --python $(BIN)/python --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+
+clean: down ## Stop the stack and remove what was built
+	@rm -rf build

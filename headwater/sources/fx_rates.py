@@ -1,0 +1,32 @@
+"""European Central Bank reference rates as Frankfurter's v1 API gives them, https://frankfurter.dev."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from headwater.errors import FatalSourceError
+from headwater.http import Client
+from headwater.http_stream import Api, Part, Row
+
+
+def rates(answer: Any) -> Iterator[Row]:
+    """Turns `{base, rates: {date: {quote: rate}}}` into one row for each date and quote: date, base, quote, rate.
+
+    `rate` is units of `quote` for one `base`. Only business days are there, under the date that the answer gives.
+    """
+    match answer:
+        case {"base": str(base), "rates": dict(days)}:
+            for day, quotes in sorted(days.items()):
+                for quote, rate in sorted(quotes.items()):
+                    yield {"date": day, "base": base, "quote": quote, "rate": rate}
+        case _:
+            raise FatalSourceError("fx_rates: the answer has no `base` and `rates`")
+
+
+def read_rates(client: Client, part: Part) -> Iterator[Row]:
+    """Reads the rates of a range of days, which one answer holds whole."""
+    yield from rates(client.get(part.path, part.params))
+
+
+API = Api(readers={"rates": read_rates})

@@ -1,0 +1,130 @@
+"""Faults on demand, so that a test can kill a job at one exact request and the product needs no hooks.
+
+A fault waits for an AWS request (by method and by path or `service.Action`) or for a named point inside the gateway, fires a
+set number of times, and remembers that it did.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+When = Literal["before", "after"]
+Action = Literal["kill", "error", "drop_reply"]
+
+
+class InjectedFault(Exception):  # noqa: N818 - the name that callers of `hit` know
+    """A fault that was asked for through POST /_headwater/faults."""
+
+
+class FaultRequestError(ValueError):
+    """The description of a fault cannot be understood."""
+
+
+@dataclass
+class Fault:
+    """One armed fault: what it waits for, what it does, and how often it has."""
+
+    action: Action
+    method: str | None = None
+    path: str | None = None
+    point: str | None = None
+    when: When = "before"
+    job: str | None = None
+    times: int = 1
+    skip: int = 0
+    fired: int = 0
+    on: list[str] = field(default_factory=list)
+
+    @classmethod
+    def parse(cls, document: dict[str, Any]) -> Fault:
+        """Builds a fault from its JSON description; FaultRequestError says what is wrong with it."""
+        known = {"action", "method", "path", "point", "when", "job", "times", "skip"}
+        if unknown := set(document) - known:
+            raise FaultRequestError(f"unknown keys {sorted(unknown)}. hint: the keys are {sorted(known)}")
+        if document.get("action") not in get_args(Action):
+            raise FaultRequestError(f"action {document.get('action')!r}. hint: one of {get_args(Action)}")
+        if document.get("when", "before") not in get_args(When):
+            raise FaultRequestError(f"when {document['when']!r}. hint: one of {get_args(When)}")
+        if (document.get("path") is None) == (document.get("point") is None):
+            raise FaultRequestError("a fault waits for either a path or a point")
+        if document["action"] == "kill" and document.get("job") is None:
+            raise FaultRequestError("kill needs the Glue job whose worker dies")
+        return cls(**document)
+
+    def waits_for_request(self, method: str, targets: list[str]) -> bool:
+        """True if a request with this method and these names (path, `service.Action`) is what this fault waits for."""
+        if self.path is None or self.fired >= self.times or (self.method and self.method != method):
+            return False
+        return any(re.search(self.path, target) for target in targets)
+
+
+class FaultTable:
+    """Every armed fault, in the order in which they were armed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+        self.kill_job: Callable[[str], bool] = lambda job: False
+        """Kills the worker that runs a job; False when none does."""
+        self.is_running: Callable[[str], bool] = lambda job: False
+
+    @property
+    def armed(self) -> bool:
+        """False while there is nothing to look for: the usual case, which must cost nothing."""
+        return bool(self._faults)
+
+    def add(self, document: dict[str, Any]) -> None:
+        """Arms a fault from its JSON description."""
+        fault = Fault.parse(document)
+        with self._lock:
+            self._faults = [*self._faults, fault]
+
+    def clear(self) -> None:
+        """Disarms and forgets every fault."""
+        with self._lock:
+            self._faults = []
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Lists every fault with how often it fired and on what."""
+        with self._lock:
+            return [asdict(fault) for fault in self._faults]
+
+    def for_request(self, method: str, targets: list[str]) -> Fault | None:
+        """Returns the fault that this request sets off, counted as fired."""
+        return self._take(lambda fault: fault.waits_for_request(method, targets), f"{method} {targets[0]}")
+
+    def for_point(self, point: str) -> Fault | None:
+        """Returns the fault that reaching a named point sets off, counted as fired."""
+        return self._take(lambda fault: fault.point == point and fault.fired < fault.times, point)
+
+    def _take(self, matches: Callable[[Fault], bool], what: str) -> Fault | None:
+        with self._lock:
+            for fault in self._faults:
+                # A fault that concerns a job's run waits until there is one: other clients make the same requests.
+                if not matches(fault) or (fault.job is not None and not self.is_running(fault.job)):
+                    continue
+                if fault.skip > 0:
+                    fault.skip -= 1
+                    continue
+                fault.fired += 1
+                fault.on.append(what)
+                return fault
+        return None
+
+
+TABLE = FaultTable()
+
+
+def hit(point: str) -> None:
+    """Marks a named point of the gateway; raises InjectedFault when an `error` fault waits for it."""
+    fault = TABLE.for_point(point) if TABLE.armed else None
+    if fault is None:
+        return
+    if fault.action == "kill" and fault.job is not None:
+        TABLE.kill_job(fault.job)
+        return
+    raise InjectedFault(f"fault injected at {point}")

@@ -1,0 +1,235 @@
+"""Lambda functions that run: the zipped handler in a warm process for each function, with its variables and its timeout."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+import uuid
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from moto.awslambda.models import LambdaFunction
+
+from local.gateway import cloudwatch_logs
+from local.gateway.settings import GatewaySettings
+
+_BOOTSTRAP = Path(__file__).with_name("lambda_bootstrap.py")
+# Loading the code is not charged against the timeout on AWS either, but it has a limit of its own.
+_INIT_SECONDS = 10.0
+_LOG_TAIL_BYTES = 4096
+
+
+class FunctionProcess:
+    """One warm process of one version of a function's code and configuration."""
+
+    def __init__(self, settings: GatewaySettings, function: LambdaFunction, log: Path) -> None:
+        code = _unpack(settings, function)
+        events, self._events = os.pipe()
+        self._results, results = os.pipe()
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own bootstrap
+                [sys.executable, "-P", str(_BOOTSTRAP), str(events), str(results)],
+                cwd=code,
+                env=_environment(settings, function, code),
+                pass_fds=[events, results],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        os.close(events)
+        os.close(results)
+        self._reader: IO[bytes] = os.fdopen(self._results, "rb", buffering=0)
+        self.fresh = True
+
+    @property
+    def alive(self) -> bool:
+        """False once the process has ended."""
+        return self._process.poll() is None
+
+    def invoke(self, invocation: dict[str, Any], seconds: float) -> dict[str, Any] | None:
+        """Runs the handler once; None when it did not answer in time. EOFError when the process ended instead."""
+        deadline = time.monotonic() + seconds + (_INIT_SECONDS if self.fresh else 0.0)
+        self.fresh = False
+        line = b""
+        try:
+            os.write(self._events, json.dumps(invocation).encode() + b"\n")
+            while not line.endswith(b"\n"):
+                ready, _, _ = select.select([self._reader], [], [], max(0.0, deadline - time.monotonic()))
+                if not ready:
+                    return None
+                chunk = self._reader.read(1 << 20)
+                if not chunk:
+                    raise EOFError
+                line += chunk
+        except BrokenPipeError as error:
+            raise EOFError from error
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def exit_code(self) -> int:
+        """Waits for the end of the process and returns its exit code."""
+        return self._process.wait(timeout=10)
+
+    def close(self) -> None:
+        """Kills the process and closes its pipes."""
+        if self.alive:
+            self._process.kill()
+        self._process.wait(timeout=10)
+        os.close(self._events)
+        self._reader.close()
+
+
+class LambdaRuntime:
+    """Every function's warm process."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._processes: dict[str, tuple[Any, FunctionProcess]] = {}
+        self._logs = settings.home / "logs" / "lambda"
+        self._logs.mkdir(parents=True, exist_ok=True)
+
+    def invoke(self, function: LambdaFunction, event: Any) -> tuple[bytes, bool, str]:
+        """Runs a function on an event; returns the payload, whether it is an error, and what was logged."""
+        name = function.function_name
+        with self._lock:
+            lock = self._locks.setdefault(name, threading.Lock())
+        log = self._logs / f"{name}.log"
+        with lock:
+            start = log.stat().st_size if log.exists() else 0
+            request_id = str(uuid.uuid4())
+            began = time.monotonic()
+            _say(log, f"START RequestId: {request_id} Version: $LATEST")
+            answer = self._answer(function, event, request_id, log)
+            duration = (time.monotonic() - began) * 1000
+            _say(log, f"END RequestId: {request_id}")
+            _say(log, f"REPORT RequestId: {request_id}\tDuration: {duration:.2f} ms")
+            with log.open("rb") as lines:
+                lines.seek(start)
+                text = lines.read().decode(errors="replace")
+        now = datetime.now(UTC)
+        cloudwatch_logs.publish(self._settings, f"/aws/lambda/{name}", f"{now:%Y/%m/%d}/[$LATEST]local", text)
+        if "error" in answer:
+            return json.dumps({**answer["error"], "requestId": request_id}).encode(), True, text
+        return str(answer["result"]).encode(), False, text
+
+    def _answer(self, function: LambdaFunction, event: Any, request_id: str, log: Path) -> dict[str, Any]:
+        process = self._process(function, log)
+        seconds = float(function.timeout)
+        invocation = {
+            "id": request_id,
+            "arn": function.function_arn,
+            "event": event,
+            "deadline": time.time() + seconds,
+        }
+        try:
+            answer = process.invoke(invocation, seconds)
+        except EOFError:
+            message = f"RequestId: {request_id} Error: Runtime exited with error: exit status {process.exit_code()}"
+            self._forget(function.function_name)
+            return {"error": {"errorType": "Runtime.ExitError", "errorMessage": message}}
+        if answer is not None:
+            return answer
+        self._forget(function.function_name)
+        message = f"RequestId: {request_id} Error: Task timed out after {seconds:.2f} seconds"
+        _say(log, message)
+        return {"error": {"errorType": "Sandbox.Timedout", "errorMessage": message}}
+
+    def _process(self, function: LambdaFunction, log: Path) -> FunctionProcess:
+        name = function.function_name
+        version = (
+            function.code_sha_256,
+            function.handler,
+            function.timeout,
+            json.dumps(function.environment_vars, sort_keys=True),
+        )
+        known = self._processes.get(name)
+        if known is not None and known[0] == version and known[1].alive:
+            return known[1]
+        if known is not None:
+            self._forget(name)
+        process = FunctionProcess(self._settings, function, log)
+        self._processes[name] = (version, process)
+        return process
+
+    def _forget(self, name: str) -> None:
+        _, process = self._processes.pop(name)
+        process.close()
+
+    def close(self) -> None:
+        """Ends every function's process."""
+        for name in list(self._processes):
+            self._forget(name)
+
+
+def _say(log: Path, line: str) -> None:
+    with log.open("a") as output:
+        output.write(line + "\n")
+
+
+def _unpack(settings: GatewaySettings, function: LambdaFunction) -> Path:
+    digest = base64.b64decode(function.code_sha_256).hex()
+    folder = settings.home / "lambdas" / function.function_name / digest
+    if not folder.exists():
+        partial = folder.with_suffix(f".{uuid.uuid4().hex}")
+        with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as code:
+            code.extractall(partial)
+        partial.rename(folder)
+    return folder
+
+
+def _environment(settings: GatewaySettings, function: LambdaFunction, code: Path) -> dict[str, str]:
+    name = function.function_name
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ.get("HOME", "/tmp"),  # noqa: S108 - what Lambda has, too
+        "TZ": ":UTC",
+        "PYTHONUNBUFFERED": "1",
+        "LAMBDA_TASK_ROOT": str(code),
+        "_HANDLER": str(function.handler),
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "local",
+        "AWS_ENDPOINT_URL": settings.endpoint,
+        "AWS_REGION": settings.region,
+        "AWS_DEFAULT_REGION": settings.region,
+        "AWS_ACCESS_KEY_ID": "headwater",
+        "AWS_SECRET_ACCESS_KEY": "headwater",
+        **function.environment_vars,
+    }
+
+
+def install(settings: GatewaySettings) -> LambdaRuntime:
+    """Puts real runs behind every way in which moto invokes a function."""
+    runtime = LambdaRuntime(settings)
+
+    def invoke(self: LambdaFunction, body: Any, request_headers: Any, response_headers: Any) -> bytes:
+        event = json.loads(body) if body else {}
+        kind = request_headers.get("x-amz-invocation-type", "RequestResponse")
+        if kind == "Event":
+            threading.Thread(target=runtime.invoke, args=(self, event), daemon=True).start()
+            return b""
+        if kind == "DryRun":
+            return b""
+        payload, failed, log = runtime.invoke(self, event)
+        if failed:
+            response_headers["x-amz-function-error"] = "Unhandled"
+        response_headers["x-amz-executed-version"] = "$LATEST"
+        response_headers["x-amz-log-result"] = base64.b64encode(log.encode()[-_LOG_TAIL_BYTES:]).decode()
+        return payload
+
+    LambdaFunction.invoke = invoke  # type: ignore[method-assign, assignment]
+    return runtime

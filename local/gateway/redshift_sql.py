@@ -1,0 +1,471 @@
+"""Redshift's SQL said in PostgreSQL's words.
+
+sqlglot does the bulk. What it cannot know is done here: physical design goes, keys are declared but not enforced, types get
+Redshift's default lengths, identifiers fold to lower case even in quotes, and Redshift's restrictions on MERGE are upheld.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel, SqlglotError
+
+COMPATIBILITY_SCHEMA = "redshift"
+"""Holds Redshift's own functions in the warehouse; it is on every session's search path."""
+
+COMPATIBILITY_FUNCTIONS = """
+CREATE SCHEMA redshift;
+
+CREATE FUNCTION redshift.dateadd(part text, n numeric, moment timestamp) RETURNS timestamp IMMUTABLE LANGUAGE sql AS
+$$ SELECT moment + trunc(n)::double precision * CASE part WHEN 'quarter' THEN interval '3 months'
+                                         ELSE ('1 ' || part)::interval END $$;
+CREATE FUNCTION redshift.dateadd(part text, n numeric, moment timestamptz) RETURNS timestamptz STABLE LANGUAGE sql AS
+$$ SELECT moment + trunc(n)::double precision * CASE part WHEN 'quarter' THEN interval '3 months'
+                                         ELSE ('1 ' || part)::interval END $$;
+CREATE FUNCTION redshift.dateadd(part text, n numeric, moment date) RETURNS timestamp IMMUTABLE LANGUAGE sql AS
+$$ SELECT redshift.dateadd(part, n, moment::timestamp) $$;
+
+CREATE FUNCTION redshift.datediff(part text, earlier timestamp, later timestamp) RETURNS bigint IMMUTABLE LANGUAGE sql AS
+$$ SELECT CASE part
+     WHEN 'year' THEN extract(year FROM later) - extract(year FROM earlier)
+     WHEN 'quarter' THEN (extract(year FROM later) - extract(year FROM earlier)) * 4
+                         + extract(quarter FROM later) - extract(quarter FROM earlier)
+     WHEN 'month' THEN (extract(year FROM later) - extract(year FROM earlier)) * 12
+                       + extract(month FROM later) - extract(month FROM earlier)
+     WHEN 'week' THEN (date_trunc('week', later)::date - date_trunc('week', earlier)::date) / 7
+     WHEN 'day' THEN later::date - earlier::date
+     ELSE extract(epoch FROM date_trunc(part, later) - date_trunc(part, earlier)) * CASE part
+            WHEN 'hour' THEN 1 / 3600.0 WHEN 'minute' THEN 1 / 60.0 WHEN 'second' THEN 1
+            WHEN 'milliseconds' THEN 1000 WHEN 'microseconds' THEN 1000000 END
+   END::bigint $$;
+CREATE FUNCTION redshift.datediff(part text, earlier timestamptz, later timestamptz) RETURNS bigint STABLE LANGUAGE sql AS
+$$ SELECT redshift.datediff(part, earlier AT TIME ZONE 'UTC', later AT TIME ZONE 'UTC') $$;
+
+CREATE FUNCTION redshift.getdate() RETURNS timestamp STABLE LANGUAGE sql AS
+$$ SELECT date_trunc('second', statement_timestamp() AT TIME ZONE 'UTC') $$;
+CREATE FUNCTION redshift.sysdate() RETURNS timestamp STABLE LANGUAGE sql AS
+$$ SELECT transaction_timestamp() AT TIME ZONE 'UTC' $$;
+CREATE FUNCTION redshift.trunc(moment timestamp) RETURNS date IMMUTABLE LANGUAGE sql AS $$ SELECT moment::date $$;
+CREATE FUNCTION redshift.months_between(a timestamp, b timestamp) RETURNS double precision IMMUTABLE LANGUAGE sql AS
+$$ SELECT (extract(year FROM a) - extract(year FROM b)) * 12 + extract(month FROM a) - extract(month FROM b)
+          + CASE WHEN extract(day FROM a) = extract(day FROM b)
+                   OR (a::date = (date_trunc('month', a) + interval '1 month - 1 day')::date
+                       AND b::date = (date_trunc('month', b) + interval '1 month - 1 day')::date) THEN 0
+                 ELSE (extract(day FROM a) - extract(day FROM b)) / 31.0 END $$;
+CREATE FUNCTION redshift.sha2(value text, bits int) RETURNS text IMMUTABLE LANGUAGE sql AS
+$$ SELECT encode(CASE bits WHEN 224 THEN sha224(convert_to(value, 'UTF8')) WHEN 384 THEN sha384(convert_to(value, 'UTF8'))
+                 WHEN 512 THEN sha512(convert_to(value, 'UTF8')) ELSE sha256(convert_to(value, 'UTF8')) END, 'hex') $$;
+CREATE FUNCTION redshift.json_extract_path_text(document text, VARIADIC path text[]) RETURNS text IMMUTABLE LANGUAGE sql AS
+$$ SELECT document::jsonb #>> path $$;
+CREATE FUNCTION redshift.json_serialize(document jsonb) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT document::text $$;
+CREATE FUNCTION redshift.pg_last_copy_count() RETURNS bigint STABLE LANGUAGE sql AS
+$$ SELECT coalesce(nullif(current_setting('redshift.last_copy_count', true), ''), '0')::bigint $$;
+"""
+
+_DEFAULT_VARCHAR, _LONGEST_VARCHAR = 256, 65535
+_DATE_PARTS = {
+    "year": ("y", "yr", "yrs", "years"),
+    "quarter": ("qtr", "qtrs", "quarters"),
+    "month": ("mon", "mons", "months"),
+    "week": ("w", "weeks"),
+    "day": ("d", "days", "dayofmonth"),
+    "hour": ("h", "hr", "hrs", "hours"),
+    "minute": ("m", "min", "mins", "minutes"),
+    "second": ("s", "sec", "secs", "seconds"),
+    "milliseconds": ("ms", "msec", "msecs", "millisecond", "milliseconds"),
+    "microseconds": ("us", "usec", "usecs", "microsecond", "microseconds"),
+}
+_SERVER_SETTINGS = ("query_group", "wlm_query_slot_count", "enable_", "describe_field_name", "json_", "use_fips", "mv_")
+_LEXEME = re.compile(
+    r"""(?P<gap>\s+|--[^\n]*|/\*.*?\*/) | (?P<string>'(?:[^']|'')*') | (?P<quoted>"(?:[^"]|"")*")
+      | (?P<word>[A-Za-z_\#][\w$\#]*) | (?P<number>\d+(?:\.\d+)?) | (?P<sign>::|.)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class RedshiftError(Exception):
+    """What Redshift would answer; the message starts with ERROR: like its own."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message if message.startswith("ERROR:") else f"ERROR: {message}")
+
+
+class Kind(Enum):
+    """How a statement has to be carried out."""
+
+    PLAIN = auto()
+    COPY = auto()
+    UNLOAD = auto()
+    TRUNCATE = auto()
+    VACUUM = auto()
+    LATE_BINDING_VIEW = auto()
+    ACCEPTED = auto()
+    """Has no meaning here: privileges, users, server settings."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One Redshift statement; `sql` is PostgreSQL, one string for each command, or the original text of a COPY or UNLOAD."""
+
+    kind: Kind
+    sql: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lexeme:
+    """One word, string or sign of a statement, and where it stands."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+    @property
+    def upper(self) -> str:
+        """The text of a word in capitals; a string never equals a keyword."""
+        return self.text.upper() if self.kind == "word" else self.text
+
+
+def lex(sql: str) -> list[Lexeme]:
+    """Splits SQL into lexemes, without white space and comments."""
+    return [
+        Lexeme(match.lastgroup or "", match.group(), match.start(), match.end())
+        for match in _LEXEME.finditer(sql)
+        if match.lastgroup != "gap"
+    ]
+
+
+def identifier(lexeme: Lexeme) -> str:
+    """The name that an identifier stands for: Redshift folds quoted ones to lower case, too."""
+    return lexeme.text.strip('"').replace('""', '"').lower()
+
+
+def translate(sql: str, parameters: Mapping[str, str] | None = None) -> Statement:
+    """Turns one Redshift statement into what PostgreSQL has to run.
+
+    `parameters` replace `:name`. Raises RedshiftError for what Redshift refuses and for what cannot be carried out here.
+    """
+    words = lex(sql)
+    while words and words[-1].text == ";":
+        words.pop()
+    if not words:
+        raise RedshiftError("query string is empty")
+    if any(word.kind == "sign" and word.text == ";" for word in words) and words[0].upper != "CREATE":
+        raise RedshiftError("cannot insert multiple commands into a prepared statement")
+    sql = sql[words[0].start : words[-1].end]
+    words = lex(sql)
+    head = [word.upper for word in words[:3]]
+    match head:
+        case ["COPY", *_]:
+            return Statement(Kind.COPY, (sql,))
+        case ["UNLOAD", *_]:
+            return Statement(Kind.UNLOAD, (sql,))
+        case ["TRUNCATE", *_]:
+            return Statement(Kind.TRUNCATE, (sql,))
+        case ["VACUUM", *_]:
+            return Statement(Kind.VACUUM, (_vacuum(words),))
+        case ["SET", str(name), *_] if name.lower().startswith(_SERVER_SETTINGS):
+            return Statement(Kind.ACCEPTED)
+        case ["GRANT" | "REVOKE", *_] | ["CREATE" | "ALTER" | "DROP", "USER" | "GROUP" | "ROLE" | "DEFAULT", *_]:
+            return Statement(Kind.ACCEPTED)
+        case ["ANALYZE", *_]:
+            return Statement(Kind.PLAIN, (_analyze(words, sql),))
+        case ["MERGE", *_]:
+            return Statement(Kind.PLAIN, _merge(sql, words, parameters))
+        case ["CREATE", *_] if [word.upper for word in words[-4:]] == ["WITH", "NO", "SCHEMA", "BINDING"]:
+            return Statement(Kind.LATE_BINDING_VIEW, (_plain(sql[: words[-4].start], parameters),))
+        case ["CREATE", *_] if _creates_table(words):
+            return Statement(Kind.PLAIN, (_plain(_without_physical_design(sql, words), parameters),))
+        case [
+            "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "LOCK" | "SET" | "RESET" | "SHOW" | "CALL",
+            *_,
+        ]:
+            return Statement(Kind.PLAIN, (sql,))
+        case ["DELETE", target, *_] if target != "FROM":
+            return Statement(Kind.PLAIN, (_plain(f"DELETE FROM {sql[words[1].start :]}", parameters),))
+        case ["EXPLAIN", *_]:
+            return Statement(Kind.PLAIN, (f"EXPLAIN {_plain(sql[words[1].start :], parameters)}",))
+        case _:
+            return Statement(Kind.PLAIN, (_plain(sql, parameters),))
+
+
+def parameters_of(sql: str) -> set[str]:
+    """The names of the `:name` parameters that a statement uses."""
+    words = lex(sql)
+    return {
+        after.text
+        for sign, after in zip(words, words[1:], strict=False)
+        if sign.text == ":" and after.kind == "word" and after.start == sign.end
+    }
+
+
+def _vacuum(words: list[Lexeme]) -> str:
+    passed_over = {"FULL", "SORT", "ONLY", "DELETE", "REINDEX", "RECLUSTER", "BOOST"}
+    table = ""
+    for word in words[1:]:
+        if word.upper == "TO":
+            break
+        if word.upper not in passed_over:
+            table += word.text
+    return f"VACUUM {table}".strip()
+
+
+def _analyze(words: list[Lexeme], sql: str) -> str:
+    if [word.upper for word in words[1:2]] == ["COMPRESSION"]:
+        raise RedshiftError("ANALYZE COMPRESSION has no meaning without column encodings")
+    if [word.upper for word in words[-2:]] in (["PREDICATE", "COLUMNS"], ["ALL", "COLUMNS"]):
+        return sql[: words[-2].start]
+    return sql
+
+
+def _creates_table(words: list[Lexeme]) -> bool:
+    after = [word.upper for word in words[1:4]]
+    while after and after[0] in {"LOCAL", "TEMP", "TEMPORARY"}:
+        after.pop(0)
+    return after[:1] == ["TABLE"]
+
+
+def _without_physical_design(sql: str, words: list[Lexeme]) -> str:
+    """Cuts DISTKEY, DISTSTYLE, SORTKEY, ENCODE and BACKUP out of a CREATE TABLE."""
+    cuts: list[tuple[int, int]] = []
+    depth = 0
+    at = 0
+    starts_item = False
+    while at < len(words):
+        word = words[at]
+        if depth == 0 and word.upper == "AS":
+            break
+        if word.text == "(":
+            depth += 1
+        elif word.text == ")":
+            depth -= 1
+        length = 0 if starts_item else _length_of_attribute(words, at, inside=depth > 0)
+        starts_item = depth == 1 and word.text in {"(", ","}
+        if length:
+            cuts.append((word.start, words[at + length - 1].end))
+        at += length or 1
+    for start, end in reversed(cuts):
+        sql = f"{sql[:start]} {sql[end:]}"
+    return sql
+
+
+def _length_of_attribute(words: list[Lexeme], at: int, *, inside: bool) -> int:
+    """How many lexemes a physical attribute takes that starts here; 0 when none does. `inside` the list of columns or after it."""
+    word = words[at].upper
+    following = words[at + 1].upper if at + 1 < len(words) else ""
+    if word == "ENCODE" or (word in {"DISTSTYLE", "BACKUP"} and not inside):
+        return 2
+    if word in {"COMPOUND", "INTERLEAVED"} and following == "SORTKEY":
+        return 1 + _length_of_attribute(words, at + 1, inside=inside)
+    if word not in {"DISTKEY", "SORTKEY"}:
+        return 0
+    if following == "(":
+        closing = next(index for index in range(at, len(words)) if words[index].text == ")")
+        return closing - at + 1
+    return 2 if following == "AUTO" else 1
+
+
+def _merge(sql: str, words: list[Lexeme], parameters: Mapping[str, str] | None) -> tuple[str, ...]:
+    if [word.upper for word in words[-2:]] == ["REMOVE", "DUPLICATES"]:
+        head = _merge_head(f"{sql[: words[-2].start]} WHEN NOT MATCHED THEN DELETE")
+        target, source = head.this.sql("postgres"), head.args["using"]
+        condition = _postgres(_converted(head.args["on"], parameters))
+        rows = exp.Star().sql() if not source.alias else f"{source.alias}.*"
+        return (
+            f"DELETE FROM {target} USING {source.sql('postgres')} WHERE {condition}",
+            f"INSERT INTO {target} SELECT {rows} FROM {source.sql('postgres')}",
+        )
+    # PostgreSQL and Redshift agree on INSERT VALUES without columns; sqlglot reads the list of values as one of columns.
+    head = _merge_head(re.sub(r"(?i)\bINSERT\s+VALUES\b", "INSERT (everything) VALUES", sql))
+    whens = head.args["whens"].expressions
+    if sorted(bool(when.args.get("matched")) for when in whens) != [False, True]:
+        raise RedshiftError("syntax error: MERGE needs exactly one WHEN MATCHED and one WHEN NOT MATCHED clause")
+    for when in whens:
+        if when.args.get("condition") is not None:
+            raise RedshiftError('syntax error at or near "AND": a WHEN clause of MERGE takes no further condition')
+        then = when.args["then"]
+        for assignment in then.expressions if isinstance(then, exp.Update) else []:
+            if assignment.this.args.get("table") is not None:
+                raise RedshiftError(f'column "{assignment.this.sql()}": MERGE takes target columns without their table')
+    return (_postgres(_converted(head, parameters)).replace("INSERT (everything) VALUES", "INSERT VALUES"),)
+
+
+def _merge_head(sql: str) -> exp.Merge:
+    parsed = _parsed(sql)
+    if not isinstance(parsed, exp.Merge):
+        raise RedshiftError("syntax error in MERGE")
+    if parsed.this.alias:
+        raise RedshiftError(f'syntax error at or near "{parsed.this.alias}": the target of MERGE takes no alias')
+    if not isinstance(parsed.args["using"], exp.Table):
+        raise RedshiftError('syntax error at or near "(": the source of MERGE is a table, not a subquery')
+    return parsed
+
+
+def _plain(sql: str, parameters: Mapping[str, str] | None) -> str:
+    parsed = _parsed(sql)
+    if isinstance(parsed, exp.Command):
+        return sql
+    return _postgres(_converted(parsed, parameters))
+
+
+def _parsed(sql: str) -> exp.Expression:
+    try:
+        return sqlglot.parse_one(sql, read="redshift")
+    except SqlglotError as error:
+        raise RedshiftError(f"syntax error: {_told_briefly(error)}") from None
+
+
+def _postgres(tree: exp.Expression) -> str:
+    try:
+        return tree.sql("postgres", unsupported_level=ErrorLevel.RAISE)
+    except SqlglotError as error:
+        raise RedshiftError(f"not carried out by the local warehouse: {_told_briefly(error)}") from None
+
+
+def _told_briefly(error: SqlglotError) -> str:
+    return re.sub(r"\x1b\[\d+m", "", str(error)).split("\n")[0]
+
+
+def _converted(tree: exp.Expression, parameters: Mapping[str, str] | None) -> exp.Expression:
+    if isinstance(tree, exp.Create) and isinstance(tree.this, exp.Schema):
+        _drop_keys(tree.this)
+    # Leaves first: a call that is replaced takes arguments along that are converted already.
+    for node in reversed(list(tree.walk(bfs=False))):
+        converted = _convert(node, parameters or {})
+        if converted is not node:
+            tree = converted if node is tree else tree
+            node.replace(converted)
+    return tree
+
+
+def _drop_keys(schema: exp.Schema) -> None:
+    """Redshift keeps keys as hints for its planner and never checks them; only a primary key's NOT NULL holds."""
+    not_null: set[str] = set()
+    columns: list[exp.Expression] = []
+    for item in schema.expressions:
+        declared = item.expressions[0] if isinstance(item, exp.Constraint) else item
+        if isinstance(declared, exp.PrimaryKey):
+            not_null.update(key.name.lower() for key in declared.expressions)
+        elif not isinstance(declared, exp.ForeignKey | exp.UniqueColumnConstraint):
+            columns.append(item)
+    for column in columns:
+        if not isinstance(column, exp.ColumnDef):
+            continue
+        kinds = [constraint.args["kind"] for constraint in column.args.get("constraints") or []]
+        if any(isinstance(kind, exp.PrimaryKeyColumnConstraint) for kind in kinds):
+            not_null.add(column.name.lower())
+        kept = [
+            kind
+            for kind in kinds
+            if not isinstance(
+                kind,
+                exp.PrimaryKeyColumnConstraint
+                | exp.UniqueColumnConstraint
+                | exp.Reference
+                | exp.NotNullColumnConstraint,
+            )
+        ]
+        wanted = [kind for kind in kinds if isinstance(kind, exp.NotNullColumnConstraint)]
+        if column.name.lower() in not_null:
+            wanted = [exp.NotNullColumnConstraint()]
+        column.set("constraints", [exp.ColumnConstraint(kind=kind) for kind in [*kept, *wanted]])
+    schema.set("expressions", columns)
+
+
+def _convert(node: exp.Expression, parameters: Mapping[str, str]) -> exp.Expression:
+    match node:
+        case exp.Identifier():
+            node.set("this", node.name.lower())
+        case exp.Placeholder():
+            if node.name not in parameters:
+                raise RedshiftError(f"parameter :{node.name} has no value")
+            return exp.Literal.string(parameters[node.name])
+        case exp.DataType():
+            return _convert_type(node)
+        case exp.CurrentTimestamp():
+            return _call("sysdate" if node.args.get("sysdate") else "getdate")
+        case exp.TsOrDsAdd() | exp.DateAdd():
+            return _call("dateadd", _date_part(node), node.expression, _moment(node.this))
+        case exp.TsOrDsDiff() | exp.DateDiff():
+            return _call("datediff", _date_part(node), _moment(node.expression), _moment(node.this))
+        case exp.WithinGroup() if isinstance(node.this, exp.GroupConcat):
+            return _string_agg(node.this, node.expression)
+        case exp.GroupConcat() if not isinstance(node.parent, exp.WithinGroup):
+            return _string_agg(node, None)
+        case exp.ApproxDistinct():
+            return exp.Count(this=exp.Distinct(expressions=[node.this]))
+        case exp.RegexpExtract():
+            return exp.func("regexp_substr", node.this, node.expression)
+        case exp.RegexpReplace():
+            parts = [node.this, node.expression, node.args.get("replacement") or exp.Literal.string("")]
+            return exp.Anonymous(this="regexp_replace", expressions=[*parts, exp.Literal.string("g")])
+        case exp.SHA2():
+            return _call("sha2", node.this, node.args.get("length") or exp.Literal.number(256))
+        case exp.ParseJSON():
+            return exp.cast(node.this, "JSONB", dialect="postgres")
+        case exp.Anonymous() if node.name.lower() in {"isnull", "nvl"}:
+            return exp.Coalesce(this=node.expressions[0], expressions=node.expressions[1:])
+        case exp.Bracket():
+            raise RedshiftError(
+                "not carried out by the local warehouse: navigation into SUPER. hint: json_extract_path_text"
+            )
+    return node
+
+
+def _call(function: str, *arguments: exp.Expression) -> exp.Expression:
+    call = exp.Anonymous(this=function, expressions=[argument.copy() for argument in arguments])
+    return exp.Dot(this=exp.to_identifier(COMPATIBILITY_SCHEMA), expression=call)
+
+
+def _moment(value: exp.Expression) -> exp.Expression:
+    """A bare string is a timestamp to Redshift, and a timestamp with time zone to PostgreSQL."""
+    return exp.cast(value.copy(), "TIMESTAMP", dialect="postgres") if value.is_string else value
+
+
+def _date_part(node: exp.Expression) -> exp.Expression:
+    unit = node.args["unit"].name.lower() if node.args.get("unit") else "day"
+    for part, others in _DATE_PARTS.items():
+        if unit == part or unit in others:
+            return exp.Literal.string(part)
+    raise RedshiftError(f'unknown date part "{unit}". hint: one of {", ".join(_DATE_PARTS)}')
+
+
+def _string_agg(call: exp.GroupConcat, order: exp.Expression | None) -> exp.Expression:
+    value, separator = call.this, call.args.get("separator")
+    distinct = isinstance(value, exp.Distinct)
+    if distinct:
+        # sqlglot counts the separator among the distinct values.
+        value, *rest = value.expressions
+        separator = rest[0] if rest else separator
+    text = exp.cast(value.copy(), f"VARCHAR({_LONGEST_VARCHAR})", dialect="postgres")
+    for key in order.expressions if order is not None else []:
+        # PostgreSQL orders distinct values by the argument alone, so the key has to be the same expression.
+        if key.this == value:
+            key.set("this", text.copy())
+    inner = f"{'DISTINCT ' if distinct else ''}{_postgres(text)}"
+    keys = f" {_postgres(order).strip()}" if order is not None else ""
+    joined_by = separator.sql("postgres") if separator is not None else "''"
+    return exp.Var(this=f"STRING_AGG({inner}, {joined_by}{keys})")
+
+
+def _convert_type(node: exp.DataType) -> exp.DataType:
+    sizes = [size.name.upper() for size in node.expressions]
+    kinds = exp.DataType.Type
+    match node.this:
+        case kinds.VARCHAR | kinds.NVARCHAR | kinds.TEXT:
+            size = _LONGEST_VARCHAR if sizes == ["MAX"] else int(sizes[0]) if sizes else _DEFAULT_VARCHAR
+            return exp.DataType.build(f"VARCHAR({size})", dialect="postgres")
+        case kinds.BPCHAR:
+            return exp.DataType.build(f"CHAR({_DEFAULT_VARCHAR})", dialect="postgres")
+        case kinds.DECIMAL if not sizes:
+            return exp.DataType.build("DECIMAL(18, 0)", dialect="postgres")
+        case kinds.SUPER:
+            return exp.DataType.build("JSONB", dialect="postgres")
+        case kinds.VARBINARY | kinds.BINARY:
+            return exp.DataType.build("BYTEA", dialect="postgres")
+    return node

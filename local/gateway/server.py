@@ -1,0 +1,239 @@
+"""The gateway process: the AWS API of moto with real executors behind it, and the gateway's own pages under /_headwater."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import parse_qs, unquote
+from urllib.request import urlopen
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from local.gateway import (
+    bookmarks,
+    crawlers,
+    faults,
+    glue_runtime,
+    lambdas,
+    moto_gaps,
+    outbox,
+    speed,
+    step_functions,
+)
+from local.gateway.http_server import ConnectionDroppedError, Environ, StartResponse, Wsgi, WsgiServer
+from local.gateway.settings import GatewaySettings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+_OWN_PAGES = "/_headwater/"
+_STATUS = {200: "200 OK", 400: "400 Bad Request", 404: "404 Not Found", 409: "409 Conflict"}
+_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate. (injected)</Message></Error>"
+
+
+class Gateway:
+    """The WSGI application: the gateway's own pages, faults, and moto for everything else."""
+
+    def __init__(self, settings: GatewaySettings, workers: int) -> None:
+        os.environ["MOTO_PORT"] = str(settings.port)
+        os.environ["MOTO_ACCOUNT_ID"] = settings.account_id
+        # Larger objects would go to temporary files, one open descriptor each.
+        os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(256 << 20)
+        speed.install(settings)
+        moto_gaps.install(settings)
+        step_functions.install(settings)
+        crawlers.install(settings)
+        self.bookmarks = bookmarks.install(settings)
+        self.outbox = outbox.install(settings)
+        self.lambdas = lambdas.install(settings)
+        self.glue = glue_runtime.install(settings, workers)
+        for name in ("redshift", "athena"):
+            if importlib.util.find_spec(f"local.gateway.{name}") is not None:
+                importlib.import_module(f"local.gateway.{name}").install(settings)
+        self._moto: Wsgi = DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answers one request."""
+        if environ["PATH_INFO"].startswith(_OWN_PAGES):
+            return self._own_page(environ, start_response)
+        if not faults.TABLE.armed:
+            return self._moto(environ, start_response)
+        fault = faults.TABLE.for_request(environ["REQUEST_METHOD"], _names_of(environ))
+        if fault is None:
+            return self._moto(environ, start_response)
+        return self._with_fault(fault, environ, start_response)
+
+    def close(self) -> None:
+        """Ends every process that the gateway has started."""
+        self.glue.close()
+        self.lambdas.close()
+
+    def _with_fault(self, fault: faults.Fault, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if fault.action == "drop_reply":
+            b"".join(self._moto(environ, lambda *answer: None))
+            raise ConnectionDroppedError
+        answer = list(self._moto(environ, start_response)) if fault.when == "after" else None
+        if fault.action == "kill" and fault.job is not None:
+            self.glue.kill_job(fault.job)
+            # Whoever asked is dead by now, or else was only near.
+            if answer is not None:
+                return answer
+            raise ConnectionDroppedError
+        start_response("503 Slow Down", [("Content-Type", "application/xml")])
+        return [_SLOW_DOWN]
+
+    def _own_page(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        page = environ["PATH_INFO"].removeprefix(_OWN_PAGES)
+        query = {name: values[-1] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
+        body = environ["wsgi.input"].read()
+        try:
+            status, document = self._page(environ["REQUEST_METHOD"], page, query, json.loads(body) if body else {})
+        except (faults.FaultRequestError, KeyError, TypeError) as error:
+            status, document = 400, {"error": f"{type(error).__name__}: {error}"}
+        start_response(_STATUS[status], [("Content-Type", "application/json")])
+        return [json.dumps(document).encode()]
+
+    def _page(self, method: str, page: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+        name, _, rest = page.partition("/")
+        if (method, page) == ("GET", "health"):
+            return 200, {"ready": True, "workers": self.glue.describe_workers()}
+        if (method, page) == ("GET", "outbox"):
+            return 200, {"messages": self.outbox.messages()}
+        if page == "faults":
+            if method == "POST":
+                faults.TABLE.add(body)
+            elif method == "DELETE":
+                faults.TABLE.clear()
+            return 200, {"faults": faults.TABLE.describe()}
+        if name == "bookmarks" and rest:
+            return self._bookmark(method, unquote(rest), query, body)
+        return 404, {"error": f"no page {page!r}. hint: health, outbox, faults, bookmarks/<job>"}
+
+    def _bookmark(self, method: str, job: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+        store = self.bookmarks
+        if method == "GET":
+            try:
+                entry = store.of_run(job, query["run_id"]) if "run_id" in query else store.current(job)
+            except bookmarks.EntityNotFoundException as error:
+                return 404, {"error": error.message}
+            return 200, entry.as_document()
+        try:
+            entry = store.commit(job, body["run_id"], body["attempt"], body["version"], body["states"])
+        except bookmarks.VersionMismatchError as error:
+            return 409, {"error": str(error)}
+        return 200, entry.as_document()
+
+
+def _names_of(environ: Environ) -> list[str]:
+    # A request is known by its path (/bucket/key, or a REST call's) and, for the other protocols, by service.Action.
+    names = [unquote(environ["RAW_URI"].partition("?")[0])]
+    credential = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split(",")[0].split("/")
+    service = credential[3] if len(credential) > 3 else "s3"
+    if target := environ.get("HTTP_X_AMZ_TARGET"):
+        names.insert(0, f"{service}.{target.rpartition('.')[2]}")
+    elif "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", ""):
+        stream = environ["wsgi.input"]
+        form = parse_qs(stream.read().decode())
+        stream.seek(0)
+        names.insert(0, f"{service}.{form.get('Action', ['?'])[0]}")
+    return names
+
+
+def serve(port: int, home: Path, workers: int, warehouse_dsn: str | None = None) -> None:
+    """Serves the AWS API on 127.0.0.1 until SIGTERM or SIGINT; then every child process is ended.
+
+    Args:
+        port: where to listen.
+        home: folder for logs, outbox, unpacked functions and worker files; made if need be.
+        workers: Spark workers to start at once; with 0 one is started by the first job run.
+        warehouse_dsn: libpq connection string of the PostgreSQL that plays Redshift.
+    """
+    home = home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    settings = GatewaySettings(port=port, home=home, warehouse_dsn=warehouse_dsn)
+    application: list[Gateway] = []
+
+    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if not application:
+            raise ConnectionDroppedError
+        return application[0](environ, start_response)
+
+    # Listening comes first: a port that is taken must not cost a Spark start.
+    server = WsgiServer(port, answer)
+    gateway = Gateway(settings, workers)
+    application.append(gateway)
+
+    def stop(signum: int, frame: object) -> None:
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    print(f"AWS API on {settings.endpoint}, files in {home}", flush=True)
+    try:
+        server.serve_forever(poll_interval=0.1)
+    finally:
+        gateway.close()
+        server.server_close()
+
+
+def free_port() -> int:
+    """Returns a TCP port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running_gateway(
+    home: Path, workers: int = 0, *, warehouse_dsn: str | None = None, port: int | None = None
+) -> Iterator[str]:
+    """Runs a gateway in a process of its own and yields its endpoint URL; for tests and for the local stack.
+
+    Raises:
+        RuntimeError: the gateway did not come up; the message has the end of its log.
+    """
+    port = port or free_port()
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / "gateway.log"
+    command = [sys.executable, "-m", "local.gateway", "--port", str(port), "--home", str(home)]
+    command += ["--workers", str(workers)]
+    if warehouse_dsn is not None:
+        command += ["--warehouse-dsn", warehouse_dsn]
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    endpoint = f"http://127.0.0.1:{port}"
+    try:
+        _await_health(endpoint, process, log)
+        yield endpoint
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _await_health(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urlopen(f"{endpoint}/_headwater/health", timeout=5) as answer:  # noqa: S310 - our own address
+                answer.read()
+                return
+        except (URLError, ConnectionError, TimeoutError):
+            time.sleep(0.05)
+    raise RuntimeError(f"the gateway did not come up:\n{log.read_text(errors='replace')[-4000:]}")

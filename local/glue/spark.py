@@ -1,0 +1,130 @@
+"""The Spark session that a Glue 5 job with `--datalake-formats delta` finds, pointed at the local gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pyspark import SparkConf
+from pyspark.sql import SparkSession
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGES = (
+    "io.delta:delta-spark_2.12:3.3.2",
+    "org.apache.hadoop:hadoop-aws:3.3.4",
+    "com.amazonaws:aws-java-sdk-s3:1.12.262",
+    "com.amazonaws:aws-java-sdk-sts:1.12.262",
+    "com.amazonaws:aws-java-sdk-dynamodb:1.12.262",
+    "com.amazon.deequ:deequ:2.0.7-spark-3.5",
+    "org.postgresql:postgresql:42.7.4",
+)
+
+_NOISY_LOGGERS = (
+    "org.apache.hadoop.fs.s3a.S3AInstrumentation",
+    "org.apache.hadoop.metrics2.impl.MetricsConfig",
+    "org.apache.spark.sql.execution.streaming.CheckpointFileManager",
+    "org.apache.spark.sql.catalyst.util.SparkStringUtils",
+    "com.amazonaws.services.s3.AmazonS3Client",
+)
+
+
+def ivy_folder() -> Path:
+    """Where Spark's resolver keeps jars: HEADWATER_IVY, or `.cache/ivy` in the repository."""
+    return Path(os.environ.get("HEADWATER_IVY") or REPOSITORY / ".cache" / "ivy")
+
+
+def s3_conf(endpoint: str) -> dict[str, str]:
+    """Settings that make s3:// and s3a:// URIs reach an S3 endpoint without TLS, quickly."""
+    s3a = "org.apache.hadoop.fs.s3a.S3AFileSystem"
+    conf = {"spark.hadoop.fs.s3.impl": s3a, "spark.hadoop.fs.s3a.impl": s3a}
+    options = {
+        "endpoint": endpoint,
+        "endpoint.region": os.environ.get("AWS_REGION", "eu-west-1"),
+        "path.style.access": "true",
+        "connection.ssl.enabled": "false",
+        "access.key": os.environ.get("AWS_ACCESS_KEY_ID", "headwater"),
+        "secret.key": os.environ.get("AWS_SECRET_ACCESS_KEY", "headwater"),
+        "aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+        "fast.upload.buffer": "bytebuffer",
+        "connection.maximum": "64",
+        "threads.max": "16",
+        "attempts.maximum": "3",
+        "retry.limit": "3",
+        "retry.interval": "100ms",
+        # A store that answers at once needs no markers kept or cleaned up, and no second look for changes while reading.
+        "directory.marker.retention": "keep",
+        "change.detection.mode": "none",
+        "committer.name": "directory",
+        "committer.staging.conflict-mode": "append",
+    }
+    conf.update({f"spark.hadoop.fs.s3a.{name}": value for name, value in options.items()})
+    return conf
+
+
+def delta_conf() -> dict[str, str]:
+    """What `--datalake-formats delta` sets, and the log store that S3 needs with one driver for each table."""
+    log_store = "io.delta.storage.S3SingleDriverLogStore"
+    return {
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.delta.logStore.s3.impl": log_store,
+        "spark.delta.logStore.s3a.impl": log_store,
+    }
+
+
+def laptop_conf() -> dict[str, str]:
+    """Settings that fit two cores and small data; they change speed, not results."""
+    return {
+        "spark.driver.memory": os.environ.get("HEADWATER_DRIVER_MEMORY", "4g"),
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": "4",
+        "spark.sql.adaptive.enabled": "true",
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:+UseParallelGC -XX:TieredStopAtLevel=4",
+        "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+        "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+        "spark.sql.parquet.int96RebaseModeInWrite": "CORRECTED",
+        "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+        "spark.sql.warehouse.dir": "/tmp/headwater-warehouse",  # noqa: S108 - nothing is ever written there
+    }
+
+
+def build_session(endpoint: str, *, cores: int = 2) -> SparkSession:
+    """Starts the JVM and the session; resolves the jars on the first start and remembers them for the next."""
+    conf = SparkConf().setMaster(f"local[{cores}]").setAppName("glue")
+    conf.setAll([*laptop_conf().items(), *delta_conf().items(), *s3_conf(endpoint).items()])
+    resolved = ivy_folder() / "resolved.json"
+    jars = _known_jars(resolved)
+    if jars is None:
+        conf.set("spark.jars.ivy", str(ivy_folder()))
+        conf.set("spark.jars.packages", ",".join(PACKAGES))
+        conf.set("spark.jars.excludes", "com.amazonaws:aws-java-sdk-bundle")
+    else:
+        # The resolver takes seconds even with a full cache. Not on the JVM's own class path: older copies of Spark's
+        # libraries are among them, and Spark's must win.
+        conf.set("spark.jars", ",".join(jars))
+    session = SparkSession.builder.config(conf=conf).getOrCreate()
+    if jars is None:
+        found = [str(path).removeprefix("file://") for path in str(session.conf.get("spark.jars")).split(",")]
+        resolved.write_text(json.dumps({"packages": PACKAGES, "jars": found}))
+    session.sparkContext.setLogLevel("WARN")
+    log4j: Any = session.sparkContext._jvm.org.apache.logging.log4j  # type: ignore[union-attr]
+    for name in _NOISY_LOGGERS:
+        log4j.core.config.Configurator.setLevel(name, log4j.Level.ERROR)
+    return session
+
+
+def _known_jars(resolved: Path) -> list[str] | None:
+    if not resolved.exists():
+        return None
+    known = json.loads(resolved.read_text())
+    jars: list[str] = known["jars"]
+    same = known["packages"] == list(PACKAGES)
+    return jars if same and all(Path(jar).exists() for jar in jars) else None

@@ -1,0 +1,188 @@
+"""Proofs that the pipeline's numbers are the sources' numbers: gold against DuckDB on the source database, ad cost against the
+simulator's ledger, quarantine against the planted defects, both query engines against each other."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import psycopg
+
+from headwater.client import Client, Engine
+from local import world
+from local.stack import Stack
+
+ENGINES: tuple[Engine, ...] = ("athena", "redshift")
+_SAMPLE = 3
+
+# The truth about revenue: the shop's own rows, less those that are quarantined, by the definition of sql/gold.
+_TRUTH_TABLES = {
+    "order_items": "SELECT order_item_id, order_id, product_id, sales_value, ordered_at::timestamp AS ordered_at FROM shop.order_items",
+    "orders": "SELECT order_id, status, deleted_at IS NOT NULL AS deleted FROM shop.orders",
+    "products": "SELECT product_id, product_category FROM shop.products",
+    "bad": "SELECT DISTINCT stream, key FROM truth.defects WHERE stream IN ('order_items', 'orders')",
+}
+_REVENUE = """
+    SELECT
+        strftime(date_trunc('month', items.ordered_at), '%Y-%m-%d') AS month,
+        coalesce(products.product_category, 'UNKNOWN') AS category,
+        sum(items.sales_value) AS revenue
+    FROM order_items AS items
+    JOIN orders ON orders.order_id = items.order_id
+    JOIN products ON products.product_id = items.product_id
+    WHERE orders.status = 'completed'
+      AND NOT orders.deleted
+      AND items.order_item_id NOT IN (SELECT CAST(key AS BIGINT) FROM bad WHERE stream = 'order_items')
+      AND orders.order_id NOT IN (SELECT CAST(key AS BIGINT) FROM bad WHERE stream = 'orders')
+    GROUP BY 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One comparison: what the truth says, what the pipeline says, and whether they are the same."""
+
+    name: str
+    expected: str
+    found: str
+    ok: bool
+
+
+def prove(stack: Stack, client: Client) -> list[Proof]:
+    """Compares everything that can be compared."""
+    return [*_revenue(stack, client), *_ad_cost(stack, client), *_same_answers(client)]
+
+
+def gold_table(client: Client, engine: Engine, table: str) -> str:
+    """Names a gold table as one engine knows it."""
+    return f"analytics.{table}" if engine == "redshift" else f"{client.project.environment.database('gold')}.{table}"
+
+
+def _revenue(stack: Stack, client: Client) -> list[Proof]:
+    with tempfile.TemporaryDirectory() as folder, psycopg.connect(stack.rds_dsn) as source, duckdb.connect() as truth:
+        source.execute("SET TimeZone = 'UTC'")
+        for table, query in _TRUTH_TABLES.items():
+            path = Path(folder) / f"{table}.csv"
+            with path.open("wb") as out, source.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT csv, HEADER)") as rows:
+                out.writelines(rows)
+            types = {"sales_value": "DECIMAL(12,2)", "key": "VARCHAR"} if table in {"order_items", "bad"} else {}
+            known = {name: kind for name, kind in types.items() if name in query}
+            truth.read_csv(str(path), header=True, dtype=known).create(table)
+        expected = {(month, category): revenue for month, category, revenue in truth.execute(_REVENUE).fetchall()}
+    proofs = []
+    for engine in ENGINES:
+        table = gold_table(client, engine, "business_metrics")
+        sql = f"SELECT CAST(month AS VARCHAR) AS month, category, revenue FROM {table}"
+        rows = client.query(engine, sql).rows
+        found = {(str(month)[:10], str(category)): Decimal(str(revenue)) for month, category, revenue in rows}
+        proofs.append(_compare(f"Revenue by month and category, {engine}", expected, found))
+    return proofs
+
+
+def _ad_cost(stack: Stack, client: Client) -> list[Proof]:
+    expected: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for day in world.ads_ledger(stack.rds_dsn):
+        if day.rows:
+            expected[("facebook", f"{day.account_id} {day.day}")] += day.cost
+    proofs = []
+    for engine in ENGINES:
+        table = gold_table(client, engine, "marketing_performance")
+        sql = (
+            f"SELECT platform, account_id, CAST(date AS VARCHAR) AS date, SUM(cost) AS cost FROM {table} "
+            "GROUP BY platform, account_id, date"
+        )
+        found = {
+            (str(platform), f"{account} {str(day)[:10]}"): Decimal(str(cost))
+            for platform, account, day, cost in client.query(engine, sql).rows
+        }
+        proofs.append(_compare(f"Ad cost by platform, account and day, {engine}", expected, found))
+    return proofs
+
+
+def _same_answers(client: Client) -> list[Proof]:
+    proofs = []
+    for table in client.project.gold:
+        answers = []
+        for engine in ENGINES:
+            rows = client.query(engine, f"SELECT * FROM {gold_table(client, engine, table)}")
+            answers.append(sorted(tuple(_plain(cell) for cell in row) for row in rows.rows))
+        athena, redshift = answers
+        differing = len(set(athena) ^ set(redshift))
+        proofs.append(
+            Proof(
+                f"{table} is the same in both engines",
+                f"{len(athena)} rows in Athena",
+                f"{len(redshift)} rows in Redshift, {differing} differ",
+                athena == redshift and bool(athena),
+            )
+        )
+    return proofs
+
+
+def _plain(cell: str | None) -> str:
+    if cell is None:
+        return ""
+    try:
+        number = Decimal(cell)
+    except ArithmeticError:
+        return cell
+    return format(number.normalize(), "f")
+
+
+def _compare(name: str, expected: Mapping[tuple[str, str], Decimal], found: Mapping[tuple[str, str], Decimal]) -> Proof:
+    wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
+    sample = "; ".join(f"{' '.join(key)}: {expected.get(key)} ≠ {found.get(key)}" for key in wrong[:_SAMPLE])
+    return Proof(
+        name,
+        f"{sum(expected.values()):,.2f} in {len(expected)} groups",
+        f"{sum(found.values()):,.2f} in {len(found)} groups" + (f"; {len(wrong)} differ: {sample}" if wrong else ""),
+        not wrong and bool(expected),
+    )
+
+
+def quarantine(stack: Stack, client: Client) -> list[dict[str, object]]:
+    """Compares the planted defects with the rows that are quarantined, by table and reason.
+
+    A defect of a row that is read again stands in quarantine once for each time it was read, so distinct rows are compared.
+    """
+    tables = {stream.table: name for source in client.project.sources.values() for name, stream in source.streams.items()}
+    planted: dict[tuple[str, str], int] = {}
+    streams = {name: table for table, name in tables.items()}
+    for (stream, reason), count in world.defects(stack.rds_dsn).items():
+        planted[(streams[stream], reason)] = count
+    found = _quarantined(client, sorted({table for table, _ in planted}))
+    return [
+        {
+            "table": table,
+            "reason": reason,
+            "planted": planted.get((table, reason), 0),
+            "quarantined": found.get((table, reason), 0),
+            "matches": planted.get((table, reason), 0) == found.get((table, reason), 0),
+        }
+        for table, reason in sorted(planted.keys() | found.keys())
+    ]
+
+
+def _quarantined(client: Client, tables: list[str]) -> dict[tuple[str, str], int]:
+    database = client.project.environment.database("quarantine")
+    counted = {}
+    for table in tables:
+        keys = next(
+            stream.key
+            for source in client.project.sources.values()
+            for stream in source.streams.values()
+            if stream.table == table
+        )
+        key = " || '|' || ".join(f"coalesce(json_extract_scalar(\"row\", '$.{name}'), '')" for name in keys)
+        sql = (
+            f'SELECT reason, COUNT(DISTINCT {key}) FROM {database}."{table}" '
+            "CROSS JOIN UNNEST(reasons) AS t (reason) GROUP BY reason"
+        )
+        for reason, count in client.query("athena", sql).rows:
+            counted[(table, str(reason))] = int(str(count))
+    return counted

@@ -1,0 +1,497 @@
+"""The Marketing API of Meta for the shop's two ad accounts."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from local.simulators import insights
+from local.simulators.graph import GraphError, GraphState, Meter, Report, page
+from local.simulators.worlds import UNSEEDED, WorldReader
+from local.world import ads
+from local.world.dice import draw
+from local.world.truth import NoWorldError, now
+
+VERSIONS = range(22, 27)
+"""Versions of the API that are still served."""
+
+_COMMON = frozenset({"access_token", "appsecret_proof", "fields", "limit", "after"})
+_FIRST_REPORT = 6_100_000_000_000
+_REPORTS_IN_MEMORY = 8
+
+_ACCOUNT_FIELDS = (
+    "id",
+    "account_id",
+    "name",
+    "currency",
+    "timezone_name",
+    "timezone_offset_hours_utc",
+    "account_status",
+    "created_time",
+)
+_CAMPAIGN_FIELDS = (
+    "id",
+    "account_id",
+    "name",
+    "objective",
+    "status",
+    "effective_status",
+    "buying_type",
+    "start_time",
+    "stop_time",
+    "created_time",
+    "updated_time",
+)
+_AD_SET_FIELDS = (
+    "id",
+    "account_id",
+    "campaign_id",
+    "name",
+    "status",
+    "effective_status",
+    "daily_budget",
+    "optimization_goal",
+    "billing_event",
+    "targeting",
+    "start_time",
+    "end_time",
+    "created_time",
+    "updated_time",
+)
+_AD_FIELDS = (
+    "id",
+    "account_id",
+    "campaign_id",
+    "adset_id",
+    "name",
+    "status",
+    "effective_status",
+    "creative",
+    "created_time",
+    "updated_time",
+)
+
+
+class Call(NamedTuple):
+    """One authenticated request."""
+
+    method: str
+    path: str
+    url: str
+    """Without the query; what `next` links are made of."""
+    params: Mapping[str, str]
+    """From the query and the form together, without credentials."""
+    token: str
+    fault: str | None
+    foreign_host: str | None
+
+
+class Facebook:
+    """The API; state (tokens, limits, reports) lives in `folder`, everything else in the world."""
+
+    def __init__(self, worlds: WorldReader, folder: Path) -> None:
+        self.kept = GraphState(folder)
+        self.meter = Meter()
+        self._rows: dict[int, list[dict[str, Any]]] = {}
+        self._worlds = worlds
+
+    def app(self) -> Starlette:
+        """The ASGI app, to be mounted at the source's base path."""
+        return Starlette(routes=[Route("/{path:path}", self._serve, methods=["GET", "POST"])])
+
+    async def _serve(self, request: Request) -> Response:
+        params = dict(parse_qsl(request.url.query, keep_blank_values=True))
+        if request.method == "POST":
+            params |= _form(await request.body())
+        try:
+            return await run_in_threadpool(self._answer, request, params)
+        except GraphError as error:
+            return error.response()
+        except NoWorldError:
+            return GraphError(
+                2, f"Service temporarily unavailable: {UNSEEDED}", status=503, is_transient=True
+            ).response()
+
+    def _answer(self, request: Request, params: dict[str, str]) -> Response:
+        path = request.path_params["path"].strip("/")
+        version, _, rest = path.partition("/")
+        if not re.fullmatch(r"v\d+\.\d", version):
+            version, rest = "", path
+        if rest == "oauth/access_token":
+            return self._exchange(params)
+        if not version:
+            raise GraphError(2500, f"Unknown path components: /{path}")
+        if int(version[1:].split(".")[0]) not in VERSIONS:
+            message = (
+                f"You are calling a deprecated version of the Ads API. Please update to the latest: v{VERSIONS[-1]}.0."
+            )
+            raise GraphError(2635, message)
+        with self.kept.lock:
+            token = self.kept.state.tokens.check(
+                _bearer(request) or params.get("access_token"), params.get("appsecret_proof")
+            )
+        rule = request.scope.get("misbehaviour")
+        call = Call(
+            method=request.method,
+            path=rest,
+            url=str(request.url.replace(query="")),
+            params={key: value for key, value in params.items() if key not in ("access_token", "appsecret_proof")},
+            token=token,
+            fault=rule.kind if rule else None,
+            foreign_host=rule.host if rule else None,
+        )
+        body, headers = self._route(call)
+        return JSONResponse(body, headers=headers)
+
+    def _exchange(self, params: Mapping[str, str]) -> Response:
+        with self.kept.lock:
+            answer = self.kept.state.tokens.exchange(params)
+            self.kept.save()
+        return JSONResponse(answer)
+
+    def _route(self, call: Call) -> tuple[Any, dict[str, str]]:
+        if call.path == "me/adaccounts":
+            return self._accounts(call)
+        if match := re.fullmatch(r"act_(\d+)(?:/(\w+))?", call.path):
+            account = _account(match[1], call.path)
+            edges: dict[str | None, Callable[[Call, ads.Account], tuple[Any, dict[str, str]]]] = {
+                None: self._account,
+                "campaigns": self._campaigns,
+                "adsets": self._ad_sets,
+                "ads": self._ads,
+                "insights": self._insights,
+            }
+            if match[2] in edges and (call.method == "GET" or match[2] == "insights"):
+                return edges[match[2]](call, account)
+        if call.method == "GET" and (match := re.fullmatch(r"(\d+)(/insights)?", call.path)):
+            report = self._report(int(match[1]), call.path)
+            return self._results(call, report) if match[2] else self._poll(call, report)
+        raise _no_such_object(call.path)
+
+    def _accounts(self, call: Call) -> tuple[Any, dict[str, str]]:
+        _refuse_unknown(call.params, _COMMON)
+        fields = _fields(call.params, _ACCOUNT_FIELDS)
+        rows = [_chosen(_account_row(account), fields) for account in ads.ACCOUNTS]
+        return self._page(call, rows, "me", "ads_management")
+
+    def _account(self, call: Call, account: ads.Account) -> tuple[Any, dict[str, str]]:
+        _refuse_unknown(call.params, frozenset({"fields"}))
+        fields = _fields(call.params, _ACCOUNT_FIELDS)
+        return _chosen(_account_row(account), fields), self._count(account, "ads_management")
+
+    def _campaigns(self, call: Call, account: ads.Account) -> tuple[Any, dict[str, str]]:
+        _refuse_unknown(call.params, _COMMON | {"filtering", "effective_status"})
+        fields = _fields(call.params, _CAMPAIGN_FIELDS)
+        rows = [
+            _chosen(_campaign_row(campaign, account), fields)
+            for campaign in self._worlds.ads().campaigns
+            if campaign.account_id == account.account_id and _wanted(campaign, "campaign", call.params)
+        ]
+        return self._page(call, rows, str(account.account_id), "ads_management")
+
+    def _ad_sets(self, call: Call, account: ads.Account) -> tuple[Any, dict[str, str]]:
+        _refuse_unknown(call.params, _COMMON | {"filtering", "effective_status", "updated_since"})
+        fields = _fields(call.params, _AD_SET_FIELDS)
+        rows = [
+            _chosen(_ad_set_row(ad_set, account), fields)
+            for ad_set in self._worlds.ads().ad_sets
+            if ad_set.account_id == account.account_id and _wanted(ad_set, "adset", call.params)
+        ]
+        return self._page(call, rows, str(account.account_id), "ads_management")
+
+    def _ads(self, call: Call, account: ads.Account) -> tuple[Any, dict[str, str]]:
+        _refuse_unknown(call.params, _COMMON | {"filtering", "effective_status"})
+        fields = _fields(call.params, _AD_FIELDS)
+        rows = [
+            _chosen(_ad_row(ad, account), fields)
+            for ad in self._worlds.ads().ads
+            if ad.account_id == account.account_id and _wanted(ad, "ad", call.params)
+        ]
+        return self._page(call, rows, str(account.account_id), "ads_management")
+
+    def _insights(self, call: Call, account: ads.Account) -> tuple[Any, dict[str, str]]:
+        """GET answers small ranges at once; POST starts a report."""
+        paging = frozenset({"limit", "after"}) if call.method == "GET" else frozenset()
+        _refuse_unknown(call.params, insights.PARAMETERS | paging)
+        world = self._worlds.ads()
+        query = insights.parse(call.params, world.clock)
+        if call.method == "POST":
+            headers = self._count(account, "ads_insights")
+            return {"report_run_id": str(self._start(call, account, world.clock))}, headers
+        if query.days > self.kept.state.limits.synchronous_days:
+            raise GraphError.range_too_big()
+        return self._page(call, insights.answer(query, account, world), str(account.account_id), "ads_insights")
+
+    def _start(self, call: Call, account: ads.Account, clock: date) -> int:
+        with self.kept.lock:
+            number = _FIRST_REPORT + len(self.kept.state.reports)
+            outcome = {"report_failed": "failed", "report_skipped": "skipped"}.get(call.fault or "", "completed")
+            late = 2 if call.fault == "report_late" else int(draw(5, "late report", number) == 0)
+            self.kept.state.reports[number] = Report(
+                report_run_id=number,
+                account_id=account.account_id,
+                params=dict(call.params),
+                clock=clock.isoformat(),
+                created_at=time.time(),
+                outcome=outcome,
+                late_answers=late,
+            )
+            self.kept.save()
+            return number
+
+    def _report(self, number: int, path: str) -> Report:
+        with self.kept.lock:
+            report = self.kept.state.reports.get(number)
+        if report is None:
+            raise _no_such_object(path)
+        return report
+
+    def _poll(self, call: Call, report: Report) -> tuple[Any, dict[str, str]]:
+        """Each poll brings the job further; it shows 100 percent before it is completed."""
+        _refuse_unknown(call.params, frozenset({"fields"}))
+        headers = self._count(_account(str(report.account_id), call.path), "ads_insights")
+        with self.kept.lock:
+            report.polls += 1
+            self.kept.save()
+        time_range = json.loads(report.params["time_range"])
+        body: dict[str, Any] = {
+            "id": str(report.report_run_id),
+            "account_id": str(report.account_id),
+            "time_ref": int(report.created_at),
+            "date_start": time_range["since"],
+            "date_stop": time_range["until"],
+            "async_status": _async_status(report, self.kept.state.limits.report_polls),
+        }
+        body["async_percent_completion"] = {"Job Not Started": 0, "Job Started": 20, "Job Failed": 60}.get(
+            body["async_status"], 100
+        )
+        if body["async_status"] == "Job Failed":
+            body |= {
+                "error_code": 2,
+                "error_subcode": 1504044,
+                "error_message": "An unexpected error has occurred. Please retry your request later.",
+                "error_user_title": "Report failed",
+                "error_user_msg": "The report could not be made. Please try again.",
+            }
+        return body, headers
+
+    def _results(self, call: Call, report: Report) -> tuple[Any, dict[str, str]]:
+        _refuse_unknown(call.params, frozenset({"limit", "after"}))
+        account = _account(str(report.account_id), call.path)
+        with self.kept.lock:
+            completed = _async_status(report, self.kept.state.limits.report_polls) == "Job Completed"
+            if completed and report.late_answers:
+                report.late_answers -= 1
+                self.kept.save()
+                completed = False
+        if not completed:
+            message = "Error accessing adreport job: the results are not available yet"
+            raise GraphError(2637, message, 1815107, is_transient=True)
+        return self._page(call, self._rows_of(report, account), str(account.account_id), "ads_insights")
+
+    def _rows_of(self, report: Report, account: ads.Account) -> list[dict[str, Any]]:
+        """What was true when the report was asked for."""
+        with self.kept.lock:
+            if report.report_run_id not in self._rows:
+                world = replace(self._worlds.ads(), clock=date.fromisoformat(report.clock))
+                query = insights.parse(report.params, world.clock)
+                while len(self._rows) >= _REPORTS_IN_MEMORY:
+                    self._rows.pop(next(iter(self._rows)))
+                self._rows[report.report_run_id] = insights.answer(query, account, world)
+            return self._rows[report.report_run_id]
+
+    def _page(
+        self, call: Call, rows: list[dict[str, Any]], account: str, kind: str
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        limits = self.kept.state.limits
+        headers = self.meter.count(account, limits, kind)
+        body = page(
+            rows,
+            call.params,
+            url=call.url,
+            token=call.token,
+            longest=limits.page_rows,
+            fault=call.fault,
+            foreign_host=call.foreign_host,
+        )
+        return body, headers
+
+    def _count(self, account: ads.Account, kind: str) -> dict[str, str]:
+        return self.meter.count(str(account.account_id), self.kept.state.limits, kind)
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _form(body: bytes) -> dict[str, str]:
+    """Parameters of a POST: a form, or a JSON object whose values need not be text."""
+    text = body.decode()
+    if not text.lstrip().startswith("{"):
+        return dict(parse_qsl(text, keep_blank_values=True))
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise GraphError(100, "The body is neither a form nor JSON") from error
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+
+
+def _account(number: str, path: str) -> ads.Account:
+    for account in ads.ACCOUNTS:
+        if str(account.account_id) == number:
+            return account
+    raise _no_such_object(path)
+
+
+def _no_such_object(path: str) -> GraphError:
+    number, _, _ = path.partition("/")
+    return GraphError(
+        100,
+        f"Unsupported request. Object with ID '{number}' does not exist, cannot be loaded due to missing"
+        " permissions, or does not support this operation",
+        33,
+    )
+
+
+def _refuse_unknown(params: Mapping[str, str], known: frozenset[str]) -> None:
+    for name in params:
+        if name not in known:
+            raise GraphError(100, f"Invalid parameter: {name}")
+
+
+def _fields(params: Mapping[str, str], valid: tuple[str, ...]) -> tuple[str, ...]:
+    fields = insights.names_in(params.get("fields", ""), "fields")
+    for field in fields:
+        if field not in valid:
+            raise GraphError(100, f"Tried accessing nonexisting field ({field})")
+    return ("id", *(field for field in fields if field != "id"))
+
+
+def _chosen(row: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    return {field: row[field] for field in fields if row[field] is not None}
+
+
+def _wanted(thing: ads.Campaign | ads.AdSet | ads.Ad, kind: str, params: Mapping[str, str]) -> bool:
+    """Whether `filtering`, `updated_since` and `effective_status` let this object through."""
+    updated = thing.updated_at.timestamp()
+    statuses = insights.names_in(params.get("effective_status", ""), "effective_status")
+    if statuses and thing.status not in statuses:
+        return False
+    if "updated_since" in params and updated <= _epoch(params["updated_since"]):
+        return False
+    for condition in insights.conditions(params):
+        if condition["field"] != f"{kind}.updated_time":
+            raise GraphError(100, f"Filtering field {condition['field']} is invalid")
+        if condition["operator"] == "GREATER_THAN":
+            if not updated > _epoch(condition["value"]):
+                return False
+        elif condition["operator"] == "LESS_THAN":
+            if not updated < _epoch(condition["value"]):
+                return False
+        else:
+            raise GraphError(100, f"Filtering operator {condition['operator']} is invalid for this field")
+    return True
+
+
+def _epoch(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise GraphError(100, f"Not a Unix time in seconds: {value}") from error
+
+
+def _async_status(report: Report, polls_needed: int) -> str:
+    if report.polls >= polls_needed:
+        return {"completed": "Job Completed", "failed": "Job Failed", "skipped": "Job Skipped"}[report.outcome]
+    if report.polls <= 1:
+        return "Job Not Started"
+    return "Job Running" if report.polls == polls_needed - 1 else "Job Started"
+
+
+def _account_row(account: ads.Account) -> dict[str, Any]:
+    sign = -1 if account.utc_offset.startswith("-") else 1
+    hours, minutes = int(account.utc_offset[1:3]), int(account.utc_offset[3:])
+    return {
+        "id": f"act_{account.account_id}",
+        "account_id": str(account.account_id),
+        "name": account.name,
+        "currency": account.currency,
+        "timezone_name": account.timezone_name,
+        "timezone_offset_hours_utc": sign * (hours + minutes / 60),
+        "account_status": 1,
+        "created_time": _local(datetime.fromisoformat("2016-06-01T12:00:00+00:00"), account),
+    }
+
+
+def _campaign_row(campaign: ads.Campaign, account: ads.Account) -> dict[str, Any]:
+    return {
+        "id": str(campaign.campaign_id),
+        "account_id": str(campaign.account_id),
+        "name": campaign.name,
+        "objective": campaign.objective,
+        "status": campaign.status,
+        "effective_status": campaign.status,
+        "buying_type": "AUCTION",
+        "start_time": _local(now(campaign.start_day), account),
+        "stop_time": _end(campaign.stop_day, account),
+        "created_time": _local(campaign.created_at, account),
+        "updated_time": _local(campaign.updated_at, account),
+    }
+
+
+def _ad_set_row(ad_set: ads.AdSet, account: ads.Account) -> dict[str, Any]:
+    return {
+        "id": str(ad_set.ad_set_id),
+        "account_id": str(ad_set.account_id),
+        "campaign_id": str(ad_set.campaign_id),
+        "name": ad_set.name,
+        "status": ad_set.status,
+        "effective_status": ad_set.status,
+        "daily_budget": str(ad_set.daily_budget_minor),
+        "optimization_goal": ad_set.optimization_goal,
+        "billing_event": "IMPRESSIONS",
+        "targeting": ad_set.targeting,
+        "start_time": _local(now(ad_set.start_day), account),
+        "end_time": _end(ad_set.stop_day, account),
+        "created_time": _local(ad_set.created_at, account),
+        "updated_time": _local(ad_set.updated_at, account),
+    }
+
+
+def _ad_row(ad: ads.Ad, account: ads.Account) -> dict[str, Any]:
+    return {
+        "id": str(ad.ad_id),
+        "account_id": str(ad.account_id),
+        "campaign_id": str(ad.campaign_id),
+        "adset_id": str(ad.ad_set_id),
+        "name": ad.name,
+        "status": ad.status,
+        "effective_status": ad.status,
+        "creative": {"id": str(ad.creative_id)},
+        "created_time": _local(ad.created_at, account),
+        "updated_time": _local(ad.updated_at, account),
+    }
+
+
+def _end(stop_day: date | None, account: ads.Account) -> str | None:
+    return _local(now(stop_day + timedelta(days=1)), account) if stop_day else None
+
+
+def _local(moment: datetime, account: ads.Account) -> str:
+    """In the account's standard time, as the Graph API writes it: 2017-03-03T00:00:00-0500."""
+    offset = datetime.strptime(account.utc_offset, "%z").tzinfo
+    return moment.astimezone(offset).strftime("%Y-%m-%dT%H:%M:%S%z")

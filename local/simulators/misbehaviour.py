@@ -1,0 +1,232 @@
+"""Faults on demand: rules that spoil matching requests, and a log of every request that the sources received."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import threading
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from local.simulators.graph import GraphError
+
+Source: TypeAlias = Literal["facebook_ads", "fx_rates"]
+Kind: TypeAlias = Literal[
+    "status",
+    "delay",
+    "truncate",
+    "html",
+    "drip",
+    "throttle",
+    "cursor_loop",
+    "duplicate_page",
+    "empty_page",
+    "foreign_next",
+    "expire_token",
+    "revoke",
+    "report_failed",
+    "report_skipped",
+    "report_late",
+]
+
+ANY_SOURCE_KINDS: frozenset[str] = frozenset({"status", "delay", "truncate", "html", "drip", "throttle"})
+"""The other kinds have a meaning for facebook_ads only."""
+
+SECRETS = frozenset({"access_token", "appsecret_proof", "client_secret", "fb_exchange_token", "input_token"})
+
+
+class Rule(BaseModel):
+    """What shall go wrong, for which requests, and how often."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Source
+    path: str = Field(default="", description="Regular expression, searched in the path below the source's base URL.")
+    kind: Kind
+    status: int = Field(default=500, ge=400, le=599, description="For `status`.")
+    seconds: float = Field(default=2.0, ge=0, description="Length of `delay` and `drip`; wait named by `throttle`.")
+    code: int | None = Field(default=None, description="Graph error code for `throttle`: 80000, 80004, 17 or 4.")
+    host: str = Field(default="http://192.0.2.1", description="Scheme and host for `foreign_next`.")
+    times: int | None = Field(default=None, ge=1, description="Requests to spoil; null for ever.")
+    after: int = Field(default=0, ge=0, description="Matching requests to let through first.")
+
+    @field_validator("path")
+    @classmethod
+    def _compiles(cls, path: str) -> str:
+        try:
+            re.compile(path)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return path
+
+    @model_validator(mode="after")
+    def _kind_fits_source(self) -> Rule:
+        if self.source != "facebook_ads" and self.kind not in ANY_SOURCE_KINDS:
+            raise ValueError(f"{self.kind} means nothing to {self.source}; valid: {sorted(ANY_SOURCE_KINDS)}")
+        return self
+
+
+class Misbehaviour:
+    """The rules in force and the request log, shared by all sources. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids = itertools.count(1)
+        self._rules: dict[int, Rule] = {}
+        self._seen: dict[int, int] = {}
+        self._requests: deque[dict[str, Any]] = deque(maxlen=100_000)
+
+    def add(self, rule: Rule) -> int:
+        """Puts a rule in force, after those already there, and returns its number."""
+        with self._lock:
+            number = next(self._ids)
+            self._rules[number], self._seen[number] = rule, 0
+            return number
+
+    def clear(self) -> None:
+        """Ends all rules."""
+        with self._lock:
+            self._rules.clear()
+            self._seen.clear()
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Rules in force, with the number of matching requests so far."""
+        with self._lock:
+            return [
+                {"id": number, "matched": self._seen[number], **rule.model_dump()}
+                for number, rule in self._rules.items()
+            ]
+
+    def match(self, source: str, path: str) -> Rule | None:
+        """The first rule that spoils this request, which counts as one of its times."""
+        with self._lock:
+            for number, rule in self._rules.items():
+                if rule.source != source or not re.search(rule.path, path):
+                    continue
+                self._seen[number] += 1
+                turn = self._seen[number] - rule.after
+                if turn > 0 and (rule.times is None or turn <= rule.times):
+                    return rule
+        return None
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Keeps one request."""
+        with self._lock:
+            self._requests.append(entry)
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Every request since the start or the last `forget`, oldest first."""
+        with self._lock:
+            return list(self._requests)
+
+    def forget(self) -> None:
+        """Empties the request log."""
+        with self._lock:
+            self._requests.clear()
+
+
+class MisbehavingApp:
+    """ASGI middleware around one source: logs each request and spoils those that a rule asks for."""
+
+    def __init__(self, app: ASGIApp, source: Source, misbehaviour: Misbehaviour) -> None:
+        self._app = app
+        self._source: Source = source
+        self._misbehaviour = misbehaviour
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        entry: dict[str, Any] = {
+            "time": datetime.now(UTC).isoformat(),
+            "source": self._source,
+            "method": scope["method"],
+            "path": path,
+            "query": without_secrets(scope["query_string"].decode("latin-1")),
+            "status": None,
+        }
+
+        async def logged_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                entry["status"] = message["status"]
+            await send(message)
+
+        self._misbehaviour.log(entry)
+        rule = self._misbehaviour.match(self._source, path)
+        if rule is None:
+            await self._app(scope, receive, logged_send)
+            return
+        entry["misbehaviour"] = rule.kind
+        await self._spoil(rule, scope, receive, logged_send)
+
+    async def _spoil(self, rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = _replacement(rule)
+        if answer is not None:
+            await answer(scope, receive, send)
+        elif rule.kind == "delay":
+            await asyncio.sleep(rule.seconds)
+            await self._app(scope, receive, send)
+        elif rule.kind == "truncate":
+            start, body = await self._answer(scope, receive)
+            await send(start)
+            await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+            raise ConnectionAbortedError("cut off as asked")  # the server closes the connection
+        elif rule.kind == "drip":
+            start, body = await self._answer(scope, receive)
+            await send(start)
+            step = max(1, len(body) // 20)
+            for offset in range(0, len(body), step):
+                await asyncio.sleep(rule.seconds * step / max(1, len(body)))
+                await send({"type": "http.response.body", "body": body[offset : offset + step], "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            scope["misbehaviour"] = rule  # a matter for the source itself: see facebook.py
+            await self._app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
+        """The whole answer that the source would have given."""
+        messages: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        await self._app(scope, receive, keep)
+        return messages[0], b"".join(message.get("body", b"") for message in messages[1:])
+
+
+def without_secrets(query: str) -> dict[str, str]:
+    """Query parameters, with a mark where a secret was."""
+    return {key: "***" if key in SECRETS else value for key, value in parse_qsl(query, keep_blank_values=True)}
+
+
+def _replacement(rule: Rule) -> Response | None:
+    """The answer that takes the place of the source's own, if the kind has one."""
+    facebook = rule.source == "facebook_ads"
+    if rule.kind == "html":
+        return HTMLResponse("<!DOCTYPE html><html><body><h1>Bad gateway</h1></body></html>")
+    if rule.kind == "status" and facebook:
+        transient = rule.status >= 500
+        message = "An unknown error has occurred." if transient else "Unsupported request."
+        return GraphError(1 if transient else 100, message, status=rule.status, is_transient=transient).response()
+    if rule.kind == "status":
+        return JSONResponse({"message": f"status {rule.status} as asked"}, rule.status)
+    if rule.kind == "throttle" and facebook:
+        return GraphError.throttled(rule.code or 80000, "misbehaviour", rule.seconds).response()
+    if rule.kind == "throttle":
+        return JSONResponse({"message": "too many requests"}, 429, {"Retry-After": str(round(rule.seconds))})
+    if rule.kind == "expire_token":
+        return GraphError.expired().response()
+    if rule.kind == "revoke":
+        return GraphError(
+            190, "Error validating access token: The user has not authorized application.", 458
+        ).response()
+    return None

@@ -1,0 +1,19 @@
+"""The world the sources tell of: one shop, its advertising and the exchange rates, with a clock that can be moved."""
+
+from local.world.ads import LedgerDay, ads_ledger
+from local.world.advance import advance
+from local.world.shop import seed
+from local.world.truth import NoWorldError, Truth, changes, clock, defects, mismatched_orders
+
+__all__ = [
+    "LedgerDay",
+    "NoWorldError",
+    "Truth",
+    "ads_ledger",
+    "advance",
+    "changes",
+    "clock",
+    "defects",
+    "mismatched_orders",
+    "seed",
+]

@@ -1,0 +1,28 @@
+"""One Spark session for all tests of the lake, configured as a Glue worker's, on local files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from headwater.lake import Lake
+from local.glue.spark import build_session
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    os.environ["SPARK_VERSION"] = "3.5"
+    session = build_session("http://127.0.0.1:1")
+    session.sparkContext.setLogLevel("ERROR")
+    session.conf.set("spark.databricks.delta.properties.defaults.enableChangeDataFeed", "true")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def lake(spark: SparkSession, tmp_path: Path) -> Lake:
+    return Lake(spark, f"file://{tmp_path}")

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from headwater.config import JdbcStream
+from headwater.lake import Lake, SilverCounts, newest
+from headwater.ledger import Manifest
+
+ROW = "id bigint, city string, updated_at timestamp"
+
+
+def stream(write: dict[str, Any] | None = None, **changes: Any) -> JdbcStream:
+    declared = {
+        "table": "people",
+        "key": ["id"],
+        "position": "updated_at",
+        "write": write or {"kind": "merge"},
+        "columns": {"id": {"type": "bigint"}, "city": {"type": "string"}, "updated_at": {"type": "timestamp"}},
+        "relation": "shop.people",
+        "read": {"kind": "watermark", "column": "updated_at"},
+        "partition_column": "id",
+    }
+    return JdbcStream.model_validate(declared | changes)
+
+
+def manifest(batch: int, rows: int = 0, slices: tuple[dict[str, str], ...] | None = None) -> Manifest:
+    return Manifest(
+        source="shop",
+        stream="people",
+        batch=batch,
+        run_id=f"run-{batch}",
+        attempt="a",
+        created_at=datetime.now(UTC),
+        format="parquet",
+        files=(),
+        rows=rows,
+        position_before=None,
+        position_after=None,
+        slices=slices,
+    )
+
+
+def at(day: int) -> datetime:
+    return datetime(2024, 1, day)  # noqa: DTZ001 - Spark's session is in UTC
+
+
+def frame(spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: str = ROW) -> DataFrame:
+    return spark.createDataFrame(list(rows), schema)
+
+
+def cities(lake: Lake) -> dict[int, str]:
+    return {row.id: row.city for row in lake.table("silver", "people").read().collect()}
+
+
+def test_newest_version_of_a_key_wins(spark: SparkSession) -> None:
+    rows = frame(spark, [(1, "Graz", at(1)), (1, "Wien", at(2)), (2, "Linz", at(1))])
+    found = {row.id: row.city for row in newest(rows, ["id"], "updated_at").collect()}
+    assert found == {1: "Wien", 2: "Linz"}
+
+
+def test_a_first_batch_counts_its_duplicates(spark: SparkSession, lake: Lake) -> None:
+    rows = frame(spark, [(1, "Graz", at(1)), (1, "Wien", at(2)), (2, "Linz", at(1))])
+    assert lake.write_silver(stream(), manifest(1, 3), rows) == SilverCounts(2, 2, 0, 0)
+
+
+def test_a_merge_inserts_updates_and_leaves_the_unchanged_alone(spark: SparkSession, lake: Lake) -> None:
+    lake.write_silver(stream(), manifest(1), frame(spark, [(1, "Graz", at(1)), (2, "Linz", at(1)), (4, "Bonn", at(5))]))
+    second = frame(spark, [(1, "Wien", at(2)), (2, "Linz", at(1)), (3, "Ulm", at(2)), (4, "Old", at(1))])
+    counts = lake.write_silver(stream(), manifest(2), second)
+    assert counts == SilverCounts(written_from=4, inserted=1, updated=1, deleted=0)
+    assert cities(lake) == {1: "Wien", 2: "Linz", 3: "Ulm", 4: "Bonn"}
+
+
+def test_a_batch_written_again_changes_nothing_and_counts_the_same(spark: SparkSession, lake: Lake) -> None:
+    lake.write_silver(stream(), manifest(1), frame(spark, [(1, "Graz", at(1))]))
+    rows = frame(spark, [(1, "Wien", at(2)), (2, "Linz", at(2))])
+    first = lake.write_silver(stream(), manifest(2), rows)
+    version = lake.table("silver", "people").version()
+    assert lake.write_silver(stream(), manifest(2), rows) == first
+    assert lake.table("silver", "people").version() == version
+
+
+def test_insert_keeps_the_row_that_is_there(spark: SparkSession, lake: Lake) -> None:
+    declared = stream({"kind": "insert"})
+    lake.write_silver(declared, manifest(1), frame(spark, [(1, "Graz", at(1))]))
+    counts = lake.write_silver(declared, manifest(2), frame(spark, [(1, "Wien", at(2)), (2, "Linz", at(2))]))
+    assert counts == SilverCounts(written_from=2, inserted=1, updated=0, deleted=0)
+    assert cities(lake) == {1: "Graz", 2: "Linz"}
+
+
+def test_replace_deletes_rows_that_vanished_from_their_slice_only(spark: SparkSession, lake: Lake) -> None:
+    columns = {"account": {"type": "string"}, "day": {"type": "date"}, "ad": {"type": "int"}, "cost": {"type": "int"}}
+    declared = stream(
+        {"kind": "replace", "account": "account", "day": "day"}, key=["account", "day", "ad"], position=None, columns=columns
+    )
+    schema = "account string, day date, ad int, cost int"
+    monday, tuesday = at(1).date(), at(2).date()
+    rows = [("a", monday, 1, 10), ("a", monday, 2, 20), ("a", tuesday, 1, 30), ("b", monday, 1, 40)]
+    lake.write_silver(declared, manifest(1), frame(spark, rows, schema))
+    slices = ({"account": "a", "day": "2024-01-01"},)
+    counts = lake.write_silver(declared, manifest(2, 1, slices), frame(spark, [("a", monday, 1, 11)], schema))
+    assert counts == SilverCounts(written_from=1, inserted=0, updated=1, deleted=1)
+    left = {(row.account, row.day, row.ad, row.cost) for row in lake.table("silver", "people").read().collect()}
+    assert left == {("a", monday, 1, 11), ("a", tuesday, 1, 30), ("b", monday, 1, 40)}
+
+
+def versions(lake: Lake) -> list[tuple[Any, ...]]:
+    rows = lake.table("silver", "people").read().collect()
+    return sorted((r.id, r.city, r.valid_from.day, r.valid_to.day if r.valid_to else None, r.is_current) for r in rows)
+
+
+def test_scd2_closes_the_old_version_and_opens_the_new_in_one_commit(spark: SparkSession, lake: Lake) -> None:
+    declared = stream({"kind": "scd2"})
+    lake.write_silver(declared, manifest(1), frame(spark, [(1, "Graz", at(1)), (2, "Linz", at(1))]))
+    before = lake.table("silver", "people").version()
+    second = frame(spark, [(1, "Wien", at(5)), (1, "Bonn", at(7)), (2, "Linz", at(6)), (3, "Ulm", at(6))])
+    counts = lake.write_silver(declared, manifest(2), second)
+    assert lake.table("silver", "people").version() == before + 1
+    assert (counts.inserted, counts.updated) == (3, 1)
+    assert versions(lake) == [
+        (1, "Bonn", 7, None, True),
+        (1, "Graz", 1, 5, False),
+        (1, "Wien", 5, 7, False),
+        (2, "Linz", 1, None, True),
+        (3, "Ulm", 6, None, True),
+    ]
+
+
+def test_scd2_ignores_a_version_older_than_the_current_one(spark: SparkSession, lake: Lake) -> None:
+    declared = stream({"kind": "scd2"})
+    lake.write_silver(declared, manifest(1), frame(spark, [(1, "Graz", at(5))]))
+    lake.write_silver(declared, manifest(2), frame(spark, [(1, "Late", at(2))]))
+    assert versions(lake) == [(1, "Graz", 5, None, True)]
+
+
+def test_a_transaction_tells_the_last_batch_of_its_own_stream_only(spark: SparkSession, lake: Lake) -> None:
+    lake.write_silver(stream(), manifest(3), frame(spark, [(1, "Graz", at(1))]))
+    table = lake.table("silver", "people")
+    assert table.transaction("shop.people") == 3
+    assert table.transaction("other.people") == 0
+
+
+@pytest.mark.parametrize("missing", ["silver", "quarantine"])
+def test_a_table_that_does_not_exist_has_version_minus_one(lake: Lake, missing: Any) -> None:
+    assert lake.table(missing, "nothing").version() == -1

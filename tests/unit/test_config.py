@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from headwater.config import Project, load_deployed, load_project, parse_date
+from headwater.errors import ConfigError
+from headwater.gold_sql import gold_sql
+from tests.unit.conftest import ROOT
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    shutil.copytree(ROOT / "sql", tmp_path / "sql")
+    return tmp_path
+
+
+def edit(root: Path, file: str, old: str, new: str) -> None:
+    path = root / "config" / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("environment", ["local", "dev", "staging", "prod"])
+def test_every_environment_loads(environment: str) -> None:
+    assert load_project(ROOT, environment).environment.name == environment
+
+
+def test_a_deployed_project_reads_back_as_it_was_declared(project: Project) -> None:
+    assert load_deployed(project.model_dump_json(by_alias=True)) == project
+
+
+def test_an_unknown_key_is_refused_with_file_and_path(root: Path) -> None:
+    edit(root, "sources/rds_postgres.yaml", "position: updated_at", "positon: updated_at")
+    with pytest.raises(ConfigError, match=r"rds_postgres\.yaml: .*streams\.customers\.positon: Extra inputs"):
+        load_project(root, "local")
+
+
+def test_a_key_that_is_no_column_is_refused(root: Path) -> None:
+    edit(root, "sources/rds_postgres.yaml", "key: [order_id]", "key: [orderid]")
+    with pytest.raises(ConfigError, match="orderid not among columns; known: order_id"):
+        load_project(root, "local")
+
+
+def test_an_unknown_check_is_refused(root: Path) -> None:
+    edit(root, "quality/orders.yaml", "is: in_set", "is: in_sett")
+    with pytest.raises(ConfigError, match=r"quality/orders\.yaml"):
+        load_project(root, "local")
+
+
+def test_a_check_of_an_unknown_column_is_refused(root: Path) -> None:
+    edit(root, "quality/orders.yaml", "that: status", "that: state")
+    with pytest.raises(ConfigError, match=r"quality\.orders\.status_known: column state not in table"):
+        load_project(root, "local")
+
+
+def test_a_policy_that_is_no_yaml_is_refused(root: Path) -> None:
+    (root / "config" / "quality" / "orders.yaml").write_text("table: [orders")
+    with pytest.raises(ConfigError, match="not readable as YAML"):
+        load_project(root, "local")
+
+
+def test_a_file_must_be_named_like_what_it_declares(root: Path) -> None:
+    (root / "config" / "quality" / "orders.yaml").rename(root / "config" / "quality" / "order.yaml")
+    with pytest.raises(ConfigError, match="file name and name must be the same"):
+        load_project(root, "local")
+
+
+def test_two_checks_with_one_id_are_refused(root: Path) -> None:
+    edit(root, "quality/orders.yaml", "id: total_amount_complete", "id: status_known")
+    with pytest.raises(ConfigError, match="check ids must be unique; twice: status_known"):
+        load_project(root, "local")
+
+
+def test_an_unknown_environment_lists_the_known() -> None:
+    with pytest.raises(ConfigError, match="known: dev, local, prod, staging"):
+        load_project(ROOT, "qa")
+
+
+def test_an_unknown_source_lists_the_known(project: Project) -> None:
+    with pytest.raises(ConfigError, match="known: facebook_ads, fx_rates, rds_postgres"):
+        project.source("facebok")
+
+
+@pytest.mark.parametrize("text", ["2024-13-01", "01.02.2024", "", "2024-1-1"])
+def test_what_is_no_date_is_refused(text: str) -> None:
+    with pytest.raises((ConfigError, ValueError)):
+        parse_date(text)
+
+
+@pytest.mark.parametrize("table", ["business_metrics", "customer_analytics", "marketing_performance"])
+def test_every_gold_file_describes_all_its_grain_and_reads_silver(project: Project, table: str) -> None:
+    sql = gold_sql(project, table)
+    assert set(sql.grain) <= set(sql.columns)
+    assert sql.inputs

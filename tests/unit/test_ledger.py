@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headwater.errors import LedgerError
+from headwater.ledger import BatchWriter, Book, Bucket, CheckResult, Decision, Ledger, StreamLedger, Verdict
+
+
+# Every example of a property test has a stream of its own.
+_streams = count()
+
+
+def writer(stream: StreamLedger, attempt: str = "a1") -> BatchWriter:
+    latest = stream.latest()
+    return BatchWriter(
+        ledger=stream,
+        batch=latest.batch + 1 if latest else 1,
+        run_id="run",
+        attempt=attempt,
+        format="jsonl",
+        position_before=stream.position(),
+    )
+
+
+def verdict(batch: int, name: Any = "halt") -> Verdict:
+    checks = (CheckResult(check="c", level="halt", passed=False),)
+    return Verdict(source="shop", stream="orders", batch=batch, run_id="r", verdict=name, rows=1, checks=checks)
+
+
+@pytest.fixture
+def orders(ledger: Ledger) -> StreamLedger:
+    return ledger.stream("shop", "orders")
+
+
+def never(_job: str, _run: str) -> bool:
+    return False
+
+
+def test_a_stream_without_batches_has_no_position(orders: StreamLedger) -> None:
+    assert orders.latest() is None
+    assert orders.position() is None
+    assert orders.since(0) == []
+
+
+def test_files_without_a_manifest_are_no_batch(orders: StreamLedger, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(b"{}")
+    writer(orders).add(path, 1)
+    assert orders.latest() is None
+
+
+def test_a_committed_batch_carries_the_position(orders: StreamLedger, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(b"{}")
+    batch = writer(orders)
+    batch.add(path, 3)
+    batch.commit({"until": "2024-01-02"})
+    latest = orders.latest()
+    assert latest is not None
+    assert (latest.batch, latest.rows, latest.position_after) == (1, 3, {"until": "2024-01-02"})
+
+
+def test_of_two_writers_of_one_batch_the_second_is_refused(orders: StreamLedger) -> None:
+    first, second = writer(orders, "a1"), writer(orders, "a2")
+    first.commit({"n": 1})
+    with pytest.raises(LedgerError, match="committed by another writer"):
+        second.commit({"n": 2})
+    assert orders.position() == {"n": 1}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(commits=st.integers(0, 14), after=st.integers(0, 16))
+def test_since_lists_exactly_the_later_batches_in_order(ledger: Ledger, commits: int, after: int) -> None:
+    stream = ledger.stream("shop", f"s{next(_streams)}")
+    for number in range(1, commits + 1):
+        writer(stream).commit({"n": number})
+    assert [manifest.batch for manifest in stream.since(after)] == list(range(after + 1, commits + 1))
+    latest = stream.latest()
+    assert (latest.batch if latest else 0) == commits
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(plan=st.lists(st.sampled_from(["commit", "die before manifest", "two at once"]), max_size=10))
+def test_positions_form_one_chain_whatever_dies_in_between(ledger: Ledger, plan: list[str]) -> None:
+    stream = ledger.stream("shop", f"s{next(_streams)}")
+    committed = 0
+    for action in plan:
+        position = (stream.position() or {"n": 0})["n"]
+        mine = writer(stream, "mine")
+        if action == "die before manifest":
+            continue
+        if action == "two at once":
+            writer(stream, "other").commit({"n": position + 1})
+            with pytest.raises(LedgerError):
+                mine.commit({"n": position + 1})
+        else:
+            mine.commit({"n": position + 1})
+        committed += 1
+    chain = stream.since(0)
+    assert [m.position_after for m in chain] == [{"n": n} for n in range(1, committed + 1)]
+    assert all(later.position_before == earlier.position_after for earlier, later in zip(chain, chain[1:], strict=False))
+
+
+def test_the_first_verdict_of_a_batch_stands(orders: StreamLedger) -> None:
+    orders.judge(verdict(1, "halt"))
+    assert orders.judge(verdict(1, "pass")).verdict == "halt"
+
+
+def test_only_a_halted_batch_can_be_decided_about_and_once(orders: StreamLedger) -> None:
+    release = Decision(batch=1, decision="release", reason="known", by="me", at=datetime.now(UTC))
+    with pytest.raises(LedgerError, match="has no verdict"):
+        orders.decide(release)
+    orders.judge(verdict(1))
+    orders.decide(release)
+    with pytest.raises(LedgerError, match="before"):
+        orders.decide(release)
+
+
+def test_a_book_balances_only_when_every_row_is_accounted_for() -> None:
+    counts = {"silver_inserted": 4, "silver_updated": 2, "unchanged": 1, "quarantined": 2, "duplicates": 1}
+    book = Book.model_validate({"source": "s", "stream": "t", "batch": 1, "run_id": "r", "extracted": 10, **counts})
+    assert book.balances
+    assert not book.model_copy(update={"extracted": 11}).balances
+
+
+def test_the_sweep_deletes_old_orphans_and_nothing_else(orders: StreamLedger, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(b"{}")
+    writer(orders, "dead").add(path, 1)
+    alive = writer(orders, "alive")
+    alive.add(path, 1)
+    alive.commit({"n": 1})
+    assert orders.sweep(datetime.now(UTC)) == 0
+    assert orders.sweep(datetime.now(UTC) + timedelta(days=2)) == 1
+    assert [key for key, _, _ in orders.bucket.keys("shop/orders/data/")] == [alive.files[0].key]
+
+
+def test_leases_are_fenced_by_growing_numbers(ledger: Ledger) -> None:
+    with ledger.lease("silver/orders", "job", "run-1", never) as first:
+        first.check()
+    with ledger.lease("silver/orders", "job", "run-2", never) as second:
+        assert second.number == first.number + 1
+        with pytest.raises(LedgerError, match="taken over"):
+            first.check()
+
+
+def test_a_lease_of_a_run_that_ended_is_free(ledger: Ledger) -> None:
+    stuck = ledger.lease("silver/orders", "job", "killed", never)
+    stuck.__enter__()
+    with ledger.lease("silver/orders", "job", "next", lambda _job, run: run == "killed") as lease:
+        lease.check()
+
+
+def test_a_lease_of_a_living_run_is_waited_for_and_then_refused(ledger: Ledger) -> None:
+    waits: list[float] = []
+    with ledger.lease("gold/x", "job", "alive", never):  # noqa: SIM117
+        with pytest.raises(LedgerError, match="still written by run alive"):
+            with ledger.lease("gold/x", "job", "other", never, wait_seconds=3, sleep=waits.append):
+                pass
+    assert waits == [1.0, 1.0, 1.0]
+
+
+def test_a_retried_run_may_take_its_own_lease_again(ledger: Ledger) -> None:
+    ledger.lease("gold/x", "job", "same", never).__enter__()
+    with ledger.lease("gold/x", "job", "same", never) as lease:
+        lease.check()
+
+
+@pytest.mark.parametrize("call", [Bucket.read])
+def test_reading_what_is_not_there_gives_none(ledger: Ledger, call: Callable[[Bucket, str], bytes | None]) -> None:
+    assert call(ledger.bucket, "nothing") is None

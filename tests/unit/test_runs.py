@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from headwater.config import Project
+from headwater.errors import ConfigError
+from headwater.ledger import CheckResult, Ledger, Verdict
+from headwater.log import redact
+from headwater.runs import Environment, alert_of, plan_run, read_verdict
+from tests.unit.test_ledger import writer
+
+STARTED = "2024-05-06T07:08:09.123Z"
+
+
+@pytest.fixture
+def environment(project: Project, ledger: Ledger) -> Environment:
+    environment = Environment(project)
+    environment.__dict__["ledger"] = ledger
+    return environment
+
+
+def plan(environment: Environment, **asked: Any) -> dict[str, Any]:
+    return plan_run(environment, "run-1", STARTED, asked)
+
+
+def test_a_run_without_input_takes_every_source_for_the_day_it_started(environment: Environment) -> None:
+    planned = plan(environment)
+    assert [item["source"] for item in planned["sources"]] == ["facebook_ads", "fx_rates", "rds_postgres"]
+    assert (planned["as_of"], planned["start_from"], planned["mode"]) == ("2024-05-06", "Extract", "incremental")
+
+
+def test_a_stream_gets_its_history_first_and_increments_after(environment: Environment, ledger: Ledger) -> None:
+    writer(ledger.stream("fx_rates", "rates")).commit({"until": "2024-01-01"})
+    planned = {item["source"]: item["streams"] for item in plan(environment)["sources"]}
+    assert planned["fx_rates"] == {"rates": "incremental"}
+    assert planned["rds_postgres"]["orders"] == "history"
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"sources": ["nope"]}, "known: facebook_ads"),
+        ({"start_from": "Middle"}, "known: Extract, Check"),
+        ({"mode": "full"}, "known: incremental, backfill"),
+        ({"mode": "backfill"}, "write {from, to}"),
+        ({"mode": "backfill", "window": {"from": "2024-02-01", "to": "2024-01-01"}}, "from not after to"),
+        ({"window": {"from": "2024-01-01", "to": "2024-01-02"}}, "belongs to mode backfill"),
+        ({"sorces": []}, "sorces unknown; known:"),
+    ],
+)
+def test_an_input_that_cannot_be_carried_out_is_refused(environment: Environment, asked: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(environment, **asked)
+
+
+def test_one_halted_batch_halts_its_source(environment: Environment, ledger: Ledger) -> None:
+    stream = ledger.stream("rds_postgres", "orders")
+    writer(stream).commit({"n": 1})
+    checks = (CheckResult(check="order_id_unique", level="halt", passed=False, message="0.9"),)
+    stream.judge(
+        Verdict(source="rds_postgres", stream="orders", batch=1, run_id="r", verdict="halt", rows=1, checks=checks)
+    )
+    found = read_verdict(environment, "rds_postgres")
+    assert found == {"verdict": "halt", "halted": "rds_postgres.orders batch 1: order_id_unique 0.9"}
+    assert read_verdict(environment, "fx_rates")["verdict"] == "pass"
+
+
+def failure(cause: str) -> dict[str, Any]:
+    error = {"Error": "States.TaskFailed", "Cause": cause}
+    outcome = {"source": "facebook_ads", "status": "failed", "stage": "Extract", "error": error}
+    return {
+        "run_id": "run-1",
+        "started_at": STARTED,
+        "stage": "Sources",
+        "error": {"Error": "SourcesFailed", "Cause": "…"},
+        "outcomes": [{"source": "fx_rates", "status": "succeeded"}, outcome],
+    }
+
+
+def test_an_alert_names_run_source_stage_and_cause() -> None:
+    subject, message = alert_of("local", failure(json.dumps({"ErrorMessage": "FatalSourceError: gone", "Id": "jr"})))
+    assert subject == "[headwater local] run run-1 failed"
+    assert "source: facebook_ads\nstage: Extract\nerror: States.TaskFailed\ncause: FatalSourceError: gone" in message
+    assert "fx_rates" not in message
+
+
+def test_an_alert_carries_no_secret() -> None:
+    _, message = alert_of("local", failure("GET /x?access_token=EAAB1234 with Authorization: Bearer abc.def failed"))
+    assert "EAAB1234" not in message
+    assert "abc.def" not in message
+
+
+@pytest.mark.parametrize("name", ["access_token", "client_secret", "passcode", "password", "refresh_token"])
+@pytest.mark.parametrize("form", ["{name}={value}&x=1", '"{name}": "{value}"', "{name}: {value}"])
+def test_whatever_is_named_like_a_secret_is_struck_out(name: str, form: str) -> None:
+    assert "s3cr3t" not in redact(form.format(name=name, value="s3cr3t"))

@@ -1,0 +1,91 @@
+"""What the state machine names must exist, and it must keep the house's rules for retries, timeouts and errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from headwater.config import Project
+from headwater.deployment import LAMBDAS, Deployment
+from tests.unit.conftest import ROOT
+
+
+@pytest.fixture
+def deployment(project: Project) -> Deployment:
+    return Deployment(project, ROOT)
+
+
+@pytest.fixture
+def definition(deployment: Deployment) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(deployment.definition())
+    return parsed
+
+
+def states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, state in machine["States"].items():
+        yield name, state
+        if state["Type"] == "Map":
+            yield from states(state["ItemProcessor"])
+        for branch in state.get("Branches", []):
+            yield from states(branch)
+
+
+def tasks(definition: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(name, state) for name, state in states(definition) if state["Type"] == "Task"]
+
+
+def test_every_job_it_starts_is_deployed(definition: dict[str, Any], deployment: Deployment, project: Project) -> None:
+    jobs = {job.name for job in deployment.jobs()}
+    started = set()
+    for _, state in tasks(definition):
+        if ":glue:startJobRun" in state["Resource"]:
+            parameters = state["Parameters"]
+            if "JobName" in parameters:
+                started.add(parameters["JobName"])
+            else:
+                pattern = parameters["JobName.$"].split("'")[1]
+                started |= {pattern.format(source) for source in project.sources}
+    assert started == jobs
+
+
+def test_every_lambda_it_invokes_is_deployed_and_has_a_handler(definition: dict[str, Any], deployment: Deployment) -> None:
+    invoked = {s["Parameters"]["FunctionName"] for _, s in tasks(definition) if s["Resource"].endswith("lambda:invoke")}
+    assert invoked == {function.name for function in deployment.lambdas()}
+    assert all((ROOT / "lambdas" / folder / "handler.py").exists() for folder in LAMBDAS)
+
+
+def test_no_placeholder_is_left(deployment: Deployment) -> None:
+    assert "${" not in deployment.definition()
+
+
+def test_no_arn_of_an_account_is_in_it() -> None:
+    assert "123456789012" not in (ROOT / "step_functions" / "pipeline.asl.json").read_text()
+
+
+def test_every_task_has_a_timeout(definition: dict[str, Any]) -> None:
+    assert [name for name, state in tasks(definition) if "TimeoutSeconds" not in state] == []
+
+
+def test_every_catch_keeps_the_input(definition: dict[str, Any]) -> None:
+    catches = [(name, catch) for name, state in states(definition) for catch in state.get("Catch", [])]
+    assert catches
+    assert [name for name, catch in catches if "ResultPath" not in catch] == []
+
+
+def test_glue_stages_are_retried_once_for_a_failed_run_and_more_for_the_service(definition: dict[str, Any]) -> None:
+    for name, state in tasks(definition):
+        if ":glue:startJobRun" in state["Resource"]:
+            attempts = {error: retry["MaxAttempts"] for retry in state["Retry"] for error in retry["ErrorEquals"]}
+            assert attempts["States.TaskFailed"] == 1, name
+            assert attempts["Glue.ConcurrentRunsExceededException"] == 4, name
+
+
+def test_every_failure_is_told_before_the_run_fails(definition: dict[str, Any]) -> None:
+    for name, state in states(definition):
+        for catch in state.get("Catch", []):
+            if name != "NotifyFailure":
+                assert catch["Next"].endswith("Failed"), name
+    assert definition["States"]["NotifyFailure"]["Next"] == "RunFailed"

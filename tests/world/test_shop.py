@@ -1,0 +1,166 @@
+"""What the shop holds after it was seeded."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from local import world
+from local.postgres import PostgresServer
+
+BROKEN_ROWS = {
+    ("order_items", "quantity_non_negative"): "select count(*) from shop.order_items where quantity < 0",
+    ("order_items", "sales_value_non_negative"): "select count(*) from shop.order_items where sales_value < 0",
+    ("order_items", "product_id_known"): "select count(*) from shop.order_items i where not exists"
+    " (select from shop.products p where p.product_id = i.product_id)",
+    ("order_items", "ordered_at_plausible"): "select count(*) from shop.order_items"
+    " where ordered_at < '1970-01-01' or ordered_at > '2100-01-01'",
+    ("orders", "customer_id_complete"): "select count(*) from shop.orders where customer_id is null",
+    ("orders", "status_known"): "select count(*) from shop.orders"
+    " where status not in ('completed', 'returned', 'cancelled')",
+    ("customers", "email_wellformed"): r"select count(*) from shop.customers"
+    r" where email !~ '^[^@[:space:]]+@[^@[:space:]]+\.[a-z]+$'",
+    ("products", "list_price_non_negative"): "select count(*) from shop.products where list_price < 0",
+}
+
+
+def ask(dsn: str, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(query).fetchall()
+
+
+@pytest.fixture(scope="module")
+def whole_shop(server: PostgresServer) -> str:
+    server.create_database("whole")
+    world.seed(server.dsn_of("whole"), 1)
+    return server.dsn_of("whole")
+
+
+def sound_items(columns: str) -> str:
+    return (
+        f"select {columns} from shop.order_items where order_item_id not in"
+        " (select key::bigint from truth.defects where stream = 'order_items')"
+    )
+
+
+def test_every_real_line_is_in_the_shop_once(whole_shop):
+    columns = "count(*), sum(sales_value), count(distinct (order_id, product_id)), count(distinct order_id)"
+    [real] = ask(whole_shop, sound_items(columns))
+    assert real == (1_469_307, Decimal("4596039.58"), 1_469_307, 155_848)
+
+
+def test_oddities_of_the_real_data_survive(whole_shop):
+    columns = (
+        "count(*) filter (where quantity = 0), count(*) filter (where quantity = 0 and sales_value = 0),"
+        " max(quantity), min(quantity), min(sales_value)"
+    )
+    assert ask(whole_shop, sound_items(columns)) == [(8869, 8840, 89_638, 0, Decimal("0.00"))]
+
+
+def test_products_that_the_list_lacks_are_sold_all_the_same(whole_shop):
+    [[lines, products]] = ask(
+        whole_shop,
+        "select count(*), count(distinct product_id) from shop.order_items join shop.products using (product_id)"
+        " where department is null",
+    )
+    assert products == 17
+    assert lines >= 4836
+
+
+@pytest.mark.parametrize(("stream", "reason"), BROKEN_ROWS)
+def test_planted_defects_are_all_the_defects_there_are(whole_shop, stream, reason):
+    [[broken]] = ask(whole_shop, BROKEN_ROWS[stream, reason])
+    assert broken == world.defects(whole_shop)[stream, reason]
+    assert broken >= 3
+
+
+def test_a_few_lines_have_two_defects(whole_shop):
+    [[twice]] = ask(
+        whole_shop,
+        "select count(*) from (select key from truth.defects where stream = 'order_items' group by key"
+        " having count(*) = 2) twice",
+    )
+    assert twice >= 1
+
+
+def test_orders_add_up_to_their_sound_items_except_those_that_are_counted(whole_shop):
+    found = ask(
+        whole_shop,
+        f"select order_id from shop.orders left join ({sound_items('order_id, sum(sales_value) as total')}"
+        " group by order_id) items using (order_id) where total_amount <> coalesce(total, 0) order by order_id",
+    )
+    assert [order_id for (order_id,) in found] == world.mismatched_orders(whole_shop)
+    assert found
+
+
+def test_customers_are_the_real_households_with_names_in_several_scripts(whole_shop):
+    [[households, with_demographics]] = ask(
+        whole_shop,
+        "select count(distinct customer_id), count(distinct customer_id) filter (where age_band is not null)"
+        " from shop.customers where customer_id in (select customer_id from shop.orders)",
+    )
+    assert (households, with_demographics) == (2469, 801)
+    [[foreign]] = ask(whole_shop, "select count(*) from shop.customers where first_name !~ '^[ -~]+$'")
+    assert foreign > 500
+
+
+def test_nothing_has_happened_after_the_clock(whole_shop):
+    assert world.clock(whole_shop) == date(2018, 1, 1)
+    for table in ("customers", "products", "orders"):
+        [[newest]] = ask(whole_shop, f"select max(updated_at) <= '2018-01-01 05:00Z' from shop.{table}")
+        assert newest, table
+
+
+def test_item_ids_grow_with_time_and_new_ones_follow(whole_shop):
+    [[backwards]] = ask(
+        whole_shop,
+        "select count(*) from (select created_at, lag(created_at) over (order by order_item_id) as before"
+        " from shop.order_items) ordered where created_at < before",
+    )
+    assert backwards == 0
+    [[next_is_free]] = ask(
+        whole_shop,
+        "select nextval(pg_get_serial_sequence('shop.order_items', 'order_item_id'))"
+        " > (select max(order_item_id) from shop.order_items)",
+    )
+    assert next_is_free
+
+
+def test_attributed_orders_fall_into_their_campaign(whole_shop):
+    [[attributed, outside]] = ask(
+        whole_shop,
+        "select count(*), count(*) filter (where (ordered_at - interval '5 hours')::date not between start_day"
+        " and coalesce(stop_day, '2100-01-01')) from shop.orders join truth.ad_campaigns using (campaign_id)",
+    )
+    assert attributed > 10_000
+    assert outside == 0
+
+
+def test_the_truth_counts_every_inserted_row(whole_shop):
+    for table in ("customers", "products", "orders", "order_items"):
+        assert ask(whole_shop, f"select count(*) from shop.{table}") == [(world.changes(whole_shop)[table, "insert"],)]
+
+
+def test_the_same_seed_makes_the_same_shop(small_shop, another_database):
+    world.seed(another_database, 7, 50)
+    for table in ("customers", "products", "orders", "order_items"):
+        fingerprint = f"select md5(string_agg(t::text, '|' order by t::text)) from shop.{table} t"
+        assert ask(small_shop, fingerprint) == ask(another_database, fingerprint), table
+
+
+def test_another_seed_makes_other_people_of_the_same_real_orders(small_shop, another_database):
+    world.seed(another_database, 8, 50)
+    real = sound_items("order_id, product_id, quantity, sales_value") + " order by order_id, product_id"
+    assert ask(small_shop, real) == ask(another_database, real)
+    people = "select customer_id, email from shop.customers order by customer_id"
+    assert ask(small_shop, people) != ask(another_database, people)
+
+
+def test_a_database_without_a_world_says_so(server):
+    server.create_database("empty")
+    with pytest.raises(world.NoWorldError, match="call seed first"):
+        world.clock(server.dsn_of("empty"))
