@@ -236,7 +236,7 @@ def _reasons(books: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 def _batches(numbers: Sequence[int]) -> str:
     if len(numbers) > 1 and numbers[-1] - numbers[0] == len(numbers) - 1:
-        return f"{numbers[0]}–{numbers[-1]}"
+        return f"{numbers[0]}\u2013{numbers[-1]}"
     return ", ".join(str(number) for number in numbers)
 
 

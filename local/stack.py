@@ -108,18 +108,24 @@ class Stack:
             "outbox": str(self.outbox),
         }
 
-    def project(self) -> Project:
-        """Loads the project of environment local, pointed at this stack's simulators."""
+    def project(self, twin: str | None = None) -> Project:
+        """Loads the project of environment local, pointed at this stack's simulators.
+
+        A `twin` is the same pipeline under another name, with buckets and a warehouse database of its own.
+        """
         project = load_project(ROOT, "local")
         overrides = {name: project.environment.sources.get(name, SourceOverride()) for name in ("facebook_ads", "fx_rates")}
         urls = self.endpoints()
         sources = {name: override.model_copy(update={"base_url": urls[name]}) for name, override in overrides.items()}
-        environment = project.environment.model_copy(update={"sources": {**project.environment.sources, **sources}})
-        return project.model_copy(update={"environment": environment})
+        changed: dict[str, object] = {"sources": {**project.environment.sources, **sources}}
+        if twin is not None:
+            changed["prefix"] = f"headwater-{twin}"
+            changed["warehouse"] = project.environment.warehouse.model_copy(update={"database": twin})
+        return project.model_copy(update={"environment": project.environment.model_copy(update=changed)})
 
-    def deployment(self) -> Deployment:
-        """The environment local, as deployed to this stack."""
-        return Deployment(self.project(), ROOT)
+    def deployment(self, twin: str | None = None) -> Deployment:
+        """The environment local, or its twin, as deployed to this stack."""
+        return Deployment(self.project(twin), ROOT)
 
     def use(self) -> None:
         """Points this process's AWS session at the gateway."""
@@ -130,9 +136,11 @@ class Stack:
             "AWS_DEFAULT_REGION": self.project().environment.region,
         }
 
-    def deploy(self) -> None:
-        """Deploys environment local to this stack."""
+    def deploy(self, twin: str | None = None) -> None:
+        """Deploys environment local, or its twin, to this stack."""
         self.use()
+        if twin is not None:
+            self.warehouse.create_database(twin)
         secrets = {
             "rds_postgres": {
                 "host": "127.0.0.1",
@@ -143,7 +151,7 @@ class Stack:
             },
             "facebook_ads": {"access_token": _ACCESS_TOKEN, "app_secret": _APP_SECRET},
         }
-        deploy(self.deployment(), secrets)
+        deploy(self.deployment(twin), secrets)
 
     def clock(self) -> date:
         """The day it is in the world."""

@@ -1,8 +1,8 @@
 """Job bookmarks: what a run may read, and the positions that its commit moves.
 
-The state of an S3 source is the newest modification time seen and, for the last fifteen minutes before it, every file by name
-and ETag: S3's times are seconds, and a multipart upload carries the time of its start. The state of a JDBC source is the value
-of the bookmark keys in the last row that was read.
+The state of an S3 source is the newest modification time seen and, for the last fifteen minutes before it, every
+file by name and ETag: S3's times are seconds, and a multipart upload carries the time of its start. The state of a JDBC
+source is the value of the bookmark keys in the last row that was read.
 """
 
 from __future__ import annotations

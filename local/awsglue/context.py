@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import jdbc, s3
-from .dynamicframe import DynamicFrame
 from pyspark import SparkContext
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
+
+from . import jdbc, s3
+from .dynamicframe import DynamicFrame
 
 Options = dict[str, Any]
 
@@ -26,7 +27,6 @@ class DynamicFrameReader:
         format: str | None = None,  # noqa: A002 - Glue's name
         format_options: Options | None = None,
         transformation_ctx: str = "",
-        **kwargs: Any,
     ) -> DynamicFrame:
         """Reads what is new to the job's bookmark from S3 or a database.
 
@@ -56,7 +56,7 @@ class DynamicFrameWriter:
         connection_options: Options | None = None,
         format: str | None = None,  # noqa: A002 - Glue's name
         format_options: Options | None = None,
-        transformation_ctx: str = "",
+        transformation_ctx: str = "",  # noqa: ARG002 - Glue accepts it and sinks have no bookmark
     ) -> DynamicFrame:
         """Appends a frame to an S3 path; ValueError for any other connection type."""
         if connection_type != "s3":

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import bookmarks
 from pyspark.sql import DataFrame, SparkSession
+
+from . import bookmarks
 
 Options = dict[str, Any]
 
@@ -81,7 +82,7 @@ def _last(
     order = ", ".join(f"{key} {'DESC' if ascending else 'ASC'}" for key in keys)
     present = " AND ".join(f"{key} IS NOT NULL" for key in keys)
     columns = ", ".join(f"{dialect.text.format(key)} AS k{number}" for number, key in enumerate(keys))
-    query = f"SELECT {columns} FROM {options['dbtable']} WHERE {present} ORDER BY {order} LIMIT 1"  # noqa: S608
+    query = f"SELECT {columns} FROM {options['dbtable']} WHERE {present} ORDER BY {order} LIMIT 1"
     properties = _properties(dialect, options)
     row = session.read.jdbc(options["url"], f"({query}) newest", properties=properties).first()
     return None if row is None else [str(value) for value in row]

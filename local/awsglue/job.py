@@ -15,7 +15,7 @@ class Job:
         self.glue_context = glue_context
         self._bookmark: Bookmark | None = None
 
-    def init(self, job_name: str, args: Mapping[str, str] | None = None) -> None:
+    def init(self, job_name: str, args: Mapping[str, str] | None = None) -> None:  # noqa: ARG002 - Glue's signature
         """Names the job and opens its bookmark; the bookmark's options come from the command line."""
         self._bookmark = open_bookmark(job_name)
 

@@ -9,10 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
-from . import bookmarks
-from .bookmarks import MAX_BAND_SECONDS, S3File
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+
+from . import bookmarks
+from .bookmarks import MAX_BAND_SECONDS, S3File
 
 Options = dict[str, Any]
 
@@ -62,8 +63,8 @@ def read(session: SparkSession, options: Options, kind: str, format_options: Opt
         # Folders of the form key=value below the path are columns.
         reader = reader.option("basePath", paths[0])
     rows = reader.format(kind).load([file.uri for file in files])
-    name = options.get("attachFilename")
-    return rows.withColumn(name, F.input_file_name()) if name else rows
+    file_column: str | None = options.get("attachFilename")
+    return rows.withColumn(file_column, F.input_file_name()) if file_column else rows
 
 
 def write(rows: DataFrame, options: Options, kind: str, format_options: Options) -> None:

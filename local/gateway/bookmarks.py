@@ -14,8 +14,6 @@ from moto.core.responses import ActionResult
 from moto.glue.exceptions import EntityNotFoundException
 from moto.glue.responses import GlueResponse
 
-from local.gateway.settings import GatewaySettings
-
 
 class VersionMismatchError(Exception):
     """A bookmark was moved by another run since this run read it."""
@@ -110,7 +108,7 @@ class BookmarkStore:
             return entry
 
 
-def install(settings: GatewaySettings) -> BookmarkStore:
+def install() -> BookmarkStore:
     """Answers GetJobBookmark and ResetJobBookmark."""
     store = BookmarkStore()
 
@@ -127,6 +125,6 @@ def install(settings: GatewaySettings) -> BookmarkStore:
             raise EntityNotFoundException(f"Continuation for job {job} not found.")
         return ActionResult({"JobBookmarkEntry": store.reset(job, run_id).as_glue()})
 
-    GlueResponse.get_job_bookmark = get_job_bookmark  # type: ignore[attr-defined]
-    GlueResponse.reset_job_bookmark = reset_job_bookmark  # type: ignore[attr-defined]
+    GlueResponse.get_job_bookmark = get_job_bookmark
+    GlueResponse.reset_job_bookmark = reset_job_bookmark
     return store

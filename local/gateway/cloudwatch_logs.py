@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from moto.logs.exceptions import ResourceAlreadyExistsException
@@ -13,14 +14,10 @@ from local.gateway.settings import GatewaySettings
 def publish(settings: GatewaySettings, group: str, stream: str, text: str) -> None:
     """Appends a text to a log stream, an event for each line; makes the group and the stream if need be."""
     backend = logs_backends[settings.account_id][settings.region]
-    try:
+    with contextlib.suppress(ResourceAlreadyExistsException):
         backend.create_log_group(group, {}, logGroupClass=None)
-    except ResourceAlreadyExistsException:
-        pass
-    try:
+    with contextlib.suppress(ResourceAlreadyExistsException):
         backend.create_log_stream(group, stream)
-    except ResourceAlreadyExistsException:
-        pass
     now = int(time.time() * 1000)
     events = [{"timestamp": now, "message": line} for line in text.splitlines() if line]
     if events:

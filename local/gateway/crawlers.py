@@ -297,7 +297,7 @@ class Crawler:
         table = _table_input(name, found, self._definition.name)
         existing = self._backend.get_database(database).tables.get(name)
         if existing is None:
-            self._backend.create_table(database, name, table, None)  # type: ignore[arg-type]
+            self._backend.create_table(database, name, table, None)
             self._say(f"INFO : Created table {name} in database {database}")
             return
         if _shape(existing.versions[str(existing._current_version)]) == _shape(table):
@@ -352,7 +352,7 @@ def _describe(self: FakeCrawler) -> dict[str, Any]:
         "RecrawlPolicy": self.recrawl_policy or {"RecrawlBehavior": "CRAWL_EVERYTHING"},
         "SchemaChangePolicy": self.schema_change_policy,
         "LineageConfiguration": self.lineage_configuration or {"CrawlerLineageSettings": "DISABLE"},
-        "State": "READY" if running is None else "STOPPING" if running.stop_asked.is_set() else "RUNNING",  # type: ignore[attr-defined]
+        "State": "READY" if running is None else "STOPPING" if running.stop_asked.is_set() else "RUNNING",
         "TablePrefix": self.table_prefix,
         "CrawlElapsedTime": 0
         if running is None
@@ -373,8 +373,8 @@ def _describe(self: FakeCrawler) -> dict[str, Any]:
             "LogStream": self.name,
             "MessagePrefix": last.crawl_id,
         }
-        if last.error:  # type: ignore[attr-defined]
-            document["LastCrawl"]["ErrorMessage"] = last.error  # type: ignore[attr-defined]
+        if last.error:
+            document["LastCrawl"]["ErrorMessage"] = last.error
     return document
 
 
@@ -402,6 +402,6 @@ def install(settings: GatewaySettings) -> None:
         running[0].stop_asked.set()
         return EmptyResult()
 
-    GlueResponse.start_crawler = start_crawler  # type: ignore[method-assign]
-    GlueResponse.stop_crawler = stop_crawler  # type: ignore[method-assign]
-    FakeCrawler.as_dict = _describe  # type: ignore[method-assign]
+    GlueResponse.start_crawler = start_crawler
+    GlueResponse.stop_crawler = stop_crawler
+    FakeCrawler.as_dict = _describe

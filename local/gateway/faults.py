@@ -1,7 +1,7 @@
 """Faults on demand, so that a test can kill a job at one exact request and the product needs no hooks.
 
-A fault waits for an AWS request (by method and by path or `service.Action`) or for a named point inside the gateway, fires a
-set number of times, and remembers that it did.
+A fault waits for an AWS request (by method and by path or `service.Action`) or for a named point inside the gateway,
+fires a set number of times, and remembers that it did.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class FaultTable:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
-        self.kill_job: Callable[[str], bool] = lambda job: False
+        self.kill_job: Callable[[str], bool] = lambda _job: False
         """Kills the worker that runs a job; False when none does."""
-        self.is_running: Callable[[str], bool] = lambda job: False
+        self.is_running: Callable[[str], bool] = lambda _job: False
 
     @property
     def armed(self) -> bool:

@@ -1,7 +1,7 @@
-"""Glue job runs that really run: the job's script from S3, in a warm Spark worker process, with Glue's states and limits.
+"""Glue job runs that really run: the job's script from S3, in a warm Spark worker, with Glue's states and limits.
 
-A run waits (STARTING, or WAITING when queuing is on) until a worker is free. Stop, timeout and injected kills end the worker's
-process group with SIGKILL, driver JVM included, as hard as Glue ends one; a fresh worker takes its place.
+A run waits (STARTING, or WAITING when queuing is on) until a worker is free. Stop, timeout and injected kills end the
+worker's process group with SIGKILL, driver JVM included, as hard as Glue ends one; a fresh worker takes its place.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class WorkerProcess:
         self.home.mkdir(parents=True, exist_ok=True)
         ours, theirs = Pipe()
         with (self.home / "boot.log").open("ab") as log, theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "local.glue.worker", str(theirs.fileno()), str(self.home)],
                 cwd=REPOSITORY,
                 env=_environment(settings),
@@ -161,10 +161,11 @@ class WorkerProcess:
         try:
             if not self._pipe.poll(seconds):
                 return None
-            document: dict[str, Any] = json.loads(self._pipe.recv_bytes())
-            return document
+            words = self._pipe.recv_bytes()
         except (EOFError, OSError) as error:
             raise WorkerDiedError(self._last_words()) from error
+        document: dict[str, Any] = json.loads(words)
+        return document
 
     def _last_words(self) -> str:
         code = self._process.wait(timeout=30)
@@ -222,7 +223,7 @@ class Worker:
                 self.process = None
 
     def boot(self) -> WorkerProcess:
-        """Returns the warm process, after starting one if there is none; WorkerDiedError when Spark does not come up."""
+        """Returns the warm process, started if there is none; WorkerDiedError when Spark does not come up."""
         with self._lock:
             if self.process is not None and self.process.ready and self.process.alive:
                 return self.process
@@ -383,7 +384,8 @@ class GlueRuntime:
 
     def kill_job(self, job: str) -> bool:
         """Kills the worker that runs a job, as kill -9 would; False when none does."""
-        return any([worker.kill_if_running(job) for worker in self._workers])
+        killed = [worker.kill_if_running(job) for worker in self._workers]
+        return any(killed)
 
     def is_running(self, job: str) -> bool:
         """True if a worker is running this job now."""
@@ -417,7 +419,7 @@ def _environment(settings: GatewaySettings) -> dict[str, str]:
 
 def _order(run: JobRun) -> dict[str, Any]:
     merged = {**run.job.default_arguments, **run.arguments, **(run.job.non_overridable_arguments or {})}
-    command: dict[str, Any] = run.job.command  # type: ignore[assignment]
+    command: dict[str, Any] = run.job.command
     return {
         "job": run.job.name,
         "run_id": run.id,
@@ -465,11 +467,11 @@ def install(settings: GatewaySettings, workers: int) -> GlueRuntime:
         self.jobs.pop(name, None)
         runtime._runs.pop(name, None)
 
-    GlueResponse.start_job_run = start_job_run  # type: ignore[method-assign]
-    GlueResponse.get_job_run = get_job_run  # type: ignore[method-assign]
-    GlueResponse.get_job_runs = get_job_runs  # type: ignore[method-assign]
-    GlueResponse.batch_stop_job_run = batch_stop_job_run  # type: ignore[attr-defined]
-    GlueBackend.delete_job = delete_job  # type: ignore[method-assign]
+    GlueResponse.start_job_run = start_job_run
+    GlueResponse.get_job_run = get_job_run
+    GlueResponse.get_job_runs = get_job_runs
+    GlueResponse.batch_stop_job_run = batch_stop_job_run
+    GlueBackend.delete_job = delete_job
     return runtime
 
 

@@ -1,4 +1,4 @@
-"""A threaded HTTP/1.1 server for one WSGI application: keep-alive, `Expect: 100-continue`, one write for each small answer.
+"""A threaded HTTP/1.1 server for one WSGI application: keep-alive, `Expect: 100-continue`, few writes.
 
 The usual development servers close the connection after every request, and Spark sends thousands of them.
 """
@@ -37,7 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: WsgiServer
 
     def handle_one_request(self) -> None:
-        """Reads one request, runs the application, writes its answer; closes the connection when either side asks to."""
+        """Reads one request, runs the application, writes its answer; keeps the connection unless a side objects."""
         try:
             self.raw_requestline = self.rfile.readline(65_537)
             if not self.raw_requestline or not self.parse_request():
@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _run(self, environ: Environ) -> tuple[str, list[tuple[str, str]], bytes]:
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
-        def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:
+        def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> None:
             started.append((status, headers))
 
         result = self.server.application(environ, start_response)
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(head)
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Requests are not logged: there are thousands."""
 
 
@@ -155,7 +155,7 @@ class WsgiServer(ThreadingHTTPServer):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[0], self.server_address[1]
+        self.server_name, self.server_port = self.socket.getsockname()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is not an error of the server; anything else is printed."""

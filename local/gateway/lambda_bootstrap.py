@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -30,8 +31,6 @@ class Context:
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until the function is cut off."""
-        import time
-
         return max(0, int((self._deadline - time.time()) * 1000))
 
 

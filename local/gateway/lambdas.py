@@ -1,4 +1,4 @@
-"""Lambda functions that run: the zipped handler in a warm process for each function, with its variables and its timeout."""
+"""Lambda functions that run: the zipped handler, warm, a process for each function, with its variables and timeout."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FunctionProcess:
         events, self._events = os.pipe()
         self._results, results = os.pipe()
         with log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own bootstrap
+            self._process = subprocess.Popen(
                 [sys.executable, "-P", str(_BOOTSTRAP), str(events), str(results)],
                 cwd=code,
                 env=_environment(settings, function, code),
@@ -180,7 +180,7 @@ def _say(log: Path, line: str) -> None:
 
 def _unpack(settings: GatewaySettings, function: LambdaFunction) -> Path:
     digest = base64.b64decode(function.code_sha_256).hex()
-    folder = settings.home / "lambdas" / function.function_name / digest
+    folder: Path = settings.home / "lambdas" / function.function_name / digest
     if not folder.exists():
         partial = folder.with_suffix(f".{uuid.uuid4().hex}")
         with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as code:
@@ -231,5 +231,5 @@ def install(settings: GatewaySettings) -> LambdaRuntime:
         response_headers["x-amz-log-result"] = base64.b64encode(log.encode()[-_LOG_TAIL_BYTES:]).decode()
         return payload
 
-    LambdaFunction.invoke = invoke  # type: ignore[method-assign, assignment]
+    LambdaFunction.invoke = invoke
     return runtime

@@ -14,15 +14,13 @@ from moto.glue.models import FakeCrawler, FakeJob
 from moto.glue.responses import GlueResponse
 from moto.s3.responses import S3Response
 
-from local.gateway.settings import GatewaySettings
 
-
-def install(settings: GatewaySettings) -> None:
+def install() -> None:
     """Adds the missing calls to moto's services."""
     _tag_workgroups()
     _serialise_conditional_writes()
-    GlueResponse.update_job = _update_job  # type: ignore[attr-defined]
-    GlueResponse.update_crawler = _update_crawler  # type: ignore[attr-defined]
+    GlueResponse.update_job = _update_job
+    GlueResponse.update_crawler = _update_crawler
 
 
 def _tag_workgroups() -> None:
@@ -33,7 +31,7 @@ def _tag_workgroups() -> None:
         exists = any(resource_arn.endswith(f":workgroup/{name}") for name in self.work_groups)
         return original(self, resource_arn) or ({"Tags": []} if exists else None)
 
-    AthenaBackend.list_tags_for_resource = list_tags_for_resource  # type: ignore[method-assign]
+    AthenaBackend.list_tags_for_resource = list_tags_for_resource
 
 
 def _serialise_conditional_writes() -> None:
@@ -47,7 +45,7 @@ def _serialise_conditional_writes() -> None:
         with locks[self.path]:
             return original(self, *args, **named)
 
-    S3Response.put_object = put_object  # type: ignore[method-assign]
+    S3Response.put_object = put_object
 
 
 def _update_job(self: GlueResponse) -> ActionResult:

@@ -43,11 +43,11 @@ def install(settings: GatewaySettings) -> Outbox:
         *args: Any,
         **kwargs: Any,
     ) -> str:
-        message_id = original(self, message, subject, message_attributes, *args, **kwargs)
+        message_id: str = original(self, message, subject, message_attributes, *args, **kwargs)
         attributes = {name: str(value.get("Value")) for name, value in (message_attributes or {}).items()}
         document = {"topic": self.arn, "subject": subject, "message": message, "attributes": attributes}
         outbox.put(message_id, document)
         return message_id
 
-    Topic.publish = publish  # type: ignore[method-assign, assignment]
+    Topic.publish = publish
     return outbox

@@ -24,7 +24,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
 from local.gateway import faults
-from local.gateway.redshift_s3 import S3Objects, Session, copy, unload
+from local.gateway.redshift_s3 import Session, copy, unload
 from local.gateway.redshift_sql import (
     COMPATIBILITY_FUNCTIONS,
     COMPATIBILITY_SCHEMA,
@@ -34,6 +34,7 @@ from local.gateway.redshift_sql import (
     parameters_of,
     translate,
 )
+from local.gateway.s3_objects import S3Objects
 from local.gateway.settings import GatewaySettings
 
 _MOST_STATEMENTS = 40

@@ -17,7 +17,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, cast
 
-import boto3
 import botocore.exceptions
 import psycopg
 import pyarrow as pa
@@ -25,10 +24,10 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from psycopg import sql
-from pyarrow.fs import FileSystem, S3FileSystem
+from pyarrow.fs import FileSystem
 
 from local.gateway.redshift_sql import Lexeme, RedshiftError, identifier, lex, translate
-from local.gateway.settings import GatewaySettings
+from local.gateway.s3_objects import S3Objects
 
 Session = psycopg.Connection[tuple[Any, ...]]
 
@@ -119,36 +118,6 @@ class _Column:
                 return "SUPER"
             case _:
                 return self.type.upper()
-
-
-class S3Objects:
-    """The objects of S3 as COPY and UNLOAD need them, through the gateway's own S3."""
-
-    def __init__(self, settings: GatewaySettings) -> None:
-        self._settings = settings
-
-    @contextmanager
-    def client(self) -> Iterator[Any]:
-        """A boto3 client of S3 whose connections are closed in the end."""
-        made: Any = boto3.client(
-            "s3",
-            endpoint_url=self._settings.endpoint,
-            region_name=self._settings.region,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106 - moto accepts anything
-        )
-        with closing(made) as client:
-            yield client
-
-    def filesystem(self) -> FileSystem:
-        """The same for pyarrow; paths are `bucket/key`."""
-        return S3FileSystem(
-            access_key="test",
-            secret_key="test",  # noqa: S106 - moto accepts anything
-            endpoint_override=self._settings.endpoint.removeprefix("http://"),
-            scheme="http",
-            region=self._settings.region,
-        )
 
 
 def copy(session: Session, command: str, objects: S3Objects) -> int:

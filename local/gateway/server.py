@@ -1,4 +1,4 @@
-"""The gateway process: the AWS API of moto with real executors behind it, and the gateway's own pages under /_headwater."""
+"""The gateway process: moto's AWS API with real executors behind it, and the gateway's own pages under /_headwater."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from urllib.error import URLError
 from urllib.parse import parse_qs, unquote
 from urllib.request import urlopen
 
+from moto.glue.exceptions import EntityNotFoundException
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from local.gateway import (
@@ -50,11 +51,11 @@ class Gateway:
         os.environ["MOTO_ACCOUNT_ID"] = settings.account_id
         # Larger objects would go to temporary files, one open descriptor each.
         os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(256 << 20)
-        speed.install(settings)
-        moto_gaps.install(settings)
+        speed.install()
+        moto_gaps.install()
         step_functions.install(settings)
         crawlers.install(settings)
-        self.bookmarks = bookmarks.install(settings)
+        self.bookmarks = bookmarks.install()
         self.outbox = outbox.install(settings)
         self.lambdas = lambdas.install(settings)
         self.glue = glue_runtime.install(settings, workers)
@@ -81,7 +82,7 @@ class Gateway:
 
     def _with_fault(self, fault: faults.Fault, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if fault.action == "drop_reply":
-            b"".join(self._moto(environ, lambda *answer: None))
+            b"".join(self._moto(environ, lambda *_answer: None))
             raise ConnectionDroppedError
         answer = list(self._moto(environ, start_response)) if fault.when == "after" else None
         if fault.action == "kill" and fault.job is not None:
@@ -125,7 +126,7 @@ class Gateway:
         if method == "GET":
             try:
                 entry = store.of_run(job, query["run_id"]) if "run_id" in query else store.current(job)
-            except bookmarks.EntityNotFoundException as error:
+            except EntityNotFoundException as error:
                 return 404, {"error": error.message}
             return 200, entry.as_document()
         try:
@@ -174,12 +175,13 @@ def serve(port: int, home: Path, workers: int, warehouse_dsn: str | None = None)
     gateway = Gateway(settings, workers)
     application.append(gateway)
 
-    def stop(signum: int, frame: object) -> None:
+    def stop(_signum: int, _frame: object) -> None:
         threading.Thread(target=server.shutdown, daemon=True).start()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    print(f"AWS API on {settings.endpoint}, files in {home}", flush=True)
+    sys.stdout.write(f"AWS API on {settings.endpoint}, files in {home}\n")
+    sys.stdout.flush()
     try:
         server.serve_forever(poll_interval=0.1)
     finally:
@@ -211,9 +213,7 @@ def running_gateway(
     if warehouse_dsn is not None:
         command += ["--warehouse-dsn", warehouse_dsn]
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own module
-            command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     endpoint = f"http://127.0.0.1:{port}"
     try:
         _await_health(endpoint, process, log)

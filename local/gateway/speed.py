@@ -9,13 +9,11 @@ from typing import Any
 from moto.core import serialize
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
-from local.gateway.settings import GatewaySettings
 
-
-def install(settings: GatewaySettings) -> None:
+def install() -> None:
     """Caches the choice of backend for a host, and reads ISO timestamps without guessing their format."""
-    DomainDispatcherApplication.get_backend_for_host = _cached_backend_for_host()  # type: ignore[method-assign]
-    serialize.parse_to_aware_datetime = _quick_datetime(serialize.parse_to_aware_datetime)  # type: ignore[attr-defined]
+    DomainDispatcherApplication.get_backend_for_host = _cached_backend_for_host()
+    serialize.parse_to_aware_datetime = _quick_datetime(serialize.parse_to_aware_datetime)
 
 
 def _cached_backend_for_host() -> Any:

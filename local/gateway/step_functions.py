@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 import threading
@@ -51,14 +52,16 @@ _SDK_NAMES_THAT_DIFFER = {"cloudwatchlogs": "logs", "eventbridge": "events"}
 def install(settings: GatewaySettings) -> None:
     """Makes the interpreter run executions, and run them as AWS does."""
     default_user_config["stepfunctions"]["execute_state_machine"] = True
+    # What failed in an execution is in its history; moto would print each state's inner life as well.
+    logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
     _reuse_clients(settings)
     _name_executions()
     _stop_executions()
     _keep_sync_tasks_alive()
     _name_sdk_errors()
     _count_retries_per_visit()
-    StepFunctionResponse.list_state_machine_versions = _list_state_machine_versions  # type: ignore[attr-defined]
-    StepFunctionResponse.validate_state_machine_definition = _validate_definition  # type: ignore[attr-defined]
+    StepFunctionResponse.list_state_machine_versions = _list_state_machine_versions
+    StepFunctionResponse.validate_state_machine_definition = _validate_definition
 
 
 def _reuse_clients(settings: GatewaySettings) -> None:
@@ -68,7 +71,8 @@ def _reuse_clients(settings: GatewaySettings) -> None:
 
     @lru_cache(maxsize=64)
     def client(region: str, service: str) -> Any:
-        return boto3.session.Session(aws_access_key_id="states", aws_secret_access_key="states").client(
+        session: Any = boto3.session.Session(aws_access_key_id="states", aws_secret_access_key="states")  # noqa: S106
+        return session.client(
             service,
             region_name=region,
             endpoint_url=settings.endpoint,
@@ -80,7 +84,7 @@ def _reuse_clients(settings: GatewaySettings) -> None:
             ),
         )
 
-    def boto_client_for(region: str, service: str, state_credentials: Any = None) -> Any:
+    def boto_client_for(region: str, service: str, state_credentials: Any = None) -> Any:  # noqa: ARG001
         with lock:
             return client(region, service)
 
@@ -106,7 +110,7 @@ def _name_executions() -> None:
         with lock:
             return original(self, state_machine_arn, name, execution_input or "{}", trace_header)
 
-    StepFunctionsParserBackend.start_execution = start_execution  # type: ignore[method-assign]
+    StepFunctionsParserBackend.start_execution = start_execution
 
 
 def _stop_executions() -> None:
@@ -130,9 +134,9 @@ def _stop_executions() -> None:
             answer.result["stopDate"] = execution.stop_date
         return answer
 
-    StepFunctionResponse.stop_execution = stop_execution  # type: ignore[method-assign]
-    StepFunctionResponse.describe_execution = describe_execution  # type: ignore[method-assign]
-    BaseExecutionWorkerCommunication._reflect_execution_status = reflect_unless_stopped  # type: ignore[method-assign]
+    StepFunctionResponse.stop_execution = stop_execution
+    StepFunctionResponse.describe_execution = describe_execution
+    BaseExecutionWorkerCommunication._reflect_execution_status = reflect_unless_stopped
 
 
 def _abort(execution: Any, error: str | None, cause: str | None) -> None:
@@ -171,7 +175,7 @@ def _keep_sync_tasks_alive() -> None:
         resolve: Any = build(env, resource_runtime_part, normalised_parameters, state_credentials)
         env.stack.append(self._eval_sync(env, resolve, None, None, None))
 
-    StateTaskServiceCallback._eval_integration_pattern = eval_integration_pattern  # type: ignore[method-assign]
+    StateTaskServiceCallback._eval_integration_pattern = eval_integration_pattern
 
 
 def _await_glue_run(task: StateTaskServiceGlue, env: Any, client: Any, submitted: dict[str, Any]) -> Any:
@@ -232,7 +236,7 @@ def _boto_service(sdk_name: str) -> str:
 
 
 def sdk_service_name(service_id: str) -> str:
-    """Spells a service as AWS does in error names, from its service id: `Redshift Data` is RedshiftData, `SNS` is Sns."""
+    """Spells a service id as AWS does in error names: `Redshift Data` is RedshiftData, `SNS` is Sns."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[0-9]+", service_id)
     return "".join(word.capitalize() for word in words)
 
@@ -252,7 +256,7 @@ def _name_sdk_errors() -> None:
     def from_error(self: StateTaskServiceAwsSdk, env: Any, ex: Exception) -> Any:
         if not isinstance(ex, ClientError):
             return failure(self, env, ex)
-        model = boto3.session.Session()._session.get_service_model(self._get_boto_service_name())
+        model: Any = boto3.session.Session()._session.get_service_model(self._get_boto_service_name())
         service = sdk_service_name(str(model.service_id))
         code = str(ex.response["Error"]["Code"])
         # An error that the service's model does not know is the SDK's base exception of the service.
@@ -265,9 +269,9 @@ def _name_sdk_errors() -> None:
         )
         return self._get_task_failure_event(env=env, error=error, cause=cause)
 
-    StateTaskServiceAwsSdk._get_boto_service_name = get_boto_service_name  # type: ignore[method-assign]
-    StateTaskServiceAwsSdk._eval_service_task = eval_service_task  # type: ignore[method-assign]
-    StateTaskServiceAwsSdk._from_error = from_error  # type: ignore[method-assign]
+    StateTaskServiceAwsSdk._get_boto_service_name = get_boto_service_name
+    StateTaskServiceAwsSdk._eval_service_task = eval_service_task
+    StateTaskServiceAwsSdk._from_error = from_error
 
 
 def _count_retries_per_visit() -> None:
@@ -280,7 +284,7 @@ def _count_retries_per_visit() -> None:
             env.heap.pop(retrier.backoff_rate._next_multiplier_key(), None)
         original(self, env)
 
-    ExecutionState._eval_state = eval_state  # type: ignore[method-assign]
+    ExecutionState._eval_state = eval_state
 
 
 def _list_state_machine_versions(self: StepFunctionResponse) -> ActionResult:

@@ -53,7 +53,7 @@ def s3_conf(endpoint: str) -> dict[str, str]:
         "attempts.maximum": "3",
         "retry.limit": "3",
         "retry.interval": "100ms",
-        # A store that answers at once needs no markers kept or cleaned up, and no second look for changes while reading.
+        # Neither cleaning up markers nor watching for changes while reading is worth a request here.
         "directory.marker.retention": "keep",
         "change.detection.mode": "none",
         "committer.name": "directory",
@@ -87,7 +87,7 @@ def laptop_conf() -> dict[str, str]:
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
         "spark.sql.session.timeZone": "UTC",
-        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:+UseParallelGC -XX:TieredStopAtLevel=4",
+        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:+UseParallelGC",
         "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
         "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
         "spark.sql.parquet.int96RebaseModeInWrite": "CORRECTED",

@@ -2,8 +2,8 @@
 
     python -m local.glue.worker PIPE_FD HOME
 
-Orders and answers are JSON on the inherited pipe. Every run gets its own SQL session, arguments, environment, module state of
-the job's own libraries, working directory and log; what costs seconds (JVM, Spark, imports) is shared.
+Orders and answers are JSON on the inherited pipe. Every run gets its own SQL session, arguments, environment, module
+state of the job's own libraries, working directory and log; what costs seconds (JVM, Spark, imports) is shared.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Library:
             if known is not None and error.response["ResponseMetadata"]["HTTPStatusCode"] == 304:
                 return known[1]
             raise FileNotFoundError(f"{uri}: {error.response['Error']['Code']}") from error
-        path = self._folder / answer["ETag"].strip('"') / Path(location.path).name
+        path: Path = self._folder / answer["ETag"].strip('"') / Path(location.path).name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(answer["Body"].read())
         self._etags[uri] = (answer["ETag"], path)
@@ -134,7 +134,7 @@ class Driver:
         assert jvm is not None  # noqa: S101 - the context lives
         callback_server = context._gateway._callback_server  # type: ignore[union-attr]
         if callback_server is not None:
-            print("WARN the py4j callback server still runs: on Glue this job would never end", file=sys.stderr)
+            sys.stderr.write("WARN the py4j callback server still runs: on Glue this job would never end\n")
             context._gateway.shutdown_callback_server()  # type: ignore[union-attr]
         session.catalog.clearCache()
         for query in session.streams.active:
@@ -152,7 +152,7 @@ def _copy_to_stderr(descriptor: int) -> None:
 
 
 def argv_of(order: dict[str, Any]) -> list[str]:
-    """Builds sys.argv as Glue does: the script, then every argument as two words, then the job's and the run's names."""
+    """Builds sys.argv as Glue does: the script, then every argument, the job's name and the run's id as two words."""
     arguments = {**order["arguments"], "--JOB_NAME": order["job"], "--JOB_RUN_ID": order["run_id"]}
     words = [Path(urlsplit(order["script"]).path).name]
     for name, value in arguments.items():
@@ -184,7 +184,7 @@ def _as_a_fresh_process(argv: list[str], paths: list[str], attempt: int) -> Iter
         sys.argv, sys.path[:] = saved_argv, saved_path
         os.environ.clear()
         os.environ.update(saved_environment)
-        own = tuple([*paths, str(_SHIM / "awsglue")])
+        own = (*paths, str(_SHIM / "awsglue"))
         for name in set(sys.modules) - modules:
             if str(getattr(sys.modules[name], "__file__", None) or "").startswith(own):
                 del sys.modules[name]
@@ -229,7 +229,7 @@ def run_job(order: dict[str, Any], driver: Driver, library: Library) -> End:
         except BaseException as error:  # noqa: BLE001 - the job's failure, of whatever kind, is the answer
             traceback.print_exc()
             end = End("FAILED", f"{type(error).__name__}: {error}")
-        print(f"{order['run_id']} {end.state} after {time.monotonic() - started:.1f} s", file=sys.stderr)
+        sys.stderr.write(f"{order['run_id']} {end.state} after {time.monotonic() - started:.1f} s\n")
     return end
 
 
@@ -244,7 +244,7 @@ def _read_orders(pipe: Connection, orders: queue.Queue[dict[str, Any]]) -> None:
 
 def main(descriptor: int, home: Path) -> None:
     """Boots the driver, says so, and serves orders until the pipe closes."""
-    os.set_inheritable(descriptor, False)
+    os.set_inheritable(descriptor, False)  # noqa: FBT003
     pipe = Connection(descriptor)
     # The job must see what Glue would show it, and not this repository.
     sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != REPOSITORY]

@@ -99,6 +99,14 @@ class Aws:
         """Reads what a run printed."""
         return (self.home / "logs" / job / f"{run['Id']}.log").read_text()
 
+    def function(self, source: str, **settings: Any) -> str:
+        """Creates a Lambda function from the source of a module with a `handler`."""
+        name = f"function-{uuid.uuid4().hex[:6]}"
+        given = {"Runtime": "python3.11", "Handler": "handler.handler", "Timeout": 10, **settings}
+        given.setdefault("Code", {"ZipFile": zipped({"handler.py": source})})
+        self.client("lambda").create_function(FunctionName=name, Role=ROLE, **given)
+        return name
+
     def machine(self, definition: dict[str, Any]) -> str:
         """Creates a state machine."""
         name = f"machine-{uuid.uuid4().hex[:6]}"
@@ -136,6 +144,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     """A running gateway: endpoint and home folder."""
     home = tmp_path_factory.mktemp("gateway")
     with running_gateway(home) as endpoint:
+        trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        _client(endpoint, "iam", "{}").create_role(RoleName=ROLE.rpartition("/")[2], AssumeRolePolicyDocument=policy)
         yield endpoint, home
     _client.cache_clear()
 

@@ -238,7 +238,9 @@ class JdbcReader:
             connection.execute(statement)  # type: ignore[call-overload]
 
     def insert(self, *ids: int) -> None:
-        rows = ", ".join(f"({number}, 'r{number % 3}', '2024-01-01'::timestamp + {number} * interval '1 s')" for number in ids)
+        rows = ", ".join(
+            f"({number}, 'r{number % 3}', '2024-01-01'::timestamp + {number} * interval '1 s')" for number in ids
+        )
         self.execute(f"INSERT INTO orders VALUES {rows}")
 
     def read(self) -> tuple[list[int], int]:

@@ -10,7 +10,7 @@ import pytest
 
 from local.gateway.step_functions import sdk_service_name
 
-from .conftest import ROLE, Aws, wait_for, zipped
+from .conftest import ROLE, Aws, wait_for
 
 GLUE_SYNC = "arn:aws:states:::glue:startJobRun.sync"
 
@@ -28,15 +28,6 @@ def _machine(*states: tuple[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _glue(job: str, **more: Any) -> dict[str, Any]:
     return {"Type": "Task", "Resource": GLUE_SYNC, "Parameters": {"JobName": job}, "TimeoutSeconds": 120, **more}
-
-
-def _function(aws: Aws, source: str) -> str:
-    name = f"function-{uuid.uuid4().hex[:6]}"
-    code = {"ZipFile": zipped({"handler.py": source})}
-    aws.client("lambda").create_function(
-        FunctionName=name, Runtime="python3.11", Role=ROLE, Handler="handler.handler", Code=code, Timeout=10
-    )
-    return name
 
 
 def test_a_sync_glue_task_waits_for_the_run_and_returns_it(aws: Aws) -> None:
@@ -135,7 +126,7 @@ def test_a_name_is_used_once(aws: Aws) -> None:
 
 
 def test_a_map_runs_lambdas_with_intrinsics_and_the_context(aws: Aws) -> None:
-    function = _function(aws, "def handler(event, context):\n    return {**event, 'seen': True}")
+    function = aws.function("def handler(event, context):\n    return {**event, 'seen': True}")
     invoke = {
         "Type": "Task",
         "Resource": "arn:aws:states:::lambda:invoke",
@@ -185,13 +176,17 @@ if getResolvedOptions(sys.argv, ["source"])["source"] == "bad":
         ("Good", {"Type": "Pass", "Result": "good", "End": True}),
         ("Noted", {"Type": "Pass", "Result": "failed", "End": True}),
     )
-    sources = {"Type": "Map", "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, **each}, "ItemsPath": "$.sources"}
+    sources = {
+        "Type": "Map",
+        "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, **each},
+        "ItemsPath": "$.sources",
+    }
     execution = aws.executed(_machine(("Sources", sources)), {"sources": ["one", "bad", "two"]})
     assert execution["output"] == ["good", "failed", "good"]
 
 
 def test_the_error_of_a_lambda_is_the_class_of_its_exception(aws: Aws) -> None:
-    function = _function(aws, "class LoadError(Exception): pass\ndef handler(event, context):\n    raise LoadError('no')")
+    function = aws.function("class LoadError(Exception): pass\ndef handler(event, context):\n    raise LoadError('no')")
     invoke = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": function}}
     execution = aws.executed(_machine(("Invoke", invoke)))
     assert execution["error"] == "LoadError"
@@ -220,7 +215,10 @@ def test_a_crawler_is_started_and_polled_by_sdk_tasks(aws: Aws) -> None:
     status = {"Variable": "$.crawler.Crawler.State", "StringEquals": "READY", "Next": "Done"}
     definition = _machine(
         ("Start", {"Type": "Task", "Resource": f"{sdk}startCrawler", "Parameters": {"Name": name}, "ResultPath": None}),
-        ("Get", {"Type": "Task", "Resource": f"{sdk}getCrawler", "Parameters": {"Name": name}, "ResultPath": "$.crawler"}),
+        (
+            "Get",
+            {"Type": "Task", "Resource": f"{sdk}getCrawler", "Parameters": {"Name": name}, "ResultPath": "$.crawler"},
+        ),
         ("Ready", {"Type": "Choice", "Choices": [status], "Default": "Pause"}),
         ("Pause", {"Type": "Wait", "Seconds": 1, "Next": "Get"}),
         ("Done", {"Type": "Succeed"}),
@@ -245,7 +243,7 @@ def handler(event, context):
         "Type": "Task",
         "Resource": "arn:aws:states:::lambda:invoke",
         "Parameters": {
-            "FunctionName": _function(aws, source),
+            "FunctionName": aws.function(source),
             "Payload": {"visit.$": "$.visit", "run.$": "$$.Execution.Name", "bucket": aws.bucket},
         },
         "ResultSelector": {"visit.$": "$.Payload"},

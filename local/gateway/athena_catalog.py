@@ -1,0 +1,236 @@
+"""The tables of the Glue catalog as DuckDB sees them: only those that a query names, read from S3 when it runs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.dataset as ds
+import pyarrow.json as pa_json
+from deltalake import DeltaTable
+from moto.glue.exceptions import DatabaseNotFoundException, TableNotFoundException
+from moto.glue.models import GlueBackend, glue_backends
+from pyarrow.fs import FileSelector
+
+from local.gateway.athena_sql import AthenaError, TableName, understand
+from local.gateway.s3_objects import S3Objects
+from local.gateway.settings import GatewaySettings
+
+_VIEW_TEXT = re.compile(r"/\* Presto View: (?P<encoded>[A-Za-z0-9+/=]+) \*/")
+_DEEPEST_VIEW = 16
+_ARROW_TYPES: dict[str, pa.DataType] = {
+    "boolean": pa.bool_(),
+    "tinyint": pa.int8(),
+    "smallint": pa.int16(),
+    "int": pa.int32(),
+    "integer": pa.int32(),
+    "bigint": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+    "string": pa.string(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us"),
+    "binary": pa.binary(),
+}
+
+
+@dataclass
+class Catalog:
+    """The Glue catalog of the gateway's account and region."""
+
+    settings: GatewaySettings
+    objects: S3Objects = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.objects = S3Objects(self.settings)
+
+    @property
+    def _glue(self) -> GlueBackend:
+        return glue_backends[self.settings.account_id][self.settings.region]
+
+    def databases(self) -> list[str]:
+        """Every database, in order."""
+        return sorted(database.name for database in self._glue.get_databases())
+
+    def tables(self, database: str) -> list[str]:
+        """Every table and view of a database, in order."""
+        try:
+            return sorted(table.name for table in self._glue.get_tables(database, None))
+        except DatabaseNotFoundException:
+            raise AthenaError(f"SCHEMA_NOT_FOUND: line 1:1: Schema '{database}' does not exist") from None
+
+    def table(self, name: TableName) -> dict[str, Any]:
+        """A table's entry, as the Glue API describes it."""
+        try:
+            return self._glue.get_table(name.database, name.name).as_dict()
+        except DatabaseNotFoundException:
+            raise AthenaError(f"SCHEMA_NOT_FOUND: line 1:15: Schema '{name.database}' does not exist") from None
+        except TableNotFoundException:
+            raise AthenaError(
+                f"TABLE_NOT_FOUND: line 1:15: Table 'awsdatacatalog.{name.database}.{name.name}' does not exist"
+            ) from None
+
+    def columns(self, name: TableName) -> list[tuple[str, str, bool]]:
+        """A table's columns: name, Glue type, and whether the table is partitioned by it."""
+        table = self.table(name)
+        keys = [(key["Name"], key.get("Type", "string"), True) for key in table.get("PartitionKeys") or []]
+        plain = [
+            (column["Name"], column.get("Type", "string"), False)
+            for column in table["StorageDescriptor"].get("Columns") or []
+        ]
+        return [column for column in plain if column[0] not in {key[0] for key in keys}] + keys
+
+    def register(self, connection: duckdb.DuckDBPyConnection, name: TableName, depth: int = 0) -> int:
+        """Makes a table known to DuckDB under its own name and returns the bytes of its files."""
+        table = self.table(name)
+        target = f'"{name.database}"."{name.name}"'
+        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{name.database}"').fetchall()
+        if table.get("TableType") == "VIRTUAL_VIEW":
+            return self._register_view(connection, table, target, depth)
+        rows, size = self._read(name, table)
+        source = f"{name.database}.{name.name} files"
+        connection.register(source, rows)
+        connection.execute(f'CREATE OR REPLACE VIEW {target} AS SELECT * FROM "{source}"').fetchall()
+        return size
+
+    def put_view(self, name: TableName, definition: str, columns: list[tuple[str, str]], *, replace: bool) -> None:
+        """Stores a view as Athena does: its text in the catalog, encoded as Trino wants it."""
+        view = {
+            "originalSql": definition,
+            "catalog": "awsdatacatalog",
+            "schema": name.database,
+            "columns": [{"name": column, "type": kind} for column, kind in columns],
+        }
+        glue_columns = [{"Name": column, "Type": kind.replace("varchar", "string")} for column, kind in columns]
+        entry = {
+            "Name": name.name,
+            "TableType": "VIRTUAL_VIEW",
+            "Parameters": {"presto_view": "true", "comment": "Presto View"},
+            "ViewOriginalText": f"/* Presto View: {base64.b64encode(json.dumps(view).encode()).decode()} */",
+            "ViewExpandedText": "/* Presto View */",
+            "PartitionKeys": [],
+            "StorageDescriptor": {"Columns": glue_columns, "Location": "", "SerdeInfo": {}},
+        }
+        exists = name.name in self.tables(name.database)
+        if exists and not (replace and self.table(name).get("TableType") == "VIRTUAL_VIEW"):
+            raise AthenaError(f"ALREADY_EXISTS: Table or view already exists: '{name.database}.{name.name}'")
+        if exists:
+            self._glue.update_table(name.database, name.name, entry)
+        else:
+            self._glue.create_table(name.database, name.name, entry)
+
+    def drop_view(self, name: TableName) -> None:
+        """Takes a view out of the catalog."""
+        if self.table(name).get("TableType") != "VIRTUAL_VIEW":
+            raise AthenaError(f"GENERIC_USER_ERROR: '{name.database}.{name.name}' is a table, not a view")
+        self._glue.delete_table(name.database, name.name)
+
+    def _register_view(
+        self, connection: duckdb.DuckDBPyConnection, table: dict[str, Any], target: str, depth: int
+    ) -> int:
+        encoded = _VIEW_TEXT.search(table.get("ViewOriginalText") or "")
+        if encoded is None or depth > _DEEPEST_VIEW:
+            raise AthenaError(f"INVALID_VIEW: line 1:15: View {target} cannot be expanded")
+        view = json.loads(base64.b64decode(encoded["encoded"]))
+        request = understand(view["originalSql"], view.get("schema"))
+        size = sum(self.register(connection, name, depth + 1) for name in request.tables)
+        connection.execute(f"CREATE OR REPLACE VIEW {target} AS {request.sql}").fetchall()
+        return size
+
+    def _read(self, name: TableName, table: dict[str, Any]) -> tuple[Any, int]:
+        parameters = table.get("Parameters") or {}
+        storage = table["StorageDescriptor"]
+        location = str(storage["Location"]).replace("s3a://", "s3://").rstrip("/")
+        kind = (parameters.get("table_type") or parameters.get("classification") or _kind_of(storage)).lower()
+        if kind == "delta" or parameters.get("spark.sql.sources.provider") == "delta":
+            delta = DeltaTable(location, storage_options=self.objects.delta_options())
+            return delta.to_pyarrow_dataset(), sum(delta.get_add_actions().column("size_bytes").to_pylist())
+        schema = pa.schema([pa.field(column, _arrow_type(kind)) for column, kind, _ in self.columns(name)])
+        keys = [column for column, _, is_key in self.columns(name) if is_key]
+        filesystem = self.objects.filesystem()
+        found = filesystem.get_file_info(
+            FileSelector(location.removeprefix("s3://"), allow_not_found=True, recursive=True)
+        )
+        # Hive's readers pass over what begins with an underscore or a dot.
+        files = [file for file in found if file.is_file and file.size and not re.search(r"/[_.]", file.path)]
+        if not files:
+            return schema.empty_table(), 0
+        dataset = ds.dataset(
+            [file.path for file in files],
+            schema=schema,
+            format=_file_format(kind, schema, keys, storage, parameters),
+            filesystem=filesystem,
+            partitioning=ds.partitioning(pa.schema([schema.field(key) for key in keys]), flavor="hive")
+            if keys
+            else None,
+            partition_base_dir=location.removeprefix("s3://"),
+        )
+        return dataset, sum(file.size for file in files)
+
+
+def _kind_of(storage: dict[str, Any]) -> str:
+    library = (storage.get("SerdeInfo") or {}).get("SerializationLibrary", "").lower()
+    return next((kind for kind in ("parquet", "json", "orc") if kind in library), "csv")
+
+
+def _file_format(
+    kind: str, schema: pa.Schema, keys: list[str], storage: dict[str, Any], parameters: dict[str, str]
+) -> ds.FileFormat:
+    match kind:
+        case "parquet":
+            return ds.ParquetFileFormat()
+        case "orc":
+            return ds.OrcFileFormat()
+        case "json":
+            return ds.JsonFileFormat(
+                read_options=pa_json.ReadOptions(),
+                parse_options=pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+            )
+        case "csv":
+            serde = (storage.get("SerdeInfo") or {}).get("Parameters") or {}
+            delimiter = serde.get("separatorChar") or serde.get("field.delim") or parameters.get("delimiter") or ","
+            skipped = parameters.get("skip.header.line.count") or serde.get("skip.header.line.count") or "0"
+            return ds.CsvFileFormat(
+                parse_options=pa_csv.ParseOptions(delimiter=delimiter),
+                read_options=pa_csv.ReadOptions(
+                    column_names=[name for name in schema.names if name not in keys], skip_rows=int(skipped)
+                ),
+                convert_options=pa_csv.ConvertOptions(strings_can_be_null=False),
+            )
+    raise AthenaError(f"HIVE_UNSUPPORTED_FORMAT: the local Athena cannot read classification {kind!r}")
+
+
+def _arrow_type(glue: str) -> pa.DataType:
+    """The Arrow type of a Glue column; nested ones, too: `array<struct<a:int>>`."""
+    glue = glue.strip().lower()
+    if decimal := re.fullmatch(r"decimal\((\d+),\s*(\d+)\)", glue):
+        return pa.decimal128(int(decimal[1]), int(decimal[2]))
+    if re.fullmatch(r"(var)?char(\(\d+\))?", glue):
+        return pa.string()
+    if nested := re.fullmatch(r"(array|map|struct)<(.*)>", glue):
+        parts = _split(nested[2])
+        if nested[1] == "array":
+            return pa.list_(_arrow_type(nested[2]))
+        if nested[1] == "map":
+            return pa.map_(_arrow_type(parts[0]), _arrow_type(parts[1]))
+        fields = [part.split(":", 1) for part in parts]
+        return pa.struct([pa.field(name, _arrow_type(kind)) for name, kind in fields])
+    if glue not in _ARROW_TYPES:
+        raise AthenaError(f"HIVE_INVALID_METADATA: type {glue!r} of the catalog is unknown")
+    return _ARROW_TYPES[glue]
+
+
+def _split(fields: str) -> list[str]:
+    parts, depth, start = [], 0, 0
+    for at, sign in enumerate(fields):
+        depth += (sign in "<(") - (sign in ">)")
+        if sign == "," and depth == 0:
+            parts.append(fields[start:at])
+            start = at + 1
+    return [*parts, fields[start:]]

@@ -1,0 +1,52 @@
+"""The ways in which the local warehouse and the local Athena read and write the gateway's S3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import boto3
+from pyarrow.fs import FileSystem, S3FileSystem
+
+from local.gateway.settings import GatewaySettings
+
+
+class S3Objects:
+    """The gateway's own S3, as the engines behind Redshift and Athena reach it."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+
+    @contextmanager
+    def client(self) -> Iterator[Any]:
+        """A boto3 client of S3 whose connections are closed in the end."""
+        made: Any = boto3.client(
+            "s3",
+            endpoint_url=self._settings.endpoint,
+            region_name=self._settings.region,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106 - moto accepts anything
+        )
+        with closing(made) as client:
+            yield client
+
+    def filesystem(self) -> FileSystem:
+        """The same for pyarrow; paths are `bucket/key`."""
+        return S3FileSystem(
+            access_key="test",
+            secret_key="test",  # noqa: S106 - moto accepts anything
+            endpoint_override=self._settings.endpoint.removeprefix("http://"),
+            scheme="http",
+            region=self._settings.region,
+        )
+
+    def delta_options(self) -> dict[str, str]:
+        """The same for delta-rs: its storage options."""
+        return {
+            "AWS_ENDPOINT_URL": self._settings.endpoint,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_REGION": self._settings.region,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }

@@ -1,0 +1,154 @@
+"""One local stack with a small world for all end-to-end tests; each test moves the world on and looks at what comes of it."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from deltalake import DeltaTable
+
+from headwater.client import Client, run_input
+from local import world
+from local.postgres import free_port
+from local.stack import Ports, Stack, running
+
+HOUSEHOLDS = 60
+CONTROL = "control"
+
+
+class Pipeline:
+    """One deployed environment, driven as a person would drive it."""
+
+    def __init__(self, stack: Stack, client: Client) -> None:
+        self.stack = stack
+        self.client = client
+
+    def run(self, *sources: str, start_from: str | None = None) -> dict[str, Any]:
+        """Runs to the end and describes the run."""
+        run_id = self.client.start(run_input(sources, start_from, None, self.stack.clock()))
+        return self.client.wait(run_id)
+
+    def run_well(self, *sources: str, start_from: str | None = None) -> dict[str, Any]:
+        """Runs to the end, which must be success."""
+        found = self.run(*sources, start_from=start_from)
+        assert found["status"] == "SUCCEEDED", f"{found['error']}: {found['cause']}"
+        return found
+
+    def content(self) -> dict[str, tuple[int, int]]:
+        """Rows and an order-free content hash of every table of every zone and of the warehouse."""
+        environment = self.client.project.environment
+        lake = environment.bucket("lake")
+        tables = {}
+        for zone in ("bronze", "silver", "gold", "quarantine"):
+            for table in self.client.deployment.tables(zone):
+                found = self._delta(f"s3://{lake}/{zone}/{table}")
+                if found is not None:
+                    tables[f"{zone}/{table}"] = found
+        for table in self.client.project.gold:
+            rows = self.client.query("redshift", f"SELECT * FROM analytics.{table}").rows
+            tables[f"warehouse/{table}"] = (len(rows), sum(hash(row) for row in rows))
+        return tables
+
+    def _delta(self, uri: str) -> tuple[int, int] | None:
+        storage = {
+            "AWS_ENDPOINT_URL": self.stack.aws_endpoint,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_REGION": "eu-west-1",
+            "AWS_ALLOW_HTTP": "true",
+        }
+        if not DeltaTable.is_deltatable(uri, storage):
+            return None
+        data = DeltaTable(uri, storage_options=storage).to_pyarrow_dataset()
+        # Where a row came from differs from run to run by nature: run ids and file names are no content.
+        columns = ", ".join(f'"{name}"' for name in data.schema.names if name not in {"_file", "raw_file", "run_id"})
+        with duckdb.connect() as connection:
+            connection.register("data", data)
+            [found] = connection.execute(
+                f"SELECT count(*), coalesce(sum(hash(row)::HUGEINT), 0) FROM (SELECT row({columns})::VARCHAR AS row FROM data)"
+            ).fetchall()
+        return int(found[0]), int(found[1])
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Reads the alerts that were sent."""
+        return [json.loads(path.read_text()) for path in sorted(self.stack.outbox.glob("*.json"))]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    home: Path = tmp_path_factory.mktemp("stack")
+    # PostgreSQL runs as another user and must be able to enter its folder.
+    for folder in (home, *list(home.parents)[:3]):
+        folder.chmod(0o755)
+    with running(Stack(home, Ports(free_port(), free_port(), free_port(), free_port())), HOUSEHOLDS) as stack:
+        stack.deploy()
+        stack.deploy(CONTROL)
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def loaded(stack: Stack) -> tuple[Pipeline, Pipeline]:
+    """The pipeline and its fault-free twin, both with their history."""
+    both = (Pipeline(stack, Client(stack.deployment())), Pipeline(stack, Client(stack.deployment(CONTROL))))
+    for pipeline in both:
+        pipeline.run_well()
+    return both
+
+
+@pytest.fixture
+def pipeline(loaded: tuple[Pipeline, Pipeline]) -> Pipeline:
+    return loaded[0]
+
+
+@pytest.fixture
+def control(loaded: tuple[Pipeline, Pipeline]) -> Pipeline:
+    return loaded[1]
+
+
+@pytest.fixture
+def moved_on(stack: Stack) -> world.Truth:
+    """The world, one day later."""
+    return world.advance(stack.rds_dsn, 1, 11)
+
+
+class Faults:
+    """The gateway's and the simulators' ways to misbehave."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._gateway = f"{stack.aws_endpoint}/_headwater/faults"
+        self._simulators = f"{stack.simulators_url}/_admin/misbehave"
+
+    def arm(self, **fault: Any) -> None:
+        _send("POST", self._gateway, fault)
+
+    def misbehave(self, **misbehaviour: Any) -> None:
+        _send("POST", self._simulators, misbehaviour)
+
+    def fired(self) -> int:
+        answer = _send("GET", self._gateway)
+        listed = answer["faults"] if isinstance(answer, dict) else answer
+        return sum(fault["fired"] for fault in listed)
+
+    def clear(self) -> None:
+        _send("DELETE", self._gateway)
+        _send("DELETE", self._simulators)
+
+
+def _send(method: str, url: str, body: Any = None) -> Any:
+    request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        text = answer.read()
+    return json.loads(text) if text else None
+
+
+@pytest.fixture
+def faults(stack: Stack) -> Iterator[Faults]:
+    faults = Faults(stack)
+    yield faults
+    faults.clear()

@@ -1,0 +1,116 @@
+"""Failures that last: the run ends as FAILED, the targets are as they were, and one alert says what happened, without a secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from local import world
+from local.stack import Stack
+from tests.e2e.conftest import Faults, Pipeline
+
+SECRETS = ("EAAB-local-token", "local-app-secret", "local-shop-password", "local-warehouse-password")
+
+
+def one_new_alert(pipeline: Pipeline, before: int) -> dict[str, Any]:
+    alerts = pipeline.alerts()
+    assert len(alerts) == before + 1
+    text = str(alerts[-1])
+    assert not any(secret in text for secret in SECRETS)
+    return alerts[-1]
+
+
+def zone(pipeline: Pipeline, *names: str) -> dict[str, tuple[int, int]]:
+    return {table: found for table, found in pipeline.content().items() if table.startswith(names)}
+
+
+def test_an_optional_source_that_answers_500_for_ever_fails_the_run_in_part(
+    pipeline: Pipeline, faults: Faults, moved_on: world.Truth
+) -> None:
+    pipeline.run_well()
+    alerts, ads = len(pipeline.alerts()), zone(pipeline, "silver/ad", "bronze/facebook_ads")
+    faults.misbehave(source="facebook_ads", path=".*", kind="status", status=500)
+    run = pipeline.run()
+    assert (run["status"], run["error"]) == ("FAILED", "FailedInPart")
+    assert zone(pipeline, "silver/ad", "bronze/facebook_ads") == ads
+    message = str(one_new_alert(pipeline, alerts))
+    for part in (run["run_id"], "source: facebook_ads", "stage: Extract", "500"):
+        assert part in message
+
+
+def test_a_needed_source_that_answers_500_for_ever_fails_the_run_and_leaves_gold_alone(
+    pipeline: Pipeline, faults: Faults, moved_on: world.Truth
+) -> None:
+    before, alerts = zone(pipeline, "gold", "warehouse", "silver/fx_rates"), len(pipeline.alerts())
+    faults.misbehave(source="fx_rates", path=".*", kind="status", status=500)
+    run = pipeline.run()
+    assert (run["status"], run["error"]) == ("FAILED", "SourcesFailed")
+    assert zone(pipeline, "gold", "warehouse", "silver/fx_rates") == before
+    message = str(one_new_alert(pipeline, alerts))
+    for part in (run["run_id"], "source: fx_rates", "stage: Extract"):
+        assert part in message
+
+
+def test_a_halted_batch_holds_its_stream_until_a_person_decides(pipeline: Pipeline, stack: Stack) -> None:
+    pipeline.run_well()
+    before, alerts = zone(pipeline, "gold", "warehouse", "silver"), len(pipeline.alerts())
+    with psycopg.connect(stack.rds_dsn) as connection:
+        connection.execute(
+            "INSERT INTO shop.order_items (order_id, product_id, quantity, sales_value, retail_discount, coupon_discount, "
+            "ordered_at, created_at) SELECT order_id, product_id, -1, sales_value, 0, 0, ordered_at, created_at "
+            "FROM shop.order_items ORDER BY order_item_id LIMIT 40"
+        )
+    run = pipeline.run("rds_postgres")
+    assert (run["status"], run["error"]) == ("FAILED", "SourcesFailed")
+    assert zone(pipeline, "gold", "warehouse", "silver") == before
+    message = str(one_new_alert(pipeline, alerts))
+    for part in (run["run_id"], "source: rds_postgres", "stage: Check", "quantity_non_negative"):
+        assert part in message
+    assert pipeline.run("rds_postgres")["status"] == "FAILED"
+    [halted] = [row for row in pipeline.client.streams("rds_postgres") if row["halted"]]
+    stream = f"{halted['source']}.{halted['stream']}"
+    pipeline.client.decide(stream, int(halted["halted"]), "discard", "a test planted it", "test")
+    pipeline.run_well("rds_postgres")
+    assert zone(pipeline, "gold", "warehouse", "silver/order_items") == {
+        table: found for table, found in before.items() if table.startswith(("gold", "warehouse", "silver/order_items"))
+    }
+    with psycopg.connect(stack.rds_dsn) as connection:
+        connection.execute("DELETE FROM shop.order_items WHERE quantity = -1 AND retail_discount = 0 AND coupon_discount = 0 "
+                           "AND order_item_id > (SELECT max(order_item_id) - 40 FROM shop.order_items)")
+
+
+def test_a_failed_copy_leaves_the_warehouse_as_it_was(pipeline: Pipeline, faults: Faults, moved_on: world.Truth) -> None:
+    before, alerts = zone(pipeline, "warehouse"), len(pipeline.alerts())
+    ledger = pipeline.client.query("redshift", "SELECT load_id FROM etl.load_ledger ORDER BY load_id").rows
+    faults.arm(method="GET", path="/headwater-local-lake/load/.*parquet", action="error", times=1000)
+    run = pipeline.run("rds_postgres")
+    assert run["status"] == "FAILED"
+    assert zone(pipeline, "warehouse") == before
+    assert pipeline.client.query("redshift", "SELECT load_id FROM etl.load_ledger ORDER BY load_id").rows == ledger
+    message = str(one_new_alert(pipeline, alerts))
+    for part in (run["run_id"], "stage: Load", "LoadError"):
+        assert part in message
+    faults.clear()
+    pipeline.run_well("rds_postgres", start_from="Load")
+    assert zone(pipeline, "warehouse") != before
+
+
+def test_an_input_that_cannot_be_carried_out_fails_before_any_data_is_touched(pipeline: Pipeline) -> None:
+    before, alerts = pipeline.content(), len(pipeline.alerts())
+    run_id = pipeline.client.start({"sources": ["facebok_ads"]})
+    run = pipeline.client.wait(run_id)
+    assert (run["status"], run["error"]) == ("FAILED", "ConfigError")
+    assert "known: facebook_ads" in str(one_new_alert(pipeline, alerts))
+    assert pipeline.content() == before
+
+
+@pytest.mark.parametrize("log", ["glue", "lambda", "gateway"])
+def test_no_secret_is_in_any_log(pipeline: Pipeline, stack: Stack, log: str) -> None:
+    folders = {"glue": "headwater-*/*.log", "lambda": "lambda/*.log", "gateway": "*.log"}
+    paths = list((stack.home / "logs").glob(folders[log]))
+    assert paths
+    for path in paths:
+        text = path.read_text(errors="replace")
+        assert [secret for secret in SECRETS if secret in text] == [], path
