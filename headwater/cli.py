@@ -145,7 +145,9 @@ def run(
     source: Annotated[list[str] | None, typer.Option(help="Only this source; may be repeated.")] = None,
     start_from: Annotated[str | None, typer.Option(help="Extract, Check, Silver, Gold or Load.")] = None,
     backfill: Annotated[str | None, typer.Option(metavar="FROM..TO", help="Read these days again.")] = None,
-    as_of: Annotated[str | None, typer.Option(help="The day to run for; today if absent, the world's day locally.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="The day to run for; today if absent, the world's day locally.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch until it has ended; exit 1 unless it succeeded.")] = False,
     as_json: JsonOption = False,
 ) -> None:

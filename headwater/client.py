@@ -208,7 +208,9 @@ class Client:
         ledger = self.stream_ledger(stream)
         declared = self.project.source(ledger.source).streams[ledger.stream]
         if not isinstance(declared.write, MergeWrite | InsertWrite):
-            raise ConfigError(f"{stream}: write {declared.write.kind} takes no old rows again. hint: backfill the window")
+            raise ConfigError(
+                f"{stream}: write {declared.write.kind} takes no old rows again. hint: backfill the window"
+            )
         old, latest = ledger.manifest(batch), ledger.latest()
         assert latest is not None  # noqa: S101 - there is at least the old one
         replayed = old.model_copy(
@@ -229,7 +231,8 @@ class Client:
         self.project.source(source)
         job = f"{self.deployment.prefix}-{source}-extract"
         arguments = {"JobName": job} | ({"RunId": job_run_id} if job_run_id else {})
-        entry: dict[str, Any] = boto3.client("glue").reset_job_bookmark(**arguments)["JobBookmarkEntry"]  # type: ignore[assignment,arg-type]
+        glue: Any = boto3.client("glue")
+        entry: dict[str, Any] = glue.reset_job_bookmark(**arguments)["JobBookmarkEntry"]
         return entry
 
     def quarantined(self, table: str | None = None) -> list[dict[str, Any]]:
@@ -261,7 +264,9 @@ class Client:
     def _redshift(self, sql: str) -> Rows:
         client: Any = boto3.client("redshift-data")
         warehouse = self.project.environment.warehouse
-        statement = client.execute_statement(WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sql=sql)["Id"]
+        statement = client.execute_statement(WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sql=sql)[
+            "Id"
+        ]
         answer = _until(lambda: client.describe_statement(Id=statement), lambda found: str(found["Status"]))
         if answer["Status"] != "FINISHED":
             raise LoadError(f"Redshift refused: {answer.get('Error', answer['Status'])}")

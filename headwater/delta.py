@@ -35,7 +35,7 @@ class Table:
 
     def exists(self) -> bool:
         """Tells whether the table has a first commit."""
-        return DeltaTable.isDeltaTable(self.spark, self.path)
+        return bool(DeltaTable.isDeltaTable(self.spark, self.path))
 
     def read(self) -> DataFrame:
         """Reads the newest version."""

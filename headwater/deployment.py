@@ -147,7 +147,11 @@ class Deployment:
 
     def tables(self, zone: str) -> list[str]:
         """Lists the table paths of a zone, relative to the zone's root."""
-        streams = [(source, name, stream) for source in self.project.sources.values() for name, stream in source.streams.items()]
+        streams = [
+            (source, name, stream)
+            for source in self.project.sources.values()
+            for name, stream in source.streams.items()
+        ]
         if zone == "bronze":
             return [f"{source.name}/{name}" for source, name, _ in streams]
         if zone == "gold":

@@ -33,7 +33,9 @@ class GoldSql:
         affected, rows_mark, rows = rest.partition("\n-- rows\n")
         grain = _GRAIN.search(head)
         if not (affected_mark and rows_mark and grain):
-            raise ConfigError(f"{where}: needs a line `-- Grain: …`, then `-- affected` and `-- rows` with a query each")
+            raise ConfigError(
+                f"{where}: needs a line `-- Grain: …`, then `-- affected` and `-- rows` with a query each"
+            )
         if not head.startswith(f"-- {table}: "):
             raise ConfigError(f"{where}: must open with `-- {table}: ` and what the table is for")
         unknown = set(_CHANGED.findall(affected)) - silver_tables
@@ -46,7 +48,13 @@ class GoldSql:
         described = {name: note for name, note in _COLUMN.findall(head) if name != table}
         purpose = head.splitlines()[0].partition(": ")[2]
         return cls(
-            table, purpose, tuple(g.strip() for g in grain[1].split(",")), inputs, affected.strip(), rows.strip(), described
+            table,
+            purpose,
+            tuple(g.strip() for g in grain[1].split(",")),
+            inputs,
+            affected.strip(),
+            rows.strip(),
+            described,
         )
 
 

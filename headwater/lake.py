@@ -142,7 +142,7 @@ def _all(conditions: Sequence[Column]) -> Column:
     return joined
 
 
-def _bounds(table: Table, rows: DataFrame, key: Sequence[Name]) -> Column:
+def _bounds(rows: DataFrame, key: Sequence[Name]) -> Column:
     """Bounds of the numeric and date key columns, as literals: Delta skips the files outside of them."""
     kinds = (T.IntegerType, T.LongType, T.DateType)
     ranged = [field.name for field in rows.schema.fields if field.name in key and isinstance(field.dataType, kinds)]
@@ -162,7 +162,7 @@ def _write_newest(table: Table, stream: Stream, manifest: Manifest, valid: DataF
         return
     rows = rows.persist()
     try:
-        on = _same("s", "t", stream.key) & _bounds(table, rows, stream.key)
+        on = _same("s", "t", stream.key) & _bounds(rows, stream.key)
         merge = table.delta().alias("t").merge(rows.alias("s"), on)
         if isinstance(stream.write, MergeWrite | ReplaceWrite):
             changed = ~_same("s", "t", [name for name in stream.columns if name not in stream.key])
@@ -196,8 +196,12 @@ def _write_scd2(table: Table, stream: Stream, write: Scd2Write, valid: DataFrame
     rows = newest(valid, (*stream.key, stream.position), stream.position)
     rows = rows.withColumn("_content", F.xxhash64(*tracked))
     if table.exists():
-        current = table.read().where("is_current").select(
-            *stream.key, F.col(stream.position).alias("_current_position"), F.xxhash64(*tracked).alias("_current")
+        current = (
+            table.read()
+            .where("is_current")
+            .select(
+                *stream.key, F.col(stream.position).alias("_current_position"), F.xxhash64(*tracked).alias("_current")
+            )
         )
         rows = rows.join(current, list(stream.key), "left").where(
             F.col("_current_position").isNull() | (F.col(stream.position) > F.col("_current_position"))

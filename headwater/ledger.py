@@ -143,7 +143,7 @@ def _countdown(number: int) -> str:
 
 
 def _number(key: str) -> int:
-    return _COUNTDOWN_FROM - int(key.rsplit("/", 1)[-1].split(".")[0])
+    return _COUNTDOWN_FROM - int(key.rsplit("/", 1)[-1].partition(".")[0])
 
 
 @dataclass(frozen=True)
@@ -388,7 +388,8 @@ class Ledger:
         """Opens one stream's part."""
         return StreamLedger(self.bucket, source, stream)
 
-    def _holder(self, name: str) -> LeaseHolder | None:
+    def holder(self, name: str) -> LeaseHolder | None:
+        """Finds who took a lease last; None before the first."""
         for key, _, _ in self.bucket.keys(f"_leases/{name}/", page=1):
             # The newest number sorts first; its release, `….json.released`, right after it.
             body = self.bucket.read(key)
@@ -414,7 +415,7 @@ class Ledger:
         """
         waited = 0.0
         while True:
-            holder = self._holder(name)
+            holder = self.holder(name)
             free = holder is None or self._released(name, holder.number) or ended(holder.job_name, holder.job_run_id)
             if free or (holder is not None and holder.job_run_id == job_run_id):
                 number = 1 if holder is None else holder.number + 1
@@ -447,7 +448,7 @@ class Lease:
 
     def check(self) -> None:
         """Raises LedgerError when another writer has taken over."""
-        holder = self.ledger._holder(self.name)
+        holder = self.ledger.holder(self.name)
         if holder is None or holder.number != self.number:
             raise LedgerError(f"{self.name}: lease {self.number} was taken over; this writer stops. hint: run again")
 

@@ -5,9 +5,13 @@ Row predicates and Deequ read the same typed rows, so a reason in quarantine and
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
+
+# PyDeequ refuses to be imported without it.
+os.environ.setdefault("SPARK_VERSION", "3.5")
 
 from pydeequ.checks import Check, CheckLevel
 from pydeequ.repository import FileSystemMetricsRepository, ResultKey
@@ -99,9 +103,7 @@ def shape(stream: Stream, raw: DataFrame) -> DataFrame:
     return raw.select(*typed, F.col(FILE), lost.alias(_UNREADABLE))
 
 
-def judge_rows(
-    rows: DataFrame, predicates: Sequence[RowPredicate], known: Mapping[KnownCheck, DataFrame]
-) -> DataFrame:
+def judge_rows(rows: DataFrame, predicates: Sequence[RowPredicate], known: Mapping[KnownCheck, DataFrame]) -> DataFrame:
     """Adds to each shaped row every reason for which it must not reach silver; an empty list for a good row.
 
     `known` holds, for each check against another table, the distinct values that are known.
@@ -157,7 +159,8 @@ def verify(
         outcomes = VerificationResult.checkResultsAsJson(spark, result)
         metrics = VerificationResult.successMetricsAsJson(spark, result)
     finally:
-        spark.sparkContext._gateway.shutdown_callback_server()
+        gateway: Any = spark.sparkContext._gateway
+        gateway.shutdown_callback_server()
     return _verdict(outcomes, metrics, levels)
 
 

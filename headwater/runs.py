@@ -56,9 +56,9 @@ class Environment:
         """Runs one query in the warehouse and reads its rows; LoadError when the warehouse refuses."""
         client = boto3.client("redshift-data")
         warehouse = self.project.environment.warehouse
-        statement = client.execute_statement(
-            WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sql=sql
-        )["Id"]
+        statement = client.execute_statement(WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sql=sql)[
+            "Id"
+        ]
         deadline = time.monotonic() + _STATEMENT_SECONDS
         delay = 0.05
         while (answer := client.describe_statement(Id=statement))["Status"] not in {"FINISHED", "FAILED", "ABORTED"}:
@@ -148,7 +148,9 @@ def read_verdict(environment: Environment, source: str) -> dict[str, str]:
             if verdict is None or verdict.verdict == "pass":
                 continue
             if verdict.verdict == "halt" and ledger.decision(manifest.batch) is None:
-                failed = ", ".join(f"{check.check} {check.message}".strip() for check in verdict.checks if not check.passed)
+                failed = ", ".join(
+                    f"{check.check} {check.message}".strip() for check in verdict.checks if not check.passed
+                )
                 halted.append(f"{source}.{ledger.stream} batch {manifest.batch}: {failed}")
             worst = "warn"
     return {"verdict": "halt" if halted else worst, "halted": "; ".join(halted)}
@@ -159,7 +161,9 @@ def prepare_load(environment: Environment, run_id: str) -> dict[str, Any]:
     project = environment.project
     loaded = {
         str(table): int(version)
-        for table, version in environment.query("SELECT table_name, MAX(version) FROM etl.load_ledger GROUP BY table_name")
+        for table, version in environment.query(
+            "SELECT table_name, MAX(version) FROM etl.load_ledger GROUP BY table_name"
+        )
     }
     s3 = boto3.client("s3")
     lake = project.environment.bucket("lake")
@@ -193,7 +197,7 @@ def prepare_audit(environment: Environment, run_id: str, started_at: str, in_par
     if not all(book.balances for book in books):
         wrong = ", ".join(f"{book.source}.{book.stream} batch {book.batch}" for book in books if not book.balances)
         raise LoadError(f"the books of run {run_id} do not balance: {wrong}")
-    started = datetime.fromisoformat(started_at.replace("Z", "+00:00")).astimezone(UTC)
+    started = datetime.fromisoformat(started_at).astimezone(UTC)
     sums = [
         sum(book.extracted for book in books),
         sum(book.silver_inserted for book in books),
@@ -234,7 +238,13 @@ def alert_of(environment_name: str, failure: Mapping[str, Any]) -> tuple[str, st
     if not failed or failure["stage"] != "Sources":
         failed.append(("-", failure["stage"], failure["error"]))
     for source, stage, error in failed:
-        lines += ["", f"source: {source}", f"stage: {stage}", f"error: {error['Error']}", f"cause: {_cause(error['Cause'])}"]
+        lines += [
+            "",
+            f"source: {source}",
+            f"stage: {stage}",
+            f"error: {error['Error']}",
+            f"cause: {_cause(error['Cause'])}",
+        ]
     in_part = failure["error"]["Error"] == "FailedInPart"
     lines += ["", "hint: mend the cause, then run again; every stage is safe to repeat."]
     subject = f"[headwater {environment_name}] run {failure['run_id']} {'failed in part' if in_part else 'failed'}"

@@ -30,7 +30,9 @@ def silver_stream(job: Job, stream: str) -> None:
             with job.lease(f"silver/{declared.table}"):
                 book = _write(job, declared, manifest)
         ledger.close(book)
-        log.info("closed", stream=stream, batch=manifest.batch, balances=book.balances, **book.model_dump(include=_COUNTS))
+        log.info(
+            "closed", stream=stream, batch=manifest.batch, balances=book.balances, **book.model_dump(include=_COUNTS)
+        )
 
 
 _COUNTS = {"extracted", "silver_inserted", "silver_updated", "unchanged", "quarantined", "duplicates", "deleted"}

@@ -187,7 +187,9 @@ def _gold(client: Client) -> list[dict[str, Any]]:
 
 def _summarise(report: dict[str, Any]) -> None:
     console.rule("[bold]What happened", align="left")
-    runs = Table("run", "status", "seconds", "extracted", "inserted", "updated", "quarantined", box=None, pad_edge=False)
+    runs = Table(
+        "run", "status", "seconds", "extracted", "inserted", "updated", "quarantined", box=None, pad_edge=False
+    )
     for run in report["runs"]:
         sums = [sum(book[name] for book in run["books"]) for name in _SUMMED]
         runs.add_row(run["label"], run["status"], f"{run['seconds']:.1f}", *[f"{value:,}" for value in sums])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def _role(arn: str) -> None:
 
 
 def _buckets(deployment: Deployment) -> None:
-    s3 = boto3.client("s3")
+    s3: Any = boto3.client("s3")
     environment = deployment.project.environment
     for zone in ("raw", "lake", "artifacts", "logs"):
         name = environment.bucket(zone)
@@ -141,10 +142,8 @@ def _crawlers(deployment: Deployment, role: str) -> None:
             "Targets": {"DeltaTargets": [{"DeltaTables": list(crawler.tables), "CreateNativeDeltaTable": True}]},
             "SchemaChangePolicy": {"UpdateBehavior": crawler.update, "DeleteBehavior": crawler.delete},
         }
-        try:
+        with suppress(glue.exceptions.EntityNotFoundException):
             glue.delete_crawler(Name=crawler.name)
-        except glue.exceptions.EntityNotFoundException:
-            pass
         glue.create_crawler(Name=crawler.name, **settings)
 
 

@@ -150,7 +150,9 @@ def quarantine(stack: Stack, client: Client) -> list[dict[str, object]]:
 
     A defect of a row that is read again stands in quarantine once for each time it was read, so distinct rows are compared.
     """
-    tables = {stream.table: name for source in client.project.sources.values() for name, stream in source.streams.items()}
+    tables = {
+        stream.table: name for source in client.project.sources.values() for name, stream in source.streams.items()
+    }
     planted: dict[tuple[str, str], int] = {}
     streams = {name: table for table, name in tables.items()}
     for (stream, reason), count in world.defects(stack.rds_dsn).items():

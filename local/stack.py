@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -114,7 +114,9 @@ class Stack:
         A `twin` is the same pipeline under another name, with buckets and a warehouse database of its own.
         """
         project = load_project(ROOT, "local")
-        overrides = {name: project.environment.sources.get(name, SourceOverride()) for name in ("facebook_ads", "fx_rates")}
+        overrides = {
+            name: project.environment.sources.get(name, SourceOverride()) for name in ("facebook_ads", "fx_rates")
+        }
         urls = self.endpoints()
         sources = {name: override.model_copy(update={"base_url": urls[name]}) for name, override in overrides.items()}
         changed: dict[str, object] = {"sources": {**project.environment.sources, **sources}}
@@ -184,11 +186,20 @@ class Stack:
             world.seed(self.rds_dsn, SEED, households=households)
         step("simulators")
         if not _answers(f"{self.simulators_url}/_admin/requests"):
-            arguments = ["--port", str(self.ports.simulators), "--dsn", self.rds_dsn, "--state", str(self.home / "simulators")]
+            arguments = [
+                "--port",
+                str(self.ports.simulators),
+                "--dsn",
+                self.rds_dsn,
+                "--state",
+                str(self.home / "simulators"),
+            ]
             self._start("simulators", ["local.simulators", *arguments])
         _wait_until(self.is_up, "the AWS gateway", self.home / "logs" / "gateway.log")
         _wait_until(
-            lambda: _answers(f"{self.simulators_url}/_admin/requests"), "the simulators", self.home / "logs" / "simulators.log"
+            lambda: _answers(f"{self.simulators_url}/_admin/requests"),
+            "the simulators",
+            self.home / "logs" / "simulators.log",
         )
 
     def down(self) -> None:
@@ -206,7 +217,7 @@ class Stack:
         log = self.home / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as out:
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(
                 [sys.executable, "-m", *module],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -244,11 +255,9 @@ def running(stack: Stack, households: int | None = None) -> Iterator[Stack]:
 
 
 def _lives(pid: int) -> bool:
-    try:
+    with suppress(ChildProcessError):
         # A child of ours that ended must be reaped, or it would look alive for ever.
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -148,6 +148,8 @@ class QueryEngine:
 
     def cancel(self, execution: _Execution) -> None:
         """Stops an execution; one that has ended stays as it is."""
+        if execution.state in _ENDED:
+            return
         execution.cancelled = True
         if execution.connection is not None:
             execution.connection.interrupt()

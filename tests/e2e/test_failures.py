@@ -77,11 +77,15 @@ def test_a_halted_batch_holds_its_stream_until_a_person_decides(pipeline: Pipeli
         table: found for table, found in before.items() if table.startswith(("gold", "warehouse", "silver/order_items"))
     }
     with psycopg.connect(stack.rds_dsn) as connection:
-        connection.execute("DELETE FROM shop.order_items WHERE quantity = -1 AND retail_discount = 0 AND coupon_discount = 0 "
-                           "AND order_item_id > (SELECT max(order_item_id) - 40 FROM shop.order_items)")
+        connection.execute(
+            "DELETE FROM shop.order_items WHERE quantity = -1 AND retail_discount = 0 AND coupon_discount = 0 "
+            "AND order_item_id > (SELECT max(order_item_id) - 40 FROM shop.order_items)"
+        )
 
 
-def test_a_failed_copy_leaves_the_warehouse_as_it_was(pipeline: Pipeline, faults: Faults, moved_on: world.Truth) -> None:
+def test_a_failed_copy_leaves_the_warehouse_as_it_was(
+    pipeline: Pipeline, faults: Faults, moved_on: world.Truth
+) -> None:
     before, alerts = zone(pipeline, "warehouse"), len(pipeline.alerts())
     ledger = pipeline.client.query("redshift", "SELECT load_id FROM etl.load_ledger ORDER BY load_id").rows
     faults.arm(method="GET", path="/headwater-local-lake/load/.*parquet", action="error", times=1000)

@@ -76,7 +76,9 @@ def test_every_table_is_in_the_catalog_after_a_run(pipeline: Pipeline) -> None:
 
 def test_a_row_in_quarantine_carries_its_reasons_its_batch_and_its_raw_file(pipeline: Pipeline) -> None:
     database = pipeline.client.project.environment.database("quarantine")
-    rows = pipeline.client.query("athena", f'SELECT reasons, batch, raw_file, "row" FROM {database}.order_items LIMIT 5').rows
+    rows = pipeline.client.query(
+        "athena", f'SELECT reasons, batch, raw_file, "row" FROM {database}.order_items LIMIT 5'
+    ).rows
     assert rows
     for reasons, batch, raw_file, row in rows:
         assert reasons not in (None, "[]")

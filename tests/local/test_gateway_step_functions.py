@@ -193,10 +193,16 @@ def test_the_error_of_a_lambda_is_the_class_of_its_exception(aws: Aws) -> None:
     assert json.loads(execution["cause"])["errorMessage"] == "no"
 
 
-def test_sdk_tasks_name_errors_as_aws_does(aws: Aws) -> None:
-    crawler = {"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:glue:getCrawler", "Parameters": {"Name": "none"}}
-    execution = aws.executed(_machine(("Crawler", crawler)))
-    assert execution["error"] == "Glue.EntityNotFoundException"
+@pytest.mark.parametrize(
+    ("action", "parameters", "error"),
+    [
+        ("glue:getCrawler", {"Name": "none"}, "Glue.EntityNotFoundException"),
+        ("redshiftdata:describeStatement", {"Id": str(uuid.UUID(int=1))}, "RedshiftData.ResourceNotFoundException"),
+    ],
+)
+def test_sdk_tasks_name_errors_as_aws_does(aws: Aws, action: str, parameters: dict[str, str], error: str) -> None:
+    task = {"Type": "Task", "Resource": f"arn:aws:states:::aws-sdk:{action}", "Parameters": parameters}
+    assert aws.executed(_machine(("Ask", task)))["error"] == error
 
 
 @pytest.mark.parametrize(

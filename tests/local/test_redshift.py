@@ -109,9 +109,7 @@ def endpoint(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory)
 def warehouse(endpoint: tuple[str, Path]) -> Iterator[Warehouse]:
     name = uuid.uuid4().hex[:12]
     aws = Aws(*endpoint, f"test-{name}")
-    aws.client("s3").create_bucket(
-        Bucket=aws.bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-    )
+    aws.client("s3").create_bucket(Bucket=aws.bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     warehouse = Warehouse(aws, f"s{name}")
     warehouse.done(f"CREATE SCHEMA {warehouse.schema}")
     yield warehouse
@@ -144,7 +142,8 @@ def test_a_query_returns_typed_cells(warehouse: Warehouse) -> None:
 
 def test_column_metadata_names_redshift_types(warehouse: Warehouse) -> None:
     answer = warehouse.api.execute_statement(
-        WorkgroupName="local", Sql="SELECT 1::bigint AS n, 'x'::varchar(3) AS s, 1.5::decimal(9,2) AS d, '1'::super AS j"
+        WorkgroupName="local",
+        Sql="SELECT 1::bigint AS n, 'x'::varchar(3) AS s, 1.5::decimal(9,2) AS d, '1'::super AS j",
     )
     warehouse.ended(answer["Id"])
     metadata = warehouse.api.get_statement_result(Id=answer["Id"])["ColumnMetadata"]
@@ -263,7 +262,9 @@ def test_a_temp_table_lives_for_one_batch(warehouse: Warehouse) -> None:
 def test_truncate_commits(warehouse: Warehouse) -> None:
     table = f"{warehouse.schema}.t"
     warehouse.done(f"CREATE TABLE {table} (n INT)", f"INSERT INTO {table} VALUES (1)")
-    warehouse.refused(f"INSERT INTO {table} VALUES (2)", f"TRUNCATE {table}", f"INSERT INTO {table} VALUES (3)", "SELECT 1 / 0")
+    warehouse.refused(
+        f"INSERT INTO {table} VALUES (2)", f"TRUNCATE {table}", f"INSERT INTO {table} VALUES (3)", "SELECT 1 / 0"
+    )
     assert warehouse.rows(f"SELECT * FROM {table}") == []
 
 
@@ -301,7 +302,11 @@ def test_physical_design_is_accepted_and_keys_are_not_enforced(warehouse: Wareho
         f"INSERT INTO {table} (id, sku) VALUES (1, 'a')",
         f"GRANT SELECT ON {table} TO GROUP readers",
     )
-    assert warehouse.rows(f"SELECT id, sku, price FROM {table} ORDER BY 1") == [(1, "a", "0"), (1, "a", "0"), (2, "a", "0")]
+    assert warehouse.rows(f"SELECT id, sku, price FROM {table} ORDER BY 1") == [
+        (1, "a", "0"),
+        (1, "a", "0"),
+        (2, "a", "0"),
+    ]
 
 
 def test_not_null_is_enforced_also_on_a_primary_key(warehouse: Warehouse) -> None:
@@ -548,7 +553,9 @@ def test_copy_of_a_manifest_loads_its_files_alone(warehouse: Warehouse) -> None:
         {"url": f"s3://{warehouse.aws.bucket}/in/gone.parquet", "mandatory": False, "meta": {"content_length": 1}},
     )
     table = f"{warehouse.schema}.orders"
-    warehouse.done(f"CREATE TABLE {table} {ORDERS}", f"COPY {table} FROM '{manifest}' {ROLE} FORMAT AS PARQUET MANIFEST")
+    warehouse.done(
+        f"CREATE TABLE {table} {ORDERS}", f"COPY {table} FROM '{manifest}' {ROLE} FORMAT AS PARQUET MANIFEST"
+    )
     assert warehouse.rows(f"SELECT count(*) FROM {table}") == [(2,)]
 
 
@@ -613,7 +620,11 @@ def test_copy_reads_csv_and_json(warehouse: Warehouse) -> None:
 
 
 def test_unload_writes_typed_parquet_that_copy_takes_back(warehouse: Warehouse) -> None:
-    url, table, to = warehouse.put("x.parquet", orders()), f"{warehouse.schema}.orders", f"s3://{warehouse.aws.bucket}/out/"
+    url, table, to = (
+        warehouse.put("x.parquet", orders()),
+        f"{warehouse.schema}.orders",
+        f"s3://{warehouse.aws.bucket}/out/",
+    )
     warehouse.done(
         f"CREATE TABLE {table} {ORDERS}",
         f"COPY {table} FROM '{url}' {ROLE} FORMAT AS PARQUET",

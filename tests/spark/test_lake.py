@@ -96,7 +96,10 @@ def test_insert_keeps_the_row_that_is_there(spark: SparkSession, lake: Lake) -> 
 def test_replace_deletes_rows_that_vanished_from_their_slice_only(spark: SparkSession, lake: Lake) -> None:
     columns = {"account": {"type": "string"}, "day": {"type": "date"}, "ad": {"type": "int"}, "cost": {"type": "int"}}
     declared = stream(
-        {"kind": "replace", "account": "account", "day": "day"}, key=["account", "day", "ad"], position=None, columns=columns
+        {"kind": "replace", "account": "account", "day": "day"},
+        key=["account", "day", "ad"],
+        position=None,
+        columns=columns,
     )
     schema = "account string, day date, ad int, cost int"
     monday, tuesday = at(1).date(), at(2).date()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from headwater.errors import LedgerError
 from headwater.ledger import BatchWriter, Book, Bucket, CheckResult, Decision, Ledger, StreamLedger, Verdict
-
 
 # Every example of a property test has a stream of its own.
 _streams = count()
@@ -106,7 +105,7 @@ def test_positions_form_one_chain_whatever_dies_in_between(ledger: Ledger, plan:
         committed += 1
     chain = stream.since(0)
     assert [m.position_after for m in chain] == [{"n": n} for n in range(1, committed + 1)]
-    assert all(later.position_before == earlier.position_after for earlier, later in zip(chain, chain[1:], strict=False))
+    assert all(later.position_before == earlier.position_after for earlier, later in pairwise(chain))
 
 
 def test_the_first_verdict_of_a_batch_stands(orders: StreamLedger) -> None:

@@ -51,7 +51,9 @@ def test_every_job_it_starts_is_deployed(definition: dict[str, Any], deployment:
     assert started == jobs
 
 
-def test_every_lambda_it_invokes_is_deployed_and_has_a_handler(definition: dict[str, Any], deployment: Deployment) -> None:
+def test_every_lambda_it_invokes_is_deployed_and_has_a_handler(
+    definition: dict[str, Any], deployment: Deployment
+) -> None:
     invoked = {s["Parameters"]["FunctionName"] for _, s in tasks(definition) if s["Resource"].endswith("lambda:invoke")}
     assert invoked == {function.name for function in deployment.lambdas()}
     assert all((ROOT / "lambdas" / folder / "handler.py").exists() for folder in LAMBDAS)

@@ -17,7 +17,10 @@ def test_a_load_stages_upserts_and_writes_its_ledger_row_last() -> None:
     verbs = [sql.split()[0] for sql in load.sqls]
     assert verbs == ["CREATE", "COPY", "DELETE", "INSERT", "INSERT", "DROP"]
     assert load.load_id == "sales@5"
-    assert [entry["url"] for entry in load.manifest["entries"]] == ["s3://lake/load/3.parquet", "s3://lake/load/5.parquet"]
+    assert [entry["url"] for entry in load.manifest["entries"]] == [
+        "s3://lake/load/3.parquet",
+        "s3://lake/load/5.parquet",
+    ]
 
 
 def test_every_statement_that_changes_a_table_asks_the_ledger_first() -> None:

@@ -1,0 +1,147 @@
+"""The declared pipeline of one environment, loaded from config/ and sql/, or from the deployed project file."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from headwater.config.environment import Environment, SourceOverride
+from headwater.config.http_source import HttpSource, HttpStream
+from headwater.config.jdbc_source import JdbcSource, JdbcStream
+from headwater.config.policy import KnownCheck, Policy
+from headwater.config.strict import Name, Strict
+from headwater.errors import ConfigError
+
+Source = Annotated[HttpSource | JdbcSource, Field(discriminator="kind")]
+Stream = HttpStream | JdbcStream
+
+
+class Project(Strict):
+    """Everything that is declared for one environment; what `deploy` writes and every job and Lambda reads."""
+
+    environment: Environment
+    sources: dict[Name, Source]
+    quality: dict[Name, Policy]
+    gold: dict[Name, str] = Field({}, description="Text of sql/gold/<table>.sql by table.")
+
+    @model_validator(mode="after")
+    def _policies_have_columns(self) -> Project:
+        columns: dict[str, set[str]] = {}
+        for source in self.sources.values():
+            for stream in source.streams.values():
+                columns.setdefault(stream.table, set()).update(stream.columns)
+        for table, policy in self.quality.items():
+            if table not in columns:
+                raise ValueError(f"quality.{table}: no stream feeds this table; known: {', '.join(sorted(columns))}")
+            for check in (*policy.rows, *policy.batch):
+                if check.that is not None and check.that not in columns[table]:
+                    raise ValueError(
+                        f"quality.{table}.{check.id}: column {check.that} not in table; "
+                        f"known: {', '.join(sorted(columns[table]))}"
+                    )
+                if isinstance(check, KnownCheck) and check.column not in columns.get(check.table, set()):
+                    raise ValueError(f"quality.{table}.{check.id}: {check.table}.{check.column} is not a silver column")
+        return self
+
+    def source(self, name: str) -> HttpSource | JdbcSource:
+        """Finds a source by name, with the environment's differences applied."""
+        try:
+            source = self.sources[name]
+        except KeyError:
+            raise ConfigError(f"source {name!r} is not declared; known: {', '.join(sorted(self.sources))}") from None
+        override = self.environment.sources.get(name)
+        if override is None or not isinstance(source, HttpSource):
+            return source
+        changed = {name: getattr(override, name) for name in SourceOverride.model_fields}
+        changed = {name: value for name, value in changed.items() if value is not None}
+        return source.model_copy(update=changed)
+
+    def streams_of(self, table: str) -> list[tuple[str, str]]:
+        """Lists (source, stream) of every stream that feeds a silver table."""
+        return [
+            (source.name, name)
+            for source in self.sources.values()
+            for name, stream in source.streams.items()
+            if stream.table == table
+        ]
+
+
+def _where(error: ValidationError) -> str:
+    problems = []
+    for problem in error.errors():
+        path = ".".join(str(part) for part in problem["loc"] if part not in {"http", "jdbc"})
+        problems.append(f"{path}: {problem['msg']}" if path else problem["msg"])
+    return "; ".join(problems)
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from None
+
+
+def _named(folder: Path) -> dict[str, Any]:
+    documents = {}
+    for path in sorted(folder.glob("*.yaml")):
+        document = _read_yaml(path)
+        if not isinstance(document, dict):
+            raise ConfigError(f"{path}: must hold a mapping")
+        name = document.get("name", document.get("table"))
+        if name != path.stem:
+            raise ConfigError(f"{path}: is named {name!r} inside; file name and name must be the same")
+        documents[path.stem] = document
+    return documents
+
+
+def load_project(root: Path, environment: str) -> Project:
+    """Loads config/ and sql/gold/ below `root` for one environment; ConfigError names the file and the path."""
+    config = root / "config"
+    environment_file = config / "environments" / f"{environment}.yaml"
+    if not environment_file.exists():
+        known = sorted(path.stem for path in (config / "environments").glob("*.yaml"))
+        raise ConfigError(f"environment {environment!r} is not declared; known: {', '.join(known)}")
+    documents = {
+        "environment": _read_yaml(environment_file),
+        "sources": _named(config / "sources"),
+        "quality": _named(config / "quality"),
+        "gold": {path.stem: path.read_text() for path in sorted((root / "sql" / "gold").glob("*.sql"))},
+    }
+    files = {"environment": environment_file, "sources": config / "sources", "quality": config / "quality"}
+    try:
+        return Project.model_validate(documents)
+    except ValidationError as error:
+        first = error.errors()[0]["loc"]
+        where = files.get(str(first[0]), config) if first else config
+        if first and first[0] in {"sources", "quality"} and len(first) > 1:
+            where = where / f"{first[1]}.yaml"
+        raise ConfigError(f"{where}: {_where(error)}") from None
+
+
+def load_deployed(text: str) -> Project:
+    """Loads the project file that `deploy` wrote."""
+    try:
+        return Project.model_validate_json(text)
+    except ValidationError as error:
+        raise ConfigError(f"deployed project file: {_where(error)}") from None
+
+
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """Makes the JSON Schema of each kind of config file, by schema name."""
+    return {
+        "source": TypeAdapter(Source).json_schema(),
+        "quality": Policy.model_json_schema(),
+        "environment": Environment.model_json_schema(),
+    }
+
+
+def parse_date(text: str) -> date:
+    """Reads an ISO date; ConfigError says what it got."""
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        raise ConfigError(f"{text!r} is not a date; write YYYY-MM-DD")
+    return date.fromisoformat(text)

@@ -1,0 +1,80 @@
+"""What every stream declares: the silver table it feeds, its key, its columns and how they are written."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from headwater.config.strict import Name, Strict
+
+
+class Column(Strict):
+    """One silver column: its Spark SQL type and the expression over raw columns that fills it."""
+
+    type: str = Field(description="Spark SQL type, such as `decimal(18,2)`; money is decimal, never float.")
+    source: str | None = Field(
+        None, alias="from", description="Spark SQL expression over the raw columns; the column's own name if absent."
+    )
+    note: str | None = Field(None, description="What the column means, for the data dictionary.")
+
+
+class MergeWrite(Strict):
+    """Newest version by key replaces the older one."""
+
+    kind: Literal["merge"] = "merge"
+
+
+class Scd2Write(Strict):
+    """Every version is kept with valid_from, valid_to and is_current."""
+
+    kind: Literal["scd2"]
+    ignore: tuple[Name, ...] = Field((), description="Columns whose change alone makes no new version.")
+
+
+class InsertWrite(Strict):
+    """Rows with new keys are added; a row that is there never changes."""
+
+    kind: Literal["insert"]
+
+
+class ReplaceWrite(Strict):
+    """All rows of the slices a batch covers are replaced by the batch's rows, so restated rows may vanish."""
+
+    kind: Literal["replace"]
+    account: Name = Field(description="Silver column that holds a slice's account.")
+    day: Name = Field(description="Silver column that holds a slice's day.")
+
+
+Write = Annotated[MergeWrite | InsertWrite | Scd2Write | ReplaceWrite, Field(discriminator="kind")]
+
+
+class StreamBase(Strict):
+    """What every stream declares, whatever its source speaks."""
+
+    table: Name = Field(description="Silver table that the stream feeds.")
+    key: tuple[Name, ...] = Field(min_length=1, description="Silver columns that identify a row.")
+    position: Name | None = Field(
+        None, description="Silver column that orders versions of a key; the order of arrival if absent."
+    )
+    write: Write = MergeWrite()
+    columns: dict[Name, Column] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_columns(self) -> StreamBase:
+        unknown = [name for name in (*self.key, *filter(None, [self.position])) if name not in self.columns]
+        if isinstance(self.write, Scd2Write):
+            unknown += [name for name in self.write.ignore if name not in self.columns]
+            if self.position is None:
+                raise ValueError("write: scd2 needs a position, the column that says since when a version is true")
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)} not among columns; known: {', '.join(self.columns)}")
+        return self
+
+
+class JobSize(Strict):
+    """Size and limits of the source's Extract job."""
+
+    worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X"] = "G.1X"
+    workers: int = Field(2, ge=2)
+    timeout_minutes: int = Field(60, gt=0)
