@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 ARGUMENTS = ("JOB_NAME", "project", "source", "run_id", "as_of", "mode", "window")
 ALL_SOURCES = "-"
+_SESSION = {
+    # Gold and Load follow what changed.
+    "spark.databricks.delta.properties.defaults.enableChangeDataFeed": "true",
+    # The other type, INT96, cannot hold years that sources do send, such as 9999, and not every reader reads it.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.session.timeZone": "UTC",
+}
 _ENDED = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED"}
 
 log = get_logger(__name__)
@@ -105,7 +112,8 @@ def run_job(stage: Callable[[Job], None]) -> None:
     glue_job = GlueJob(glue)
     glue_job.init(options["JOB_NAME"], options)
     spark = glue.spark_session
-    spark.conf.set("spark.databricks.delta.properties.defaults.enableChangeDataFeed", "true")
+    for setting, value in _SESSION.items():
+        spark.conf.set(setting, value)
     job = Job(
         name=options["JOB_NAME"],
         job_run_id=job_run_id,

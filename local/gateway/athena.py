@@ -8,12 +8,15 @@ from __future__ import annotations
 import fnmatch
 import io
 import json
+import math
+import re
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 
@@ -31,6 +34,7 @@ _ROWS_A_PAGE = 1_000
 _EXECUTIONS_A_PAGE = 50
 _BATCH_ROWS = 10_000
 _QUERIES_AT_ONCE = 4
+_PATIENCE_SECONDS = 5.0
 _ENDED = {"SUCCEEDED", "FAILED", "CANCELLED"}
 _TYPES = {
     "BOOLEAN": "boolean",
@@ -83,6 +87,7 @@ class _Execution:
     rows: list[_Row] = field(default_factory=list)
     connection: duckdb.DuckDBPyConnection | None = None
     cancelled: bool = False
+    ended: threading.Event = field(default_factory=threading.Event)
 
     @property
     def output_location(self) -> str:
@@ -93,6 +98,7 @@ class _Execution:
         # The state is read without a lock: it changes last.
         self.completed, self.reason = time.time(), reason
         self.state = state
+        self.ended.set()
 
     def describe(self) -> dict[str, Any]:
         """The answer to GetQueryExecution."""
@@ -151,17 +157,19 @@ class QueryEngine:
         if execution.state in _ENDED:
             return
         execution.cancelled = True
-        if execution.connection is not None:
-            execution.connection.interrupt()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not execution.ended.wait(0.02) and time.monotonic() < deadline:
+            # An interrupt between two commands of a session is lost, so it is repeated.
+            if execution.connection is not None:
+                execution.connection.interrupt()
 
     def _run(self, execution: _Execution) -> None:
         began = time.time()
         execution.queue_ms = int((began - execution.submitted) * 1000)
         try:
-            if execution.cancelled:
-                raise AthenaError("Query cancelled by user")
             execution.state = "RUNNING"
-            self._carry_out(execution)
+            if not execution.cancelled:
+                self._carry_out(execution)
             execution.engine_ms = int((time.time() - began) * 1000)
             self._write(execution)
         except (AthenaError, duckdb.Error, DeltaError, OSError) as error:
@@ -170,7 +178,7 @@ class QueryEngine:
         except Exception as crash:  # noqa: BLE001 - a defect of the gateway must end the query, not leave it running
             execution.end("FAILED", f"GENERIC_INTERNAL_ERROR: local Athena: {crash!r}")
         else:
-            execution.end("SUCCEEDED")
+            execution.end("CANCELLED" if execution.cancelled else "SUCCEEDED")
 
     def _carry_out(self, execution: _Execution) -> None:
         request, catalog = execution.request, self.catalog
@@ -252,7 +260,9 @@ def _said(error: Exception, *, cancelled: bool) -> str:
         case duckdb.CatalogException():
             return f"FUNCTION_NOT_FOUND: line 1:8: {error}"
         case DeltaError() | OSError():
-            return f"HIVE_CANNOT_OPEN_SPLIT: {error}"
+            # delta-rs draws its chain of causes as a coloured tree that ends in the server's XML.
+            causes = re.sub(r"\x1b\[\d+m|\u21b3|<\?xml.*", "", str(error), flags=re.DOTALL)
+            return f"HIVE_CANNOT_OPEN_SPLIT: {' '.join(causes.split())}"
     return f"GENERIC_USER_ERROR: {error}"
 
 
@@ -262,14 +272,14 @@ def _athena_type(kind: Any) -> str:
         return said.lower().replace(" ", "")
     if said.endswith("[]"):
         return "array"
-    return _TYPES.get(said) or {"STRUCT": "row", "MAP": "map"}.get(said.split("(")[0], "varchar")
+    return _TYPES.get(said) or {"STRUCT": "row", "MAP": "map"}.get(said.split("(", maxsplit=1)[0], "varchar")
 
 
 def _text(value: Any, kind: str) -> str | None:
     """A value as Athena writes it in its CSV; None is NULL."""
     match value:
-        case None:
-            return None
+        case None | str():
+            return value
         case bool():
             return str(value).lower()
         case float():
@@ -281,20 +291,23 @@ def _text(value: Any, kind: str) -> str | None:
             return f"{moment} UTC" if kind == "timestamp with time zone" else moment
         case bytes():
             return value.hex(" ")
-        case list() if kind == "map":
-            return "{" + ", ".join(f"{key}={_text(item, '')}" for key, item in value) + "}"
-        case list():
-            return "[" + ", ".join(_text(item, "") or "null" for item in value) + "]"
-        case dict():
-            return "{" + ", ".join(f"{key}={_text(item, '') or 'null'}" for key, item in value.items()) + "}"
-        case timedelta() | date() | int() | str():
-            return str(value)
+        case list() | dict():
+            return _nested(value, kind)
     return str(value)
+
+
+def _nested(value: Any, kind: str) -> str:
+    if isinstance(value, list) and kind != "map":
+        said = ", ".join(_text(item, "") or "null" for item in value)
+        return f"[{said}]"
+    pairs = value.items() if isinstance(value, dict) else value
+    said = ", ".join("{}={}".format(name, _text(item, "") or "null") for name, item in pairs)
+    return f"{{{said}}}"
 
 
 def _double(value: float) -> str:
     """Java's form of a double: 1.0E10 from ten million on and below a thousandth."""
-    if value != value or value in {float("inf"), float("-inf")}:
+    if math.isnan(value) or value in {float("inf"), float("-inf")}:
         return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         return repr(value)
@@ -309,7 +322,8 @@ def _file(execution: _Execution) -> bytes:
     if execution.request.action is not Action.QUERY:
         written.writelines(f"{row[0]}\n" for row in execution.rows)
     else:
-        for row in [[name for name, _ in execution.columns], *execution.rows]:
+        header: _Row = [name for name, _ in execution.columns]
+        for row in [header, *execution.rows]:
             cells = ("" if cell is None else '"{}"'.format(cell.replace('"', '""')) for cell in row)
             written.write(",".join(cells) + "\n")
     return written.getvalue().encode()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import re
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,13 +71,14 @@ class Catalog:
     def table(self, name: TableName) -> dict[str, Any]:
         """A table's entry, as the Glue API describes it."""
         try:
-            return self._glue.get_table(name.database, name.name).as_dict()
+            entry: dict[str, Any] = self._glue.get_table(name.database, name.name).as_dict()
         except DatabaseNotFoundException:
             raise AthenaError(f"SCHEMA_NOT_FOUND: line 1:15: Schema '{name.database}' does not exist") from None
         except TableNotFoundException:
             raise AthenaError(
                 f"TABLE_NOT_FOUND: line 1:15: Table 'awsdatacatalog.{name.database}.{name.name}' does not exist"
             ) from None
+        return entry
 
     def columns(self, name: TableName) -> list[tuple[str, str, bool]]:
         """A table's columns: name, Glue type, and whether the table is partitioned by it."""
@@ -151,27 +155,44 @@ class Catalog:
         if kind == "delta" or parameters.get("spark.sql.sources.provider") == "delta":
             delta = DeltaTable(location, storage_options=self.objects.delta_options())
             return delta.to_pyarrow_dataset(), sum(delta.get_add_actions().column("size_bytes").to_pylist())
-        schema = pa.schema([pa.field(column, _arrow_type(kind)) for column, kind, _ in self.columns(name)])
-        keys = [column for column, _, is_key in self.columns(name) if is_key]
+        schema = pa.schema([pa.field(column, _arrow_type(type_)) for column, type_, _ in self.columns(name)])
+        keys = pa.schema([schema.field(column) for column, _, is_key in self.columns(name) if is_key])
         filesystem = self.objects.filesystem()
-        found = filesystem.get_file_info(
-            FileSelector(location.removeprefix("s3://"), allow_not_found=True, recursive=True)
-        )
+        folder = location.removeprefix("s3://")
+        found = filesystem.get_file_info(FileSelector(folder, allow_not_found=True, recursive=True))
         # Hive's readers pass over what begins with an underscore or a dot.
         files = [file for file in found if file.is_file and file.size and not re.search(r"/[_.]", file.path)]
         if not files:
             return schema.empty_table(), 0
-        dataset = ds.dataset(
-            [file.path for file in files],
-            schema=schema,
-            format=_file_format(kind, schema, keys, storage, parameters),
-            filesystem=filesystem,
-            partitioning=ds.partitioning(pa.schema([schema.field(key) for key in keys]), flavor="hive")
-            if keys
-            else None,
-            partition_base_dir=location.removeprefix("s3://"),
+        size = sum(file.size for file in files)
+        paths = [file.path for file in files]
+        partitioning = ds.partitioning(keys, flavor="hive")
+        if kind in {"parquet", "orc"}:
+            dataset = ds.dataset(
+                paths,
+                schema=schema,
+                format=kind,
+                filesystem=filesystem,
+                partitioning=partitioning,
+                partition_base_dir=folder,
+            )
+            return dataset, size
+        read = _reader(
+            kind, storage, parameters, pa.schema([column for column in schema if column.name not in keys.names])
         )
-        return dataset, sum(file.size for file in files)
+        tables = []
+        for path in paths:
+            partition = ds.get_partition_keys(partitioning.parse(path.removeprefix(folder).rpartition("/")[0]))
+            tables.append(_with_keys(read(self._body(path)), partition, schema))
+        return pa.concat_tables(tables), size
+
+    def _body(self, path: str) -> pa.BufferReader:
+        # Read whole, by boto3: pyarrow keeps the interpreter locked while its readers of text look into a file, and the
+        # S3 that would have to answer is in this very process.
+        bucket, _, key = path.partition("/")
+        with self.objects.client() as client, closing(client.get_object(Bucket=bucket, Key=key)["Body"]) as body:
+            content = body.read()
+        return pa.BufferReader(gzip.decompress(content) if key.endswith(".gz") else content)
 
 
 def _kind_of(storage: dict[str, Any]) -> str:
@@ -179,31 +200,35 @@ def _kind_of(storage: dict[str, Any]) -> str:
     return next((kind for kind in ("parquet", "json", "orc") if kind in library), "csv")
 
 
-def _file_format(
-    kind: str, schema: pa.Schema, keys: list[str], storage: dict[str, Any], parameters: dict[str, str]
-) -> ds.FileFormat:
-    match kind:
-        case "parquet":
-            return ds.ParquetFileFormat()
-        case "orc":
-            return ds.OrcFileFormat()
-        case "json":
-            return ds.JsonFileFormat(
-                read_options=pa_json.ReadOptions(),
-                parse_options=pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
-            )
-        case "csv":
-            serde = (storage.get("SerdeInfo") or {}).get("Parameters") or {}
-            delimiter = serde.get("separatorChar") or serde.get("field.delim") or parameters.get("delimiter") or ","
-            skipped = parameters.get("skip.header.line.count") or serde.get("skip.header.line.count") or "0"
-            return ds.CsvFileFormat(
-                parse_options=pa_csv.ParseOptions(delimiter=delimiter),
-                read_options=pa_csv.ReadOptions(
-                    column_names=[name for name in schema.names if name not in keys], skip_rows=int(skipped)
-                ),
-                convert_options=pa_csv.ConvertOptions(strings_can_be_null=False),
-            )
-    raise AthenaError(f"HIVE_UNSUPPORTED_FORMAT: the local Athena cannot read classification {kind!r}")
+def _reader(
+    kind: str, storage: dict[str, Any], parameters: dict[str, str], schema: pa.Schema
+) -> Callable[[pa.BufferReader], pa.Table]:
+    """A function that reads one file of a text format into the columns that the catalog says it has."""
+    if kind == "json":
+        options = pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        return lambda body: pa_json.read_json(body, parse_options=options)
+    if kind != "csv":
+        raise AthenaError(f"HIVE_UNSUPPORTED_FORMAT: the local Athena cannot read classification {kind!r}")
+    serde = (storage.get("SerdeInfo") or {}).get("Parameters") or {}
+    delimiter = serde.get("separatorChar") or serde.get("field.delim") or parameters.get("delimiter") or ","
+    skipped = parameters.get("skip.header.line.count") or serde.get("skip.header.line.count") or "0"
+    return lambda body: pa_csv.read_csv(
+        body,
+        pa_csv.ReadOptions(column_names=schema.names, skip_rows=int(skipped)),
+        pa_csv.ParseOptions(delimiter=delimiter),
+        pa_csv.ConvertOptions(column_types=schema, strings_can_be_null=False),
+    )
+
+
+def _with_keys(rows: pa.Table, partition: dict[str, Any], schema: pa.Schema) -> pa.Table:
+    """Adds the columns that are told by the folder, in the catalog's order of columns."""
+    columns = [
+        pa.array([partition[column.name]] * rows.num_rows, column.type)
+        if column.name in partition
+        else rows.column(column.name)
+        for column in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _arrow_type(glue: str) -> pa.DataType:

@@ -27,13 +27,17 @@ SESSION_SETUP = (
                     (moment TIMESTAMPTZ, span) AS moment + span,
                     (moment TIME, span) AS moment + span,
                     (moment INTERVAL, span) AS moment + span""",
+    """CREATE MACRO truncated(unit, moment DATE) AS date_trunc(unit, moment)::DATE,
+                    (unit, moment TIMESTAMP) AS date_trunc(unit, moment),
+                    (unit, moment TIMESTAMPTZ) AS date_trunc(unit, moment)""",
     "CREATE MACRO at_timezone(moment, zone) AS timezone(zone, moment)",
-    "CREATE MACRO to_iso8601(moment DATE) AS strftime(moment, '%Y-%m-%d'), "
-    "(moment TIMESTAMP) AS strftime(moment, '%Y-%m-%dT%H:%M:%S.%g'), "
-    "(moment TIMESTAMPTZ) AS strftime(moment, '%Y-%m-%dT%H:%M:%S.%gZ')",
+    """CREATE MACRO to_iso8601(moment DATE) AS strftime(moment, '%Y-%m-%d'),
+                    (moment TIMESTAMP) AS strftime(moment, '%Y-%m-%dT%H:%M:%S.%g'),
+                    (moment TIMESTAMPTZ) AS strftime(moment, '%Y-%m-%dT%H:%M:%S.%gZ')""",
     "CREATE MACRO from_iso8601_date(said) AS CAST(said AS DATE)",
     "CREATE MACRO json_format(document) AS CAST(document AS VARCHAR)",
-    "CREATE MACRO sequence(first, last) AS generate_series(first, last), (first, last, step) AS generate_series(first, last, step)",
+    """CREATE MACRO sequence(first, last) AS generate_series(first, last),
+                    (first, last, step) AS generate_series(first, last, step)""",
 )
 
 
@@ -126,7 +130,7 @@ def understand(sql: str, database: str | None, parameters: Sequence[str] = ()) -
         case exp.Create(kind="VIEW"):
             return _create_view(tree, text, database)
         case exp.Drop(kind="VIEW"):
-            return Request(Action.DROP_VIEW, subject=_name(tree.this, database))
+            return Request(Action.DROP_VIEW, subject=_name(tree.args["tables"][0], database))
         case exp.Query() | exp.Values():
             return _query(tree, database, parameters)
     raise SyntaxRefusedError(
@@ -238,6 +242,9 @@ def _convert(node: exp.Expression) -> exp.Expression:
             unit = exp.Var(this=node.args["unit"].name.upper() if node.args.get("unit") else "DAY")
             return _plus_interval(node.this, exp.Mul(this=exp.Interval(this=exp.Literal.string("1"), unit=unit),
                                                      expression=exp.paren(node.expression.copy())))  # fmt: skip
+        case exp.TimestampTrunc() | exp.DateTrunc():
+            unit = exp.Literal.string(node.args["unit"].name)
+            return exp.Anonymous(this="truncated", expressions=[unit, node.this.copy()])
         case exp.Add() if isinstance(node.expression, exp.Interval):
             return _plus_interval(node.this, node.expression)
         case exp.Add() if isinstance(node.this, exp.Interval):

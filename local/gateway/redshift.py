@@ -19,9 +19,7 @@ from typing import Any, cast
 import psycopg
 from moto.redshiftdata.exceptions import ResourceNotFoundException, ValidationException
 from moto.redshiftdata.responses import RedshiftDataAPIServiceResponse
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from psycopg.pq import TransactionStatus
 
 from local.gateway import faults
 from local.gateway.redshift_s3 import Session, copy, unload
@@ -42,6 +40,7 @@ _ROWS_A_PAGE = 1_000
 _STATEMENTS_A_PAGE = 100
 _LARGEST_RESULT = 500 << 20
 _SESSIONS = 8
+_PATIENCE_SECONDS = 5.0
 _SESSION_SETTINGS = f'-c search_path="$user",public,{COMPATIBILITY_SCHEMA} -c timezone=UTC -c intervalstyle=postgres'
 _ENDED = {"FINISHED", "FAILED", "ABORTED"}
 _LONG, _DOUBLE, _BOOLEAN = {"int2", "int4", "int8", "oid"}, {"float4", "float8"}, {"bool"}
@@ -115,12 +114,15 @@ class _Execution:
     duration_ns: int = 0
     cancelled: bool = False
     session: Session | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
     process_id: int = 0
 
     def move(self, status: str, error: str | None = None) -> None:
         # The status is read without a lock: it changes last.
         self.error, self.updated = error, time.time()
         self.status = status
+        if status in _ENDED:
+            self.ended.set()
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -207,7 +209,7 @@ class Warehouse:
         return execution
 
     def find(self, statement_id: str) -> tuple[_Execution, int | None]:
-        """The execution of an id, and for `<id>:<n>` the index of the sub-statement; ResourceNotFoundException if unknown."""
+        """The execution of an id and, for `<id>:<n>`, the index of the sub-statement; ResourceNotFoundException if none."""
         name, _, number = statement_id.partition(":")
         execution = self._executions.get(name)
         if execution is None or (number and not 1 <= int(number) <= len(execution.parts)):
@@ -225,8 +227,11 @@ class Warehouse:
                 f"Could not cancel a query that is already in {execution.status} state with ID: {execution.id}"
             )
         execution.cancelled = True
-        if execution.session is not None:
-            execution.session.cancel_safe(timeout=10)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not execution.ended.wait(0.02) and time.monotonic() < deadline:
+            # A cancel between two commands of a session is lost, so it is repeated.
+            if execution.session is not None and not execution.session.closed:
+                execution.session.cancel_safe(timeout=_PATIENCE_SECONDS)
 
     def _run(self, execution: _Execution) -> None:
         began = time.monotonic_ns()

@@ -1,16 +1,15 @@
-"""COPY and UNLOAD of the local warehouse: Parquet, CSV and JSON between S3 and PostgreSQL, in the session's transaction.
+"""COPY and UNLOAD of the local warehouse: files in S3 to and from PostgreSQL, in the session's transaction.
 
 Parquet is loaded as Redshift does it: columns by position, never by name, and without any conversion of types.
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -32,14 +31,13 @@ from local.gateway.s3_objects import S3Objects
 Session = psycopg.Connection[tuple[Any, ...]]
 
 _BATCH_ROWS = 65_536
-_WITH_A_VALUE = {
-    "IAM_ROLE", "CREDENTIALS", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "REGION", "DELIMITER", "QUOTE", "NULL",
-    "IGNOREHEADER", "STATUPDATE", "COMPUPDATE", "TIMEFORMAT", "DATEFORMAT", "MAXFILESIZE", "ROWGROUPSIZE", "PARALLEL",
-    "MAXERROR", "EXTENSION", "ENCODING",
+_CREDENTIALS = {"IAM_ROLE", "CREDENTIALS", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"}
+_WITH_A_VALUE = _CREDENTIALS | {
+    "REGION", "DELIMITER", "QUOTE", "NULL", "IGNOREHEADER", "STATUPDATE", "COMPUPDATE", "TIMEFORMAT", "DATEFORMAT",
+    "MAXFILESIZE", "ROWGROUPSIZE", "PARALLEL", "MAXERROR", "EXTENSION", "ENCODING",
 }  # fmt: skip
-_WITHOUT_MEANING = {
-    "IAM_ROLE", "CREDENTIALS", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "REGION", "STATUPDATE", "COMPUPDATE",
-    "FORMAT", "ACCEPTINVCHARS", "ENCRYPTED", "AUTO", "ROWGROUPSIZE",
+_WITHOUT_MEANING = _CREDENTIALS | {
+    "REGION", "STATUPDATE", "COMPUPDATE", "FORMAT", "ACCEPTINVCHARS", "ENCRYPTED", "AUTO", "ROWGROUPSIZE",
 }  # fmt: skip
 _COPY_OPTIONS = {
     "PARQUET": {"MANIFEST", "SERIALIZETOJSON"},
@@ -55,6 +53,34 @@ _COPY_OPTIONS = {
         "DATEFORMAT",
     },
     "JSON": {"MANIFEST", "GZIP", "TIMEFORMAT", "DATEFORMAT"},
+}
+_PARQUET_TYPES: dict[str, Callable[[pa.DataType], bool]] = {
+    "smallint": lambda kind: kind in {pa.int8(), pa.int16(), pa.int32()},
+    "integer": lambda kind: kind in {pa.int8(), pa.int16(), pa.int32()},
+    "bigint": lambda kind: kind == pa.int64(),
+    "real": lambda kind: kind == pa.float32(),
+    "double precision": lambda kind: kind == pa.float64(),
+    "boolean": lambda kind: kind == pa.bool_(),
+    "date": lambda kind: bool(pa.types.is_date(kind)),
+    "timestamp without time zone": lambda kind: bool(pa.types.is_timestamp(kind)),
+    "timestamp with time zone": lambda kind: bool(pa.types.is_timestamp(kind)),
+    "character varying": lambda kind: kind in {pa.string(), pa.large_string()},
+    "character": lambda kind: kind in {pa.string(), pa.large_string()},
+    "bytea": lambda kind: kind in {pa.binary(), pa.large_binary()},
+    "numeric": lambda kind: bool(pa.types.is_decimal(kind)),
+    "jsonb": lambda kind: True,  # noqa: ARG005 - SUPER holds anything
+}
+_UNLOADED_TYPES = {
+    "int2": pa.int16(),
+    "int4": pa.int32(),
+    "int8": pa.int64(),
+    "float4": pa.float32(),
+    "float8": pa.float64(),
+    "bool": pa.bool_(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us"),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+    "bytea": pa.binary(),
 }
 _UNLOAD_OPTIONS = {
     "MANIFEST",
@@ -340,45 +366,24 @@ def _load_parquet(
 
 
 def _refuse_incompatible(column: _Column, parquet_field: pa.Field, file: str, *, as_json: bool) -> None:
-    """Redshift reads Parquet without converting: a 32-bit integer is no BIGINT, and a decimal has its column's bytes."""
+    """Redshift reads Parquet without converting: a 32-bit integer is no BIGINT, a decimal has its column's bytes."""
     kind = parquet_field.type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    match column.type:
-        case "smallint" | "integer":
-            fits = pa.types.is_int8(kind) or pa.types.is_int16(kind) or pa.types.is_int32(kind)
-        case "bigint":
-            fits = pa.types.is_int64(kind)
-        case "real":
-            fits = pa.types.is_float32(kind)
-        case "double precision":
-            fits = pa.types.is_float64(kind)
-        case "boolean":
-            fits = pa.types.is_boolean(kind)
-        case "date":
-            fits = pa.types.is_date(kind)
-        case "timestamp without time zone" | "timestamp with time zone":
-            fits = pa.types.is_timestamp(kind)
-        case "character varying" | "character":
-            fits = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-        case "bytea":
-            fits = pa.types.is_binary(kind)
-        case "jsonb":
-            if pa.types.is_nested(kind) and not as_json:
-                raise RedshiftError(
-                    f"File '{file}' has the nested column '{parquet_field.name}'. hint: COPY … FORMAT PARQUET SERIALIZETOJSON"
-                )
-            fits = True
-        case "numeric":
-            precision, scale = column.precision_and_scale
-            fits = pa.types.is_decimal(kind) and kind.scale == scale
-            if fits and _decimal_bytes(kind.precision) != _decimal_bytes(precision):
-                raise RedshiftError(
-                    f"Spectrum Scan Error code: 15001 context: File '{file}' column '{parquet_field.name}' has an invalid type "
-                    f"length. Expecting: {_decimal_bytes(precision)} len in file: {_decimal_bytes(kind.precision)}"
-                )
-        case _:
-            fits = False
+    fits = _PARQUET_TYPES.get(column.type, lambda kind: False)(kind)  # noqa: ARG005
+    if fits and column.type == "numeric":
+        precision, scale = column.precision_and_scale
+        fits = kind.scale == scale
+        expected, found = _decimal_bytes(precision), _decimal_bytes(kind.precision)
+        if fits and expected != found:
+            raise RedshiftError(
+                f"Spectrum Scan Error code: 15001 context: File '{file}' column '{parquet_field.name}' has an invalid "
+                f"type length. Expecting: {expected} len in file: {found}"
+            )
+    if pa.types.is_nested(kind) and fits and not as_json:
+        raise RedshiftError(
+            f"File '{file}' has the nested column '{parquet_field.name}'. hint: FORMAT PARQUET SERIALIZETOJSON"
+        )
     if not fits:
         raise RedshiftError(
             f"Spectrum Scan Error code: 15007 context: File '{file}' has an incompatible Parquet schema for column "
@@ -388,7 +393,8 @@ def _refuse_incompatible(column: _Column, parquet_field: pa.Field, file: str, *,
 
 def _decimal_bytes(precision: int) -> int:
     """Least number of bytes that hold a signed decimal of this many digits."""
-    return ((10**precision - 1).bit_length() + 1 + 7) // 8
+    bits = int(10**precision - 1).bit_length() + 1
+    return (bits + 7) // 8
 
 
 def _loadable(column: _Column, array: pa.Array, file: str) -> pa.Array:
@@ -407,8 +413,8 @@ def _loadable(column: _Column, array: pa.Array, file: str) -> pa.Array:
         longest = pc.max(pc.binary_length(array)).as_py()
         if longest is not None and longest > column.length:
             raise RedshiftError(
-                f"Spectrum Scan Error code: 15001 context: The length of the data column {column.name} is longer than the "
-                f"length defined in the table. Table: {column.length}, Data: {longest}, File name: {file}"
+                f"Spectrum Scan Error code: 15001 context: The length of the data column {column.name} is longer than "
+                f"the length defined in the table. Table: {column.length}, Data: {longest}, File name: {file}"
             )
     return array
 
@@ -462,11 +468,6 @@ def _load_csv(
             text.readline()
         while block := text.read(1 << 20):
             target.write(block)
-    return _rows_of(session, target)
-
-
-def _rows_of(session: Session, target: psycopg.Copy) -> int:
-    del session
     return max(target.cursor.rowcount, 0)
 
 
@@ -502,12 +503,9 @@ def _json_documents(text: io.BufferedIOBase, file: str) -> Iterator[Mapping[str,
 
 
 def _csv_line(values: Iterable[Any]) -> str:
-    written = io.StringIO()
-    rendered = [json.dumps(value, default=str) if isinstance(value, dict | list) else value for value in values]
-    csv.writer(written, quoting=csv.QUOTE_NOTNULL if hasattr(csv, "QUOTE_NOTNULL") else csv.QUOTE_MINIMAL).writerow(
-        rendered
-    )
-    return written.getvalue()
+    """One CSV line in which NULL is nothing, and an empty string a pair of quotes."""
+    said = (json.dumps(value, default=str) if isinstance(value, dict | list) else value for value in values)
+    return ",".join("" if value is None else '"{}"'.format(str(value).replace('"', '""')) for value in said) + "\n"
 
 
 def _load_error(error: psycopg.Error, bucket: str, key: str) -> str:
@@ -536,8 +534,8 @@ def _make_room(client: Any, bucket: str, prefix: str, options: _Options) -> None
         raise RedshiftError(f"S3ServiceException: {error.response['Error']['Message']}: s3://{bucket}") from None
     if taken and not {"ALLOWOVERWRITE", "CLEANPATH"} & set(options.values):
         raise RedshiftError(
-            "Specified unload destination on S3 is not empty. Consider using a different bucket / prefix, manually removing "
-            f"the target files in S3, or using the ALLOWOVERWRITE option: s3://{bucket}/{prefix}"
+            "Specified unload destination on S3 is not empty. Consider using a different bucket / prefix, manually "
+            f"removing the target files in S3, or using the ALLOWOVERWRITE option: s3://{bucket}/{prefix}"
         )
     if "CLEANPATH" in options:
         for key in taken:
@@ -545,7 +543,7 @@ def _make_room(client: Any, bucket: str, prefix: str, options: _Options) -> None
 
 
 class _ParquetUnload:
-    """Writes rows to Parquet files named like Redshift's: `<prefix>0000_part_00.parquet`, below `column=value/` if partitioned."""
+    """Writes rows to Parquet files named as Redshift does, `<prefix>0000_part_00.parquet`, below `column=value/` if asked."""
 
     def __init__(self, filesystem: FileSystem, bucket: str, prefix: str, options: _Options) -> None:
         self.rows = 0
@@ -580,8 +578,11 @@ class _ParquetUnload:
 
     def manifest(self) -> dict[str, Any]:
         """The document that UNLOAD … MANIFEST leaves beside the files, fit for COPY … MANIFEST."""
-        return {"entries": [{"url": file["url"], "meta": {"content_length": file["bytes"], "record_count": file["rows"]}}
-                            for file in self._files]}  # fmt: skip
+        entries = [
+            {"url": file["url"], "meta": {"content_length": file["bytes"], "record_count": file["rows"]}}
+            for file in self._files
+        ]
+        return {"entries": entries}
 
     def _by_partition(self, table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         names = self._options.partition_by
@@ -596,7 +597,7 @@ class _ParquetUnload:
                     if value is None
                     else pc.equal(table[name], pa.scalar(value, table[name].type))
                 )
-                mask = pc.and_(mask, pc.fill_null(same, False))  # noqa: FBT003
+                mask = pc.and_(mask, pc.fill_null(same, False))
             said = (f"{name}={'__HIVE_DEFAULT_PARTITION__' if value is None else value}" for name, value in key.items())
             yield "".join(f"{part}/" for part in said), table.filter(mask)
 
@@ -627,32 +628,11 @@ def _bytes(size: str) -> int:
 
 
 def _arrow_type(column: psycopg.Column) -> pa.DataType:
-    match column.type_display.split("(")[0]:
-        case "int2":
-            return pa.int16()
-        case "int4":
-            return pa.int32()
-        case "int8":
-            return pa.int64()
-        case "float4":
-            return pa.float32()
-        case "float8":
-            return pa.float64()
-        case "bool":
-            return pa.bool_()
-        case "date":
-            return pa.date32()
-        case "timestamp":
-            return pa.timestamp("us")
-        case "timestamptz":
-            return pa.timestamp("us", tz="UTC")
-        case "numeric":
-            # PostgreSQL loses precision and scale in arithmetic; Redshift always has some.
-            return pa.decimal128(column.precision or 38, column.scale if column.precision else 10)
-        case "bytea":
-            return pa.binary()
-        case _:
-            return pa.string()
+    kind = column.type_display.split("(", maxsplit=1)[0]
+    if kind == "numeric":
+        # PostgreSQL loses precision and scale in arithmetic; Redshift always has some.
+        return pa.decimal128(column.precision or 38, column.scale if column.precision else 10)
+    return _UNLOADED_TYPES.get(kind, pa.string())
 
 
 def _plain_value(value: Any) -> Any:

@@ -1,15 +1,18 @@
 """Redshift's SQL said in PostgreSQL's words.
 
-sqlglot does the bulk. What it cannot know is done here: physical design goes, keys are declared but not enforced, types get
-Redshift's default lengths, identifiers fold to lower case even in quotes, and Redshift's restrictions on MERGE are upheld.
+sqlglot does the bulk. What it cannot know is done here: physical design goes, keys are declared but not enforced, types
+get Redshift's default lengths, identifiers fold to lower case even in quotes, and Redshift's restrictions on MERGE are
+upheld.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import pairwise
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
@@ -30,7 +33,8 @@ $$ SELECT moment + trunc(n)::double precision * CASE part WHEN 'quarter' THEN in
 CREATE FUNCTION redshift.dateadd(part text, n numeric, moment date) RETURNS timestamp IMMUTABLE LANGUAGE sql AS
 $$ SELECT redshift.dateadd(part, n, moment::timestamp) $$;
 
-CREATE FUNCTION redshift.datediff(part text, earlier timestamp, later timestamp) RETURNS bigint IMMUTABLE LANGUAGE sql AS
+CREATE FUNCTION redshift.datediff(part text, earlier timestamp, later timestamp)
+RETURNS bigint IMMUTABLE LANGUAGE sql AS
 $$ SELECT CASE part
      WHEN 'year' THEN extract(year FROM later) - extract(year FROM earlier)
      WHEN 'quarter' THEN (extract(year FROM later) - extract(year FROM earlier)) * 4
@@ -43,7 +47,8 @@ $$ SELECT CASE part
             WHEN 'hour' THEN 1 / 3600.0 WHEN 'minute' THEN 1 / 60.0 WHEN 'second' THEN 1
             WHEN 'milliseconds' THEN 1000 WHEN 'microseconds' THEN 1000000 END
    END::bigint $$;
-CREATE FUNCTION redshift.datediff(part text, earlier timestamptz, later timestamptz) RETURNS bigint STABLE LANGUAGE sql AS
+CREATE FUNCTION redshift.datediff(part text, earlier timestamptz, later timestamptz)
+RETURNS bigint STABLE LANGUAGE sql AS
 $$ SELECT redshift.datediff(part, earlier AT TIME ZONE 'UTC', later AT TIME ZONE 'UTC') $$;
 
 CREATE FUNCTION redshift.getdate() RETURNS timestamp STABLE LANGUAGE sql AS
@@ -57,12 +62,18 @@ $$ SELECT (extract(year FROM a) - extract(year FROM b)) * 12 + extract(month FRO
                    OR (a::date = (date_trunc('month', a) + interval '1 month - 1 day')::date
                        AND b::date = (date_trunc('month', b) + interval '1 month - 1 day')::date) THEN 0
                  ELSE (extract(day FROM a) - extract(day FROM b)) / 31.0 END $$;
-CREATE FUNCTION redshift.sha2(value text, bits int) RETURNS text IMMUTABLE LANGUAGE sql AS
-$$ SELECT encode(CASE bits WHEN 224 THEN sha224(convert_to(value, 'UTF8')) WHEN 384 THEN sha384(convert_to(value, 'UTF8'))
-                 WHEN 512 THEN sha512(convert_to(value, 'UTF8')) ELSE sha256(convert_to(value, 'UTF8')) END, 'hex') $$;
-CREATE FUNCTION redshift.json_extract_path_text(document text, VARIADIC path text[]) RETURNS text IMMUTABLE LANGUAGE sql AS
+CREATE FUNCTION redshift.sha2(value text, bits int)
+RETURNS text IMMUTABLE LANGUAGE sql AS
+$$ SELECT encode(CASE bits WHEN 224 THEN sha224(convert_to(value, 'UTF8'))
+                           WHEN 384 THEN sha384(convert_to(value, 'UTF8'))
+                           WHEN 512 THEN sha512(convert_to(value, 'UTF8'))
+                           ELSE sha256(convert_to(value, 'UTF8')) END, 'hex') $$;
+CREATE FUNCTION redshift.json_extract_path_text(document text, VARIADIC path text[])
+RETURNS text IMMUTABLE LANGUAGE sql AS
 $$ SELECT document::jsonb #>> path $$;
-CREATE FUNCTION redshift.json_serialize(document jsonb) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT document::text $$;
+CREATE FUNCTION redshift.json_serialize(document jsonb)
+RETURNS text IMMUTABLE LANGUAGE sql AS
+$$ SELECT document::text $$;
 CREATE FUNCTION redshift.pg_last_copy_count() RETURNS bigint STABLE LANGUAGE sql AS
 $$ SELECT coalesce(nullif(current_setting('redshift.last_copy_count', true), ''), '0')::bigint $$;
 """
@@ -81,6 +92,10 @@ _DATE_PARTS = {
     "microseconds": ("us", "usec", "usecs", "microsecond", "microseconds"),
 }
 _SERVER_SETTINGS = ("query_group", "wlm_query_slot_count", "enable_", "describe_field_name", "json_", "use_fips", "mv_")
+_ROUTINES = {"PROCEDURE", "FUNCTION"}
+_SAME_IN_POSTGRESQL = {
+    "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "LOCK", "SET", "RESET", "SHOW", "CALL",
+}  # fmt: skip
 _LEXEME = re.compile(
     r"""(?P<gap>\s+|--[^\n]*|/\*.*?\*/) | (?P<string>'(?:[^']|'')*') | (?P<quoted>"(?:[^"]|"")*")
       | (?P<word>[A-Za-z_\#][\w$\#]*) | (?P<number>\d+(?:\.\d+)?) | (?P<sign>::|.)""",
@@ -108,9 +123,15 @@ class Kind(Enum):
     """Has no meaning here: privileges, users, server settings."""
 
 
+_CARRIED_OUT_ELSEWHERE = {"COPY": Kind.COPY, "UNLOAD": Kind.UNLOAD, "TRUNCATE": Kind.TRUNCATE}
+
+
 @dataclass(frozen=True)
 class Statement:
-    """One Redshift statement; `sql` is PostgreSQL, one string for each command, or the original text of a COPY or UNLOAD."""
+    """One Redshift statement.
+
+    `sql` is PostgreSQL, one string for each command; for COPY and UNLOAD it is the original text.
+    """
 
     kind: Kind
     sql: tuple[str, ...] = ()
@@ -146,52 +167,32 @@ def identifier(lexeme: Lexeme) -> str:
 
 
 def translate(sql: str, parameters: Mapping[str, str] | None = None) -> Statement:
-    """Turns one Redshift statement into what PostgreSQL has to run.
+    """Turns one Redshift statement into what PostgreSQL has to run; `parameters` replace `:name`.
 
-    `parameters` replace `:name`. Raises RedshiftError for what Redshift refuses and for what cannot be carried out here.
+    Raises RedshiftError for what Redshift refuses and for what cannot be carried out here.
     """
     words = lex(sql)
     while words and words[-1].text == ";":
         words.pop()
     if not words:
         raise RedshiftError("query string is empty")
-    if any(word.kind == "sign" and word.text == ";" for word in words) and words[0].upper != "CREATE":
+    # Without the comments before and the semicolons after it.
+    text = sql[words[0].start : words[-1].end]
+    words = lex(text)
+    head = [word.upper for word in words]
+    if not _ROUTINES & set(head[:4]) and any(word.kind == "sign" and word.text == ";" for word in words):
         raise RedshiftError("cannot insert multiple commands into a prepared statement")
-    sql = sql[words[0].start : words[-1].end]
-    words = lex(sql)
-    head = [word.upper for word in words[:3]]
-    match head:
-        case ["COPY", *_]:
-            return Statement(Kind.COPY, (sql,))
-        case ["UNLOAD", *_]:
-            return Statement(Kind.UNLOAD, (sql,))
-        case ["TRUNCATE", *_]:
-            return Statement(Kind.TRUNCATE, (sql,))
-        case ["VACUUM", *_]:
-            return Statement(Kind.VACUUM, (_vacuum(words),))
-        case ["SET", str(name), *_] if name.lower().startswith(_SERVER_SETTINGS):
-            return Statement(Kind.ACCEPTED)
-        case ["GRANT" | "REVOKE", *_] | ["CREATE" | "ALTER" | "DROP", "USER" | "GROUP" | "ROLE" | "DEFAULT", *_]:
-            return Statement(Kind.ACCEPTED)
-        case ["ANALYZE", *_]:
-            return Statement(Kind.PLAIN, (_analyze(words, sql),))
-        case ["MERGE", *_]:
-            return Statement(Kind.PLAIN, _merge(sql, words, parameters))
-        case ["CREATE", *_] if [word.upper for word in words[-4:]] == ["WITH", "NO", "SCHEMA", "BINDING"]:
-            return Statement(Kind.LATE_BINDING_VIEW, (_plain(sql[: words[-4].start], parameters),))
-        case ["CREATE", *_] if _creates_table(words):
-            return Statement(Kind.PLAIN, (_plain(_without_physical_design(sql, words), parameters),))
-        case [
-            "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "LOCK" | "SET" | "RESET" | "SHOW" | "CALL",
-            *_,
-        ]:
-            return Statement(Kind.PLAIN, (sql,))
-        case ["DELETE", target, *_] if target != "FROM":
-            return Statement(Kind.PLAIN, (_plain(f"DELETE FROM {sql[words[1].start :]}", parameters),))
-        case ["EXPLAIN", *_]:
-            return Statement(Kind.PLAIN, (f"EXPLAIN {_plain(sql[words[1].start :], parameters)}",))
-        case _:
-            return Statement(Kind.PLAIN, (_plain(sql, parameters),))
+    if head[0] in _CARRIED_OUT_ELSEWHERE:
+        return Statement(_CARRIED_OUT_ELSEWHERE[head[0]], (text,))
+    if head[0] == "VACUUM":
+        return Statement(Kind.VACUUM, (_vacuum(words),))
+    if _is_administration(head):
+        return Statement(Kind.ACCEPTED)
+    if head[0] == "MERGE":
+        return Statement(Kind.PLAIN, _merge(text, words, parameters))
+    if head[-4:] == ["WITH", "NO", "SCHEMA", "BINDING"]:
+        return Statement(Kind.LATE_BINDING_VIEW, (_plain(text[: words[-4].start], parameters),))
+    return Statement(Kind.PLAIN, (_one_command(text, words, parameters),))
 
 
 def parameters_of(sql: str) -> set[str]:
@@ -199,9 +200,34 @@ def parameters_of(sql: str) -> set[str]:
     words = lex(sql)
     return {
         after.text
-        for sign, after in zip(words, words[1:], strict=False)
+        for sign, after in pairwise(words)
         if sign.text == ":" and after.kind == "word" and after.start == sign.end
     }
+
+
+def _is_administration(head: list[str]) -> bool:
+    match head:
+        case ["GRANT" | "REVOKE", *_] | ["CREATE" | "ALTER" | "DROP", "USER" | "GROUP" | "ROLE" | "DEFAULT", *_]:
+            return True
+        case ["SET", setting, *_]:
+            return setting.lower().startswith(_SERVER_SETTINGS)
+    return False
+
+
+def _one_command(text: str, words: list[Lexeme], parameters: Mapping[str, str] | None) -> str:
+    rest = text[words[1].start :] if len(words) > 1 else ""
+    match [word.upper for word in words[:2]]:
+        case [first, *_] if first in _SAME_IN_POSTGRESQL:
+            return text
+        case ["ANALYZE", *_]:
+            return _analyze(words, text)
+        case ["EXPLAIN", *_]:
+            return f"EXPLAIN {_plain(rest, parameters)}"
+        case ["DELETE", target] if target != "FROM":
+            return _plain(f"DELETE FROM {rest}", parameters)
+    if _creates_table(words):
+        text = _without_physical_design(text, words)
+    return _plain(text, parameters)
 
 
 def _vacuum(words: list[Lexeme]) -> str:
@@ -224,7 +250,7 @@ def _analyze(words: list[Lexeme], sql: str) -> str:
 
 
 def _creates_table(words: list[Lexeme]) -> bool:
-    after = [word.upper for word in words[1:4]]
+    after = [word.upper for word in words[1:4]] if words[0].upper == "CREATE" else []
     while after and after[0] in {"LOCAL", "TEMP", "TEMPORARY"}:
         after.pop(0)
     return after[:1] == ["TABLE"]
@@ -255,7 +281,7 @@ def _without_physical_design(sql: str, words: list[Lexeme]) -> str:
 
 
 def _length_of_attribute(words: list[Lexeme], at: int, *, inside: bool) -> int:
-    """How many lexemes a physical attribute takes that starts here; 0 when none does. `inside` the list of columns or after it."""
+    """How many lexemes a physical attribute takes that starts here, 0 if none does; `inside` the list of columns or not."""
     word = words[at].upper
     following = words[at + 1].upper if at + 1 < len(words) else ""
     if word == "ENCODE" or (word in {"DISTSTYLE", "BACKUP"} and not inside):
@@ -280,7 +306,7 @@ def _merge(sql: str, words: list[Lexeme], parameters: Mapping[str, str] | None) 
             f"DELETE FROM {target} USING {source.sql('postgres')} WHERE {condition}",
             f"INSERT INTO {target} SELECT {rows} FROM {source.sql('postgres')}",
         )
-    # PostgreSQL and Redshift agree on INSERT VALUES without columns; sqlglot reads the list of values as one of columns.
+    # PostgreSQL knows INSERT VALUES without columns, too; sqlglot takes the values for columns.
     head = _merge_head(re.sub(r"(?i)\bINSERT\s+VALUES\b", "INSERT (everything) VALUES", sql))
     whens = head.args["whens"].expressions
     if sorted(bool(when.args.get("matched")) for when in whens) != [False, True]:
@@ -322,7 +348,7 @@ def _parsed(sql: str) -> exp.Expression:
 
 def _postgres(tree: exp.Expression) -> str:
     try:
-        return tree.sql("postgres", unsupported_level=ErrorLevel.RAISE)
+        return str(tree.sql("postgres", unsupported_level=ErrorLevel.RAISE))
     except SqlglotError as error:
         raise RedshiftError(f"not carried out by the local warehouse: {_told_briefly(error)}") from None
 
@@ -378,42 +404,14 @@ def _drop_keys(schema: exp.Schema) -> None:
 
 
 def _convert(node: exp.Expression, parameters: Mapping[str, str]) -> exp.Expression:
-    match node:
-        case exp.Identifier():
-            node.set("this", node.name.lower())
-        case exp.Placeholder():
-            if node.name not in parameters:
-                raise RedshiftError(f"parameter :{node.name} has no value")
-            return exp.Literal.string(parameters[node.name])
-        case exp.DataType():
-            return _convert_type(node)
-        case exp.CurrentTimestamp():
-            return _call("sysdate" if node.args.get("sysdate") else "getdate")
-        case exp.TsOrDsAdd() | exp.DateAdd():
-            return _call("dateadd", _date_part(node), node.expression, _moment(node.this))
-        case exp.TsOrDsDiff() | exp.DateDiff():
-            return _call("datediff", _date_part(node), _moment(node.expression), _moment(node.this))
-        case exp.WithinGroup() if isinstance(node.this, exp.GroupConcat):
-            return _string_agg(node.this, node.expression)
-        case exp.GroupConcat() if not isinstance(node.parent, exp.WithinGroup):
-            return _string_agg(node, None)
-        case exp.ApproxDistinct():
-            return exp.Count(this=exp.Distinct(expressions=[node.this]))
-        case exp.RegexpExtract():
-            return exp.func("regexp_substr", node.this, node.expression)
-        case exp.RegexpReplace():
-            parts = [node.this, node.expression, node.args.get("replacement") or exp.Literal.string("")]
-            return exp.Anonymous(this="regexp_replace", expressions=[*parts, exp.Literal.string("g")])
-        case exp.SHA2():
-            return _call("sha2", node.this, node.args.get("length") or exp.Literal.number(256))
-        case exp.ParseJSON():
-            return exp.cast(node.this, "JSONB", dialect="postgres")
-        case exp.Anonymous() if node.name.lower() in {"isnull", "nvl"}:
-            return exp.Coalesce(this=node.expressions[0], expressions=node.expressions[1:])
-        case exp.Bracket():
-            raise RedshiftError(
-                "not carried out by the local warehouse: navigation into SUPER. hint: json_extract_path_text"
-            )
+    if isinstance(node, exp.Identifier):
+        node.set("this", node.name.lower())
+    elif isinstance(node, exp.Placeholder):
+        if node.name not in parameters:
+            raise RedshiftError(f"parameter :{node.name} has no value")
+        return exp.Literal.string(parameters[node.name])
+    elif type(node) in _CONVERSIONS:
+        return _CONVERSIONS[type(node)](node)
     return node
 
 
@@ -453,6 +451,24 @@ def _string_agg(call: exp.GroupConcat, order: exp.Expression | None) -> exp.Expr
     return exp.Var(this=f"STRING_AGG({inner}, {joined_by}{keys})")
 
 
+def _date_arithmetic(node: exp.Expression) -> exp.Expression:
+    if isinstance(node, exp.TsOrDsAdd | exp.DateAdd):
+        return _call("dateadd", _date_part(node), node.expression, _moment(node.this))
+    return _call("datediff", _date_part(node), _moment(node.expression), _moment(node.this))
+
+
+def _replace_all(node: exp.Expression) -> exp.Expression:
+    """Redshift replaces every match, PostgreSQL only the first unless told."""
+    parts = [node.this, node.expression, node.args.get("replacement") or exp.Literal.string("")]
+    return exp.Anonymous(this="regexp_replace", expressions=[*parts, exp.Literal.string("g")])
+
+
+def _refuse_navigation(node: exp.Expression) -> exp.Expression:
+    raise RedshiftError(
+        f"not carried out by the local warehouse: navigation into SUPER, {node.sql()}. hint: json_extract_path_text"
+    )
+
+
 def _convert_type(node: exp.DataType) -> exp.DataType:
     sizes = [size.name.upper() for size in node.expressions]
     kinds = exp.DataType.Type
@@ -469,3 +485,28 @@ def _convert_type(node: exp.DataType) -> exp.DataType:
         case kinds.VARBINARY | kinds.BINARY:
             return exp.DataType.build("BYTEA", dialect="postgres")
     return node
+
+
+_CONVERSIONS: dict[type[exp.Expression], Callable[[Any], exp.Expression]] = {
+    exp.DataType: _convert_type,
+    exp.CurrentTimestamp: lambda node: _call("sysdate" if node.args.get("sysdate") else "getdate"),
+    exp.TsOrDsAdd: _date_arithmetic,
+    exp.DateAdd: _date_arithmetic,
+    exp.TsOrDsDiff: _date_arithmetic,
+    exp.DateDiff: _date_arithmetic,
+    exp.WithinGroup: lambda node: (
+        _string_agg(node.this, node.expression) if isinstance(node.this, exp.GroupConcat) else node
+    ),
+    exp.GroupConcat: lambda node: node if isinstance(node.parent, exp.WithinGroup) else _string_agg(node, None),
+    exp.ApproxDistinct: lambda node: exp.Count(this=exp.Distinct(expressions=[node.this])),
+    exp.RegexpExtract: lambda node: exp.func("regexp_substr", node.this, node.expression),
+    exp.RegexpReplace: _replace_all,
+    exp.SHA2: lambda node: _call("sha2", node.this, node.args.get("length") or exp.Literal.number(256)),
+    exp.ParseJSON: lambda node: exp.cast(node.this, "JSONB", dialect="postgres"),
+    exp.Anonymous: lambda node: (
+        exp.Coalesce(this=node.expressions[0], expressions=node.expressions[1:])
+        if node.name.lower() == "isnull"
+        else node
+    ),
+    exp.Bracket: _refuse_navigation,
+}

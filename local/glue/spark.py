@@ -31,8 +31,8 @@ _NOISY_LOGGERS = (
 
 
 def ivy_folder() -> Path:
-    """Where Spark's resolver keeps jars: HEADWATER_IVY, or `.cache/ivy` in the repository."""
-    return Path(os.environ.get("HEADWATER_IVY") or REPOSITORY / ".cache" / "ivy")
+    """Where Spark's resolver keeps jars: HEADWATER_IVY, or the user's cache, which every checkout shares."""
+    return Path(os.environ.get("HEADWATER_IVY") or Path.home() / ".cache" / "headwater" / "ivy")
 
 
 def s3_conf(endpoint: str) -> dict[str, str]:
@@ -85,7 +85,11 @@ def laptop_conf() -> dict[str, str]:
         "spark.sql.shuffle.partitions": "4",
         "spark.sql.adaptive.enabled": "true",
         "spark.databricks.delta.snapshotPartitions": "2",
-        "spark.databricks.delta.writeChecksumFile.enabled": "false",
+        # Each commit's checksum file carries what a small table is made of: opening it needs no Spark job over its log.
+        "spark.databricks.delta.writeChecksumFile.enabled": "true",
+        "spark.databricks.delta.incremental.commit.enabled": "true",
+        "spark.databricks.delta.setTransactionsInCrc.writeOnCommit": "true",
+        "spark.databricks.delta.allFilesInCrc.enabled": "true",
         "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
         "spark.sql.session.timeZone": "UTC",
         "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:+UseParallelGC",
@@ -129,3 +133,9 @@ def _known_jars(resolved: Path) -> list[str] | None:
     jars: list[str] = known["jars"]
     same = known["packages"] == list(PACKAGES)
     return jars if same and all(Path(jar).exists() for jar in jars) else None
+
+
+if __name__ == "__main__":
+    # Setup: resolves the jars, so that no worker has to.
+    ivy_folder().mkdir(parents=True, exist_ok=True)
+    build_session("http://127.0.0.1:1").stop()

@@ -52,7 +52,7 @@ class Library:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._etags: dict[str, tuple[str, Path]] = {}
-        self._s3 = boto3.client("s3")
+        self._s3: Any = boto3.client("s3")
 
     def fetch(self, uri: str) -> Path:
         """Returns the local copy of an S3 object; FileNotFoundError when there is none."""
@@ -244,7 +244,7 @@ def _read_orders(pipe: Connection, orders: queue.Queue[dict[str, Any]]) -> None:
 
 def main(descriptor: int, home: Path) -> None:
     """Boots the driver, says so, and serves orders until the pipe closes."""
-    os.set_inheritable(descriptor, False)  # noqa: FBT003
+    os.set_inheritable(descriptor, False)
     pipe = Connection(descriptor)
     # The job must see what Glue would show it, and not this repository.
     sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != REPOSITORY]

@@ -94,7 +94,7 @@ class Athena:
         location = f"s3://{self.aws.bucket}/{name}/"
         write_deltalake(location, rows, storage_options=self.storage, **how)
         self.table(
-            name, {column: "string" for column in rows.schema.names}, location,
+            name, dict.fromkeys(rows.schema.names, "string"), location,
             Parameters={"classification": "delta", "table_type": "DELTA"},
         )  # fmt: skip
         return location
@@ -132,9 +132,6 @@ ORDERS = pa.table(
         "at": pa.array([datetime(2024, 1, 31, 10, 0, 0, 5000, UTC)] * 3, pa.timestamp("us", "UTC")),
     }
 )
-
-
-# --- tables
 
 
 def test_a_delta_table_is_read_with_its_partitions(athena: Athena) -> None:
@@ -204,9 +201,6 @@ def test_an_unknown_table_or_database_is_named(athena: Athena) -> None:
     missing = f"Table 'awsdatacatalog.{athena.database}.nowhere' does not exist"
     assert missing in athena.failure("SELECT * FROM nowhere")
     assert "Schema 'nobody' does not exist" in athena.failure("SELECT * FROM nobody.nowhere")
-
-
-# --- results
 
 
 def test_results_are_written_as_quoted_csv(athena: Athena) -> None:
@@ -307,9 +301,6 @@ def test_unknown_executions_are_told_apart_in_a_batch(athena: Athena) -> None:
         athena.api.get_query_execution(QueryExecutionId=unknown)
 
 
-# --- the dialect
-
-
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
@@ -386,9 +377,6 @@ def test_an_unknown_column_is_named(athena: Athena) -> None:
 
 def test_a_query_cannot_read_files_past_the_catalog(athena: Athena) -> None:
     assert athena.failure("SELECT * FROM read_csv('/etc/passwd')")
-
-
-# --- the catalog
 
 
 def test_show_and_describe_list_the_catalog(athena: Athena) -> None:

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from headwater.config import HttpStream, Policy
+from headwater.quality import count_reasons, judge_rows, row_predicates, shape, verify
+
+TAGS = {"source": "shop", "stream": "sales", "batch": "1", "run_id": "r"}
+
+
+def stream(**columns: Any) -> HttpStream:
+    declared = {"id": {"type": "bigint"}, "amount": {"type": "decimal(10,2)"}, "kind": {"type": "string"}} | columns
+    return HttpStream.model_validate(
+        {
+            "table": "sales",
+            "key": ["id"],
+            "columns": declared,
+            "path": "/sales",
+            "window": {"field": "day", "history_days": 1},
+            "raw": list(declared),
+        }
+    )
+
+
+def policy(rows: list[dict[str, Any]] | None = None, batch: list[dict[str, Any]] | None = None) -> Policy:
+    return Policy.model_validate({"table": "sales", "rows": rows or [], "batch": batch or []})
+
+
+def raw(spark: SparkSession, *rows: tuple[str | None, ...]) -> DataFrame:
+    return spark.createDataFrame([(*row, "s3://raw/f") for row in rows], "id string, amount string, kind string, _file string")
+
+
+def reasons(rows: DataFrame, declared: Policy | None = None) -> list[list[str]]:
+    judged = judge_rows(shape(stream(), rows), row_predicates(stream(), declared), {})
+    return [sorted(row._reasons) for row in judged.collect()]
+
+
+def test_a_good_row_has_no_reason(spark: SparkSession) -> None:
+    assert reasons(raw(spark, ("1", "2.50", "a"))) == [[]]
+
+
+def test_text_that_does_not_read_as_its_type_is_a_reason_and_missing_text_is_none(spark: SparkSession) -> None:
+    assert reasons(raw(spark, ("1", "two", "a"), ("2", None, "a"))) == [["amount_readable"], []]
+
+
+def test_a_row_without_its_key_is_refused(spark: SparkSession) -> None:
+    assert reasons(raw(spark, (None, "1", "a"))) == [["id_complete"]]
+
+
+def test_a_row_carries_every_reason(spark: SparkSession) -> None:
+    declared = policy(
+        [
+            {"id": "amount_positive", "that": "amount", "is": "positive"},
+            {"id": "kind_known", "that": "kind", "is": "in_set", "values": ["a", "b"]},
+        ]
+    )
+    rows = raw(spark, ("1", "-1", "z"), ("2", "1", "b"))
+    assert reasons(rows, declared) == [["amount_positive", "kind_known"], []]
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "bad"),
+    [
+        ({"that": "amount", "is": "non_negative"}, "0", "-0.01"),
+        ({"that": "amount", "is": "positive"}, "0.01", "0"),
+        ({"that": "amount", "is": "between", "values": ["1", "2"]}, "2", "2.01"),
+        ({"that": "kind", "is": "matches", "values": ["^[a-z]\\d$"]}, "a1", "A1"),
+        ({"that": "kind", "is": "in_set", "values": ["it's", "b"]}, "it's", "c"),
+    ],
+)
+def test_each_kind_of_check_tells_good_from_bad(spark: SparkSession, check: dict[str, Any], good: str, bad: str) -> None:
+    values = [(good, bad) if check["that"] == name else ("1", "1") for name in ("amount", "kind")]
+    rows = raw(spark, ("1", values[0][0], values[1][0]), ("2", values[0][1], values[1][1]))
+    assert reasons(rows, policy([{"id": "c", **check}])) == [[], ["c"]]
+
+
+def test_reasons_are_counted_by_reason_and_rows_once(spark: SparkSession) -> None:
+    declared = policy([{"id": "positive", "that": "amount", "is": "positive"}, {"id": "kind", "that": "kind", "is": "complete"}])
+    judged = judge_rows(shape(stream(), raw(spark, ("1", "-1", None), ("2", "-1", "a"))), row_predicates(stream(), declared), {})
+    assert count_reasons(judged, ["positive", "kind"]) == (2, {"positive": 2, "kind": 1})
+
+
+def verdict(spark: SparkSession, tmp_path: Path, declared: Policy, *rows: tuple[str | None, ...]) -> tuple[str, dict[str, bool]]:
+    shaped = shape(stream(), raw(spark, *rows))
+    name, checks = verify(shaped, row_predicates(stream(), declared), declared, f"file://{tmp_path}/metrics.json", TAGS)
+    return name, {check.check: check.passed for check in checks}
+
+
+def test_few_bad_rows_are_for_quarantine_and_many_halt_the_batch(spark: SparkSession, tmp_path: Path) -> None:
+    declared = policy([{"id": "positive", "that": "amount", "is": "positive", "at_most": 0.5}])
+    assert verdict(spark, tmp_path, declared, ("1", "1", "a"), ("2", "-1", "a"))[0] == "pass"
+    name, checks = verdict(spark, tmp_path, declared, ("1", "-1", "a"), ("2", "-1", "a"))
+    assert (name, checks["positive"]) == ("halt", False)
+
+
+def test_a_failed_warning_warns_and_a_failed_halt_halts(spark: SparkSession, tmp_path: Path) -> None:
+    warn = {"id": "unique", "that": "id", "is": "unique", "level": "warn"}
+    twice = (("1", "1", "a"), ("1", "2", "a"))
+    assert verdict(spark, tmp_path, policy(batch=[warn]), *twice)[0] == "warn"
+    assert verdict(spark, tmp_path, policy(batch=[warn | {"level": "halt"}]), *twice)[0] == "halt"
+
+
+def test_zero_rows_where_rows_are_expected_do_not_pass(spark: SparkSession, tmp_path: Path) -> None:
+    declared = policy(batch=[{"id": "rows", "is": "size", "at_least": 1, "level": "halt"}])
+    assert verdict(spark, tmp_path, declared) == ("halt", {"id_complete": True} | verdict(spark, tmp_path, declared)[1])
+
+
+def test_metrics_of_every_batch_are_kept_in_the_repository(spark: SparkSession, tmp_path: Path) -> None:
+    declared = policy(batch=[{"id": "rows", "is": "size", "at_least": 1, "level": "halt"}])
+    verdict(spark, tmp_path, declared, ("1", "1", "a"))
+    assert '"batch": "1"' in (tmp_path / "metrics.json").read_text().replace('"batch":"1"', '"batch": "1"')
