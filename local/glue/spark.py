@@ -101,10 +101,15 @@ def laptop_conf() -> dict[str, str]:
     }
 
 
+def _extra_conf() -> list[tuple[str, str]]:
+    """Settings from HEADWATER_SPARK_CONF, written as JSON; tests trade long-run speed for a quick start with it."""
+    return list(json.loads(os.environ.get("HEADWATER_SPARK_CONF", "{}")).items())
+
+
 def build_session(endpoint: str, *, cores: int = 2) -> SparkSession:
     """Starts the JVM and the session; resolves the jars on the first start and remembers them for the next."""
     conf = SparkConf().setMaster(f"local[{cores}]").setAppName("glue")
-    conf.setAll([*laptop_conf().items(), *delta_conf().items(), *s3_conf(endpoint).items()])
+    conf.setAll([*laptop_conf().items(), *delta_conf().items(), *s3_conf(endpoint).items(), *_extra_conf()])
     resolved = ivy_folder() / "resolved.json"
     jars = _known_jars(resolved)
     if jars is None:

@@ -1,0 +1,16 @@
+"""What all tests share: Spark workers that start quickly, since no test has much data."""
+
+from __future__ import annotations
+
+import json
+import os
+
+# Compiling queries pays off over millions of rows; over hundreds it takes longer than running them.
+_QUICK_START = {
+    "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.driver.memory": "2g",
+}
+os.environ.setdefault("HEADWATER_SPARK_CONF", json.dumps(_QUICK_START))
