@@ -111,26 +111,20 @@ class Stack:
             "outbox": str(self.outbox),
         }
 
-    def project(self, twin: str | None = None) -> Project:
-        """Loads the project of environment local, pointed at this stack's simulators.
-
-        A `twin` is the same pipeline under another name, with buckets and a warehouse database of its own.
-        """
+    def project(self) -> Project:
+        """Loads the project of environment local, pointed at this stack's simulators."""
         project = load_project(ROOT, "local")
         overrides = {
             name: project.environment.sources.get(name, SourceOverride()) for name in ("facebook_ads", "fx_rates")
         }
         urls = self.endpoints()
         sources = {name: override.model_copy(update={"base_url": urls[name]}) for name, override in overrides.items()}
-        changed: dict[str, object] = {"sources": {**project.environment.sources, **sources}}
-        if twin is not None:
-            changed["prefix"] = f"headwater-{twin}"
-            changed["warehouse"] = project.environment.warehouse.model_copy(update={"database": twin})
-        return project.model_copy(update={"environment": project.environment.model_copy(update=changed)})
+        environment = project.environment.model_copy(update={"sources": {**project.environment.sources, **sources}})
+        return project.model_copy(update={"environment": environment})
 
-    def deployment(self, twin: str | None = None) -> Deployment:
-        """The environment local, or its twin, as deployed to this stack."""
-        return Deployment(self.project(twin), ROOT)
+    def deployment(self) -> Deployment:
+        """The environment local, as deployed to this stack."""
+        return Deployment(self.project(), ROOT)
 
     def use(self) -> None:
         """Points this process's AWS session at the gateway."""
@@ -141,11 +135,11 @@ class Stack:
             "AWS_DEFAULT_REGION": self.project().environment.region,
         }
 
-    def deploy(self, twin: str | None = None) -> None:
-        """Deploys environment local, or its twin, to this stack."""
+    def deploy(self, deployment: Deployment | None = None) -> None:
+        """Deploys environment local, or another one of the same sources, to this stack."""
         self.use()
-        if twin is not None:
-            self.warehouse.create_database(twin)
+        deployment = deployment or self.deployment()
+        self.warehouse.create_database(deployment.project.environment.warehouse.database)
         secrets = {
             "rds_postgres": {
                 "host": "127.0.0.1",
@@ -156,7 +150,7 @@ class Stack:
             },
             "facebook_ads": {"access_token": _ACCESS_TOKEN, "app_secret": _APP_SECRET},
         }
-        deploy(self.deployment(twin), secrets)
+        deploy(deployment, secrets)
 
     def clock(self) -> date:
         """The day it is in the world."""
@@ -182,7 +176,9 @@ class Stack:
         step("gateway")
         # The gateway comes first: its Spark workers warm up while the world is seeded.
         if not self.is_up():
-            arguments = ["--port", str(self.ports.aws), "--home", str(self.home), "--warehouse-dsn", self.warehouse_dsn]
+            workers = os.environ.get("HEADWATER_WORKERS", "2")
+            arguments = ["--port", str(self.ports.aws), "--home", str(self.home), "--workers", workers]
+            arguments += ["--warehouse-dsn", self.warehouse_dsn]
             self._start("gateway", ["local.gateway", *arguments])
         if not self._is_seeded():
             step("world")

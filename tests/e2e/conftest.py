@@ -13,12 +13,12 @@ import pytest
 from deltalake import DeltaTable
 
 from headwater.client import Client, run_input
+from headwater.deployment import Deployment
 from local import world
 from local.postgres import free_port
-from local.stack import Ports, Stack, running
+from local.stack import ROOT, Ports, Stack, running
 
 HOUSEHOLDS = 60
-CONTROL = "control"
 
 
 class Pipeline:
@@ -74,12 +74,6 @@ class Pipeline:
             ).fetchall()
         return int(found[0]), int(found[1])
 
-    def same_as(self, control: Pipeline) -> list[str]:
-        """Lists the tables whose content differs from the control's, which has some of them."""
-        mine, theirs = self.content(), control.content()
-        assert theirs
-        return [table for table, found in theirs.items() if found[0] and mine.get(table) != found]
-
     def alerts(self) -> list[dict[str, Any]]:
         """Reads the alerts that were sent."""
         return [json.loads(path.read_text()) for path in sorted(self.stack.outbox.glob("*.json"))]
@@ -88,32 +82,54 @@ class Pipeline:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home: Path = tmp_path_factory.mktemp("stack")
-    # PostgreSQL runs as another user and must be able to enter its folder.
-    for folder in (home, *list(home.parents)[:3]):
-        folder.chmod(0o755)
-    with running(Stack(home, Ports(free_port(), free_port(), free_port(), free_port())), HOUSEHOLDS) as stack:
-        stack.deploy()
-        stack.deploy(CONTROL)
+    ports = Ports(free_port(), free_port(), free_port(), free_port())
+    with running(Stack(home, ports), HOUSEHOLDS) as stack:
+        stack.use()
         yield stack
 
 
 @pytest.fixture(scope="session")
-def loaded(stack: Stack) -> tuple[Pipeline, Pipeline]:
-    """The pipeline with its history, and a twin that only ever reads the shop, without faults."""
-    pipeline, control = (Pipeline(stack, Client(stack.deployment(name))) for name in (None, CONTROL))
+def pipeline(stack: Stack) -> Pipeline:
+    """The whole pipeline, with its history."""
+    stack.deploy()
+    pipeline = Pipeline(stack, Client(stack.deployment()))
     pipeline.run_well()
-    control.run_well("rds_postgres")
-    return pipeline, control
+    return pipeline
 
 
-@pytest.fixture
-def pipeline(loaded: tuple[Pipeline, Pipeline]) -> Pipeline:
-    return loaded[0]
+def _small(stack: Stack, name: str) -> Pipeline:
+    """The pipeline over two streams of the shop, merged and SCD2, under a name of its own."""
+    project = stack.project()
+    shop = project.sources["rds_postgres"]
+    streams = {stream: shop.streams[stream] for stream in ("customers", "orders")}
+    warehouse = project.environment.warehouse.model_copy(update={"database": name})
+    project = project.model_copy(
+        update={
+            "environment": project.environment.model_copy(
+                update={"prefix": f"headwater-{name}", "warehouse": warehouse}
+            ),
+            "sources": {"rds_postgres": shop.model_copy(update={"streams": streams})},
+            "quality": {table: project.quality[table] for table in streams},
+            "gold": {"customer_analytics": project.gold["customer_analytics"]},
+        }
+    )
+    deployment = Deployment(project, ROOT)
+    stack.deploy(deployment)
+    pipeline = Pipeline(stack, Client(deployment))
+    pipeline.run_well()
+    return pipeline
 
 
-@pytest.fixture
-def control(loaded: tuple[Pipeline, Pipeline]) -> Pipeline:
-    return loaded[1]
+@pytest.fixture(scope="session")
+def small(stack: Stack) -> Pipeline:
+    """A small pipeline, to which tests do bad things."""
+    return _small(stack, "small")
+
+
+@pytest.fixture(scope="session")
+def control(stack: Stack) -> Pipeline:
+    """Its twin, to which nothing bad happens."""
+    return _small(stack, "control")
 
 
 @pytest.fixture

@@ -31,7 +31,9 @@ def policy(rows: list[dict[str, Any]] | None = None, batch: list[dict[str, Any]]
 
 
 def raw(spark: SparkSession, *rows: tuple[str | None, ...]) -> DataFrame:
-    return spark.createDataFrame([(*row, "s3://raw/f") for row in rows], "id string, amount string, kind string, _file string")
+    return spark.createDataFrame(
+        [(*row, "s3://raw/f") for row in rows], "id string, amount string, kind string, _file string"
+    )
 
 
 def reasons(rows: DataFrame, declared: Policy | None = None) -> list[list[str]]:
@@ -72,19 +74,27 @@ def test_a_row_carries_every_reason(spark: SparkSession) -> None:
         ({"that": "kind", "is": "in_set", "values": ["it's", "b"]}, "it's", "c"),
     ],
 )
-def test_each_kind_of_check_tells_good_from_bad(spark: SparkSession, check: dict[str, Any], good: str, bad: str) -> None:
+def test_each_kind_of_check_tells_good_from_bad(
+    spark: SparkSession, check: dict[str, Any], good: str, bad: str
+) -> None:
     values = [(good, bad) if check["that"] == name else ("1", "1") for name in ("amount", "kind")]
     rows = raw(spark, ("1", values[0][0], values[1][0]), ("2", values[0][1], values[1][1]))
     assert reasons(rows, policy([{"id": "c", **check}])) == [[], ["c"]]
 
 
 def test_reasons_are_counted_by_reason_and_rows_once(spark: SparkSession) -> None:
-    declared = policy([{"id": "positive", "that": "amount", "is": "positive"}, {"id": "kind", "that": "kind", "is": "complete"}])
-    judged = judge_rows(shape(stream(), raw(spark, ("1", "-1", None), ("2", "-1", "a"))), row_predicates(stream(), declared), {})
+    declared = policy(
+        [{"id": "positive", "that": "amount", "is": "positive"}, {"id": "kind", "that": "kind", "is": "complete"}]
+    )
+    judged = judge_rows(
+        shape(stream(), raw(spark, ("1", "-1", None), ("2", "-1", "a"))), row_predicates(stream(), declared), {}
+    )
     assert count_reasons(judged, ["positive", "kind"]) == (2, {"positive": 2, "kind": 1})
 
 
-def verdict(spark: SparkSession, tmp_path: Path, declared: Policy, *rows: tuple[str | None, ...]) -> tuple[str, dict[str, bool]]:
+def verdict(
+    spark: SparkSession, tmp_path: Path, declared: Policy, *rows: tuple[str | None, ...]
+) -> tuple[str, dict[str, bool]]:
     shaped = shape(stream(), raw(spark, *rows))
     name, checks = verify(shaped, row_predicates(stream(), declared), declared, f"file://{tmp_path}/metrics.json", TAGS)
     return name, {check.check: check.passed for check in checks}
