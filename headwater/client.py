@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 import boto3
 
+from headwater import data_api
 from headwater.config import InsertWrite, MergeWrite, Project
+from headwater.data_api import Rows
 from headwater.deployment import Deployment
 from headwater.errors import ConfigError, HeadwaterError, LoadError
 from headwater.ledger import Decision, Manifest, StreamLedger
@@ -21,15 +23,8 @@ from headwater.runs import Environment, books_of
 Engine = Literal["athena", "redshift"]
 _POLL_SECONDS = 1.0
 _ATHENA_SECONDS = 300.0
+_ATHENA_POLL_SECONDS = 0.1
 _STAGES = {"extract": "Extract", "check": "Check", "silver": "Silver", "gold": "Gold"}
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The answer to a query: column names and rows of text or None."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str | None, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -262,22 +257,7 @@ class Client:
         return self._athena(sql) if engine == "athena" else self._redshift(sql)
 
     def _redshift(self, sql: str) -> Rows:
-        client: Any = boto3.client("redshift-data")
-        warehouse = self.project.environment.warehouse
-        statement = client.execute_statement(WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sql=sql)[
-            "Id"
-        ]
-        answer = _until(lambda: client.describe_statement(Id=statement), lambda found: str(found["Status"]))
-        if answer["Status"] != "FINISHED":
-            raise LoadError(f"Redshift refused: {answer.get('Error', answer['Status'])}")
-        if not answer.get("HasResultSet"):
-            return Rows((), ())
-        columns: tuple[str, ...] = ()
-        rows: list[tuple[str | None, ...]] = []
-        for page in client.get_paginator("get_statement_result").paginate(Id=statement):
-            columns = tuple(column["name"] for column in page["ColumnMetadata"])
-            rows += [tuple(_text(cell) for cell in record) for record in page["Records"]]
-        return Rows(columns, tuple(rows))
+        return data_api.query(boto3.client("redshift-data"), self.project.environment.warehouse, sql)
 
     def _athena(self, sql: str) -> Rows:
         client: Any = boto3.client("athena")
@@ -285,31 +265,20 @@ class Client:
         query = client.start_query_execution(
             QueryString=sql, QueryExecutionContext={"Database": database}, WorkGroup=self.deployment.prefix
         )["QueryExecutionId"]
-        answer = _until(
-            lambda: client.get_query_execution(QueryExecutionId=query)["QueryExecution"],
-            lambda found: str(found["Status"]["State"]),
-        )
+        deadline = time.monotonic() + _ATHENA_SECONDS
+        while True:
+            answer = client.get_query_execution(QueryExecutionId=query)["QueryExecution"]
+            if answer["Status"]["State"] in {"SUCCEEDED", "FAILED", "CANCELLED"}:
+                break
+            if time.monotonic() > deadline:
+                raise LoadError(f"the query did not finish within {_ATHENA_SECONDS:.0f} s")
+            time.sleep(_ATHENA_POLL_SECONDS)
         if answer["Status"]["State"] != "SUCCEEDED":
             raise LoadError(f"Athena refused: {answer['Status'].get('StateChangeReason', answer['Status']['State'])}")
         lines: list[tuple[str | None, ...]] = []
         for page in client.get_paginator("get_query_results").paginate(QueryExecutionId=query):
             lines += [tuple(cell.get("VarCharValue") for cell in row["Data"]) for row in page["ResultSet"]["Rows"]]
         return Rows(tuple(str(name) for name in lines[0]), tuple(lines[1:])) if lines else Rows((), ())
-
-
-def _until(look: Callable[[], Any], state: Callable[[Any], str]) -> Any:
-    deadline = time.monotonic() + _ATHENA_SECONDS
-    delay = 0.05
-    while state(found := look()) not in {"FINISHED", "FAILED", "ABORTED", "SUCCEEDED", "CANCELLED"}:
-        if time.monotonic() > deadline:
-            raise LoadError(f"the query did not finish within {_ATHENA_SECONDS:.0f} s")
-        time.sleep(delay)
-        delay = min(delay * 2, 1.0)
-    return found
-
-
-def _text(cell: dict[str, Any]) -> str | None:
-    return None if cell.get("isNull") else str(next(iter(cell.values())))
 
 
 def _short(manifest: Manifest) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,8 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from headwater.config import Project, load_deployed, parse_date
+from headwater import data_api
+from headwater.config import JdbcSource, Project, load_deployed, parse_date
 from headwater.errors import ConfigError, LoadError
 from headwater.ledger import Book, Bucket, Ledger, StreamLedger
 from headwater.log import redact
@@ -52,32 +52,10 @@ class Environment:
                 for stream in declared.streams:
                     yield self.ledger.stream(name, stream)
 
-    def query(self, sql: str) -> list[list[Any]]:
+    def query(self, sql: str) -> tuple[tuple[str | None, ...], ...]:
         """Runs one query in the warehouse and reads its rows; LoadError when the warehouse refuses."""
-        client = boto3.client("redshift-data")
         warehouse = self.project.environment.warehouse
-        statement = client.execute_statement(WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sql=sql)[
-            "Id"
-        ]
-        deadline = time.monotonic() + _STATEMENT_SECONDS
-        delay = 0.05
-        while (answer := client.describe_statement(Id=statement))["Status"] not in {"FINISHED", "FAILED", "ABORTED"}:
-            if time.monotonic() > deadline:
-                raise LoadError(f"statement {statement} did not finish within {_STATEMENT_SECONDS:.0f} s")
-            time.sleep(delay)
-            delay = min(delay * 2, 2.0)
-        if answer["Status"] != "FINISHED":
-            raise LoadError(f"the warehouse refused: {answer.get('Error', answer['Status'])}")
-        if not answer.get("HasResultSet"):
-            return []
-        pages = client.get_paginator("get_statement_result").paginate(Id=statement)
-        return [[_value(cell) for cell in record] for page in pages for record in page["Records"]]
-
-
-def _value(cell: Mapping[str, Any]) -> Any:
-    if cell.get("isNull"):
-        return None
-    return next(iter(cell.values()))
+        return data_api.query(boto3.client("redshift-data"), warehouse, sql, _STATEMENT_SECONDS).rows
 
 
 def plan_run(environment: Environment, run_id: str, started_at: str, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,6 +77,9 @@ def plan_run(environment: Environment, run_id: str, started_at: str, asked: Mapp
     mode = asked.get("mode") or "incremental"
     if mode not in {"incremental", "backfill"}:
         raise ConfigError(f"run input: mode {mode!r} unknown; known: incremental, backfill")
+    databases = [name for name in sources if isinstance(project.source(name), JdbcSource)]
+    if mode == "backfill" and databases:
+        raise ConfigError(f"run input: {', '.join(databases)} cannot be read by window; name the other sources")
     return {
         "run_id": run_id,
         "start_from": start_from,
@@ -160,7 +141,7 @@ def prepare_load(environment: Environment, run_id: str) -> dict[str, Any]:
     """Prepares one transaction for each gold table that the warehouse lacks changes of."""
     project = environment.project
     loaded = {
-        str(table): int(version)
+        str(table): int(str(version))
         for table, version in environment.query(
             "SELECT table_name, MAX(version) FROM etl.load_ledger GROUP BY table_name"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+from headwater.data_api import finish
 from headwater.deployment import LIBRARY_KEY, PROJECT_KEY, Deployment
 from headwater.errors import LoadError
 from local.packages import lambda_zip, library_zip
@@ -170,13 +170,10 @@ def run_script(deployment: Deployment, path: Path) -> None:
     statement = client.batch_execute_statement(
         WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sqls=_statements(path)
     )["Id"]
-    deadline = time.monotonic() + _DDL_SECONDS
-    while (answer := client.describe_statement(Id=statement))["Status"] not in {"FINISHED", "FAILED", "ABORTED"}:
-        if time.monotonic() > deadline:
-            raise LoadError(f"{path}: not done within {_DDL_SECONDS:.0f} s")
-        time.sleep(0.05)
-    if answer["Status"] != "FINISHED":
-        raise LoadError(f"{path}: {answer.get('Error')}")
+    try:
+        finish(client, statement, _DDL_SECONDS)
+    except LoadError as error:
+        raise LoadError(f"{path}: {error}") from None
 
 
 def _statements(path: Path) -> list[str]:

@@ -45,8 +45,15 @@ def test_a_stream_gets_its_history_first_and_increments_after(environment: Envir
         ({"sources": ["nope"]}, "known: facebook_ads"),
         ({"start_from": "Middle"}, "known: Extract, Check"),
         ({"mode": "full"}, "known: incremental, backfill"),
-        ({"mode": "backfill"}, "write {from, to}"),
-        ({"mode": "backfill", "window": {"from": "2024-02-01", "to": "2024-01-01"}}, "from not after to"),
+        ({"mode": "backfill", "sources": ["fx_rates"]}, "write {from, to}"),
+        (
+            {"mode": "backfill", "window": {"from": "2024-01-01", "to": "2024-02-01"}},
+            "rds_postgres cannot be read by window",
+        ),
+        (
+            {"mode": "backfill", "sources": ["fx_rates"], "window": {"from": "2024-02-01", "to": "2024-01-01"}},
+            "from not after to",
+        ),
         ({"window": {"from": "2024-01-01", "to": "2024-01-02"}}, "belongs to mode backfill"),
         ({"sorces": []}, "sorces unknown; known:"),
     ],

@@ -1,0 +1,53 @@
+"""The Redshift Data API, waited for: a statement's end and its rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headwater.config import Warehouse
+from headwater.errors import LoadError
+
+_LONGEST_POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The answer to a query: column names and rows of text or None."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+
+
+def query(client: Any, warehouse: Warehouse, sql: str, seconds: float = 300) -> Rows:
+    """Runs one statement and reads its rows; LoadError when the warehouse refuses it or takes longer than `seconds`."""
+    statement = client.execute_statement(WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sql=sql)["Id"]
+    answer = finish(client, statement, seconds)
+    columns: tuple[str, ...] = ()
+    rows: list[tuple[str | None, ...]] = []
+    if answer.get("HasResultSet"):
+        for page in client.get_paginator("get_statement_result").paginate(Id=statement):
+            columns = tuple(column["name"] for column in page["ColumnMetadata"])
+            rows += [tuple(_text(cell) for cell in record) for record in page["Records"]]
+    return Rows(columns, tuple(rows))
+
+
+def finish(client: Any, statement: str, seconds: float) -> Mapping[str, Any]:
+    """Waits until a statement or a batch has finished and describes it; LoadError when it fails or takes too long."""
+    deadline = time.monotonic() + seconds
+    delay = 0.05
+    while (answer := client.describe_statement(Id=statement))["Status"] not in {"FINISHED", "FAILED", "ABORTED"}:
+        if time.monotonic() > deadline:
+            raise LoadError(f"statement {statement} did not finish within {seconds:.0f} s")
+        time.sleep(delay)
+        delay = min(delay * 2, _LONGEST_POLL_SECONDS)
+    if answer["Status"] != "FINISHED":
+        raise LoadError(f"Redshift refused: {answer.get('Error', answer['Status'])}")
+    described: Mapping[str, Any] = answer
+    return described
+
+
+def _text(cell: Mapping[str, Any]) -> str | None:
+    return None if cell.get("isNull") else str(next(iter(cell.values())))
