@@ -1,9 +1,11 @@
-"""What all tests share: Spark workers that start quickly, since no test has much data."""
+"""What all tests share: how they are spread over workers, and Spark that starts quickly, since no test has much data."""
 
 from __future__ import annotations
 
 import json
 import os
+
+import pytest
 
 # Compiling queries pays off over millions of rows; over hundreds it takes longer than running them.
 _QUICK_START = {
@@ -14,3 +16,14 @@ _QUICK_START = {
     "spark.driver.memory": "2g",
 }
 os.environ.setdefault("HEADWATER_SPARK_CONF", json.dumps(_QUICK_START))
+
+# Tests that share something dear, such as a stack with its history, stay together on one worker.
+_TOGETHER = {"local", "spark"}
+_WHOLE_STACK = {"test_failures", "test_pipeline", "test_report_page"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder, name = item.path.parent.name, item.path.stem
+        group = folder if folder in _TOGETHER else "whole" if name in _WHOLE_STACK else f"{folder}/{name}"
+        item.add_marker(pytest.mark.xdist_group(group))
