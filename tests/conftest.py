@@ -6,6 +6,11 @@ import json
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow, which is no failure.
+settings.register_profile("headwater", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("headwater")
 
 # Compiling queries pays off over millions of rows; over hundreds it takes longer than running them.
 _QUICK_START = {
