@@ -24,7 +24,7 @@ os.environ.setdefault("HEADWATER_SPARK_CONF", json.dumps(_QUICK_START))
 
 # Tests that share something dear, such as a stack with its history, stay together on one worker.
 _TOGETHER = {"local", "spark"}
-_WHOLE_STACK = {"test_failures", "test_pipeline", "test_report_page"}
+_WHOLE_STACK = {"test_cli", "test_failures", "test_pipeline", "test_report_page"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
