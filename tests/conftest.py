@@ -1,11 +1,10 @@
-"""What all tests share: how they are spread over workers, and Spark that starts quickly, since no test has much data."""
+"""What all tests share: Spark that starts quickly, since no test has much data, and patience on a busy machine."""
 
 from __future__ import annotations
 
 import json
 import os
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine is slow, which is no failure.
@@ -21,14 +20,3 @@ _QUICK_START = {
     "spark.driver.memory": "2g",
 }
 os.environ.setdefault("HEADWATER_SPARK_CONF", json.dumps(_QUICK_START))
-
-# Tests that share something dear, such as a stack with its history, stay together on one worker.
-_TOGETHER = {"local", "spark"}
-_WHOLE_STACK = {"test_cli", "test_failures", "test_pipeline", "test_report_page"}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        folder, name = item.path.parent.name, item.path.stem
-        group = folder if folder in _TOGETHER else "whole" if name in _WHOLE_STACK else f"{folder}/{name}"
-        item.add_marker(pytest.mark.xdist_group(group))
