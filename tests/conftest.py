@@ -16,7 +16,6 @@ _QUICK_START = {
     "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.shuffle.partitions": "2",
     "spark.driver.memory": "2g",
 }
 os.environ.setdefault("HEADWATER_SPARK_CONF", json.dumps(_QUICK_START))
