@@ -138,11 +138,13 @@ class LeaseHolder(Entry):
     taken_at: datetime
 
 
-def _countdown(number: int) -> str:
+def countdown(number: int) -> str:
+    """Writes a number so that the newest sorts first among S3 keys."""
     return f"{_COUNTDOWN_FROM - number:09d}"
 
 
-def _number(key: str) -> int:
+def counted_down(key: str) -> int:
+    """Reads the number back from a key that ends in its countdown."""
     return _COUNTDOWN_FROM - int(key.rsplit("/", 1)[-1].partition(".")[0])
 
 
@@ -206,11 +208,11 @@ class StreamLedger:
         return f"s3://{self.bucket.name}/{self.prefix}/manifests/"
 
     def _key(self, kind: str, batch: int) -> str:
-        return f"{self.prefix}/{kind}/{_countdown(batch)}.json"
+        return f"{self.prefix}/{kind}/{countdown(batch)}.json"
 
     def _newest(self, kind: str) -> int | None:
         for key, _, _ in self.bucket.keys(f"{self.prefix}/{kind}/", page=1):
-            return _number(key)
+            return counted_down(key)
         return None
 
     def latest(self) -> Manifest | None:
@@ -234,7 +236,7 @@ class StreamLedger:
         """Reads the manifests after a batch, oldest first; costs as much as there are."""
         newer = []
         for key, _, _ in self.bucket.keys(f"{self.prefix}/manifests/", page=100):
-            number = _number(key)
+            number = counted_down(key)
             if number <= batch:
                 break
             newer.append(number)
@@ -397,7 +399,7 @@ class Ledger:
         return None
 
     def _released(self, name: str, number: int) -> bool:
-        return self.bucket.read(f"_leases/{name}/{_countdown(number)}.json.released") is not None
+        return self.bucket.read(f"_leases/{name}/{countdown(number)}.json.released") is not None
 
     @contextmanager
     def lease(
@@ -420,7 +422,7 @@ class Ledger:
             if free or (holder is not None and holder.job_run_id == job_run_id):
                 number = 1 if holder is None else holder.number + 1
                 taken = LeaseHolder(number=number, job_name=job_name, job_run_id=job_run_id, taken_at=datetime.now(UTC))
-                if self.bucket.create(f"_leases/{name}/{_countdown(number)}.json", taken.model_dump_json().encode()):
+                if self.bucket.create(f"_leases/{name}/{countdown(number)}.json", taken.model_dump_json().encode()):
                     break
                 continue
             assert holder is not None  # noqa: S101 - a free lease was handled above
@@ -435,7 +437,7 @@ class Ledger:
         try:
             yield lease
         finally:
-            self.bucket.create(f"_leases/{name}/{_countdown(number)}.json.released", b"")
+            self.bucket.create(f"_leases/{name}/{countdown(number)}.json.released", b"")
 
 
 @dataclass(frozen=True)

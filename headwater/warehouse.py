@@ -12,14 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from headwater.errors import ConfigError
+from headwater.ledger import Bucket, countdown, counted_down
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_COUNTDOWN_FROM = 999_999_999
 _IDENTIFIER = re.compile(r"^[a-z_][a-z0-9_]{0,126}$")
 _PLAIN = re.compile(r"^[A-Za-z0-9_.:/@=+-]+$")
 
@@ -58,11 +56,11 @@ class ChangeLog:
         return f"load/{self.table}/changes/{version:09d}"
 
     def _key(self, version: int) -> str:
-        return f"load/{self.table}/published/{_COUNTDOWN_FROM - version:09d}.json"
+        return f"load/{self.table}/published/{countdown(version)}.json"
 
     def _listed(self) -> list[int]:
         answer = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=f"load/{self.table}/published/", MaxKeys=100)
-        return [_COUNTDOWN_FROM - int(item["Key"][-14:-5]) for item in answer.get("Contents", [])]
+        return [counted_down(item["Key"]) for item in answer.get("Contents", [])]
 
     def latest_version(self) -> int:
         """Finds the newest published version; -1 before the first."""
@@ -70,12 +68,7 @@ class ChangeLog:
 
     def publish(self, change: ChangeFile) -> None:
         """Makes a change file visible to Load; the first publication of a version stands."""
-        body = json.dumps(change.__dict__).encode()
-        try:
-            self.s3.put_object(Bucket=self.bucket, Key=self._key(change.version), Body=body, IfNoneMatch="*")
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] not in {409, 412}:
-                raise
+        Bucket(self.s3, self.bucket).create(self._key(change.version), json.dumps(change.__dict__).encode())
 
     def since(self, version: int) -> list[ChangeFile]:
         """Reads the change files published after a version, oldest first."""

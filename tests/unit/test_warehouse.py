@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from headwater.errors import ConfigError
-from headwater.warehouse import ChangeFile, load_of
+from headwater.ledger import Ledger
+from headwater.warehouse import ChangeFile, ChangeLog, load_of
 
 ROLE = "arn:aws:iam::123456789012:role/copy"
 
@@ -43,3 +44,14 @@ def test_a_name_that_is_no_identifier_never_reaches_sql(name: str) -> None:
 def test_a_run_id_that_would_break_out_of_its_quotes_is_refused() -> None:
     with pytest.raises(ConfigError, match="do not belong in SQL"):
         load_of([change(1)], "s3://lake/m.json", ROLE, "run'; DELETE FROM analytics.sales; --")
+
+
+def test_published_changes_are_read_in_order_and_the_first_publication_stands(ledger: Ledger) -> None:
+    changes = ChangeLog(ledger.bucket.s3, ledger.bucket.name, "sales")
+    assert (changes.latest_version(), changes.since(-1)) == (-1, [])
+    for version in (3, 12):
+        changes.publish(change(version))
+    changes.publish(change(12, columns=("other",)))
+    assert changes.latest_version() == 12
+    assert changes.since(-1) == [change(3), change(12)]
+    assert changes.since(3) == [change(12)]
