@@ -5,7 +5,7 @@ from __future__ import annotations
 from headwater.job import Job
 from headwater.ledger import Manifest, Verdict
 from headwater.log import get_logger
-from headwater.quality import row_predicates, shape, verify
+from headwater.quality import judge_drift, row_predicates, shape, verify, worst
 
 log = get_logger(__name__)
 
@@ -25,19 +25,22 @@ def _judge(job: Job, stream: str, manifest: Manifest) -> Verdict:
     rows = shape(declared, job.lake.batch(manifest))
     # One repository file a month: Deequ rewrites the file on every append.
     metrics = f"{job.source_name}/{stream}/metrics/{manifest.created_at:%Y-%m}.json"
-    verdict, checks = verify(
+    checks = verify(
         rows,
         row_predicates(declared, policy),
         policy,
         f"s3://{job.ledger.bucket.name}/{metrics}",
         {"source": job.source_name, "stream": stream, "batch": str(manifest.batch), "run_id": job.run_id},
     )
+    drift = judge_drift(manifest, job.project.drift_of(job.source_name, stream))
+    # What Deequ says of no rows at all is not about the data: every check of an empty batch fails.
+    counted = (*(checks if manifest.rows else ()), *((drift,) if drift else ()))
     return Verdict(
         source=job.source_name,
         stream=stream,
         batch=manifest.batch,
         run_id=job.run_id,
-        verdict=verdict if manifest.rows else "pass",
+        verdict=worst(counted),
         rows=manifest.rows,
-        checks=checks,
+        checks=(*checks, *((drift,) if drift else ())),
     )

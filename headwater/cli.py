@@ -258,11 +258,10 @@ def validate(as_json: JsonOption = False) -> None:
 @local_app.command("advance")
 def local_advance(days: int = 1, seed: int = 1, as_json: JsonOption = False) -> None:
     """Move the world on: new rows, updates, deletes, restated metrics, late events, counted defects."""
-    from local import world
 
     stack = _local_stack()
     with err.status(f"moving the world on by {days} days"):
-        world.advance(stack.rds_dsn, days, seed)
+        stack.advance(days, seed)
     _say(as_json, {"clock": str(stack.clock())}, f"the world is at {stack.clock()}")
 
 

@@ -3,21 +3,26 @@ local deploy both come to."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from headwater.config import Project
+from headwater.config import Project, SharedStage
 from headwater.errors import ConfigError
 
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 LAMBDAS = ("plan_run", "read_verdict", "prepare_load", "prepare_audit", "notify_failure")
-SHARED_STAGES = ("check", "silver", "gold")
+SHARED_STAGES: tuple[SharedStage, ...] = ("check", "silver", "gold")
 SHARED_STAGE_RUNS = 10
 PROJECT_KEY = "project.json"
 LIBRARY_KEY = "packages/headwater.zip"
+# Wheels that Glue's workers lack, in the form that they install without an index.
+WHEELS_KEY = "packages/headwater.gluewheels.zip"
+DEEQU_JAR = "deequ-2.0.7-spark-3.5.jar"
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class JobSpec:
     max_concurrent_runs: int
     worker_type: str
     workers: int
+    flex: bool
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,17 @@ class CrawlerSpec:
     tables: tuple[str, ...]
     update: str
     delete: str
+
+
+@dataclass(frozen=True)
+class ScheduleSpec:
+    """One entry of EventBridge Scheduler: when it calls which AWS API with which input."""
+
+    name: str
+    expression: str
+    time_zone: str
+    action: str
+    input: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -98,41 +115,55 @@ class Deployment:
         """Lists one Extract job for each source, and one job for each shared stage."""
         extract = [
             JobSpec(
-                name=f"{self.prefix}-{source.name}-extract",
+                name=(name := f"{self.prefix}-{source.name}-extract"),
                 script="extract",
-                arguments=self._arguments("job-bookmark-enable"),
+                arguments=self._arguments(name, "job-bookmark-enable"),
                 timeout_minutes=source.job.timeout_minutes,
                 # One run of a source at a time: its bookmark has one owner.
                 max_concurrent_runs=1,
                 worker_type=source.job.worker_type,
                 workers=source.job.workers,
+                flex=False,
             )
             for source in self.project.sources.values()
         ]
         shared = [
             JobSpec(
-                name=f"{self.prefix}-{stage}",
+                name=(name := f"{self.prefix}-{stage}"),
                 script=stage,
-                arguments=self._arguments("job-bookmark-disable"),
-                timeout_minutes=120,
+                arguments=self._arguments(name, "job-bookmark-disable"),
+                timeout_minutes=size.timeout_minutes,
                 max_concurrent_runs=1 if stage == "gold" else SHARED_STAGE_RUNS,
-                worker_type="G.1X",
-                workers=2,
+                worker_type=size.worker_type,
+                workers=size.workers,
+                flex=size.flex,
             )
             for stage in SHARED_STAGES
+            for size in [self.project.environment.stage(stage)]
         ]
         return extract + shared
 
-    def _arguments(self, bookmark: str) -> dict[str, str]:
+    def _arguments(self, job: str, bookmark: str) -> dict[str, str]:
         artifacts = self.project.environment.bucket("artifacts")
+        logs = self.project.environment.bucket("logs")
         return {
             "--project": self.project_uri,
+            "--mode": "incremental",
+            "--window": "-",
             "--job-bookmark-option": bookmark,
             "--datalake-formats": "delta",
             "--extra-py-files": f"s3://{artifacts}/{LIBRARY_KEY}",
-            "--mode": "incremental",
-            "--window": "-",
+            "--extra-jars": f"s3://{artifacts}/packages/{DEEQU_JAR}",
+            "--additional-python-modules": f"s3://{artifacts}/{WHEELS_KEY}",
+            "--python-modules-installer-option": "--no-index",
+            "--enable-auto-scaling": "true",
             "--enable-metrics": "true",
+            "--enable-observability-metrics": "true",
+            "--enable-spark-ui": "true",
+            "--spark-event-logs-path": f"s3://{logs}/spark/{job}/",
+            "--TempDir": f"s3://{logs}/temp/{job}/",
+            # A log group of its own, so that no job can write to another's.
+            "--custom-logGroup-prefix": f"/aws-glue/jobs/{job}",
         }
 
     def script_uri(self, job: JobSpec) -> str:
@@ -140,10 +171,14 @@ class Deployment:
         return f"s3://{self.project.environment.bucket('artifacts')}/glue_jobs/{job.script}.py"
 
     def lambdas(self) -> list[LambdaSpec]:
-        """Lists the Lambda functions of the state machine."""
+        """Lists the Lambda functions: those of the state machine, and those that something else calls."""
         environment = self.project.environment
         variables = {"PROJECT_URI": self.project_uri, "ENVIRONMENT": environment.name, "TOPIC_ARN": self.topic_arn}
-        return [LambdaSpec(f"{self.prefix}-{folder}", folder, variables) for folder in LAMBDAS]
+        functions = [LambdaSpec(f"{self.prefix}-{folder}", folder, variables) for folder in LAMBDAS]
+        if environment.alerts.slack_secret:
+            own = {"SLACK_SECRET": f"{self.prefix}/{environment.alerts.slack_secret}"}
+            functions.append(LambdaSpec(f"{self.prefix}-notify_slack", "notify_slack", variables | own))
+        return functions
 
     def tables(self, zone: str) -> list[str]:
         """Lists the table paths of a zone, relative to the zone's root."""
@@ -182,6 +217,41 @@ class Deployment:
                 )
                 for source, tables in groups.items()
             ]
+        return specs
+
+    def schedules(self) -> list[ScheduleSpec]:
+        """Lists what starts by itself: the runs that the environment schedules, and Maintain."""
+        environment = self.project.environment
+        # The execution id stays the same when the scheduler tries again, and the state machine refuses a name twice.
+        specs = [
+            ScheduleSpec(
+                name=f"{self.prefix}-{name}",
+                expression=f"cron({schedule.cron})",
+                time_zone=schedule.time_zone,
+                action="arn:aws:scheduler:::aws-sdk:sfn:startExecution",
+                input={
+                    "StateMachineArn": self.state_machine_arn,
+                    "Name": f"{name}-<aws.scheduler.execution-id>",
+                    "Input": json.dumps({"sources": schedule.sources} if schedule.sources else {}),
+                },
+            )
+            for name, schedule in environment.schedules.items()
+        ]
+        if environment.maintenance and "maintain" in SHARED_STAGES:
+            arguments = {
+                "--source": "-",
+                "--run_id": "maintain-<aws.scheduler.execution-id>",
+                "--as_of": "<aws.scheduler.scheduled-time>",
+            }
+            specs.append(
+                ScheduleSpec(
+                    name=f"{self.prefix}-maintain",
+                    expression=f"cron({environment.maintenance.cron})",
+                    time_zone=environment.maintenance.time_zone,
+                    action="arn:aws:scheduler:::aws-sdk:glue:startJobRun",
+                    input={"JobName": f"{self.prefix}-maintain", "Arguments": arguments},
+                )
+            )
         return specs
 
     def definition(self) -> str:

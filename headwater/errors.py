@@ -6,7 +6,9 @@ HeadwaterError
 │   ├── RetriableSourceError   wait: the source said try again later
 │   │   └── ThrottledError         the source's rate limit, with the wait it asked for
 │   └── FatalSourceError       a person must act at the source (credentials, permission, contract)
-│       └── PagingError            the source's paging would never end or leaves its host
+│       ├── ExpiredTokenError      a short-lived token has run out; the client renews it by itself, once
+│       ├── PagingError            the source's paging would never end or leaves its host
+│       └── SchemaDriftError       the rows have become of another shape than any table could take
 ├── LedgerError            another writer holds or has taken this place; run again
 ├── QualityError           the data's owner must decide (release or discard)
 └── LoadError              the warehouse refused the load
@@ -41,6 +43,14 @@ class ThrottledError(RetriableSourceError):
 
 class FatalSourceError(SourceError):
     """The source refuses in a way that only a person can mend."""
+
+
+class ExpiredTokenError(FatalSourceError):
+    """A token has run out, and was not taken back: a new one is all it takes."""
+
+
+class SchemaDriftError(FatalSourceError):
+    """The source's rows have another shape than its tables can take."""
 
 
 class PagingError(FatalSourceError):

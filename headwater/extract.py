@@ -2,73 +2,111 @@
 
 from __future__ import annotations
 
+import importlib
 import uuid
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 
-from headwater import http_stream, jdbc_stream
-from headwater.config import HttpStream, JdbcSource
+from headwater.config import JsonStream
+from headwater.errors import ConfigError
 from headwater.job import Job, now
-from headwater.ledger import BatchWriter, Manifest
+from headwater.ledger import BatchWriter, Manifest, StreamLedger
 from headwater.log import bind, get_logger
+
+Window = tuple[date, date]
+Extractor = Callable[[Job, str, BatchWriter, Window | None], Manifest | None]
+
+MOST_BATCHES = 100
+"""Batches of one stream in one run; what is left has its turn in the next."""
+
+_PARQUET_KINDS = {"jdbc", "snowflake", "redshift"}
+# One call of these extracts one bounded batch, so it is called until nothing is left; the others extract all at once.
+_BOUNDED_KINDS = {"kafka", "files"}
+# Nothing to extract: a Lambda commits the batches as the records arrive.
+_RECEIVED_KINDS = {"kinesis"}
 
 log = get_logger(__name__)
 
 
-def extract_stream(job: Job, stream: str) -> Manifest | None:
-    """Extracts one batch of a stream into raw; None when the source has nothing new."""
+def extract_stream(job: Job, stream: str) -> list[Manifest]:
+    """Extracts a stream's new rows into raw batches; none when the source has nothing new.
+
+    A backfill reads its window in batches of the stream's `backfill_days`, and leaves the position where it is.
+    """
     ledger = job.ledger.stream(job.source_name, stream)
+    kind = job.source.kind
+    extracted: list[Manifest] = []
+    with bind(stream=stream):
+        if kind not in _RECEIVED_KINDS:
+            extract: Extractor = importlib.import_module(f"headwater.{kind}_stream").extract
+            windows = list(_windows(job, stream, ledger)) if job.window else [None] * MOST_BATCHES
+            for number, window in enumerate(windows, 1):
+                manifest = _extract_batch(job, ledger, stream, window, extract)
+                extracted += [manifest] if manifest else []
+                if window is not None:
+                    since, until = (day.isoformat() for day in window)
+                    log.info("backfilled", since=since, until=until, part=number, parts=len(windows))
+                elif manifest is None or kind not in _BOUNDED_KINDS:
+                    break
+        swept = ledger.sweep(now())
+        rows = sum(manifest.rows for manifest in extracted)
+        log.info("extracted" if extracted else "nothing new", batches=len(extracted), rows=rows, swept=swept)
+    return extracted
+
+
+def _extract_batch(
+    job: Job, ledger: StreamLedger, stream: str, window: Window | None, extract: Extractor
+) -> Manifest | None:
     latest = ledger.latest()
-    position = latest.position_after if latest else None
-    jdbc = isinstance(job.source, JdbcSource)
+    declared = job.source.streams[stream]
     writer = BatchWriter(
         ledger=ledger,
         batch=latest.batch + 1 if latest else 1,
         run_id=job.run_id,
         attempt=uuid.uuid4().hex[:12],
-        format="parquet" if jdbc else "jsonl",
-        position_before=position,
+        format="parquet" if job.source.kind in _PARQUET_KINDS else "jsonl",
+        position_before=latest.position_after if latest else None,
+        window=window,
+        known=latest.fields if latest else {},
+        declared=frozenset(declared.raw_fields if isinstance(declared, JsonStream) else ()),
+        flag=job.project.drift_of(job.source_name, stream) == "quarantine",
     )
-    with bind(stream=stream, batch=writer.batch):
-        manifest = _extract_jdbc(job, stream, writer) if jdbc else _extract_http(job, stream, writer)
-        swept = ledger.sweep(now())
-        log.info("extracted" if manifest else "nothing new", rows=manifest.rows if manifest else 0, swept=swept)
+    with bind(batch=writer.batch):
+        manifest = extract(job, stream, writer, window)
+        for change in manifest.drift if manifest else ():
+            log.warning("schema drift", change=str(change))
     return manifest
 
 
-def _extract_jdbc(job: Job, stream: str, writer: BatchWriter) -> Manifest | None:
-    source = job.source
-    assert isinstance(source, JdbcSource)  # noqa: S101 - the caller has looked
-    after = jdbc_stream.extract(job.glue, source, stream, job.secret(source.secret), writer, writer.position_before)
-    return writer.commit(after) if after is not None and writer.files else None
+def _windows(job: Job, stream: str, ledger: StreamLedger) -> Iterator[Window]:
+    """Cuts a backfill's window into batches, less those that this run has extracted before it was interrupted."""
+    if job.window is None:
+        raise ConfigError("a backfill needs a window. hint: --backfill FROM..TO")
+    length = timedelta(days=job.source.streams[stream].backfill_days)
+    done = {manifest.window for manifest in ledger.of_run(job.run_id)}
+    since, last = job.window
+    while since <= last:
+        until = min(since + length - timedelta(days=1), last)
+        if (since, until) not in done:
+            yield since, until
+        since = until + timedelta(days=1)
 
 
-def _extract_http(job: Job, stream: str, writer: BatchWriter) -> Manifest | None:
-    source = job.source
-    assert not isinstance(source, JdbcSource)  # noqa: S101 - the caller has looked
-    secret = job.secret(source.secret)
-    position = writer.position_before
-    found = http_stream.extract(source, stream, secret, writer, position, job.as_of, job.window)
-    if found is None:
-        return None
-    return writer.commit(found.position_after, found.slices, found.fields, job.mode)
-
-
-def append_bronze(job: Job, stream: str, extracted: Manifest | None) -> None:
+def append_bronze(job: Job, stream: str, extracted: list[Manifest]) -> None:
     """Appends to bronze every batch that it lacks, in order.
 
     The bookmark tells which manifests arrived; Delta's transaction id tells which batches are in. A bookmark that was reset
     or fell behind therefore neither doubles nor skips a batch.
     """
     ledger = job.ledger.stream(job.source_name, stream)
-    arrived = {manifest.batch: manifest for manifest in job.arrived(stream)}
-    if extracted is not None:
-        arrived[extracted.batch] = extracted
+    arrived = {manifest.batch: manifest for manifest in (*job.arrived(stream), *extracted)}
     if not arrived:
         return
     table = job.lake.bronze(job.source_name, stream)
     appended = table.transaction(f"{job.source_name}.{stream}")
     declared = job.source.streams[stream]
-    raw_fields = (*declared.raw, "_account") if isinstance(declared, HttpStream) else None
+    evolves = job.project.drift_of(job.source_name, stream) == "evolve"
     for batch in range(appended + 1, max(arrived) + 1):
         manifest = arrived.get(batch) or ledger.manifest(batch)
-        job.lake.append_bronze(f"s3://{job.ledger.bucket.name}", manifest, raw_fields)
+        job.lake.append_bronze(f"s3://{job.ledger.bucket.name}", manifest, declared, evolves=evolves)
         log.info("appended to bronze", stream=stream, batch=batch, rows=manifest.rows)

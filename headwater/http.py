@@ -6,6 +6,7 @@ followed; a page must not point to another host or repeat itself; and nothing se
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import threading
@@ -17,7 +18,7 @@ from datetime import UTC
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import SplitResult, quote, quote_plus, urljoin, urlsplit
 
 import requests
@@ -25,8 +26,16 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
 from headwater.config import CursorPaging, OnePage, Rate, Retry
-from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, SourceError, ThrottledError
+from headwater.errors import (
+    ExpiredTokenError,
+    FatalSourceError,
+    PagingError,
+    RetriableSourceError,
+    SourceError,
+    ThrottledError,
+)
 from headwater.log import get_logger, redact
+from headwater.raw import to_line
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_EMPTY_PAGES = 100
@@ -41,8 +50,6 @@ _SAID_CHARACTERS = 500
 _SHORTEST_SECRET = 4
 _PORTS = {"http": 80, "https": 443}
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
-
 log = get_logger(__name__)
 
 
@@ -52,12 +59,13 @@ class MalformedAnswerError(RetriableSourceError):
 
 @dataclass(frozen=True)
 class Request:
-    """One request; its parameters go into the query of a GET and into the body of a POST."""
+    """One request; its parameters go into the query of a GET and, without a JSON `body`, as a form into that of a POST."""
 
     method: Literal["GET", "POST"]
     url: str
     params: Mapping[str, str] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -88,22 +96,6 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
 
 
-def to_line(value: Any) -> str:
-    """Writes a value as one line of compact ASCII JSON with sorted keys, decimals as the numbers they came as."""
-    try:
-        return _encode(value)
-    except TypeError:
-        # A decimal is in it, which the encoder cannot write as a number without making it a float.
-        pass
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{json.dumps(key)}:{to_line(value[key])}" for key in sorted(value)) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(to_line(item) for item in value) + "]"
-    if isinstance(value, Decimal):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} does not come out of JSON")
-
-
 def dig(answer: Any, path: str) -> Any:
     """Finds what is at a dotted path within an answer; None when it is not there."""
     for key in path.split("."):
@@ -119,6 +111,7 @@ def shorten(text: str) -> str:
 
 
 Send = Callable[[Request], Response]
+Fetch = Callable[[str | None], Any]
 Classify = Callable[[Response], SourceError | None]
 Usage = Callable[[Response], float | None]
 Clock = Callable[[], float]
@@ -159,17 +152,50 @@ def classify_by_status(response: Response) -> SourceError | None:
     return FatalSourceError(said)
 
 
+class Tokens(Protocol):
+    """Short-lived access tokens, made anew when they run out; safe to share between threads."""
+
+    def current(self) -> str:
+        """A token that has not run out yet."""
+        ...
+
+    def last(self) -> str:
+        """The newest token, whether it has run out or not; empty before the first."""
+        ...
+
+    def renew(self, refused: str) -> None:
+        """Makes a new token unless another thread has replaced the refused one already."""
+        ...
+
+
 @dataclass(frozen=True)
 class Credentials:
     """What proves who is asking: sent with every request, struck out of every message."""
 
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    fixed: Mapping[str, str] = field(default_factory=dict, repr=False)
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    tokens: Tokens | None = field(default=None, repr=False)
+
+    def token(self) -> str:
+        """The access token for the next request; empty when it needs none."""
+        return self.tokens.current() if self.tokens else ""
+
+    def headers(self, token: str) -> dict[str, str]:
+        """The headers that prove who is asking, with an access token if there is one."""
+        return {**self.fixed, **({"Authorization": f"Bearer {token}"} if token else {})}
+
+    def renew(self, refused: str) -> bool:
+        """Replaces a token that was refused as run out; False when these credentials are not renewed."""
+        if self.tokens is None:
+            return False
+        self.tokens.renew(refused)
+        return True
 
     def strike_out(self, text: str) -> str:
         """Replaces every secret in a text, also in its URL-encoded forms, by ***."""
-        for secret in sorted({*self.secrets, *self.params.values()}, key=len, reverse=True):
+        last = self.tokens.last() if self.tokens else ""
+        for secret in sorted({*self.secrets, *self.params.values(), last}, key=len, reverse=True):
             if len(secret) >= _SHORTEST_SECRET:
                 for form in (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]):
                     text = text.replace(form, "***")
@@ -256,13 +282,18 @@ class Client:
     sleep: Sleep = field(default=time.sleep, repr=False)
     clock: Clock = field(default=time.monotonic, repr=False)
 
-    def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
-        """Gets the JSON at a path under base_url."""
-        return self._call("GET", path, params or {})
+    def get(self, path: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Any:
+        """Gets the JSON at a path under base_url; a query that is part of the path goes out as it is."""
+        return self._call("GET", path, params or {}, headers)
 
-    def post(self, path: str, params: Mapping[str, str]) -> Any:
+    def post(self, path: str, params: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Any:
         """Posts a form to a path under base_url and returns the JSON that answers it."""
-        return self._call("POST", path, params)
+        return self._call("POST", path, params, headers)
+
+    def post_json(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Any:
+        """Posts JSON to a path under base_url and returns the JSON that answers it."""
+        given = {"Content-Type": "application/json", **(headers or {})}
+        return self._call("POST", path, {}, given, to_line(body).encode())
 
     def pages(
         self,
@@ -272,37 +303,55 @@ class Client:
         rows: Callable[[Any], list[Any]],
         cursor: str | None = None,
     ) -> Iterator[Page]:
-        """Reads page after page, from `cursor` if given, to the last; PagingError when paging would not end.
+        """Reads page after page by GET, from `cursor` if given, to the last; PagingError when paging would not end.
 
-        `rows` finds the rows within an answer. A page without rows does not end the paging, but too many in a row do,
-        and so do pages that keep coming back under new cursors.
+        `rows` finds the rows within an answer.
         """
-        seen = {cursor}
-        contents: set[int] = set()
+
+        def fetch(at: str | None) -> Any:
+            at_cursor = {paging.param: at} if isinstance(paging, CursorPaging) and at is not None else {}
+            return self.get(path, {**params, **at_cursor})
+
+        yield from self.walk(path, fetch, rows, lambda answer: self._next_cursor(path, paging, answer), cursor)
+
+    def walk(
+        self,
+        where: str,
+        fetch: Fetch,
+        rows: Callable[[Any], list[Any]],
+        next_cursor: Callable[[Any], str | None],
+        cursor: str | None = None,
+    ) -> Iterator[Page]:
+        """Fetches page after page, from `cursor` if given, until there is no next one; PagingError when that would not end.
+
+        A page without rows does not end the paging, but too many in a row do, and so do pages that keep coming back under
+        new cursors.
+        """
+        seen = {_digest(cursor)}
+        contents: set[bytes] = set()
         empty = repeated = 0
         while True:
-            at_cursor = {paging.param: cursor} if isinstance(paging, CursorPaging) and cursor is not None else {}
-            answer = self.get(path, {**params, **at_cursor})
-            page = Page(rows(answer), self._next_cursor(path, paging, answer))
+            answer = fetch(cursor)
+            page = Page(rows(answer), next_cursor(answer))
             yield page
             empty = 0 if page.rows else empty + 1
-            content = hash(repr(page.rows))
+            content = _digest(repr(page.rows))
             repeated += bool(page.rows) and content in contents
             contents.add(content)
             cursor = page.next_cursor
             if cursor is None:
                 return
-            if cursor in seen:
-                raise PagingError(f"{self.name}: {path}: cursor {cursor!r} came twice; paging would never end")
+            if _digest(cursor) in seen:
+                raise PagingError(f"{self.name}: {where}: cursor {cursor!r} came twice; paging would never end")
             if empty == MAX_EMPTY_PAGES:
                 raise PagingError(
-                    f"{self.name}: {path}: {empty} empty pages in a row and still another; paging stops here"
+                    f"{self.name}: {where}: {empty} empty pages in a row and still another; paging stops here"
                 )
             if repeated == MAX_REPEATED_PAGES:
                 raise PagingError(
-                    f"{self.name}: {path}: {repeated} pages came again under new cursors; paging stops here"
+                    f"{self.name}: {where}: {repeated} pages came again under new cursors; paging stops here"
                 )
-            seen.add(cursor)
+            seen.add(_digest(cursor))
 
     def _next_cursor(self, path: str, paging: OnePage | CursorPaging, answer: Any) -> str | None:
         if isinstance(paging, OnePage):
@@ -319,20 +368,39 @@ class Client:
             )
         return str(cursor)
 
-    def _call(self, method: Literal["GET", "POST"], path: str, params: Mapping[str, str]) -> Any:
-        where = f"{self.name}: {method} {path}"
-        request = Request(
-            method,
-            f"{self.base_url.rstrip('/')}/{path.lstrip('/')}",
-            {**params, **self.credentials.params},
-            {"Accept": "application/json", **self.credentials.headers},
-        )
+    def _call(
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        params: Mapping[str, str],
+        headers: Mapping[str, str] | None,
+        body: bytes | None = None,
+    ) -> Any:
+        where = f"{self.name}: {method} {path.partition('?')[0]}"
+
+        def request(token: str) -> Request:
+            return Request(
+                method,
+                f"{self.base_url.rstrip('/')}/{path.lstrip('/')}",
+                {**params, **self.credentials.params},
+                {"Accept": "application/json", **(headers or {}), **self.credentials.headers(token)},
+                body,
+            )
+
         waited = 0.0
         tries = malformed = 0
+        renewed = False
         while True:
             tries += 1
+            token = self.credentials.token()
             try:
-                return self._answer(request)
+                return self._answer(request(token))
+            except ExpiredTokenError as expired:
+                # Once: a token that is refused as soon as it is made would be renewed for ever.
+                if not renewed and self.credentials.renew(token):
+                    renewed = True
+                    continue
+                error: SourceError = expired
             except SourceError as refusal:
                 error = refusal
             # Struck out first and cut then: a secret cut in two would be found no more.
@@ -370,6 +438,11 @@ class Client:
         if error is not None:
             raise error
         return response.json()
+
+
+def _digest(text: str | None) -> bytes:
+    """A short stand-in for a cursor or a page, so that memory hardly grows with the pages."""
+    return hashlib.blake2b((text or "").encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def check_origin(source: str, base_url: str, url: str) -> None:
@@ -417,7 +490,7 @@ class Wire:
                 request.method,
                 request.url,
                 params=dict(request.params) if in_query else None,
-                data=None if in_query else dict(request.params),
+                data=request.body if request.body is not None else None if in_query else dict(request.params),
                 headers=dict(request.headers),
                 timeout=(min(_CONNECT_SECONDS, self._timeout_seconds), self._timeout_seconds),
                 allow_redirects=False,

@@ -12,18 +12,33 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import math
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from headwater.config import BearerAuth, CursorPaging, HttpSource, HttpStream, OnePage, ReplaceWrite
+from headwater.config import (
+    BearerAuth,
+    CursorPaging,
+    HeadersAuth,
+    HttpSource,
+    HttpStream,
+    OAuth,
+    OnePage,
+    Rate,
+    ReplaceWrite,
+)
 from headwater.errors import FatalSourceError
 from headwater.http import (
     Backoff,
@@ -37,15 +52,18 @@ from headwater.http import (
     Wire,
     classify_by_status,
     dig,
-    to_line,
 )
-from headwater.ledger import BatchWriter, Position
+from headwater.ledger import BatchWriter, Manifest, Position
+from headwater.oauth import RefreshedTokens, Save
+from headwater.raw import ACCOUNT, PARSER, Learned, Row
 
-ACCOUNT = "_account"
+if TYPE_CHECKING:
+    from headwater.job import Job
+
 _PLACEHOLDER = re.compile(r"\{(account|since|until|since_epoch|api_version|raw)\}")
+_ACCOUNT = "{account}"
 _DAY = timedelta(days=1)
-
-Row = dict[str, Any]
+_TOKEN_RATE = Rate(calls=5)
 
 
 @dataclass(frozen=True)
@@ -123,11 +141,10 @@ class Api:
 
 @dataclass(frozen=True)
 class Extraction:
-    """What one run found: the position after it, the slices it covers, and the fields its rows came with."""
+    """What one run found: the position after it, and the slices it covers."""
 
     position_after: Position | None
     slices: tuple[dict[str, str], ...]
-    fields: tuple[str, ...]
 
 
 def api_of(source: str) -> Api:
@@ -144,41 +161,86 @@ def api_of(source: str) -> Api:
 def open_client(
     source: HttpSource,
     secret: Mapping[str, str],
+    save: Save,
     sleep: Sleep = time.sleep,
     clock: Clock = time.monotonic,
 ) -> Iterator[Client]:
-    """Opens a client for a source as its YAML says; FatalSourceError when the secret lacks the token of its auth."""
+    """Opens a client for a source as its YAML says; FatalSourceError when the secret lacks what its auth needs.
+
+    `save` gets the whole secret when the provider has rotated a part of it.
+    """
     api = api_of(source.name)
-    headers = {}
-    if isinstance(source.auth, BearerAuth):
-        if not secret.get(source.auth.token):
-            raise FatalSourceError(
-                f"{source.name}: secret {source.secret!r} has no {source.auth.token!r}. hint: add it"
-            )
-        headers["Authorization"] = f"Bearer {secret[source.auth.token]}"
     wire = Wire(source.timeout_seconds, clock=clock)
-    try:
-        yield Client(
+
+    def connect(base_url: str, rate: Rate, credentials: Credentials) -> Client:
+        return Client(
             name=source.name,
-            base_url=source.base_url,
+            base_url=base_url,
             send=wire,
-            limit=RateLimit(source.rate, source.retry.longest_wait_seconds, sleep, clock),
+            limit=RateLimit(rate, source.retry.longest_wait_seconds, sleep, clock),
             backoff=Backoff(source.retry),
-            credentials=Credentials(
-                headers=headers,
-                params=api.sign(secret) if api.sign else {},
-                secrets=tuple(str(value) for value in secret.values()),
-            ),
+            credentials=credentials,
             classify=api.classify,
             usage=api.usage,
             sleep=sleep,
             clock=clock,
         )
+
+    secrets = tuple(str(value) for value in secret.values())
+    tokens = None
+    if isinstance(source.auth, OAuth):
+        url = urlsplit(source.auth.token_url)
+        base_url = f"{url.scheme}://{url.netloc}" if url.netloc else source.base_url
+        grant = source.auth.model_copy(update={"token_url": url.path})
+        asking = replace(connect(base_url, _TOKEN_RATE, Credentials(secrets=secrets)), classify=classify_by_status)
+        tokens = RefreshedTokens(asking, grant, secret, save)
+    params = api.sign(secret) if api.sign else {}
+    try:
+        yield connect(source.base_url, source.rate, Credentials(_fixed(source, secret), params, secrets, tokens))
     finally:
         wire.close()
 
 
-def extract(
+def _fixed(source: HttpSource, secret: Mapping[str, str]) -> dict[str, str]:
+    """Headers from the secret that every request has."""
+    match source.auth:
+        case BearerAuth(token=key):
+            return {"Authorization": f"Bearer {_of(source, secret, key)}"}
+        case HeadersAuth(headers=headers):
+            return {header: _of(source, secret, key) for header, key in headers.items() if _ACCOUNT not in key}
+        case _:
+            return {}
+
+
+def _fixed_of_account(source: HttpSource, secret: Mapping[str, str], account: str) -> dict[str, str]:
+    """Headers from the secret that are an account's own."""
+    if not isinstance(source.auth, HeadersAuth):
+        return {}
+    own = {header: key for header, key in source.auth.headers.items() if _ACCOUNT in key}
+    return {header: _of(source, secret, key.replace(_ACCOUNT, account)) for header, key in own.items()}
+
+
+def _of(source: HttpSource, secret: Mapping[str, str], key: str) -> str:
+    if not secret.get(key):
+        raise FatalSourceError(f"{source.name}: secret {source.secret!r} has no {key!r}. hint: add it")
+    return secret[key]
+
+
+def extract(job: Job, stream: str, writer: BatchWriter, window: tuple[date, date] | None) -> Manifest | None:
+    """Extracts one batch of an HTTP stream; None when nothing is new or reads differently."""
+    source = job.source
+    assert isinstance(source, HttpSource)  # noqa: S101 - the caller chose by kind
+    secret = job.secret(source.secret)
+
+    def save(changed: Mapping[str, str]) -> None:
+        job.save_secret(source.secret, changed)
+
+    with open_client(source, secret, save) as client:
+        found = read(source, stream, secret, writer, writer.position_before, job.as_of, window, client)
+    return None if found is None else writer.commit(found.position_after, found.slices)
+
+
+def read(
     source: HttpSource,
     name: str,
     secret: Mapping[str, str],
@@ -186,32 +248,33 @@ def extract(
     position: Position | None,
     as_of: date,
     window: tuple[date, date] | None,
-    client: Client | None = None,
+    client: Client,
 ) -> Extraction | None:
     """Adds to `writer` every slice that is new or reads differently; None, and nothing added, when there is none.
 
     Reads from the position, less the days that the source restates, to `as_of` (UTC); an account without position from
     the start of its history. With `window` (first and last day) it reads just that, and the position stays.
     """
-    if client is None:
-        with open_client(source, secret) as opened:
-            return extract(source, name, secret, writer, position, as_of, window, opened)
-    reading = _Reading(source, name, api_of(source.name).readers.get(name, read_pages), client, writer)
+    stream = source.streams[name]
+    reread = timedelta(days=stream.window.reread_days)
+    until = _until(position, as_of)
+    spans = []
     for account in source.accounts or ("",):
         if window is not None:
-            reading.read(account, *window, window[1], known=None)
+            spans.append(_Span(account, *window, window[1], None))
         elif position is None or account not in position["accounts"]:
-            history = timedelta(days=reading.stream.window.history_days)
-            reading.read(account, as_of - history, _until(position, as_of), date.max, known=None)
+            history = timedelta(days=stream.window.history_days)
+            spans.append(_Span(account, as_of - history, until, date.max, None))
         else:
             known = {key: digest for key, digest in position["slices"].items() if _split(key)[0] == account}
-            since = date.fromisoformat(position["until"]) - reading.reread + _DAY
-            reading.read(account, since, _until(position, as_of), date.max, known)
+            since = date.fromisoformat(position["until"]) - reread + _DAY
+            spans.append(_Span(account, since, until, date.max, known))
+    reading = _Reading(source, name, secret, client, writer)
+    reading.read(spans)
     if not reading.slices:
         return None
-    after = position if window is not None else reading.position(_until(position, as_of))
     slices = tuple({"account": account, "day": day} for account, day in sorted(map(_split, reading.slices)))
-    return Extraction(after, slices, tuple(sorted(reading.fields)))
+    return Extraction(position if window is not None else reading.position(until), slices)
 
 
 def _until(position: Position | None, as_of: date) -> date:
@@ -228,12 +291,47 @@ def _split(key: str) -> tuple[str, str]:
     return account, day
 
 
-@dataclass(frozen=True)
-class _Days:
-    """Days from the first to the last, both included."""
+def rolled_out(source: HttpSource, name: str) -> dict[str, str]:
+    """Tells which accounts a stream's other parser reads, by account; the order of accounts that share grows along is fixed."""
+    rollout = source.rollout.get(name)
+    if rollout is None:
+        return {}
+    order = sorted(source.accounts or ("",), key=lambda account: hashlib.sha256(account.encode()).digest())
+    return dict.fromkeys(order[: math.ceil(rollout.share * len(order))], rollout.parser)
 
+
+def _parsed_by(source: HttpSource, name: str, parser: str) -> HttpSource:
+    """The source as it is for the accounts that another parser reads."""
+    shape = source.streams[name].parsers[parser]
+    changed = {field: getattr(shape, field) for field in ("path", "params", "records", "raw")}
+    stream = source.streams[name].model_copy(update={k: value for k, value in changed.items() if value is not None})
+    version = source.api_version if shape.api_version is None else shape.api_version
+    return source.model_copy(update={"streams": {**source.streams, name: stream}, "api_version": version})
+
+
+@dataclass(frozen=True)
+class _Span:
+    """The days of one account that a run reads.
+
+    Rows of days after `until`, up to `latest`, are taken where the source gives them unasked: a clock that goes wrong at
+    the source must not hide a row. `known` holds digests of slices as they read last; None when nothing is known.
+    """
+
+    account: str
+    since: date
+    until: date
+    latest: date
+    known: Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One part to read, the days whose rows it takes, and what is known of them."""
+
+    part: Part
     first: date
     last: date
+    known: Mapping[str, str] | None
 
     def __contains__(self, day: date) -> bool:
         return self.first <= day <= self.last
@@ -241,31 +339,35 @@ class _Days:
 
 @dataclass
 class _Chunk:
-    """The rows of one part in a file, and the digest of each slice among them."""
+    """The rows of one part in a file, the digest of each slice among them, and what they taught."""
 
     path: Path
-    digests: dict[str, int] = field(default_factory=dict)
-    rows: int = 0
+    learned: Learned
+    digests: dict[str, int]
+    rows: int
 
 
 class _Reading:
-    """Reads the accounts of one stream, one part after another, and remembers what was found."""
+    """Reads the parts of one stream, some at a time, and remembers what was found."""
 
-    def __init__(self, source: HttpSource, name: str, reader: Reader, client: Client, writer: BatchWriter) -> None:
+    def __init__(
+        self, source: HttpSource, name: str, secret: Mapping[str, str], client: Client, writer: BatchWriter
+    ) -> None:
         self.source = source
         self.stream = source.streams[name]
-        self.reread = timedelta(days=self.stream.window.reread_days)
         self.slices: set[str] = set()
-        self.fields: set[str] = set()
+        self._name = name
         self._where = f"{source.name}.{name}"
-        self._reader = reader
+        self._reader = api_of(source.name).readers.get(name, read_pages)
+        self._secret = secret
         self._client = client
         self._writer = writer
         self._digests: dict[str, int] = {}
+        self._parsers = rolled_out(source, name)
 
     def position(self, until: date) -> Position:
         """Makes the position after: how far, for which accounts, and the digests that the next run compares with."""
-        first = (until - self.reread + _DAY).isoformat()
+        first = (until - timedelta(days=self.stream.window.reread_days) + _DAY).isoformat()
         kept = {key: f"{digest:032x}" for key, digest in self._digests.items() if _split(key)[1] >= first}
         return {
             "until": until.isoformat(),
@@ -273,41 +375,68 @@ class _Reading:
             "slices": dict(sorted(kept.items())),
         }
 
-    def read(self, account: str, since: date, until: date, latest: date, known: Mapping[str, str] | None) -> None:
-        """Reads an account's days and adds what differs from `known`; without it, everything.
+    def read(self, spans: Iterable[_Span]) -> None:
+        """Reads every span and adds what differs from what is known of it; without that, everything."""
+        pieces = [piece for span in spans for piece in self._pieces(span)]
+        with (
+            TemporaryDirectory() as folder,
+            ThreadPoolExecutor(self.source.rate.concurrent, thread_name_prefix=self._where) as pool,
+        ):
+            waiting: deque[tuple[_Piece, Future[_Chunk]]] = deque()
+            try:
+                for number, piece in enumerate(pieces):
+                    spool = Path(folder) / f"{number}.jsonl.gz"
+                    context = copy_context()
+                    waiting.append((piece, pool.submit(context.run, self._spool, piece, spool)))
+                    # Files wait on disk for their turn: no more of them than there are readers.
+                    if len(waiting) > self.source.rate.concurrent:
+                        self._take(*waiting.popleft())
+                while waiting:
+                    self._take(*waiting.popleft())
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
-        Rows of days after `until`, up to `latest`, are taken where the source gives them unasked: a clock that goes
-        wrong at the source must not hide a row.
-        """
-        length = timedelta(days=self.stream.window.chunk_days or (until - since).days + 1)
-        while since <= until:
-            last = min(since + length - _DAY, until)
-            part = Part(self.source, self.stream, account, since, last)
-            days = _Days(since, latest if last == until else last)
-            with TemporaryDirectory() as folder:
-                chunk = self._spool(part, days, Path(folder) / "rows.jsonl.gz")
-                self._add(part, chunk, self._changed(chunk, known))
-            self.slices |= self._covered(part, days, chunk, known)
-            self._digests.update(chunk.digests)
+    def _pieces(self, span: _Span) -> Iterator[_Piece]:
+        parser = self._parsers.get(span.account)
+        source = self.source if parser is None else _parsed_by(self.source, self._name, parser)
+        length = timedelta(days=self.stream.window.chunk_days or (span.until - span.since).days + 1)
+        since = span.since
+        while since <= span.until:
+            last = min(since + length - _DAY, span.until)
+            part = Part(source, source.streams[self._name], span.account, since, last)
+            yield _Piece(part, since, span.latest if last == span.until else last, span.known)
             since = last + _DAY
 
-    def _spool(self, part: Part, days: _Days, path: Path) -> _Chunk:
-        chunk = _Chunk(path)
-        with gzip.open(path, "wt", encoding="ascii", compresslevel=6) as file:
-            for row in self._reader(self._client, part):
+    def _take(self, piece: _Piece, read: Future[_Chunk]) -> None:
+        chunk = read.result()
+        self._add(piece, chunk, _changed(chunk, piece.known))
+        self.slices |= self._covered(piece, chunk)
+        self._digests.update(chunk.digests)
+        self._writer.learned.merge(chunk.learned)
+        chunk.path.unlink()
+
+    def _spool(self, piece: _Piece, path: Path) -> _Chunk:
+        account = piece.part.account
+        client = self._client
+        own = _fixed_of_account(self.source, self._secret, account)
+        if own:
+            fixed = {**client.credentials.fixed, **own}
+            client = replace(client, credentials=replace(client.credentials, fixed=fixed))
+        parser = self._parsers.get(account)
+        digests: dict[str, int] = {}
+        with self._writer.open_rows(path) as file:
+            for row in self._reader(client, piece.part):
                 day = self._day(row)
                 # Every day belongs to just one part, so a source that answers with more than it was asked for doubles
                 # nothing, and a slice is whole.
-                if day not in days:
+                if day not in piece:
                     continue
-                self.fields.update(row)
-                line = to_line({**row, ACCOUNT: part.account} if part.account else row)
-                file.write(f"{line}\n")
-                key = _key(part.account, day)
+                line = file.write(row, **{ACCOUNT: account, PARSER: parser})
+                key = _key(account, day)
                 digest = int.from_bytes(hashlib.sha256(line.encode()).digest()[:16], "big")
-                chunk.digests[key] = (chunk.digests.get(key, 0) + digest) % 2**128
-                chunk.rows += 1
-        return chunk
+                digests[key] = (digests.get(key, 0) + digest) % 2**128
+        return _Chunk(path, file.learned, digests, file.rows)
 
     def _day(self, row: object) -> date:
         name = self.stream.window.field
@@ -323,24 +452,18 @@ class _Reading:
                 f"{self._where}: `{name}` is {value!r}, neither an ISO date nor an ISO time"
             ) from None
 
-    def _changed(self, chunk: _Chunk, known: Mapping[str, str] | None) -> set[str]:
-        known = known or {}
-        return {key for key, digest in chunk.digests.items() if known.get(key) != f"{digest:032x}"}
-
-    def _covered(self, part: Part, days: _Days, chunk: _Chunk, known: Mapping[str, str] | None) -> set[str]:
-        changed = self._changed(chunk, known)
-        if known is None:
+    def _covered(self, piece: _Piece, chunk: _Chunk) -> set[str]:
+        changed = _changed(chunk, piece.known)
+        if piece.known is None:
             # Nothing tells what silver holds of these days, so a replacing stream speaks for all of them.
+            part = piece.part
             every = (part.since + _DAY * number for number in range((part.until - part.since).days + 1))
-            return changed | ({_key(part.account, day) for day in every} if self._replaces else set())
-        gone = known.keys() - chunk.digests.keys()
-        return changed | {key for key in gone if date.fromisoformat(_split(key)[1]) in days}
+            replaces = isinstance(self.stream.write, ReplaceWrite)
+            return changed | ({_key(part.account, day) for day in every} if replaces else set())
+        gone = piece.known.keys() - chunk.digests.keys()
+        return changed | {key for key in gone if date.fromisoformat(_split(key)[1]) in piece}
 
-    @property
-    def _replaces(self) -> bool:
-        return isinstance(self.stream.write, ReplaceWrite)
-
-    def _add(self, part: Part, chunk: _Chunk, changed: set[str]) -> None:
+    def _add(self, piece: _Piece, chunk: _Chunk, changed: set[str]) -> None:
         if not changed:
             return
         if len(changed) == len(chunk.digests):
@@ -350,10 +473,15 @@ class _Reading:
         rows = 0
         with gzip.open(path, "wt", encoding="ascii", compresslevel=6) as file:
             for line in _lines(chunk.path):
-                if _key(part.account, self._day(json.loads(line))) in changed:
+                if _key(piece.part.account, self._day(json.loads(line))) in changed:
                     file.write(line)
                     rows += 1
         self._writer.add(path, rows)
+
+
+def _changed(chunk: _Chunk, known: Mapping[str, str] | None) -> set[str]:
+    known = known or {}
+    return {key for key, digest in chunk.digests.items() if known.get(key) != f"{digest:032x}"}
 
 
 def _lines(path: Path) -> Iterable[str]:

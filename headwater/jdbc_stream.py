@@ -9,14 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 from awsglue.context import GlueContext
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
 from headwater.config import BookmarkRead, JdbcSource, JdbcStream, WatermarkRead
-from headwater.ledger import BatchWriter, Position
+from headwater.errors import ConfigError
+from headwater.ledger import BatchWriter, Manifest, Position
+from headwater.raw import Learned
+
+if TYPE_CHECKING:
+    from headwater.job import Job
 
 _DRIVER = "org.postgresql.Driver"
 _REPEATABLE_READ = 4
@@ -89,21 +95,22 @@ def snapshot(glue: GlueContext, database: Database) -> Iterator[Snapshot]:
         connection.close()
 
 
-def extract(
-    glue: GlueContext,
-    source: JdbcSource,
-    name: str,
-    secret: Mapping[str, str],
-    writer: BatchWriter,
-    position: Position | None,
-) -> Position | None:
-    """Writes a stream's new rows as raw Parquet; returns the position after, or None when there is nothing new."""
+def extract(job: Job, name: str, writer: BatchWriter, window: tuple[date, date] | None) -> Manifest | None:
+    """Extracts one batch of a relation as raw Parquet; None when there is nothing new."""
+    source = job.source
+    assert isinstance(source, JdbcSource)  # noqa: S101 - the caller chose by kind
+    if window is not None:
+        raise ConfigError(f"{source.name}: cannot be read by window yet. hint: name the other sources")
     stream = source.streams[name]
-    database = Database.of(secret)
-    with snapshot(glue, database) as view:
+    database = Database.of(job.secret(source.secret))
+    with snapshot(job.glue, database) as view:
         if isinstance(stream.read, WatermarkRead):
-            return _by_watermark(glue, source, stream, stream.read, database, view, writer, position)
-        return _by_bookmark(glue, source, stream, stream.read, name, database, view, writer, position)
+            after = _by_watermark(job.glue, source, stream, stream.read, database, view, writer, writer.position_before)
+        else:
+            after = _by_bookmark(
+                job.glue, source, stream, stream.read, name, database, view, writer, writer.position_before
+            )
+    return writer.commit(after) if after is not None and writer.files else None
 
 
 def _by_watermark(
@@ -206,4 +213,5 @@ def _write(rows: DataFrame, writer: BatchWriter, *measures: Any) -> dict[str, An
     observed_rows.write.mode("append").option("compression", "zstd").parquet(writer.data_uri)
     measured: dict[str, Any] = observation.get
     writer.adopt(int(measured["rows"]))
+    writer.learned = Learned.of_columns({field.name: field.dataType.simpleString() for field in rows.schema.fields})
     return measured

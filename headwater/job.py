@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -21,7 +21,7 @@ from awsglue.job import Job as GlueJob
 from awsglue.utils import getResolvedOptions
 from pyspark.context import SparkContext
 
-from headwater.config import HttpSource, JdbcSource, Project, load_deployed, parse_date
+from headwater.config import AnySource, Project, load_deployed, parse_date
 from headwater.lake import Lake
 from headwater.ledger import Bucket, Lease, Ledger, Manifest
 from headwater.log import bind, get_logger
@@ -59,7 +59,7 @@ class Job:
     spark: SparkSession
 
     @property
-    def source(self) -> HttpSource | JdbcSource:
+    def source(self) -> AnySource:
         """The declared source this run is for."""
         return self.project.source(self.source_name)
 
@@ -81,6 +81,12 @@ class Job:
         answer = client.get_secret_value(SecretId=f"{self.project.environment.prefix}/{name}")
         secret: dict[str, str] = json.loads(answer["SecretString"])
         return secret
+
+    def save_secret(self, name: str | None, secret: Mapping[str, str]) -> None:
+        """Writes a JSON secret back, of which the provider has rotated a part."""
+        boto3.client("secretsmanager").put_secret_value(
+            SecretId=f"{self.project.environment.prefix}/{name}", SecretString=json.dumps(dict(secret))
+        )
 
     @contextmanager
     def lease(self, name: str) -> Iterator[Lease]:

@@ -6,7 +6,8 @@ writes what is missing and skips what is there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,15 +15,17 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from headwater.config import InsertWrite, MergeWrite, Name, ReplaceWrite, Scd2Write, Stream
+from headwater.config import InsertWrite, JsonStream, MergeWrite, Name, ReplaceWrite, Scd2Write, Stream
 from headwater.delta import Table
 from headwater.ledger import Manifest
+from headwater.raw import ADDED
 
 Zone = Literal["bronze", "silver", "gold", "quarantine"]
 
 BATCH = "_batch"
 FILE = "_file"
 REASONS = "_reasons"
+_PLAIN = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,126}$")
 SCD2_COLUMNS = ("valid_from", "valid_to", "is_current")
 
 
@@ -51,10 +54,11 @@ class Lake:
         """Opens a table of another zone."""
         return Table(self.spark, f"{self.root}/{zone}/{name}")
 
-    def append_bronze(self, raw_root: str, manifest: Manifest, raw_fields: Sequence[str] | None) -> None:
+    def append_bronze(self, raw_root: str, manifest: Manifest, stream: Stream, *, evolves: bool) -> None:
         """Appends a batch's raw rows to bronze, once.
 
-        JSON lines become one text column for each declared field, nested values as JSON text; Parquet keeps its types.
+        JSON lines become one text column for each field, nested values as JSON text; Parquet keeps its types. Fields that
+        are not declared become columns too where the stream `evolves`.
         """
         paths = [f"{raw_root}/{file.key}" for file in manifest.files]
         if not paths:
@@ -62,8 +66,10 @@ class Lake:
         if manifest.format == "parquet":
             rows = self.spark.read.parquet(*paths)
         else:
-            assert raw_fields is not None  # noqa: S101 - JSON streams always declare their fields
-            fields = T.StructType([T.StructField(name, T.StringType()) for name in raw_fields])
+            assert isinstance(stream, JsonStream)  # noqa: S101 - only these write JSON lines
+            names = [*stream.raw_fields, *ADDED]
+            names += _evolved(names, manifest.fields) if evolves else []
+            fields = T.StructType([T.StructField(name, T.StringType()) for name in names])
             lines = self.spark.read.text(paths)
             rows = lines.select(F.from_json("value", fields).alias("row")).select("row.*")
         table = self.bronze(manifest.source, manifest.stream)
@@ -115,6 +121,17 @@ class Lake:
                 .mode("append")
                 .save(table.path)
             )
+
+
+def _evolved(names: Sequence[str], fields: Iterable[str]) -> list[str]:
+    """Fields that may become columns: plain names that differ from all others by more than case; the rest stay in raw."""
+    taken = {name.lower() for name in names}
+    evolved = []
+    for name in fields:
+        if _PLAIN.match(name) and name.lower() not in taken:
+            taken.add(name.lower())
+            evolved.append(name)
+    return evolved
 
 
 def app_id_of(manifest: Manifest) -> str:

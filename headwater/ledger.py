@@ -19,14 +19,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict
 
-from headwater.errors import LedgerError
+from headwater.errors import LedgerError, SchemaDriftError
+from headwater.raw import FieldChange, Fields, Learned, RowFile
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -54,7 +55,11 @@ class DataFile(Entry):
 
 
 class Manifest(Entry):
-    """One batch of one stream: its files and the positions before and after it."""
+    """One batch of one stream: its files and the positions before and after it.
+
+    `window` are the first and the last day of a backfill's batch; `fields` is what all batches so far taught of the rows,
+    `drift` how this one's rows differ from those before.
+    """
 
     source: str
     stream: str
@@ -69,7 +74,9 @@ class Manifest(Entry):
     position_before: Position | None
     position_after: Position | None
     slices: tuple[dict[str, str], ...] | None = None
-    fields: tuple[str, ...] = ()
+    window: tuple[date, date] | None = None
+    fields: dict[str, str] = {}
+    drift: tuple[FieldChange, ...] = ()
 
 
 class CheckResult(Entry):
@@ -232,6 +239,16 @@ class StreamLedger:
             raise LedgerError(f"{self.prefix}: batch {batch} has no manifest. hint: list them with `headwater history`")
         return Manifest.model_validate_json(body)
 
+    def of_run(self, run_id: str) -> list[Manifest]:
+        """Reads the manifests that one run has just made, newest first."""
+        made = []
+        for batch in range(self._newest("manifests") or 0, 0, -1):
+            manifest = self.manifest(batch)
+            if manifest.run_id != run_id:
+                break
+            made.append(manifest)
+        return made
+
     def since(self, batch: int) -> list[Manifest]:
         """Reads the manifests after a batch, oldest first; costs as much as there are."""
         newer = []
@@ -314,7 +331,11 @@ class StreamLedger:
 
 @dataclass
 class BatchWriter:
-    """Collects the raw files of the batch that is being extracted; nothing exists until `commit`."""
+    """Collects the raw files of the batch that is being extracted; nothing exists until `commit`.
+
+    `known` is what earlier batches taught of the rows' fields, `learned` what this one's do, `declared` are the fields that config
+    names, and with `flag` rows of another shape are marked for quarantine.
+    """
 
     ledger: StreamLedger
     batch: int
@@ -322,6 +343,11 @@ class BatchWriter:
     attempt: str
     format: Literal["jsonl", "parquet"]
     position_before: Position | None
+    window: tuple[date, date] | None = None
+    known: Fields = field(default_factory=dict)
+    declared: frozenset[str] = frozenset()
+    flag: bool = False
+    learned: Learned = field(default_factory=Learned)
     files: list[DataFile] = field(default_factory=list)
 
     @property
@@ -352,14 +378,22 @@ class BatchWriter:
             DataFile(key=key, rows=rows if index == 0 else 0, bytes=size) for index, (key, size) in enumerate(listed)
         ]
 
-    def commit(
-        self,
-        position_after: Position | None,
-        slices: tuple[dict[str, str], ...] | None = None,
-        fields: tuple[str, ...] = (),
-        mode: Literal["incremental", "backfill"] = "incremental",
-    ) -> Manifest:
-        """Writes the manifest, last and create-only: from here on the batch exists."""
+    def open_rows(self, path: Path) -> RowFile:
+        """Opens a file for JSON rows, to be given to `add` when it is closed."""
+        return RowFile(path, self.known, self.declared, self.flag)
+
+    def commit(self, position_after: Position | None, slices: tuple[dict[str, str], ...] | None = None) -> Manifest:
+        """Writes the manifest, last and create-only: from here on the batch exists.
+
+        SchemaDriftError when a typed column has become of another type, which no table could take.
+        """
+        drift = self.learned.changes(self.known, self.declared)
+        retyped = [str(change) for change in drift if change.change == "retyped"]
+        if self.format == "parquet" and retyped:
+            raise SchemaDriftError(
+                f"{self.ledger.prefix}: {'; '.join(retyped)}; nothing of this batch counts. hint: have the source changed "
+                "back, or declare the stream under another name, with its history read anew"
+            )
         manifest = Manifest(
             source=self.ledger.source,
             stream=self.ledger.stream,
@@ -367,14 +401,16 @@ class BatchWriter:
             run_id=self.run_id,
             attempt=self.attempt,
             created_at=datetime.now(UTC),
-            mode=mode,
+            mode="backfill" if self.window else "incremental",
             format=self.format,
             files=tuple(self.files),
             rows=sum(file.rows for file in self.files),
             position_before=self.position_before,
-            position_after=position_after,
+            position_after=self.position_before if self.window else position_after,
             slices=slices,
-            fields=fields,
+            window=self.window,
+            fields=self.learned.fields(self.known),
+            drift=drift,
         )
         self.ledger.commit(manifest)
         return manifest

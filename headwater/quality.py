@@ -6,9 +6,9 @@ Row predicates and Deequ read the same typed rows, so a reason in quarantine and
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, assert_never
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, assert_never, get_args
 
 # PyDeequ refuses to be imported without it.
 os.environ.setdefault("SPARK_VERSION", "3.5")
@@ -19,9 +19,10 @@ from pydeequ.verification import VerificationResult, VerificationSuite
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from headwater.config import BatchCheck, JdbcStream, KnownCheck, Policy, RowCheck, Scd2Write, Stream
+from headwater.config import BatchCheck, Column, Drift, JsonStream, KnownCheck, Policy, RowCheck, Scd2Write, Stream
 from headwater.lake import FILE, REASONS
-from headwater.ledger import CheckResult, VerdictName
+from headwater.ledger import CheckResult, Manifest, VerdictName
+from headwater.raw import PARSER, PROBLEM, Problem
 
 _UNREADABLE = "_unreadable"
 
@@ -48,7 +49,7 @@ def row_predicates(stream: Stream, policy: Policy | None) -> list[RowPredicate]:
         for name in required
         if f"{name}_complete" not in ids
     ]
-    if not isinstance(stream, JdbcStream):
+    if isinstance(stream, JsonStream):
         predicates += [
             RowPredicate(f"{name}_readable", f"NOT array_contains({_UNREADABLE}, '{name}')", "quarantine", 1.0)
             for name, column in stream.columns.items()
@@ -57,7 +58,8 @@ def row_predicates(stream: Stream, policy: Policy | None) -> list[RowPredicate]:
     for check in declared:
         may_fail = check.at_most if check.at_most is not None else 1.0 if check.level == "quarantine" else 0.0
         predicates.append(RowPredicate(check.id, _row_sql(check), check.level, may_fail))
-    return predicates
+    # A row that cannot be read at all has that one reason, and fails nothing else.
+    return [replace(predicate, sql=f"{PROBLEM} IS NOT NULL OR ({predicate.sql})") for predicate in predicates]
 
 
 def _row_sql(check: RowCheck) -> str:
@@ -90,17 +92,30 @@ def repr_sql(escaped: str) -> str:
 
 
 def shape(stream: Stream, raw: DataFrame) -> DataFrame:
-    """Turns raw rows into the stream's typed columns, keeping the raw file and the names of columns that did not read."""
+    """Turns raw rows into the stream's typed columns.
+
+    Keeps the raw file, the problem of a row that cannot be read, and the names of columns that did not read.
+    """
     unreadable = []
     typed = []
     for name, column in stream.columns.items():
-        value = F.expr(column.source or f"`{name}`")
+        value = _value(stream, name, column)
         cast = value.cast(column.type)
         typed.append(cast.alias(name))
-        if not isinstance(stream, JdbcStream) and column.type != "string":
+        if isinstance(stream, JsonStream) and column.type != "string":
             unreadable.append(F.when(value.isNotNull() & cast.isNull(), F.lit(name)))
     lost = F.array_compact(F.array(*unreadable)) if unreadable else F.array().cast("array<string>")
-    return raw.select(*typed, F.col(FILE), lost.alias(_UNREADABLE))
+    problem = F.col(PROBLEM) if isinstance(stream, JsonStream) else F.lit(None).cast("string").alias(PROBLEM)
+    return raw.select(*typed, F.col(FILE), problem, lost.alias(_UNREADABLE))
+
+
+def _value(stream: Stream, name: str, column: Column) -> Any:
+    """A column's expression; that of the row's own parser where it has one."""
+    value = F.expr(column.source or f"`{name}`")
+    for parser, shape in stream.parsers.items() if isinstance(stream, JsonStream) else ():
+        if name in shape.columns:
+            value = F.when(F.col(PARSER) == parser, F.expr(shape.columns[name])).otherwise(value)
+    return value
 
 
 def judge_rows(rows: DataFrame, predicates: Sequence[RowPredicate], known: Mapping[KnownCheck, DataFrame]) -> DataFrame:
@@ -116,9 +131,9 @@ def judge_rows(rows: DataFrame, predicates: Sequence[RowPredicate], known: Mappi
     for check, values in known.items():
         marked = values.select(F.col(values.columns[0]).alias(f"_known_{check.id}")).distinct()
         rows = rows.join(marked, F.col(check.that) == F.col(f"_known_{check.id}"), "left")
-        unknown = F.col(check.that).isNotNull() & F.col(f"_known_{check.id}").isNull()
+        unknown = F.col(check.that).isNotNull() & F.col(f"_known_{check.id}").isNull() & F.col(PROBLEM).isNull()
         failed.append(F.when(unknown, F.lit(check.id)))
-    reasons = F.array_compact(F.array(*failed)) if failed else F.array().cast("array<string>")
+    reasons = F.array_compact(F.array(F.col(PROBLEM), *failed))
     kept = [name for name in rows.columns if not name.startswith("_known_") and name != _UNREADABLE]
     return rows.withColumn(REASONS, reasons).select(*kept, REASONS)
 
@@ -131,10 +146,39 @@ def count_reasons(judged: DataFrame, ids: Sequence[str]) -> tuple[int, dict[str,
     return int(row["_refused"] or 0), {name: int(row[name]) for name in ids if row[name]}
 
 
+def reason_ids(predicates: Sequence[RowPredicate], known: Iterable[KnownCheck]) -> list[str]:
+    """Lists every reason that a row can be quarantined for."""
+    quarantining = [predicate.id for predicate in predicates if predicate.level == "quarantine"]
+    return [*quarantining, *(check.id for check in known), *get_args(Problem)]
+
+
+def judge_drift(manifest: Manifest, drift: Drift) -> CheckResult | None:
+    """Judges how a batch's rows differ in shape from those before; None when they do not.
+
+    Where drifting rows go to quarantine, and where the tables evolve, it is told; a strict stream is halted.
+    """
+    if not manifest.drift:
+        return None
+    message = "; ".join(str(change) for change in manifest.drift)
+    return CheckResult(
+        check="schema",
+        level="halt" if drift == "strict" else "warn",
+        passed=False,
+        value=float(len(manifest.drift)),
+        message=message,
+    )
+
+
+def worst(checks: Iterable[CheckResult]) -> VerdictName:
+    """Tells the verdict that check results come to."""
+    failed = {result.level for result in checks if not result.passed}
+    return "halt" if "halt" in failed else "warn" if "warn" in failed else "pass"
+
+
 def verify(
     rows: DataFrame, predicates: Sequence[RowPredicate], policy: Policy | None, metrics_uri: str, tags: dict[str, str]
-) -> tuple[VerdictName, tuple[CheckResult, ...]]:
-    """Runs every check of a batch as Deequ checks in one verification and tells the verdict.
+) -> tuple[CheckResult, ...]:
+    """Runs every check of a batch as Deequ checks in one verification.
 
     The metrics are appended to the Deequ repository file `metrics_uri`, under `tags`.
     """
@@ -152,7 +196,7 @@ def verify(
             levels[batch_check.id] = batch_check.level
             suite.addCheck(_deequ(batch_check, Check(spark, CheckLevel.Error, batch_check.id)))
         if not levels:
-            return "pass", ()
+            return ()
         repository = FileSystemMetricsRepository(spark, metrics_uri)
         key = ResultKey(spark, int(tags["batch"]), tags)
         result = suite.useRepository(repository).saveOrAppendResult(key).run()
@@ -161,7 +205,7 @@ def verify(
     finally:
         gateway: Any = spark.sparkContext._gateway
         gateway.shutdown_callback_server()
-    return _verdict(outcomes, metrics, levels)
+    return _results(outcomes, metrics, levels)
 
 
 def _deequ(declared: BatchCheck, check: Check) -> Check:
@@ -187,9 +231,9 @@ def _deequ(declared: BatchCheck, check: Check) -> Check:
             assert_never(never)
 
 
-def _verdict(
+def _results(
     outcomes: Sequence[Mapping[str, str]], metrics: Sequence[Mapping[str, object]], levels: Mapping[str, str]
-) -> tuple[VerdictName, tuple[CheckResult, ...]]:
+) -> tuple[CheckResult, ...]:
     values = {str(metric["instance"]): metric["value"] for metric in metrics}
     results = []
     for outcome in outcomes:
@@ -208,6 +252,4 @@ def _verdict(
     if missing:
         # A check that was not evaluated must never look like one that passed.
         results += [CheckResult(check=m, level="halt", passed=False, message="not evaluated") for m in missing]
-    failed = {result.level for result in results if not result.passed}
-    verdict: VerdictName = "halt" if "halt" in failed else "warn" if "warn" in failed else "pass"
-    return verdict, tuple(results)
+    return tuple(results)

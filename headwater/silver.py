@@ -9,7 +9,7 @@ from headwater.job import Job
 from headwater.lake import REASONS
 from headwater.ledger import Book, Manifest
 from headwater.log import get_logger
-from headwater.quality import count_reasons, judge_rows, row_predicates, shape
+from headwater.quality import count_reasons, judge_rows, reason_ids, row_predicates, shape
 
 log = get_logger(__name__)
 
@@ -47,8 +47,7 @@ def _write(job: Job, stream: Stream, manifest: Manifest) -> Book:
         if isinstance(check, KnownCheck)
     }
     judged = judge_rows(shape(stream, job.lake.batch(manifest)), predicates, known)
-    reason_ids = [p.id for p in predicates if p.level == "quarantine"] + [check.id for check in known]
-    refused, reasons = count_reasons(judged, reason_ids)
+    refused, reasons = count_reasons(judged, reason_ids(predicates, known))
     valid = judged.where(F.size(REASONS) == 0).select(*stream.columns)
     counts = job.lake.write_silver(stream, manifest, valid)
     if refused:

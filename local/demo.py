@@ -71,7 +71,7 @@ def _run(stack: Stack) -> dict[str, Any]:
     with _step("Run 1: the history"):
         runs.append(_pipeline(stack, client, "History load"))
     with _step(f"The world moves on by {DAYS} days"):
-        for stream, changes in sorted(_changes(world.advance(stack.rds_dsn, DAYS, ADVANCE_SEED)).items()):
+        for stream, changes in sorted(_changes(stack.advance(DAYS, ADVANCE_SEED)).items()):
             console.print(f"  {stream}: {changes}")
     with _step("Run 2: what has changed"):
         runs.append(_pipeline(stack, client, f"After {DAYS} days"))

@@ -107,6 +107,7 @@ def _jobs(deployment: Deployment, role: str) -> None:
             "GlueVersion": "5.1",
             "WorkerType": job.worker_type,
             "NumberOfWorkers": job.workers,
+            "ExecutionClass": "FLEX" if job.flex else "STANDARD",
         }
         if job.name in existing:
             glue.update_job(JobName=job.name, JobUpdate=settings)

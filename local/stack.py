@@ -16,11 +16,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from headwater.config import Project, SourceOverride, load_project
 from headwater.deployment import Deployment
 from headwater.errors import HeadwaterError
+from headwater.gold_sql import gold_sql
 from local import world
+from local.counterparts import COUNTERPARTS, Counterpart, Place, WorldView
 from local.deploy import deploy
 from local.postgres import PostgresServer
 
@@ -30,8 +33,10 @@ STOP_SECONDS = 20.0
 SEED = 20170101
 _RDS_PASSWORD = "local-shop-password"  # noqa: S105 - a server on 127.0.0.1 that holds made-up and public data
 _WAREHOUSE_PASSWORD = "local-warehouse-password"  # noqa: S105 - likewise
-_ACCESS_TOKEN = "EAAB-local-token"  # noqa: S105 - the simulator's
-_APP_SECRET = "local-app-secret"  # noqa: S105 - the simulator's
+# Paths of the simulated APIs below the simulators' address, by source.
+_SIMULATED = {"facebook_ads": "/facebook", "fx_rates": "/fx"}
+# What the simulators take as credentials, by the secret's name.
+_SECRETS = {"facebook_ads": {"access_token": "EAAB-local-token", "app_secret": "local-app-secret"}}
 
 # Kept for as long as this process lives: a child must be reaped by its parent, or it looks alive for ever.
 _started: dict[int, subprocess.Popen[bytes]] = {}
@@ -54,10 +59,11 @@ class Ports:
 
 @dataclass(frozen=True)
 class Stack:
-    """One local stack: its folder and its ports."""
+    """One local stack: its folder, its ports, and the sources it holds; all that are declared unless it is told which."""
 
     home: Path
     ports: Ports
+    sources: frozenset[str] | None = None
 
     @classmethod
     def default(cls) -> Stack:
@@ -99,14 +105,24 @@ class Stack:
         """Where sent alerts land."""
         return self.home / "outbox"
 
+    def holds(self, source: str) -> bool:
+        """Tells whether the stack holds a source."""
+        return self.sources is None or source in self.sources
+
+    def counterparts(self) -> list[Counterpart]:
+        """The systems that the stack's sources read, besides the shop's database and the simulated APIs."""
+        place = Place(self.home, self.rds_dsn, self.warehouse_dsn, self.aws_endpoint, self.simulators_url)
+        return [make(place) for source, make in COUNTERPARTS.items() if self.holds(source)]
+
     def endpoints(self) -> dict[str, str]:
         """Lists every address of the stack."""
+        others = {name: url for counterpart in self.counterparts() for name, url in counterpart.endpoints().items()}
         return {
+            **others,
             "aws": self.aws_endpoint,
             "warehouse": self.warehouse_dsn,
             "rds_postgres": self.rds_dsn,
-            "facebook_ads": f"{self.simulators_url}/facebook",
-            "fx_rates": f"{self.simulators_url}/fx",
+            **{source: f"{self.simulators_url}{mount}" for source, mount in _SIMULATED.items() if self.holds(source)},
             "simulators_admin": f"{self.simulators_url}/_admin",
             "outbox": str(self.outbox),
         }
@@ -114,13 +130,18 @@ class Stack:
     def project(self) -> Project:
         """Loads the project of environment local, pointed at this stack's simulators."""
         project = load_project(ROOT, "local")
-        overrides = {
-            name: project.environment.sources.get(name, SourceOverride()) for name in ("facebook_ads", "fx_rates")
-        }
         urls = self.endpoints()
-        sources = {name: override.model_copy(update={"base_url": urls[name]}) for name, override in overrides.items()}
-        environment = project.environment.model_copy(update={"sources": {**project.environment.sources, **sources}})
-        return project.model_copy(update={"environment": environment})
+        changes: dict[str, dict[str, Any]] = {
+            source: {"base_url": urls[source]} for source in _SIMULATED if source in urls
+        }
+        changes |= {counterpart.source: dict(counterpart.override()) for counterpart in self.counterparts()}
+        declared = project.environment.sources
+        overrides = {
+            name: declared.get(name, SourceOverride()).model_copy(update=change) for name, change in changes.items()
+        }
+        environment = project.environment.model_copy(update={"sources": {**declared, **overrides}})
+        project = project.model_copy(update={"environment": environment})
+        return project if self.sources is None else restricted(project, self.sources)
 
     def deployment(self) -> Deployment:
         """The environment local, as deployed to this stack."""
@@ -148,9 +169,36 @@ class Stack:
                 "username": "shop",
                 "password": _RDS_PASSWORD,
             },
-            "facebook_ads": {"access_token": _ACCESS_TOKEN, "app_secret": _APP_SECRET},
+            **_SECRETS,
+        }
+        secrets |= {
+            counterpart.source: dict(secret)
+            for counterpart in self.counterparts()
+            if (secret := counterpart.secret()) is not None
         }
         deploy(deployment, secrets)
+        self._seed_counterparts()
+
+    def _seed_counterparts(self) -> None:
+        """Fills what has not been filled: some counterparts are filled through entrances that exist once all is deployed."""
+        view = self._view()
+        for counterpart in self.counterparts():
+            seeded = self.home / f"{counterpart.source}.seeded"
+            if not seeded.exists():
+                counterpart.seed(view)
+                seeded.touch()
+
+    def _view(self) -> WorldView:
+        return WorldView(SEED, self.clock(), world.households(self.rds_dsn))
+
+    def advance(self, days: int, seed: int) -> world.Truth:
+        """Moves the world on, in the shop's database, the simulated APIs and every counterpart."""
+        since = self.clock()
+        truth = world.advance(self.rds_dsn, days, seed)
+        view = self._view()
+        for counterpart in self.counterparts():
+            counterpart.advance(view, since)
+        return truth
 
     def clock(self) -> date:
         """The day it is in the world."""
@@ -195,6 +243,9 @@ class Stack:
             ]
             self._start("simulators", ["local.simulators", *arguments])
         _wait_until(self.is_up, "the AWS gateway", self.home / "logs" / "gateway.log")
+        for counterpart in self.counterparts():
+            step(counterpart.source)
+            counterpart.start()
         _wait_until(
             lambda: _answers(f"{self.simulators_url}/_admin/requests"),
             "the simulators",
@@ -203,6 +254,8 @@ class Stack:
 
     def down(self) -> None:
         """Stops everything that `up` started, by process id."""
+        for counterpart in self.counterparts():
+            counterpart.stop()
         for name in ("simulators", "gateway"):
             self._stop(name)
         for server in (self.rds, self.warehouse):
@@ -242,6 +295,19 @@ class Stack:
         except ProcessLookupError:
             pass
         state.unlink()
+
+
+def restricted(project: Project, sources: frozenset[str]) -> Project:
+    """The project with some of its sources, their policies, and the gold tables that can be made from them."""
+    kept = {name: source for name, source in project.sources.items() if name in sources}
+    tables = {stream.table for source in kept.values() for stream in source.streams.values()}
+    return project.model_copy(
+        update={
+            "sources": kept,
+            "quality": {table: policy for table, policy in project.quality.items() if table in tables},
+            "gold": {name: sql for name, sql in project.gold.items() if set(gold_sql(project, name).inputs) <= tables},
+        }
+    )
 
 
 @contextmanager

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from decimal import Decimal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from headwater.config.http_source import Retry
+from headwater.config.http_source import Auth, Retry, TimeZone
+from headwater.config.stream import Drift, Rollout, WorkerType
 from headwater.config.strict import Name, Strict
+
+Arn = Annotated[str, Field(pattern=r"^arn:aws:[a-z0-9-]+:[a-z0-9-]*:\d{12}:.+$")]
+Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$")]
+# Redshift Serverless sells capacity in steps of 8 units.
+RPU_STEP = 8
 
 
 class Warehouse(Strict):
@@ -16,14 +23,102 @@ class Warehouse(Strict):
     workgroup: str
     database: str
     copy_role: str = Field(description="ARN of the role that COPY assumes.")
+    base_capacity: int = Field(8, ge=8, le=512, multiple_of=RPU_STEP, description="RPUs a query starts with.")
+    max_capacity: int = Field(64, ge=8, le=512, multiple_of=RPU_STEP, description="RPUs the workgroup may grow to.")
+    rpu_hours_a_day: int = Field(24, gt=0, description="Use beyond this is told and then refused until midnight UTC.")
+    snapshot_days: int = Field(7, ge=1, description="How long the daily snapshots are kept.")
+
+    @model_validator(mode="after")
+    def _grows(self) -> Warehouse:
+        if self.max_capacity < self.base_capacity:
+            raise ValueError(f"max_capacity {self.max_capacity} is below base_capacity {self.base_capacity}")
+        return self
+
+
+class Clock(Strict):
+    """When something starts by itself."""
+
+    cron: str = Field(
+        pattern=r"^(\S+ ){5}\S+$", description="EventBridge cron: minutes hours day-of-month month day-of-week year."
+    )
+    time_zone: str = Field("UTC", description="IANA name of the zone that `cron` is in.")
+
+
+class Schedule(Clock):
+    """When runs start by themselves."""
+
+    sources: tuple[Name, ...] = Field((), description="Sources of the run; empty = all.")
+
+
+class StageSize(Strict):
+    """Size and limits of the job of a stage that all sources share."""
+
+    worker_type: WorkerType = "G.1X"
+    workers: int = Field(2, ge=2, description="Workers at most; Glue takes fewer when there is less to do.")
+    timeout_minutes: int = Field(120, gt=0)
+    flex: bool = Field(False, description="Runs on spare capacity: a third cheaper, starts when there is some.")
+
+
+class Retention(Strict):
+    """How long what is stored stays, and where, in days."""
+
+    raw_infrequent_access: int = Field(30, ge=30, description="Age at which raw files move to infrequent access.")
+    raw_archive: int = Field(90, ge=60, description="Age at which raw files move to Glacier instant retrieval.")
+    old_versions: int = Field(30, ge=1, description="How long overwritten and deleted objects can be brought back.")
+    temporary: int = Field(7, ge=1, description="Athena results and the jobs' temporary files.")
+    logs: Literal[
+        1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
+    ] = Field(365, description="Logs of jobs, Lambdas, state machine and API.")
+
+
+class Alerts(Strict):
+    """Who hears of what goes wrong, and from when on it counts as wrong."""
+
+    emails: tuple[Email, ...] = Field((), description="Addresses that get every alert.")
+    slack_secret: str | None = Field(
+        None, description='Secret under the prefix with {"url": "…"}, a Slack webhook; no Slack if absent.'
+    )
+    fresh_hours: int = Field(26, ge=1, le=168, description="A run must have succeeded within this time.")
+    quarantine_percent: int = Field(5, ge=1, le=100, description="Share of a source's rows refused within a day.")
+
+
+class Network(Strict):
+    """The VPC in which the jobs of databases, Kafka and Redshift sources run."""
+
+    vpc: str = Field(pattern=r"^vpc-[0-9a-f]+$")
+    subnets: tuple[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")], ...] = Field(
+        min_length=1, description="Private subnets; the first also takes the jobs."
+    )
+    route_tables: tuple[Annotated[str, Field(pattern=r"^rtb-[0-9a-f]+$")], ...] = Field(
+        (), description="Route tables that get the S3 endpoint."
+    )
+    endpoints: bool = Field(False, description="Makes VPC endpoints, so that the jobs need no way to the internet.")
+
+
+class Analysts(Strict):
+    """Who reads silver and gold through Athena and Redshift, and what stays hidden from them."""
+
+    roles: tuple[Arn, ...] = Field((), description="ARNs of the IAM roles.")
+    hidden_columns: dict[Name, tuple[Name, ...]] = Field(
+        {}, description="Columns they do not see, by silver or gold table."
+    )
+    row_filters: dict[Name, str] = Field(
+        {}, description="Rows they see, as a Lake Formation filter, by silver or gold table."
+    )
+
+
+SharedStage = Literal["check", "silver", "gold", "maintain"]
 
 
 class SourceOverride(Strict):
     """What differs for a source in one environment."""
 
     base_url: str | None = None
+    auth: Auth | None = None
     accounts: tuple[str, ...] | None = None
+    time_zones: dict[str, TimeZone] | None = None
     retry: Retry | None = None
+    rollout: dict[Name, Rollout] | None = Field(None, description="Streams that another parser reads, for a share.")
 
 
 class Environment(Strict):
@@ -35,9 +130,24 @@ class Environment(Strict):
     account: str = Field(pattern=r"^\d{12}$")
     reporting_currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
     warehouse: Warehouse
+    schedules: dict[Name, Schedule] = Field({}, description="Runs that start by themselves; none if empty.")
+    maintenance: Clock | None = Field(None, description="When Maintain tidies the lake's tables up.")
+    stages: dict[SharedStage, StageSize] = Field({}, description="Sizes of the jobs that all sources share.")
+    retention: Retention = Retention()
+    alerts: Alerts = Alerts()
+    network: Network | None = Field(None, description="Needed by sources that are reached within a VPC.")
+    analysts: Analysts = Analysts()
+    budget_usd: Decimal = Field(Decimal(1000), gt=0, description="Monthly cost that an alert is sent for, in USD.")
+    athena_scan_gib: int = Field(100, ge=1, description="Data that one Athena query may scan, in GiB.")
+    protected: bool = Field(False, description="Refuses the deletion of buckets, keys and warehouse.")
+    drift: Drift = Field("evolve", description="Default of streams that declare none.")
     sources: dict[Name, SourceOverride] = Field({}, description="Per-source differences.")
 
-    def bucket(self, zone: Literal["raw", "lake", "artifacts", "logs"]) -> str:
+    def stage(self, name: SharedStage) -> StageSize:
+        """Sizes the job of a shared stage."""
+        return self.stages.get(name, StageSize())
+
+    def bucket(self, zone: Literal["raw", "lake", "artifacts", "logs", "landing"]) -> str:
         """Names the bucket of one purpose."""
         return f"{self.prefix}-{zone}"
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from zoneinfo import available_timezones
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
-from headwater.config.stream import JobSize, StreamBase
+from headwater.config.stream import JsonStream, Rollout, SourceBase
 from headwater.config.strict import Name, Strict
 
 
@@ -23,7 +24,26 @@ class BearerAuth(Strict):
     token: str = Field("access_token", description="Key of the token within the secret.")
 
 
-Auth = Annotated[NoAuth | BearerAuth, Field(discriminator="kind")]
+class HeadersAuth(Strict):
+    """Values from the source's secret go into headers of their own."""
+
+    kind: Literal["headers"]
+    headers: dict[str, str] = Field(
+        min_length=1, description="Key within the secret by header name; a key may hold {account}."
+    )
+
+
+class OAuth(Strict):
+    """A refresh token from the source's secret buys short-lived access tokens; a rotated one is written back to it."""
+
+    kind: Literal["oauth"]
+    token_url: str = Field(description="Absolute, or a path under base_url.")
+    refresh_token: str = Field("refresh_token", description="Key of the refresh token within the secret.")
+    client_id: str = Field("client_id", description="Key of the client's id within the secret.")
+    client_secret: str = Field("client_secret", description="Key of the client's secret within the secret.")
+
+
+Auth = Annotated[NoAuth | BearerAuth | HeadersAuth | OAuth, Field(discriminator="kind")]
 
 
 class OnePage(Strict):
@@ -71,7 +91,7 @@ class Window(Strict):
     chunk_days: int | None = Field(None, gt=0, description="Days asked for at once; all at once if absent.")
 
 
-class HttpStream(StreamBase):
+class HttpStream(JsonStream):
     """A stream read page by page over HTTP."""
 
     path: str = Field(description="Path under base_url; may hold what `params` may.")
@@ -85,20 +105,23 @@ class HttpStream(StreamBase):
     )
     paging: Paging | None = Field(None, description="Overrides the source's paging.")
     window: Window
-    raw: tuple[str, ...] = Field(min_length=1, description="Fields of a raw row; each becomes a bronze text column.")
 
 
-class HttpSource(Strict):
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is no IANA time zone; write it like Asia/Kolkata")
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+
+
+class HttpSource(SourceBase):
     """A source that speaks HTTP and JSON."""
 
     kind: Literal["http"]
-    name: Name
     base_url: str = Field(pattern=r"^https?://[^/@]+(/.*)?$")
     api_version: str = Field("", description="The API's version, for paths that hold {api_version}.")
-    secret: str | None = Field(
-        None, description="Secrets Manager name under the environment's prefix, never the value."
-    )
-    optional: bool = Field(False, description="A failure of this source leaves the others running.")
     auth: Auth = NoAuth()
     paging: Paging = OnePage()
     rate: Rate
@@ -107,5 +130,24 @@ class HttpSource(Strict):
     accounts: tuple[str, ...] = Field(
         (), description="Accounts to read, one after another; empty = the source has none."
     )
+    time_zones: dict[str, TimeZone] = Field(
+        {}, description="IANA time zone by account, for an API that tells local times and not where they are."
+    )
     streams: dict[Name, HttpStream] = Field(min_length=1)
-    job: JobSize = JobSize()
+    rollout: dict[Name, Rollout] = Field({}, description="Which streams are read by another parser, and for how many.")
+
+    @model_validator(mode="after")
+    def _rollouts_have_parsers(self) -> HttpSource:
+        check_rollout(self)
+        return self
+
+
+def check_rollout(source: HttpSource) -> None:
+    """Raises ValueError for a rollout of a stream or a parser that is not declared."""
+    for name, rollout in source.rollout.items():
+        stream = source.streams.get(name)
+        if stream is None:
+            raise ValueError(f"rollout.{name}: no such stream; known: {', '.join(source.streams)}")
+        if rollout.parser not in stream.parsers:
+            known = ", ".join(stream.parsers) or "none"
+            raise ValueError(f"rollout.{name}: no parser {rollout.parser!r}; known: {known}")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from headwater.config.stream import JobSize, StreamBase
+from headwater.config.stream import SourceBase, StreamBase
 from headwater.config.strict import Identifier, Name, Strict
 
 
@@ -37,14 +37,11 @@ class JdbcStream(StreamBase):
     partitions: int = Field(2, ge=1, le=16, description="Parallel connections.")
 
 
-class JdbcSource(Strict):
+class JdbcSource(SourceBase):
     """A relational database read over JDBC; its secret holds host, port, dbname, username and password."""
 
     kind: Literal["jdbc"]
-    name: Name
     engine: Literal["postgresql"]
     secret: str
-    optional: bool = Field(False, description="A failure of this source leaves the others running.")
     fetch_size: int = Field(10_000, gt=0)
     streams: dict[Name, JdbcStream] = Field(min_length=1)
-    job: JobSize = JobSize()

@@ -11,14 +11,22 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from headwater.config.environment import Environment, SourceOverride
-from headwater.config.http_source import HttpSource, HttpStream
+from headwater.config.files_source import FilesSource, FilesStream
+from headwater.config.http_source import HttpSource, HttpStream, check_rollout
 from headwater.config.jdbc_source import JdbcSource, JdbcStream
+from headwater.config.kafka_source import KafkaSource, KafkaStream
+from headwater.config.kinesis_source import KinesisSource, KinesisStream
 from headwater.config.policy import KnownCheck, Policy
+from headwater.config.redshift_source import RedshiftSource, RedshiftStream
+from headwater.config.snowflake_source import SnowflakeSource, SnowflakeStream
+from headwater.config.stream import Drift
 from headwater.config.strict import Name, Strict
 from headwater.errors import ConfigError
 
-Source = Annotated[HttpSource | JdbcSource, Field(discriminator="kind")]
-Stream = HttpStream | JdbcStream
+AnySource = HttpSource | JdbcSource | SnowflakeSource | RedshiftSource | KafkaSource | FilesSource | KinesisSource
+Source = Annotated[AnySource, Field(discriminator="kind")]
+Stream = HttpStream | JdbcStream | SnowflakeStream | RedshiftStream | KafkaStream | FilesStream | KinesisStream
+_KINDS = {"http", "jdbc", "snowflake", "redshift", "kafka", "files", "kinesis"}
 
 
 class Project(Strict):
@@ -35,6 +43,10 @@ class Project(Strict):
         for source in self.sources.values():
             for stream in source.streams.values():
                 columns.setdefault(stream.table, set()).update(stream.columns)
+        for name, override in self.environment.sources.items():
+            overridden = self.sources.get(name)
+            if override.rollout and isinstance(overridden, HttpSource):
+                check_rollout(overridden.model_copy(update={"rollout": override.rollout}))
         for table, policy in self.quality.items():
             if table not in columns:
                 raise ValueError(f"quality.{table}: no stream feeds this table; known: {', '.join(sorted(columns))}")
@@ -48,7 +60,7 @@ class Project(Strict):
                     raise ValueError(f"quality.{table}.{check.id}: {check.table}.{check.column} is not a silver column")
         return self
 
-    def source(self, name: str) -> HttpSource | JdbcSource:
+    def source(self, name: str) -> AnySource:
         """Finds a source by name, with the environment's differences applied."""
         try:
             source = self.sources[name]
@@ -60,6 +72,10 @@ class Project(Strict):
         changed = {name: getattr(override, name) for name in SourceOverride.model_fields}
         changed = {name: value for name, value in changed.items() if value is not None}
         return source.model_copy(update=changed)
+
+    def drift_of(self, source: str, stream: str) -> Drift:
+        """Tells what happens when a stream's rows change their shape."""
+        return self.source(source).streams[stream].drift or self.environment.drift
 
     def streams_of(self, table: str) -> list[tuple[str, str]]:
         """Lists (source, stream) of every stream that feeds a silver table."""
@@ -74,7 +90,7 @@ class Project(Strict):
 def _where(error: ValidationError) -> str:
     problems = []
     for problem in error.errors():
-        path = ".".join(str(part) for part in problem["loc"] if part not in {"http", "jdbc"})
+        path = ".".join(str(part) for part in problem["loc"] if part not in _KINDS)
         problems.append(f"{path}: {problem['msg']}" if path else problem["msg"])
     return "; ".join(problems)
 

@@ -49,6 +49,15 @@ class ReplaceWrite(Strict):
 Write = Annotated[MergeWrite | InsertWrite | Scd2Write | ReplaceWrite, Field(discriminator="kind")]
 
 
+Drift = Annotated[
+    Literal["evolve", "strict", "quarantine"],
+    Field(
+        description="evolve: a new field becomes a bronze column, and the change is reported; strict: the batch is halted; "
+        "quarantine: rows of another shape go to quarantine."
+    ),
+]
+
+
 class StreamBase(Strict):
     """What every stream declares, whatever its source speaks."""
 
@@ -59,6 +68,10 @@ class StreamBase(Strict):
     )
     write: Write = MergeWrite()
     columns: dict[Name, Column] = Field(min_length=1)
+    drift: Drift | None = Field(
+        None, description="What happens when the rows' shape changes; the environment's if absent."
+    )
+    backfill_days: int = Field(31, ge=1, description="Days in one batch of a backfill.")
 
     @model_validator(mode="after")
     def _names_are_columns(self) -> StreamBase:
@@ -72,9 +85,64 @@ class StreamBase(Strict):
         return self
 
 
+WorkerType = Literal["G.1X", "G.2X", "G.4X", "G.8X"]
+
+
+class Parser(Strict):
+    """Another shape of a stream's answers: what differs from the stream as declared, while a provider changes its API."""
+
+    api_version: str | None = None
+    path: str | None = None
+    params: dict[str, str] | None = None
+    records: str | None = None
+    raw: tuple[str, ...] | None = None
+    columns: dict[Name, str] = Field({}, description="Expressions that replace the columns' own, by column.")
+
+
+class JsonStream(StreamBase):
+    """A stream whose raw rows are JSON lines."""
+
+    raw: tuple[str, ...] = Field(min_length=1, description="Fields of a raw row; each becomes a bronze text column.")
+    parsers: dict[Name, Parser] = Field({}, description="Other shapes of the rows, rolled out by environment.")
+
+    @model_validator(mode="after")
+    def _parsers_fill_columns(self) -> JsonStream:
+        for name, parser in self.parsers.items():
+            unknown = sorted(parser.columns.keys() - self.columns.keys())
+            if unknown:
+                raise ValueError(
+                    f"parsers.{name}: {', '.join(unknown)} not among columns; known: {', '.join(self.columns)}"
+                )
+        return self
+
+    @property
+    def raw_fields(self) -> tuple[str, ...]:
+        """Fields of every shape that a raw row may have."""
+        others = [name for parser in self.parsers.values() for name in parser.raw or ()]
+        return tuple(dict.fromkeys((*self.raw, *others)))
+
+
+class Rollout(Strict):
+    """Which parser reads a share of the accounts."""
+
+    parser: Name
+    share: float = Field(1.0, ge=0, le=1, description="Share of the accounts, by a fixed order; rounded up.")
+
+
 class JobSize(Strict):
     """Size and limits of the source's Extract job."""
 
-    worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X"] = "G.1X"
+    worker_type: WorkerType = "G.1X"
     workers: int = Field(2, ge=2)
     timeout_minutes: int = Field(60, gt=0)
+
+
+class SourceBase(Strict):
+    """What every source declares, whatever it speaks."""
+
+    name: Name
+    secret: str | None = Field(
+        None, description="Secrets Manager name under the environment's prefix, never the value."
+    )
+    optional: bool = Field(False, description="A failure of this source leaves the others running.")
+    job: JobSize = JobSize()

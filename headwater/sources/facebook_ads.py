@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from headwater.errors import FatalSourceError, RetriableSourceError, SourceError, ThrottledError
 from headwater.http import Client, Response, classify_by_status, dig
-from headwater.http_stream import Api, Part, Row
+from headwater.http_stream import Api, Part
+from headwater.raw import Row
 
 FULL_PERCENT = 95
 REPORT_TRIES = 2

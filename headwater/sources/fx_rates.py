@@ -7,7 +7,8 @@ from typing import Any
 
 from headwater.errors import FatalSourceError
 from headwater.http import Client
-from headwater.http_stream import Api, Part, Row
+from headwater.http_stream import Api, Part
+from headwater.raw import Row
 
 
 def rates(answer: Any) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""Lambda functions that run: the zipped handler, warm, a process for each function, with its variables and timeout."""
+"""Lambda functions that run: the zipped handler, warm, a process for each invocation at once, with its variables and timeout."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import threading
 import time
 import uuid
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +28,10 @@ _BOOTSTRAP = Path(__file__).with_name("lambda_bootstrap.py")
 # Loading the code is not charged against the timeout on AWS either, but it has a limit of its own.
 _INIT_SECONDS = 10.0
 _LOG_TAIL_BYTES = 4096
+# AWS runs a thousand at once; what comes on top of these waits its turn.
+_MOST_AT_ONCE = 4
+# Lambda itself tries an event again that nobody waits for, if the function fails; its waits are minutes.
+_EVENT_WAITS = (0.5, 1.0)
 
 
 class FunctionProcess:
@@ -89,14 +95,36 @@ class FunctionProcess:
         self._reader.close()
 
 
+class Slots:
+    """The places in which invocations of one function run at once; the lowest that is free comes first, to be warm."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._taken: set[int] = set()
+
+    @contextmanager
+    def one(self, limit: int) -> Iterator[int]:
+        """Holds a place below `limit` for the length of the block, waiting for one if need be."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._taken) < limit)
+            slot = min(set(range(limit)) - self._taken)
+            self._taken.add(slot)
+        try:
+            yield slot
+        finally:
+            with self._changed:
+                self._taken.remove(slot)
+                self._changed.notify()
+
+
 class LambdaRuntime:
-    """Every function's warm process."""
+    """Every function's warm processes."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
-        self._processes: dict[str, tuple[Any, FunctionProcess]] = {}
+        self._slots: dict[str, Slots] = {}
+        self._processes: dict[tuple[str, int], tuple[Any, FunctionProcess]] = {}
         self._logs = settings.home / "logs" / "lambda"
         self._logs.mkdir(parents=True, exist_ok=True)
 
@@ -104,28 +132,44 @@ class LambdaRuntime:
         """Runs a function on an event; returns the payload, whether it is an error, and what was logged."""
         name = function.function_name
         with self._lock:
-            lock = self._locks.setdefault(name, threading.Lock())
-        log = self._logs / f"{name}.log"
-        with lock:
+            slots = self._slots.setdefault(name, Slots())
+        limit = min(int(function.reserved_concurrency or _MOST_AT_ONCE), _MOST_AT_ONCE)
+        with slots.one(limit) as slot:
+            # As on AWS, every process has a log of its own.
+            suffix = f".{slot}" if slot else ""
+            log = self._logs / f"{name}{suffix}.log"
             start = log.stat().st_size if log.exists() else 0
             request_id = str(uuid.uuid4())
             began = time.monotonic()
             _say(log, f"START RequestId: {request_id} Version: $LATEST")
-            answer = self._answer(function, event, request_id, log)
+            answer = self._answer(function, slot, event, request_id, log)
             duration = (time.monotonic() - began) * 1000
             _say(log, f"END RequestId: {request_id}")
             _say(log, f"REPORT RequestId: {request_id}\tDuration: {duration:.2f} ms")
             with log.open("rb") as lines:
                 lines.seek(start)
                 text = lines.read().decode(errors="replace")
-        now = datetime.now(UTC)
-        cloudwatch_logs.publish(self._settings, f"/aws/lambda/{name}", f"{now:%Y/%m/%d}/[$LATEST]local", text)
+            now = datetime.now(UTC)
+            stream = f"{now:%Y/%m/%d}/[$LATEST]local{suffix}"
+            cloudwatch_logs.publish(self._settings, f"/aws/lambda/{name}", stream, text)
         if "error" in answer:
             return json.dumps({**answer["error"], "requestId": request_id}).encode(), True, text
         return str(answer["result"]).encode(), False, text
 
-    def _answer(self, function: LambdaFunction, event: Any, request_id: str, log: Path) -> dict[str, Any]:
-        process = self._process(function, log)
+    def deliver(self, function: LambdaFunction, event: Any) -> None:
+        """Runs a function on an event that nobody waits for, and again when it fails."""
+
+        def run() -> None:
+            for wait in (*_EVENT_WAITS, 0.0):
+                _, failed, _ = self.invoke(function, event)
+                if not failed:
+                    return
+                time.sleep(wait)
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def _answer(self, function: LambdaFunction, slot: int, event: Any, request_id: str, log: Path) -> dict[str, Any]:
+        process = self._process(function, slot, log)
         seconds = float(function.timeout)
         invocation = {
             "id": request_id,
@@ -137,40 +181,42 @@ class LambdaRuntime:
             answer = process.invoke(invocation, seconds)
         except EOFError:
             message = f"RequestId: {request_id} Error: Runtime exited with error: exit status {process.exit_code()}"
-            self._forget(function.function_name)
+            self._forget((function.function_name, slot))
             return {"error": {"errorType": "Runtime.ExitError", "errorMessage": message}}
         if answer is not None:
             return answer
-        self._forget(function.function_name)
+        self._forget((function.function_name, slot))
         message = f"RequestId: {request_id} Error: Task timed out after {seconds:.2f} seconds"
         _say(log, message)
         return {"error": {"errorType": "Sandbox.Timedout", "errorMessage": message}}
 
-    def _process(self, function: LambdaFunction, log: Path) -> FunctionProcess:
-        name = function.function_name
+    def _process(self, function: LambdaFunction, slot: int, log: Path) -> FunctionProcess:
+        place = (function.function_name, slot)
         version = (
             function.code_sha_256,
             function.handler,
             function.timeout,
             json.dumps(function.environment_vars, sort_keys=True),
         )
-        known = self._processes.get(name)
+        known = self._processes.get(place)
         if known is not None and known[0] == version and known[1].alive:
             return known[1]
         if known is not None:
-            self._forget(name)
-        process = FunctionProcess(self._settings, function, log)
-        self._processes[name] = (version, process)
+            self._forget(place)
+        with self._lock:
+            # One start at a time: two would unpack the same code into the same folder.
+            process = FunctionProcess(self._settings, function, log)
+        self._processes[place] = (version, process)
         return process
 
-    def _forget(self, name: str) -> None:
-        _, process = self._processes.pop(name)
+    def _forget(self, place: tuple[str, int]) -> None:
+        _, process = self._processes.pop(place)
         process.close()
 
     def close(self) -> None:
-        """Ends every function's process."""
-        for name in list(self._processes):
-            self._forget(name)
+        """Ends every function's processes."""
+        for place in list(self._processes):
+            self._forget(place)
 
 
 def _say(log: Path, line: str) -> None:
@@ -220,7 +266,7 @@ def install(settings: GatewaySettings) -> LambdaRuntime:
         event = json.loads(body) if body else {}
         kind = request_headers.get("x-amz-invocation-type", "RequestResponse")
         if kind == "Event":
-            threading.Thread(target=runtime.invoke, args=(self, event), daemon=True).start()
+            runtime.deliver(self, event)
             return b""
         if kind == "DryRun":
             return b""

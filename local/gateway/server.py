@@ -26,8 +26,11 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from local.gateway import (
     bookmarks,
     crawlers,
+    event_sources,
+    events,
     faults,
     glue_runtime,
+    http_api,
     lambdas,
     moto_gaps,
     outbox,
@@ -58,6 +61,9 @@ class Gateway:
         self.bookmarks = bookmarks.install()
         self.outbox = outbox.install(settings)
         self.lambdas = lambdas.install(settings)
+        events.install(settings, self.lambdas)
+        self.http_apis = http_api.HttpApis(settings, self.lambdas)
+        self.event_sources = event_sources.install(settings, self.lambdas)
         self.glue = glue_runtime.install(settings, workers)
         for name in ("redshift", "athena"):
             if importlib.util.find_spec(f"local.gateway.{name}") is not None:
@@ -68,6 +74,8 @@ class Gateway:
         """Answers one request."""
         if environ["PATH_INFO"].startswith(_OWN_PAGES):
             return self._own_page(environ, start_response)
+        if self.http_apis.takes(environ):
+            return self.http_apis.answer(environ, start_response)
         if not faults.TABLE.armed:
             return self._moto(environ, start_response)
         fault = faults.TABLE.for_request(environ["REQUEST_METHOD"], _names_of(environ))
@@ -78,6 +86,7 @@ class Gateway:
     def close(self) -> None:
         """Ends every process that the gateway has started."""
         self.glue.close()
+        self.event_sources.close()
         self.lambdas.close()
 
     def _with_fault(self, fault: faults.Fault, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

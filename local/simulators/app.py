@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +14,9 @@ from starlette.routing import Mount, Route
 
 from local.simulators.facebook import Facebook
 from local.simulators.fx import Frankfurter
+from local.simulators.google import GoogleAds
 from local.simulators.graph import Limits, Tokens
-from local.simulators.misbehaviour import MisbehavingApp, Misbehaviour, Rule
+from local.simulators.misbehaviour import ANY_SOURCE_KINDS, MisbehavingApp, Misbehaviour, Rule, Simulator
 from local.simulators.worlds import WorldReader
 
 M = TypeVar("M", bound=BaseModel)
@@ -26,21 +27,19 @@ def build_app(dsn: str, state: Path) -> Starlette:
     worlds = WorldReader(dsn)
     misbehaviour = Misbehaviour()
     facebook = Facebook(worlds, state)
-    admin = _Admin(misbehaviour, facebook)
-    return Starlette(
-        routes=[
-            Mount("/facebook", MisbehavingApp(facebook.app(), "facebook_ads", misbehaviour)),
-            Mount("/fx", MisbehavingApp(Frankfurter(worlds).app(), "fx_rates", misbehaviour)),
-            Mount("/_admin", routes=admin.routes()),
-        ]
-    )
+    simulators: list[Simulator] = [facebook, Frankfurter(worlds), GoogleAds(worlds, state)]
+    admin = _Admin(misbehaviour, simulators, facebook)
+    mounts = [Mount(simulator.mount, MisbehavingApp(simulator, misbehaviour)) for simulator in simulators]
+    switches = [Mount(f"/{simulator.source}", routes=simulator.admin()) for simulator in simulators]
+    return Starlette(routes=[*mounts, Mount("/_admin", routes=[*admin.routes(), *switches])])
 
 
 class _Admin:
     """Changes how the sources behave, and tells what they were asked."""
 
-    def __init__(self, misbehaviour: Misbehaviour, facebook: Facebook) -> None:
+    def __init__(self, misbehaviour: Misbehaviour, simulators: Sequence[Simulator], facebook: Facebook) -> None:
         self._misbehaviour = misbehaviour
+        self._kinds = {simulator.source: ANY_SOURCE_KINDS | simulator.kinds for simulator in simulators}
         self._facebook = facebook
 
     def routes(self) -> list[Route]:
@@ -83,6 +82,11 @@ class _Admin:
         return JSONResponse(self._facebook.kept.state.limits.model_dump())
 
     def _add_rule(self, rule: Rule) -> dict[str, Any]:
+        known = self._kinds.get(rule.source)
+        if known is None:
+            raise ValueError(f"source {rule.source!r} is not simulated; valid: {sorted(self._kinds)}")
+        if rule.kind not in known:
+            raise ValueError(f"{rule.kind} means nothing to {rule.source}; valid: {sorted(known)}")
         return {"id": self._misbehaviour.add(rule)}
 
     def _set_tokens(self, tokens: Tokens) -> dict[str, Any]:
@@ -107,6 +111,8 @@ async def _changed(request: Request, model: type[M], change: Callable[[M], dict[
         return JSONResponse(change(model.model_validate_json(await request.body())))
     except ValidationError as error:
         return JSONResponse({"errors": error.errors(include_context=False, include_input=False)}, 422)
+    except ValueError as error:
+        return JSONResponse({"errors": [{"msg": str(error)}]}, 422)
 
 
 def _named(model: BaseModel) -> dict[str, Any]:

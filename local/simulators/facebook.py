@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from local.simulators import insights
 from local.simulators.graph import GraphError, GraphState, Meter, Report, page
+from local.simulators.misbehaviour import Rule
 from local.simulators.worlds import UNSEEDED, WorldReader
 from local.world import ads
 from local.world.dice import draw
@@ -102,6 +103,22 @@ class Call(NamedTuple):
 class Facebook:
     """The API; state (tokens, limits, reports) lives in `folder`, everything else in the world."""
 
+    source = "facebook_ads"
+    mount = "/facebook"
+    kinds = frozenset(
+        {
+            "cursor_loop",
+            "duplicate_page",
+            "empty_page",
+            "foreign_next",
+            "expire_token",
+            "revoke",
+            "report_failed",
+            "report_skipped",
+            "report_late",
+        }
+    )
+
     def __init__(self, worlds: WorldReader, folder: Path) -> None:
         self.kept = GraphState(folder)
         self.meter = Meter()
@@ -111,6 +128,28 @@ class Facebook:
     def app(self) -> Starlette:
         """The ASGI app, to be mounted at the source's base path."""
         return Starlette(routes=[Route("/{path:path}", self._serve, methods=["GET", "POST"])])
+
+    def refuse(self, rule: Rule) -> Response | None:
+        """Words a refusal as the Graph API does."""
+        match rule.kind:
+            case "status":
+                transient = rule.status >= 500
+                message = "An unknown error has occurred." if transient else "Unsupported request."
+                code = 1 if transient else 100
+                return GraphError(code, message, status=rule.status, is_transient=transient).response()
+            case "throttle":
+                return GraphError.throttled(rule.code or 80000, "misbehaviour", rule.seconds).response()
+            case "expire_token":
+                return GraphError.expired().response()
+            case "revoke":
+                said = "Error validating access token: The user has not authorized application."
+                return GraphError(190, said, 458).response()
+            case _:
+                return None
+
+    def admin(self) -> list[Route]:
+        """None: /_admin/tokens and /_admin/limits are this source's."""
+        return []
 
     async def _serve(self, request: Request) -> Response:
         params = dict(parse_qsl(request.url.query, keep_blank_values=True))

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from local.simulators.misbehaviour import Rule
 from local.simulators.worlds import UNSEEDED, WorldReader
 from local.world import fx
 from local.world.dice import draw
@@ -35,12 +36,31 @@ class RatesError(Exception):
 class Frankfurter:
     """The API; every rate comes from the world."""
 
+    source = "fx_rates"
+    mount = "/fx"
+    kinds: frozenset[str] = frozenset()
+
     def __init__(self, worlds: WorldReader) -> None:
         self._worlds = worlds
 
     def app(self) -> Starlette:
         """The ASGI app, to be mounted at the source's base path."""
         return Starlette(routes=[Route("/{path:path}", self._serve)])
+
+    def refuse(self, rule: Rule) -> Response | None:
+        """Words a refusal; the API has neither tokens nor documented throttling."""
+        match rule.kind:
+            case "status":
+                return JSONResponse({"message": f"status {rule.status} as asked"}, rule.status)
+            case "throttle":
+                wait = {"Retry-After": str(round(rule.seconds))}
+                return JSONResponse({"message": "too many requests"}, 429, wait)
+            case _:
+                return None
+
+    def admin(self) -> list[Route]:
+        """None: there is nothing to switch."""
+        return []
 
     async def _serve(self, request: Request) -> Response:
         version, _, rest = request.path_params["path"].strip("/").partition("/")

@@ -8,16 +8,15 @@ import re
 import threading
 from collections import deque
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
-from local.simulators.graph import GraphError
-
-Source: TypeAlias = Literal["facebook_ads", "fx_rates"]
 Kind: TypeAlias = Literal[
     "status",
     "delay",
@@ -29,6 +28,7 @@ Kind: TypeAlias = Literal[
     "duplicate_page",
     "empty_page",
     "foreign_next",
+    "expire_cursor",
     "expire_token",
     "revoke",
     "report_failed",
@@ -37,9 +37,12 @@ Kind: TypeAlias = Literal[
 ]
 
 ANY_SOURCE_KINDS: frozenset[str] = frozenset({"status", "delay", "truncate", "html", "drip", "throttle"})
-"""The other kinds have a meaning for facebook_ads only."""
+"""Every source knows these; a simulator says which others have a meaning for it."""
 
 SECRETS = frozenset({"access_token", "appsecret_proof", "client_secret", "fb_exchange_token", "input_token"})
+
+
+_HTML = HTMLResponse("<!DOCTYPE html><html><body><h1>Bad gateway</h1></body></html>")
 
 
 class Rule(BaseModel):
@@ -47,7 +50,7 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: Source
+    source: str
     path: str = Field(default="", description="Regular expression, searched in the path below the source's base URL.")
     kind: Kind
     status: int = Field(default=500, ge=400, le=599, description="For `status`.")
@@ -66,11 +69,31 @@ class Rule(BaseModel):
             raise ValueError(f"not a regular expression: {error}") from error
         return path
 
-    @model_validator(mode="after")
-    def _kind_fits_source(self) -> Rule:
-        if self.source != "facebook_ads" and self.kind not in ANY_SOURCE_KINDS:
-            raise ValueError(f"{self.kind} means nothing to {self.source}; valid: {sorted(ANY_SOURCE_KINDS)}")
-        return self
+
+class Simulator(Protocol):
+    """One simulated source: its API, and how it words what a rule asks for."""
+
+    source: str
+    """Name of the source in config/."""
+    mount: str
+    """Path below the simulators' address, such as `/facebook`."""
+    kinds: frozenset[str]
+    """Kinds of misbehaviour that have a meaning for it, besides those that every source knows."""
+
+    def app(self) -> Starlette:
+        """Builds the API."""
+        ...
+
+    def refuse(self, rule: Rule) -> Response | None:
+        """Words `status`, `throttle`, `expire_token` and `revoke` as this API does; None for a kind that needs the request.
+
+        Such a rule then reaches the API in `request.scope["misbehaviour"]`.
+        """
+        ...
+
+    def admin(self) -> list[Route]:
+        """Its own switches, such as tokens and limits; served below /_admin/<source>."""
+        ...
 
 
 class Misbehaviour:
@@ -135,9 +158,10 @@ class Misbehaviour:
 class MisbehavingApp:
     """ASGI middleware around one source: logs each request and spoils those that a rule asks for."""
 
-    def __init__(self, app: ASGIApp, source: Source, misbehaviour: Misbehaviour) -> None:
-        self._app = app
-        self._source: Source = source
+    def __init__(self, simulator: Simulator, misbehaviour: Misbehaviour) -> None:
+        self._app = simulator.app()
+        self._simulator = simulator
+        self._source = simulator.source
         self._misbehaviour = misbehaviour
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -169,7 +193,7 @@ class MisbehavingApp:
         await self._spoil(rule, scope, receive, logged_send)
 
     async def _spoil(self, rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = _replacement(rule)
+        answer = _HTML if rule.kind == "html" else self._simulator.refuse(rule)
         if answer is not None:
             await answer(scope, receive, send)
         elif rule.kind == "delay":
@@ -189,7 +213,7 @@ class MisbehavingApp:
                 await send({"type": "http.response.body", "body": body[offset : offset + step], "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
-            scope["misbehaviour"] = rule  # a matter for the source itself: see facebook.py
+            scope["misbehaviour"] = rule  # a matter for the source itself
             await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
@@ -206,27 +230,3 @@ class MisbehavingApp:
 def without_secrets(query: str) -> dict[str, str]:
     """Query parameters, with a mark where a secret was."""
     return {key: "***" if key in SECRETS else value for key, value in parse_qsl(query, keep_blank_values=True)}
-
-
-def _replacement(rule: Rule) -> Response | None:
-    """The answer that takes the place of the source's own, if the kind has one."""
-    facebook = rule.source == "facebook_ads"
-    if rule.kind == "html":
-        return HTMLResponse("<!DOCTYPE html><html><body><h1>Bad gateway</h1></body></html>")
-    if rule.kind == "status" and facebook:
-        transient = rule.status >= 500
-        message = "An unknown error has occurred." if transient else "Unsupported request."
-        return GraphError(1 if transient else 100, message, status=rule.status, is_transient=transient).response()
-    if rule.kind == "status":
-        return JSONResponse({"message": f"status {rule.status} as asked"}, rule.status)
-    if rule.kind == "throttle" and facebook:
-        return GraphError.throttled(rule.code or 80000, "misbehaviour", rule.seconds).response()
-    if rule.kind == "throttle":
-        return JSONResponse({"message": "too many requests"}, 429, {"Retry-After": str(round(rule.seconds))})
-    if rule.kind == "expire_token":
-        return GraphError.expired().response()
-    if rule.kind == "revoke":
-        return GraphError(
-            190, "Error validating access token: The user has not authorized application.", 458
-        ).response()
-    return None

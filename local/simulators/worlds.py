@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import psycopg
 
 from local.world.ads import AdWorld, read_ads
-from local.world.truth import NoWorldError, World, read_world
+from local.world.truth import Connection, NoWorldError, World, read_world
 
 UNSEEDED = "the world has not been seeded"
+
+T = TypeVar("T")
 
 
 class WorldReader:
@@ -18,23 +22,28 @@ class WorldReader:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._lock = threading.Lock()
-        self._cached: tuple[World, AdWorld] | None = None
+        self._world: World | None = None
+        self._parts: dict[Callable[[Connection], Any], Any] = {}
 
     def world(self) -> World:
         """Clock and seed. Raises NoWorldError when there is no world, or no database to hold one."""
-        return self._read()[0]
+        return self.read(read_world)
 
     def ads(self) -> AdWorld:
         """Campaigns, ad sets, ads and their sales. Raises NoWorldError as `world` does."""
-        return self._read()[1]
+        return self.read(read_ads)
 
-    def _read(self) -> tuple[World, AdWorld]:
+    def read(self, part: Callable[[Connection], T]) -> T:
+        """What `part` finds in the database, kept until the next step. Raises NoWorldError as `world` does."""
         with self._lock:
             try:
                 with psycopg.connect(self._dsn, connect_timeout=5) as connection:
                     world = read_world(connection)
-                    if self._cached is None or self._cached[0] != world:
-                        self._cached = (world, read_ads(connection))
+                    if self._world != world:
+                        self._world, self._parts = world, {}
+                    if part not in self._parts:
+                        self._parts[part] = part(connection)
             except psycopg.OperationalError as error:
                 raise NoWorldError(UNSEEDED) from error
-            return self._cached
+            found: T = self._parts[part]
+            return found

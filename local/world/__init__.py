@@ -3,7 +3,7 @@
 from local.world.ads import LedgerDay, ads_ledger
 from local.world.advance import advance
 from local.world.shop import seed
-from local.world.truth import NoWorldError, Truth, changes, clock, defects, mismatched_orders
+from local.world.truth import NoWorldError, Truth, changes, clock, defects, households, mismatched_orders
 
 __all__ = [
     "LedgerDay",
@@ -14,6 +14,7 @@ __all__ = [
     "changes",
     "clock",
     "defects",
+    "households",
     "mismatched_orders",
     "seed",
 ]

@@ -20,6 +20,7 @@ import psycopg
 from local.world import ads, fx
 from local.world.dice import dice
 from local.world.journey import HOUSEHOLDS, open_journey
+from local.world.parts import PARTS, Step
 from local.world.people import CITIES, Person, address, person
 from local.world.shop import (
     ATTRIBUTED_ORDERS,
@@ -91,6 +92,11 @@ class _Step:
         )
         self._defects.extend(ads.planted_in(after, self._before.clock, self._clock))
         self._count_insights(running, after)
+        step = Step(self._step, self._before.clock, self._clock, self._seed, self._before.seed, self._before.households)
+        for part in PARTS:
+            happened = part.happen(self._connection, step)
+            self._defects.extend(happened.defects)
+            self._changes.update(happened.changes)
         return record(
             self._connection,
             world,

@@ -20,10 +20,12 @@ import psycopg
 from local.world import ads
 from local.world.dice import dice
 from local.world.journey import open_journey
+from local.world.parts import PARTS, Step
 from local.world.people import person
 from local.world.truth import DDL as TRUTH_DDL
 from local.world.truth import Connection, Defect, Kind, Truth, World, now, record
 
+FIRST_DAY = date(2017, 1, 1)
 FIRST_CLOCK = date(2018, 1, 1)
 """The real data ends in the night before this day."""
 
@@ -126,6 +128,9 @@ def seed(dsn: str, seed: int, households: int | None = None) -> Truth:
         connection.execute("drop schema if exists truth cascade")
         for ddl in (DDL, TRUTH_DDL, ads.DDL):
             connection.execute(ddl)
+        for part in PARTS:
+            connection.execute(f"drop schema if exists {part.SCHEMA} cascade")
+            connection.execute(part.DDL)
         return _History(seed, journey, connection).write()
 
 
@@ -150,6 +155,11 @@ class _History:
         self._connection.execute(INDEXES)
         [[households]] = self._journey.execute("select count(distinct household_id) from baskets").fetchall()
         world = World(0, FIRST_CLOCK, self._seed, households, datetime.now(UTC))
+        step = Step(0, FIRST_DAY, FIRST_CLOCK, self._seed, self._seed, households)
+        for part in PARTS:
+            happened = part.happen(self._connection, step)
+            self._defects.extend(happened.defects)
+            self._changes.update(happened.changes)
         return record(self._connection, world, seed=self._seed, days=0, defects=self._defects, changes=self._changes)
 
     def _customers(self) -> None:
@@ -241,7 +251,7 @@ class _History:
         self._changes["campaigns", "insert"] += len(plan.campaigns)
         self._changes["ad_sets", "insert"] += len(plan.ad_sets)
         self._changes["ads", "insert"] += len(plan.ads)
-        self._defects.extend(ads.planted_in(world, date(2017, 1, 1), FIRST_CLOCK))
+        self._defects.extend(ads.planted_in(world, FIRST_DAY, FIRST_CLOCK))
 
     def _orders(self) -> None:
         """Real baskets; one in sixty was returned and one in two hundred cancelled."""

@@ -132,6 +132,12 @@ def clock(dsn: str) -> date:
         return read_world(connection).clock
 
 
+def households(dsn: str) -> int:
+    """Households that shop in this world."""
+    with psycopg.connect(dsn) as connection:
+        return read_world(connection).households
+
+
 def defects(dsn: str, step: int | None = None) -> dict[tuple[str, str], int]:
     """Planted rows by (stream, reason), of one step or of all steps so far."""
     with psycopg.connect(dsn) as connection:

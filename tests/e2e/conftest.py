@@ -135,7 +135,7 @@ def control(stack: Stack) -> Pipeline:
 @pytest.fixture
 def moved_on(stack: Stack) -> world.Truth:
     """The world, one day later."""
-    return world.advance(stack.rds_dsn, 1, 11)
+    return stack.advance(1, 11)
 
 
 class Faults:

@@ -16,13 +16,14 @@ from pydantic import TypeAdapter
 
 from headwater.config import HttpSource, Retry, Source
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, SourceError, ThrottledError
-from headwater.http_stream import Extraction, extract, open_client
+from headwater.http_stream import Extraction, open_client
+from headwater.http_stream import read as read_stream
 from headwater.ledger import Position
 from local import world
 from local.postgres import PostgresServer, free_port
 from local.world import ads, fx
 from tests.simulators.conftest import TOKEN, Simulators, start, stop
-from tests.unit.http_fakes import KeptFiles
+from tests.unit.http_fakes import KeptFiles, never_saved
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources"
 SECRET = {"access_token": TOKEN, "app_secret": "local-app-secret"}
@@ -59,8 +60,8 @@ class Extract:
     ) -> tuple[Extraction | None, KeptFiles]:
         changed = self.sources[source].model_copy(update=changes)
         files = KeptFiles()
-        with open_client(changed, SECRET, self.slept.append, self._clock) as client:
-            found = extract(changed, stream, SECRET, files, position, as_of, window, client)  # type: ignore[arg-type]
+        with open_client(changed, SECRET, never_saved, self.slept.append, self._clock) as client:
+            found = read_stream(changed, stream, SECRET, files, position, as_of, window, client)  # type: ignore[arg-type]
         return found, files
 
 
@@ -91,7 +92,7 @@ def test_every_object_of_both_accounts_is_read(run, stream, number):
     found, files = run("facebook_ads", stream)
     assert len({row["id"] for row in files.rows}) == len(files.rows) == number
     assert {row["_account"] for row in files.rows} == set(run.sources["facebook_ads"].accounts)
-    assert set(found.fields) <= set(run.sources["facebook_ads"].streams[stream].raw)
+    assert set(files.learned.seen) <= set(run.sources["facebook_ads"].streams[stream].raw)
     assert run("facebook_ads", stream, found.position_after)[0] is None
 
 

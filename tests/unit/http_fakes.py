@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from headwater.config import Rate, Retry
 from headwater.http import Backoff, Client, Credentials, RateLimit, Request, Response
+from headwater.raw import Learned, RowFile
 
 Handler = Callable[[Request], Response]
 
@@ -83,6 +84,10 @@ class KeptFiles:
     def __init__(self) -> None:
         self.files: list[list[dict[str, Any]]] = []
         self.suffixes: list[str] = []
+        self.learned = Learned()
+
+    def open_rows(self, path: Path) -> RowFile:
+        return RowFile(path, {}, frozenset())
 
     def add(self, path: Path, rows: int) -> None:
         with gzip.open(path, "rt") as file:
@@ -94,3 +99,8 @@ class KeptFiles:
     @property
     def rows(self) -> list[dict[str, Any]]:
         return [row for file in self.files for row in file]
+
+
+def never_saved(secret: Mapping[str, str]) -> None:
+    """Takes a secret that must not have changed."""
+    raise AssertionError("a secret was written back that nothing had rotated")

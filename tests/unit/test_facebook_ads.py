@@ -19,7 +19,8 @@ from pydantic import TypeAdapter
 from headwater.config import HttpSource, Source
 from headwater.errors import FatalSourceError, RetriableSourceError, ThrottledError
 from headwater.http import Client, Request, Response
-from headwater.http_stream import Part, extract
+from headwater.http_stream import Part
+from headwater.http_stream import read as read_stream
 from headwater.sources import facebook_ads
 from headwater.sources.facebook_ads import ReportFailedError, TooMuchDataError, classify, sign, usage
 from tests.unit.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
@@ -349,7 +350,7 @@ def test_an_answer_without_a_usable_report_id_needs_a_person(reply):
 
 def test_insights_are_extracted_in_months_for_each_account():
     reports, files = Reports(), KeptFiles()
-    found = extract(facebook(), "ads_insights", {}, files, None, date(2018, 1, 1), None, graph(reports.send))  # type: ignore[arg-type]
+    found = read_stream(facebook(), "ads_insights", {}, files, None, date(2018, 1, 1), None, graph(reports.send))  # type: ignore[arg-type]
     assert found is not None
     assert len(reports.made) == len(files.files) == 2 * 13
     assert (reports.made[0][0], reports.made[12][1]) == (date(2017, 1, 1), date(2018, 1, 1))

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from headwater.config import HttpSource, Source
 from headwater.errors import FatalSourceError
-from headwater.http_stream import extract
+from headwater.http_stream import read as read_stream
 from headwater.sources.fx_rates import rates
 from tests.unit.http_fakes import FakeSend, KeptFiles, answer, client
 
@@ -32,7 +32,7 @@ def fx() -> HttpSource:
 
 def read(send: FakeSend, position: Any = None, as_of: date = date(2017, 12, 29)) -> tuple[Any, KeptFiles]:
     files = KeptFiles()
-    return extract(fx(), "rates", {}, files, position, as_of, None, client(send)), files  # type: ignore[arg-type]
+    return read_stream(fx(), "rates", {}, files, position, as_of, None, client(send)), files  # type: ignore[arg-type]
 
 
 def test_each_date_and_currency_is_a_row_under_the_date_of_the_answer():
@@ -44,7 +44,7 @@ def test_each_date_and_currency_is_a_row_under_the_date_of_the_answer():
         ("2017-12-29", "EUR", "USD", "1.10"),
     ]
     assert [covered["day"] for covered in found.slices] == ["2017-12-27", "2017-12-29"]
-    assert found.fields == ("base", "date", "quote", "rate")
+    assert set(files.learned.seen) == {"base", "date", "quote", "rate"}
 
 
 def test_a_year_and_the_days_before_it_are_one_request():

@@ -1,0 +1,25 @@
+"""A Redshift warehouse as a source: its rows are unloaded to S3, none goes over a connection."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from headwater.config.jdbc_source import WatermarkRead
+from headwater.config.stream import SourceBase, StreamBase
+from headwater.config.strict import Identifier, Name
+
+
+class RedshiftStream(StreamBase):
+    """A stream unloaded from one relation."""
+
+    relation: Identifier
+    read: WatermarkRead
+
+
+class RedshiftSource(SourceBase):
+    """The environment's own warehouse, asked through the Redshift Data API."""
+
+    kind: Literal["redshift"]
+    streams: dict[Name, RedshiftStream] = Field(min_length=1)

@@ -1,0 +1,156 @@
+"""The IAM roles of one environment: one for each job, Lambda, crawler zone and service, as config/roles declares them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from headwater.config import AnySource, FilesSource, HttpSource, JdbcSource, KafkaSource, RedshiftSource
+from headwater.config.role import Role, Shared, Statement
+from headwater.deployment import LAMBDAS, Deployment, JobSpec
+from headwater.errors import ConfigError
+
+_Declared = TypeVar("_Declared", bound=Shared)
+ZONES = ("bronze", "silver", "gold", "quarantine")
+# What only AWS knows before Terraform has made it.
+LATE_ARNS = ("alerts_key", "bookmarks_key", "data_key", "namespace_arn", "secrets_key", "workgroup_arn")
+
+
+@dataclass(frozen=True)
+class RoleSpec:
+    """One role: its name, trust policy and permissions policy, as IAM takes them."""
+
+    name: str
+    trust: dict[str, Any]
+    permissions: dict[str, Any]
+
+
+def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec]:
+    """Lists every role of an environment; ConfigError names the file that is wrong.
+
+    `late_arns` holds the ARN for each of LATE_ARNS.
+    """
+    environment = deployment.project.environment
+    common = {
+        **{zone: environment.bucket(zone) for zone in ("raw", "lake", "artifacts", "logs", "landing")},
+        "prefix": environment.prefix,
+        "region": environment.region,
+        "account": environment.account,
+        **late_arns,
+    }
+    jobs = deployment.jobs()
+    arns = f"arn:aws:glue:{environment.region}:{environment.account}"
+    job_arns = json.dumps([f"{arns}:job/{job.name}" for job in jobs])
+    specs = [_job_role(deployment, common, job, job_arns) for job in jobs]
+    for zone in ZONES:
+        name = f"{environment.prefix}-crawl-{zone}"
+        values = {"zone": zone, "database": environment.database(zone), "role": name}
+        specs.append(_role(deployment.root, name, "crawler", common | values))
+    secret = environment.alerts.slack_secret or "-"
+    for function in deployment.lambdas():
+        values = {"function": function.name, "secret": secret}
+        specs.append(_role(deployment.root, function.name, function.folder, common | values))
+    lambdas = f"arn:aws:lambda:{environment.region}:{environment.account}:function"
+    values = {
+        "job_arns": job_arns,
+        "crawler_arns": json.dumps([f"{arns}:crawler/{crawler.name}" for crawler in deployment.crawlers()]),
+        "lambda_arns": json.dumps([f"{lambdas}:{environment.prefix}-{folder}" for folder in LAMBDAS]),
+    }
+    specs.append(_role(deployment.root, deployment.state_machine, "state_machine", common | values))
+    maintains = any(schedule.name == f"{environment.prefix}-maintain" for schedule in deployment.schedules())
+    traits = {"maintain"} if maintains else set()
+    specs.append(_role(deployment.root, f"{environment.prefix}-scheduler", "scheduler", common, traits))
+    traits = {"redshift"} if any(_is_redshift(source) for source in deployment.project.sources.values()) else set()
+    specs.append(_role(deployment.root, f"{environment.prefix}-copy", "copy", common, traits))
+    return specs
+
+
+def _is_redshift(source: AnySource) -> bool:
+    return isinstance(source, RedshiftSource)
+
+
+def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, job_arns: str) -> RoleSpec:
+    environment = deployment.project.environment
+    owned = [
+        source
+        for source in deployment.project.sources.values()
+        if job.name == f"{environment.prefix}-{source.name}-extract"
+    ]
+    source = owned[0] if owned else None
+    drops = [stream.prefix for stream in source.streams.values()] if isinstance(source, FilesSource) else []
+    values = {
+        "job": job.name,
+        "script": job.script,
+        "source": source.name if source else "-",
+        "secret": (source.secret if source else None) or "-",
+        "subnet": environment.network.subnets[0] if environment.network else "-",
+        "job_arns": job_arns,
+        "drops": json.dumps([f"arn:aws:s3:::{environment.bucket('landing')}/{prefix}*" for prefix in drops]),
+        "drop_lists": json.dumps([f"{prefix}*" for prefix in drops]),
+    }
+    traits = set()
+    if source:
+        traits.add(source.kind)
+        if source.secret:
+            traits.add("secret")
+        if isinstance(source, HttpSource) and source.auth.kind == "oauth":
+            traits.add("rotates")
+        if environment.network and isinstance(source, JdbcSource | KafkaSource):
+            traits.add("network")
+    return _role(deployment.root, job.name, job.script, {**common, **values}, traits)
+
+
+def _role(root: Path, name: str, file: str, values: Mapping[str, str], traits: set[str] | None = None) -> RoleSpec:
+    folder = root / "config" / "roles"
+    role = _read(folder / f"{file}.yaml", values, Role)
+    statements: dict[str, Statement] = {}
+    bases: list[Shared] = [role]
+    while bases[-1].also:
+        bases.append(_read(folder / "shared" / f"{bases[-1].also}.yaml", values, Shared))
+    for base in reversed(bases):
+        statements |= base.statements
+    trust: dict[str, Any] = {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"Service": list(role.services)},
+    }
+    if role.own_account:
+        trust["Condition"] = {"StringEquals": {"aws:SourceAccount": values["account"]}}
+    allowed = [
+        _iam(sid, statement)
+        for sid, statement in sorted(statements.items())
+        if statement.when is None or statement.when in (traits or set())
+    ]
+    return RoleSpec(
+        name, {"Version": "2012-10-17", "Statement": [trust]}, {"Version": "2012-10-17", "Statement": allowed}
+    )
+
+
+def _iam(sid: str, statement: Statement) -> dict[str, Any]:
+    allowed: dict[str, Any] = {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": list(statement.actions),
+        "Resource": list(statement.resources),
+    }
+    if statement.conditions:
+        allowed["Condition"] = statement.model_dump(mode="json")["conditions"]
+    return allowed
+
+
+def _read(path: Path, values: Mapping[str, str], model: type[_Declared]) -> _Declared:
+    try:
+        return model.model_validate(yaml.safe_load(Template(path.read_text()).substitute(values)))
+    except KeyError as error:
+        raise ConfigError(
+            f"{path}: placeholder {error} has no value here; known: {', '.join(sorted(values))}"
+        ) from None
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(f"{path}: {error}") from None

@@ -1,0 +1,49 @@
+"""Parts of the world beside the shop: each makes its tables and rows from the shop's, in the same transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple, Protocol
+
+from local.world.truth import Connection, Defect, Kind
+
+
+class Step(NamedTuple):
+    """One step of time: days from `since` to before `clock`; the first step is all of history."""
+
+    number: int
+    since: date
+    clock: date
+    seed: int
+    """The seed of this step; step 0 has the world's."""
+    world_seed: int
+    households: int
+
+
+class Happened(NamedTuple):
+    """What a part did in one step, for truth.defects and truth.changes; streams are named `<source>.<stream>`."""
+
+    defects: Sequence[Defect]
+    changes: Counter[tuple[str, Kind]]
+
+
+class Part(Protocol):
+    """One part of the world."""
+
+    DDL: str
+    """Creates the part's schema and tables; they are dropped with it."""
+    SCHEMA: str
+
+    def happen(self, connection: Connection, step: Step) -> Happened:
+        """Writes what happened in one step; the shop's own rows of that step are there already."""
+        ...
+
+
+# Each part knows the step from here, so they come last.
+from local.world.app_events import APP_EVENTS  # noqa: E402
+from local.world.crm import CRM  # noqa: E402
+from local.world.google import GOOGLE_ADS  # noqa: E402
+
+PARTS: Sequence[Part] = (GOOGLE_ADS, CRM, APP_EVENTS)

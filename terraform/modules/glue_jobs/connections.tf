@@ -1,0 +1,74 @@
+# The way into the VPC for the sources that are there. Addresses and passwords are in the sources' secrets.
+locals {
+  # At most one, by VPC.
+  networks = { for network in var.network[*] : network.vpc => network if length(var.connections) > 0 }
+  ways_in  = { for pair in setproduct(keys(var.connections), keys(local.networks)) : pair[0] => { name = var.connections[pair[0]], vpc = pair[1] } }
+}
+
+data "aws_subnet" "jobs" {
+  for_each = local.networks
+  id       = each.value.subnets[0]
+}
+
+data "aws_vpc" "jobs" {
+  for_each = local.networks
+  id       = each.key
+}
+
+resource "aws_glue_connection" "this" {
+  for_each        = local.ways_in
+  name            = each.value.name
+  description     = "Where the Extract job of ${each.key} reaches its source."
+  connection_type = "NETWORK"
+
+  physical_connection_requirements {
+    availability_zone      = data.aws_subnet.jobs[each.value.vpc].availability_zone
+    security_group_id_list = [aws_security_group.jobs[each.value.vpc].id]
+    subnet_id              = data.aws_subnet.jobs[each.value.vpc].id
+  }
+}
+
+resource "aws_security_group" "jobs" {
+  for_each    = local.networks
+  name        = "${var.prefix}-jobs"
+  description = "Glue jobs that reach sources within the VPC."
+  vpc_id      = each.key
+}
+
+# Glue asks for it: the workers of a job speak to each other.
+resource "aws_vpc_security_group_ingress_rule" "workers" {
+  for_each                     = aws_security_group.jobs
+  security_group_id            = each.value.id
+  description                  = "Workers of the same job."
+  referenced_security_group_id = each.value.id
+  ip_protocol                  = "tcp"
+  from_port                    = 0
+  to_port                      = 65535
+}
+
+resource "aws_vpc_security_group_egress_rule" "inner" {
+  for_each          = aws_security_group.jobs
+  security_group_id = each.value.id
+  description       = "Databases, brokers, endpoints and the other workers, all within the VPC."
+  cidr_ipv4         = data.aws_vpc.jobs[each.key].cidr_block
+  ip_protocol       = "tcp"
+  from_port         = 0
+  to_port           = 65535
+}
+
+data "aws_prefix_list" "s3" {
+  for_each = local.networks
+  name     = "com.amazonaws.${data.aws_region.here.name}.s3"
+}
+
+data "aws_region" "here" {}
+
+resource "aws_vpc_security_group_egress_rule" "s3" {
+  for_each          = aws_security_group.jobs
+  security_group_id = each.value.id
+  description       = "S3, through its endpoint."
+  prefix_list_id    = data.aws_prefix_list.s3[each.key].id
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}

@@ -1,0 +1,8 @@
+# The secrets' names; a person puts their values in, so that none is ever in a state or a plan.
+resource "aws_secretsmanager_secret" "this" {
+  for_each                = var.secrets
+  name                    = each.key
+  description             = "Read by its own source's Extract job alone."
+  kms_key_id              = var.keys.secrets
+  recovery_window_in_days = var.protected ? 30 : 7
+}

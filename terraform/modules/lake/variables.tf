@@ -1,0 +1,82 @@
+variable "prefix" {
+  description = "What starts every name."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of the environment."
+  type        = string
+}
+
+variable "account" {
+  description = "Account of the environment."
+  type        = string
+}
+
+variable "buckets" {
+  description = "Names of the buckets by purpose: raw, lake, artifacts, logs, and landing where files are dropped."
+  type        = map(string)
+
+  validation {
+    condition     = length(setsubtract(["raw", "lake", "artifacts", "logs"], keys(var.buckets))) == 0
+    error_message = "buckets must name raw, lake, artifacts and logs."
+  }
+}
+
+variable "databases" {
+  description = "Names of the catalog databases by zone."
+  type        = map(string)
+}
+
+variable "tables" {
+  description = "Names of the tables of silver and gold, which analysts are granted."
+  type        = object({ silver = set(string), gold = set(string) })
+}
+
+variable "retention" {
+  description = "How long what is stored stays, and where, in days."
+  type = object({
+    raw_infrequent_access = number
+    raw_archive           = number
+    old_versions          = number
+    temporary             = number
+    logs                  = number
+  })
+
+  validation {
+    condition     = var.retention.raw_archive >= var.retention.raw_infrequent_access + 30
+    error_message = "retention.raw_archive must be 30 days or more after raw_infrequent_access, which S3 bills for 30 days at least."
+  }
+}
+
+variable "analysts" {
+  description = "ARNs of the analysts' roles, and what stays hidden from them by table."
+  type = object({
+    roles          = list(string)
+    hidden_columns = map(list(string))
+    row_filters    = map(string)
+  })
+
+  validation {
+    condition = length(setsubtract(
+      concat(keys(var.analysts.hidden_columns), keys(var.analysts.row_filters)),
+      setunion(var.tables.silver, var.tables.gold)
+    )) == 0
+    error_message = "analysts.hidden_columns and row_filters must name tables of silver or gold: see config/environments/*.yaml."
+  }
+}
+
+variable "tables_exist" {
+  description = "Whether the crawlers have made the tables, which Lake Formation must find before it can grant them."
+  type        = bool
+}
+
+variable "crawler_roles" {
+  description = "ARNs of the crawlers' roles by zone."
+  type        = map(string)
+}
+
+variable "protected" {
+  description = "Refuses the deletion of buckets that hold something."
+  type        = bool
+}

@@ -1,0 +1,15 @@
+output "functions" {
+  description = "Name, ARN and alias ARN of each function by its folder."
+  value = {
+    for name, function in aws_lambda_function.this : var.lambdas[name].folder => {
+      name  = name
+      arn   = function.arn
+      alias = aws_lambda_alias.live[name].arn
+    }
+  }
+}
+
+output "dead_letters" {
+  description = "Name and ARN of the queue of dead letters."
+  value       = { name = aws_sqs_queue.dead_letters.name, arn = aws_sqs_queue.dead_letters.arn }
+}

@@ -1,0 +1,35 @@
+# The very file that the local stack interprets.
+resource "aws_sfn_state_machine" "pipeline" {
+  name       = var.state_machine.name
+  role_arn   = module.role[var.state_machine.name].arn
+  definition = templatefile("${var.root}/step_functions/pipeline.asl.json", var.state_machine.values)
+  type       = "STANDARD"
+  publish    = true
+
+  logging_configuration {
+    level = "ALL"
+    # The input of a state names streams, batches and S3 keys; rows and secrets never are in it.
+    include_execution_data = true
+    log_destination        = "${aws_cloudwatch_log_group.pipeline.arn}:*"
+  }
+
+  tracing_configuration {
+    enabled = true
+  }
+}
+
+resource "aws_cloudwatch_log_group" "pipeline" {
+  # Step Functions needs this beginning, or the resource policy that it keeps grows beyond its limit.
+  name              = "/aws/vendedlogs/states/${var.state_machine.name}"
+  retention_in_days = var.log_days
+  kms_key_id        = var.keys.logs
+}
+
+module "role" {
+  source   = "../role"
+  for_each = var.roles
+  name     = each.key
+  folder   = "${var.root}/config/roles"
+  spec     = each.value
+  arns     = var.arns
+}

@@ -1,0 +1,93 @@
+variable "root" {
+  description = "The repository's folder."
+  type        = string
+}
+
+variable "prefix" {
+  description = "What starts every name."
+  type        = string
+}
+
+variable "warehouse" {
+  description = "The Redshift Serverless workgroup that Load goes to."
+  type = object({
+    workgroup       = string
+    database        = string
+    base_capacity   = number
+    max_capacity    = number
+    rpu_hours_a_day = number
+    snapshot_days   = number
+  })
+
+  validation {
+    condition     = var.warehouse.base_capacity % 8 == 0 && var.warehouse.max_capacity >= var.warehouse.base_capacity
+    error_message = "warehouse.base_capacity must be a multiple of 8 RPUs and at most max_capacity: see config/environments/*.yaml."
+  }
+}
+
+variable "existing_workgroup" {
+  description = "ARN of a workgroup of this name that is there already; this module then makes only what is in it."
+  type        = string
+  default     = null
+}
+
+variable "copy_role" {
+  description = "Spec of the role that COPY and UNLOAD assume: file in config/roles, values, traits."
+  type = object({
+    file   = string
+    values = map(string)
+    traits = list(string)
+  })
+}
+
+variable "arns" {
+  description = "ARNs that only AWS knows, by placeholder of config/roles."
+  type        = map(string)
+}
+
+variable "keys" {
+  description = "ARNs of the keys by what they protect."
+  type        = map(string)
+}
+
+variable "network" {
+  description = "VPC and subnets of the workgroup; the account's default ones if absent."
+  type        = object({ vpc = string, subnets = list(string) })
+  default     = null
+
+  validation {
+    condition     = var.network == null || try(length(var.network.subnets) >= 3, false)
+    error_message = "Redshift Serverless needs network.subnets in three availability zones: see config/environments/*.yaml."
+  }
+}
+
+variable "loaders" {
+  description = "Names of the roles that load: they write analytics and etl."
+  type        = set(string)
+}
+
+variable "analysts" {
+  description = "ARNs of the roles that read analytics."
+  type        = set(string)
+}
+
+variable "results" {
+  description = "S3 address of Athena's results, ending in /."
+  type        = string
+}
+
+variable "athena_scan_gib" {
+  description = "Data that one Athena query may scan, in GiB."
+  type        = number
+}
+
+variable "databases" {
+  description = "Names of the catalog databases by zone."
+  type        = map(string)
+}
+
+
+variable "protected" {
+  description = "Keeps Athena's workgroup as long as it holds queries."
+  type        = bool
+}
