@@ -7,6 +7,8 @@ HeadwaterError
 │   │   └── ThrottledError         the source's rate limit, with the wait it asked for
 │   └── FatalSourceError       a person must act at the source (credentials, permission, contract)
 │       ├── ExpiredTokenError      a short-lived token has run out; the client renews it by itself, once
+│       ├── ExpiredCursorError     a cursor has run out while its pages were read; they are read again from the first
+│       ├── ClosedAccountError     the source does not serve one of the accounts; the others are read all the same
 │       ├── PagingError            the source's paging would never end or leaves its host
 │       └── SchemaDriftError       the rows have become of another shape than any table could take
 ├── LedgerError            another writer holds or has taken this place; run again
@@ -47,6 +49,14 @@ class FatalSourceError(SourceError):
 
 class ExpiredTokenError(FatalSourceError):
     """A token has run out, and was not taken back: a new one is all it takes."""
+
+
+class ExpiredCursorError(FatalSourceError):
+    """A cursor has run out while its pages were read: what was asked must be asked anew."""
+
+
+class ClosedAccountError(FatalSourceError):
+    """The source does not serve an account any more, or not yet."""
 
 
 class SchemaDriftError(FatalSourceError):

@@ -276,6 +276,7 @@ class Client:
     send: Send = field(repr=False)
     limit: RateLimit = field(repr=False)
     backoff: Backoff = field(repr=False)
+    limits: Mapping[str, RateLimit] = field(default_factory=dict, repr=False)
     credentials: Credentials = field(default_factory=Credentials, repr=False)
     classify: Classify = field(default=classify_by_status, repr=False)
     usage: Usage | None = field(default=None, repr=False)
@@ -425,11 +426,13 @@ class Client:
             waited += wait
 
     def _answer(self, request: Request) -> Any:
-        with self.limit:
+        path = request.url.partition("?")[0]
+        limit = next((own for ending, own in self.limits.items() if path.endswith(ending)), self.limit)
+        with limit:
             response = self.send(request)
         pause = self.usage(response) if self.usage else None
         if pause is not None:
-            self.limit.pause(pause)
+            limit.pause(pause)
         if 300 <= response.status < 400:
             raise FatalSourceError(
                 f"HTTP {response.status} redirects to another place, which is never followed. hint: correct base_url"

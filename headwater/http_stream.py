@@ -14,10 +14,11 @@ import importlib.util
 import json
 import math
 import re
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,7 @@ from headwater.config import (
     Rate,
     ReplaceWrite,
 )
-from headwater.errors import FatalSourceError
+from headwater.errors import ClosedAccountError, ExpiredCursorError, FatalSourceError
 from headwater.http import (
     Backoff,
     Classify,
@@ -54,6 +55,7 @@ from headwater.http import (
     dig,
 )
 from headwater.ledger import BatchWriter, Manifest, Position
+from headwater.log import get_logger
 from headwater.oauth import RefreshedTokens, Save
 from headwater.raw import ACCOUNT, PARSER, Learned, Row
 
@@ -64,6 +66,10 @@ _PLACEHOLDER = re.compile(r"\{(account|since|until|since_epoch|api_version|raw)\
 _ACCOUNT = "{account}"
 _DAY = timedelta(days=1)
 _TOKEN_RATE = Rate(calls=5)
+READ_TRIES = 3
+"""How often a part is read from its beginning because its cursor ran out."""
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -131,11 +137,15 @@ def read_pages(client: Client, part: Part) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class Api:
-    """What YAML cannot say of a source: how it refuses, how full it is, how it is signed to, how a stream is read."""
+    """What YAML cannot say of a source: how it refuses, how full it is, how it is signed to, how a stream is read.
+
+    `sign` makes parameters of the secret, `headers` headers beside those of the auth.
+    """
 
     classify: Classify = classify_by_status
     usage: Usage | None = None
     sign: Sign | None = None
+    headers: Sign | None = None
     readers: Mapping[str, Reader] = field(default_factory=dict)
 
 
@@ -178,6 +188,10 @@ def open_client(
             base_url=base_url,
             send=wire,
             limit=RateLimit(rate, source.retry.longest_wait_seconds, sleep, clock),
+            limits={
+                ending: RateLimit(own, source.retry.longest_wait_seconds, sleep, clock)
+                for ending, own in source.rates.items()
+            },
             backoff=Backoff(source.retry),
             credentials=credentials,
             classify=api.classify,
@@ -195,8 +209,9 @@ def open_client(
         asking = replace(connect(base_url, _TOKEN_RATE, Credentials(secrets=secrets)), classify=classify_by_status)
         tokens = RefreshedTokens(asking, grant, secret, save)
     params = api.sign(secret) if api.sign else {}
+    fixed = {**_fixed(source, secret), **(api.headers(secret) if api.headers else {})}
     try:
-        yield connect(source.base_url, source.rate, Credentials(_fixed(source, secret), params, secrets, tokens))
+        yield connect(source.base_url, source.rate, Credentials(fixed, params, secrets, tokens))
     finally:
         wire.close()
 
@@ -261,7 +276,7 @@ def read(
     spans = []
     for account in source.accounts or ("",):
         if window is not None:
-            spans.append(_Span(account, *window, window[1], None))
+            spans.append(_Span(account, *window, window[1] if stream.window.field else date.max, None))
         elif position is None or account not in position["accounts"]:
             history = timedelta(days=stream.window.history_days)
             spans.append(_Span(account, as_of - history, until, date.max, None))
@@ -271,6 +286,8 @@ def read(
             spans.append(_Span(account, since, until, date.max, known))
     reading = _Reading(source, name, secret, client, writer)
     reading.read(spans)
+    if source.accounts and reading.closed == {*source.accounts}:
+        raise FatalSourceError(f"{source.name}: none of the accounts is served: {', '.join(source.accounts)}")
     if not reading.slices:
         return None
     slices = tuple({"account": account, "day": day} for account, day in sorted(map(_split, reading.slices)))
@@ -356,6 +373,7 @@ class _Reading:
         self.source = source
         self.stream = source.streams[name]
         self.slices: set[str] = set()
+        self.closed: set[str] = set()
         self._name = name
         self._where = f"{source.name}.{name}"
         self._reader = api_of(source.name).readers.get(name, read_pages)
@@ -364,14 +382,21 @@ class _Reading:
         self._writer = writer
         self._digests: dict[str, int] = {}
         self._parsers = rolled_out(source, name)
+        self._failed = threading.Event()
 
     def position(self, until: date) -> Position:
         """Makes the position after: how far, for which accounts, and the digests that the next run compares with."""
         first = (until - timedelta(days=self.stream.window.reread_days) + _DAY).isoformat()
-        kept = {key: f"{digest:032x}" for key, digest in self._digests.items() if _split(key)[1] >= first}
+        # A closed account is not remembered: when it is served again, its history is read as that of a new one.
+        accounts = [account for account in self.source.accounts or ("",) if account not in self.closed]
+        kept = {
+            key: f"{digest:032x}"
+            for key, digest in self._digests.items()
+            if _split(key)[1] >= first and _split(key)[0] in accounts
+        }
         return {
             "until": until.isoformat(),
-            "accounts": list(self.source.accounts or ("",)),
+            "accounts": accounts,
             "slices": dict(sorted(kept.items())),
         }
 
@@ -409,7 +434,14 @@ class _Reading:
             since = last + _DAY
 
     def _take(self, piece: _Piece, read: Future[_Chunk]) -> None:
-        chunk = read.result()
+        account = piece.part.account
+        try:
+            chunk = read.result()
+        except ClosedAccountError as error:
+            if account not in self.closed:
+                log.warning("account is not served, the others are read on", account=account, error=str(error))
+            self.closed.add(account)
+            return
         self._add(piece, chunk, _changed(chunk, piece.known))
         self.slices |= self._covered(piece, chunk)
         self._digests.update(chunk.digests)
@@ -417,6 +449,24 @@ class _Reading:
         chunk.path.unlink()
 
     def _spool(self, piece: _Piece, path: Path) -> _Chunk:
+        """Reads a part into a file, from its beginning once more when its cursor runs out."""
+        # Once one part has failed nothing of the batch will count: the source is not asked for the others.
+        if self._failed.is_set():
+            raise CancelledError
+        try:
+            for _ in range(READ_TRIES - 1):
+                try:
+                    return self._spool_once(piece, path)
+                except ExpiredCursorError as error:
+                    log.warning("a cursor has run out, reading from the beginning", error=str(error))
+            return self._spool_once(piece, path)
+        except ClosedAccountError:
+            raise
+        except BaseException:
+            self._failed.set()
+            raise
+
+    def _spool_once(self, piece: _Piece, path: Path) -> _Chunk:
         account = piece.part.account
         client = self._client
         own = _fixed_of_account(self.source, self._secret, account)
@@ -442,6 +492,8 @@ class _Reading:
         name = self.stream.window.field
         if not isinstance(row, Mapping):
             raise FatalSourceError(f"{self._where}: a row is {type(row).__name__}, not an object")
+        if name is None:
+            return date.max
         value = row.get(name)
         if value is None:
             raise FatalSourceError(f"{self._where}: a row lacks `{name}`, by which its day is known: {_excerpt(row)}")

@@ -26,6 +26,7 @@ from local import world
 from local.counterparts import COUNTERPARTS, Counterpart, Place, WorldView
 from local.deploy import deploy
 from local.postgres import PostgresServer
+from local.simulators.clevertap import passcodes
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 90.0
@@ -34,9 +35,12 @@ SEED = 20170101
 _RDS_PASSWORD = "local-shop-password"  # noqa: S105 - a server on 127.0.0.1 that holds made-up and public data
 _WAREHOUSE_PASSWORD = "local-warehouse-password"  # noqa: S105 - likewise
 # Paths of the simulated APIs below the simulators' address, by source.
-_SIMULATED = {"facebook_ads": "/facebook", "fx_rates": "/fx"}
+SIMULATED = {"facebook_ads": "/facebook", "fx_rates": "/fx", "clevertap": "/clevertap"}
 # What the simulators take as credentials, by the secret's name.
-_SECRETS = {"facebook_ads": {"access_token": "EAAB-local-token", "app_secret": "local-app-secret"}}
+SECRETS = {
+    "facebook_ads": {"access_token": "EAAB-local-token", "app_secret": "local-app-secret"},
+    "clevertap": {f"{account}.passcode": passcode for account, passcode in passcodes().items()},
+}
 
 # Kept for as long as this process lives: a child must be reaped by its parent, or it looks alive for ever.
 _started: dict[int, subprocess.Popen[bytes]] = {}
@@ -122,7 +126,7 @@ class Stack:
             "aws": self.aws_endpoint,
             "warehouse": self.warehouse_dsn,
             "rds_postgres": self.rds_dsn,
-            **{source: f"{self.simulators_url}{mount}" for source, mount in _SIMULATED.items() if self.holds(source)},
+            **{source: f"{self.simulators_url}{mount}" for source, mount in SIMULATED.items() if self.holds(source)},
             "simulators_admin": f"{self.simulators_url}/_admin",
             "outbox": str(self.outbox),
         }
@@ -132,7 +136,7 @@ class Stack:
         project = load_project(ROOT, "local")
         urls = self.endpoints()
         changes: dict[str, dict[str, Any]] = {
-            source: {"base_url": urls[source]} for source in _SIMULATED if source in urls
+            source: {"base_url": urls[source]} for source in SIMULATED if source in urls
         }
         changes |= {counterpart.source: dict(counterpart.override()) for counterpart in self.counterparts()}
         declared = project.environment.sources
@@ -169,7 +173,7 @@ class Stack:
                 "username": "shop",
                 "password": _RDS_PASSWORD,
             },
-            **_SECRETS,
+            **SECRETS,
         }
         secrets |= {
             counterpart.source: dict(secret)

@@ -43,6 +43,11 @@ class Simulators:
         assert response.ok, response.text
         return response.json()
 
+    def try_misbehave(self, **rule: Any) -> str:
+        """Adds a rule; the text says why it was refused, and is empty when it was not."""
+        response = requests.post(f"{self.url}/_admin/misbehave", json=rule, timeout=20)
+        return "" if response.ok else response.text
+
     def misbehave(self, **rule: Any) -> None:
         self.admin("misbehave", **rule)
 

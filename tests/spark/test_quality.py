@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from headwater.config import HttpStream, Policy
-from headwater.quality import count_reasons, judge_rows, row_predicates, shape, verify
+from headwater.config import HttpStream, Parser, Policy
+from headwater.ledger import Manifest
+from headwater.quality import count_reasons, judge_drift, judge_rows, row_predicates, shape, verify, worst
+from headwater.raw import FieldChange
 
 TAGS = {"source": "shop", "stream": "sales", "batch": "1", "run_id": "r"}
 
@@ -30,9 +33,12 @@ def policy(rows: list[dict[str, Any]] | None = None, batch: list[dict[str, Any]]
     return Policy.model_validate({"table": "sales", "rows": rows or [], "batch": batch or []})
 
 
-def raw(spark: SparkSession, *rows: tuple[str | None, ...]) -> DataFrame:
+def raw(
+    spark: SparkSession, *rows: tuple[str | None, ...], parser: str | None = None, problem: str | None = None
+) -> DataFrame:
     return spark.createDataFrame(
-        [(*row, "s3://raw/f") for row in rows], "id string, amount string, kind string, _file string"
+        [(*row, "s3://raw/f", parser, problem) for row in rows],
+        "id string, amount string, kind string, _file string, _parser string, _problem string",
     )
 
 
@@ -51,6 +57,19 @@ def test_text_that_does_not_read_as_its_type_is_a_reason_and_missing_text_is_non
 
 def test_a_row_without_its_key_is_refused(spark: SparkSession) -> None:
     assert reasons(raw(spark, (None, "1", "a"))) == [["id_complete"]]
+
+
+def test_a_row_that_cannot_be_read_has_that_one_reason(spark: SparkSession) -> None:
+    declared = policy([{"id": "kind_there", "that": "kind", "is": "complete"}])
+    assert reasons(raw(spark, (None, "two", None), problem="not_json"), declared) == [["not_json"]]
+
+
+def test_each_row_is_read_by_its_own_parser(spark: SparkSession) -> None:
+    declared = stream().model_copy(
+        update={"parsers": {"v2": Parser(columns={"amount": "cast(amount as decimal(10,2)) / 100"})}}
+    )
+    rows = raw(spark, ("1", "250", "a")).unionByName(raw(spark, ("2", "250", "a"), parser="v2"))
+    assert [str(row.amount) for row in shape(declared, rows).orderBy("id").collect()] == ["250.00", "2.50"]
 
 
 def test_a_row_carries_every_reason(spark: SparkSession) -> None:
@@ -96,8 +115,8 @@ def verdict(
     spark: SparkSession, tmp_path: Path, declared: Policy, *rows: tuple[str | None, ...]
 ) -> tuple[str, dict[str, bool]]:
     shaped = shape(stream(), raw(spark, *rows))
-    name, checks = verify(shaped, row_predicates(stream(), declared), declared, f"file://{tmp_path}/metrics.json", TAGS)
-    return name, {check.check: check.passed for check in checks}
+    checks = verify(shaped, row_predicates(stream(), declared), declared, f"file://{tmp_path}/metrics.json", TAGS)
+    return worst(checks), {check.check: check.passed for check in checks}
 
 
 def test_few_bad_rows_are_for_quarantine_and_many_halt_the_batch(spark: SparkSession, tmp_path: Path) -> None:
@@ -123,3 +142,26 @@ def test_metrics_of_every_batch_are_kept_in_the_repository(spark: SparkSession, 
     declared = policy(batch=[{"id": "rows", "is": "size", "at_least": 1, "level": "halt"}])
     verdict(spark, tmp_path, declared, ("1", "1", "a"))
     assert '"batch": "1"' in (tmp_path / "metrics.json").read_text().replace('"batch":"1"', '"batch": "1"')
+
+
+@pytest.mark.parametrize(("drift", "level"), [("evolve", "warn"), ("quarantine", "warn"), ("strict", "halt")])
+def test_a_change_of_shape_is_told_and_halts_a_strict_stream(drift, level) -> None:
+    manifest = Manifest(
+        source="shop",
+        stream="sales",
+        batch=2,
+        run_id="r",
+        attempt="a",
+        created_at=datetime(2018, 1, 1, tzinfo=UTC),
+        format="jsonl",
+        files=(),
+        rows=1,
+        position_before=None,
+        position_after=None,
+        drift=(FieldChange(field="amount", change="retyped", before="number", after="string"),),
+    )
+    told = judge_drift(manifest, drift)
+    assert told is not None
+    assert (told.check, told.level, told.message) == ("schema", level, "field amount was number and is string")
+    assert worst([told]) == level
+    assert judge_drift(manifest.model_copy(update={"drift": ()}), drift) is None

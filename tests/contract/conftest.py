@@ -1,0 +1,157 @@
+"""What every source must keep to. A source is held to it by being declared in config/sources/."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headwater.config import HttpSource, load_project
+from headwater.http import Client, Request, Response
+from headwater.http_stream import Extraction, open_client
+from headwater.http_stream import read as read_stream
+from headwater.ledger import Position
+from headwater.raw import to_line
+from local import world
+from local.postgres import PostgresServer, free_port
+from local.stack import ROOT, SECRETS, Ports, Stack
+from tests.simulators.conftest import Simulators, start, stop
+from tests.unit.http_fakes import KeptFiles
+
+Edit = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+
+_REALLY_SLEPT = 0.02
+
+HTTP_SOURCES = tuple(
+    name for name, source in load_project(ROOT, "local").sources.items() if isinstance(source, HttpSource)
+)
+HTTP_STREAMS = tuple(
+    (name, stream) for name in HTTP_SOURCES for stream in load_project(ROOT, "local").sources[name].streams
+)
+
+
+@dataclass
+class Wait:
+    """Waits that pass at once, on the clock as well."""
+
+    slept: list[float] = field(default_factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        time.sleep(min(seconds, _REALLY_SLEPT))
+
+    def clock(self) -> float:
+        return time.monotonic() + sum(self.slept)
+
+
+@dataclass
+class Tampering:
+    """Edits the rows of every answer on its way, whatever the source's envelope is."""
+
+    send: Callable[[Request], Response]
+    edit: Edit
+    edited: int = 0
+
+    def __call__(self, request: Request) -> Response:
+        response = self.send(request)
+        try:
+            answer = response.json()
+        except Exception:  # noqa: BLE001 - what is not JSON is none of our business here
+            return response
+        return replace(response, body=to_line(self._edited(answer)).encode())
+
+    def _edited(self, value: Any) -> Any:
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            self.edited += 1
+            return self.edit(value)
+        if isinstance(value, Mapping):
+            return {
+                name: self._edited(item) if name not in {"errors", "paging"} else item for name, item in value.items()
+            }
+        return value
+
+
+class Reader:
+    """Reads streams of one source from its simulator."""
+
+    def __init__(self, source: HttpSource, simulators: Simulators, clock: date) -> None:
+        self.source = source
+        self.simulators = simulators
+        self.today = clock
+        self.waits = Wait()
+        self.saved: list[Mapping[str, str]] = []
+
+    @property
+    def stream(self) -> str:
+        """The stream that faults are tried on: the one with the longest history."""
+        return max(self.source.streams, key=lambda name: self.source.streams[name].window.history_days)
+
+    def read(
+        self,
+        stream: str | None = None,
+        position: Position | None = None,
+        as_of: date | None = None,
+        edit: Edit | None = None,
+        window: tuple[date, date] | None = None,
+        **changes: Any,
+    ) -> tuple[Extraction | None, KeptFiles]:
+        source = self.source.model_copy(update=changes)
+        files = KeptFiles()
+        secret = SECRETS.get(source.secret or "", {})
+        with open_client(source, secret, self.saved.append, self.waits.sleep, self.waits.clock) as client:
+            tampering = Tampering(client.send, edit) if edit else None
+            asking: Client = replace(client, send=tampering) if tampering else client
+            found = read_stream(
+                source, stream or self.stream, secret, files, position, as_of or self.today, window, asking
+            )  # type: ignore[arg-type]
+        if tampering and not tampering.edited:
+            pytest.skip(f"{source.name}: the provider's rows are no objects, so none can be edited")
+        return found, files
+
+    def misbehave(self, kind: str, **rule: Any) -> None:
+        """Switches a misbehaviour on, or skips the test where it has no meaning for the source."""
+        answer = self.simulators.try_misbehave(source=self.source.name, kind=kind, **rule)
+        if "means nothing" in answer:
+            pytest.skip(answer)
+
+    def asked(self) -> int:
+        listed = self.simulators.admin("requests", "GET")["requests"]
+        return sum(request["source"] == self.source.name for request in listed)
+
+
+def content(files: KeptFiles) -> list[str]:
+    """The rows, whatever their order."""
+    return sorted(json.dumps(row, sort_keys=True, default=str) for row in files.rows)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with PostgresServer(tmp_path_factory.mktemp("postgres") / "data", free_port()) as running:
+        world.seed(running.dsn, 7, households=50)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def running(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulators]:
+    port = free_port()
+    process = start(port, server.dsn, tmp_path_factory.mktemp("simulators"))
+    yield Simulators(f"http://127.0.0.1:{port}", server.dsn)
+    stop(process)
+
+
+@pytest.fixture(params=HTTP_SOURCES)
+def reader(request: pytest.FixtureRequest, running: Simulators, tmp_path: Path) -> Iterator[Reader]:
+    """One HTTP source after another, its simulator well-behaved and with an empty request log."""
+    running.admin("misbehave", "DELETE")
+    running.admin("requests", "DELETE")
+    stack = Stack(tmp_path, replace(Ports(), simulators=int(running.url.rsplit(":", 1)[1])))
+    source = stack.project().source(request.param)
+    assert isinstance(source, HttpSource)
+    yield Reader(source, running, world.clock(running.dsn))
+    running.admin("misbehave", "DELETE")
