@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 STAMP := $(VENV)/.setup-$(shell sha256sum requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 
-.PHONY: help setup demo test test-unit check schema format up down clean lock
+.PHONY: help setup demo test test-unit check package plan apply cost schema format up down clean lock
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,9 +42,23 @@ check: setup ## Lint, types, formats, config, state machine, Terraform
 	@$(BIN)/mypy
 	@$(BIN)/headwater validate
 	@$(BIN)/statelint step_functions/pipeline.asl.json
+	@./tests/terraform/check
+
+package: setup ## Pack what jobs and Lambdas run from, for ENV=dev, staging or prod, into build/packages
+	@$(BIN)/python -m headwater.packages $(or $(ENV),dev) build/packages
 
 format: setup ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+plan: package ## Show what Terraform would change in ENV=dev, staging or prod
+	@terraform -chdir=terraform init -input=false -reconfigure -backend-config=backends/$(or $(ENV),dev).tfbackend > /dev/null
+	@terraform -chdir=terraform plan -input=false -var environment=$(or $(ENV),dev) -out=$(or $(ENV),dev).tfplan
+
+apply: plan ## Carry that plan out
+	@terraform -chdir=terraform apply -input=false $(or $(ENV),dev).tfplan
+
+cost: setup ## Compute docs/cost.md from config/
+	@$(BIN)/python -m headwater.cost > docs/cost.md
 
 schema: setup ## Write the JSON Schemas of config/
 	@$(BIN)/python -m headwater.config config/schema

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from delta.tables import DeltaTable
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
 _TXN_APP_ID = "spark.databricks.delta.write.txnAppId"
 _TXN_VERSION = "spark.databricks.delta.write.txnVersion"
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
-_HISTORY_PAGE = 20
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Table:
 
     def exists(self) -> bool:
         """Tells whether the table has a first commit."""
-        return bool(DeltaTable.isDeltaTable(self.spark, self.path))
+        return self.version() >= 0
 
     def read(self) -> DataFrame:
         """Reads the newest version."""
@@ -47,13 +47,13 @@ class Table:
 
     def version(self) -> int:
         """Finds the newest version; -1 before the first commit."""
-        return int(self._log().update(False, _none(self.spark), _none(self.spark)).version()) if self.exists() else -1
+        return int(self._snapshot().version())
 
     def transaction(self, app_id: str) -> int:
         """Finds the last transaction version that an application committed; 0 when it never did."""
-        if not self.exists():
+        snapshot = self._snapshot()
+        if int(snapshot.version()) < 0:
             return 0
-        snapshot = self._log().update(False, _none(self.spark), _none(self.spark))
         last = snapshot.transactions().get(app_id)
         return int(last.get()) if last.isDefined() else 0
 
@@ -68,32 +68,33 @@ class Table:
 
     def commit_of(self, app_id: str, transaction: int) -> Commit:
         """Finds the commit that one transaction made, newest first; LookupError when there is none."""
-        limit = _HISTORY_PAGE
-        while True:
-            rows = self.delta().history(limit).select("version", "operationMetrics", "userMetadata").collect()
-            for row in rows:
-                metadata = json.loads(row.userMetadata) if row.userMetadata else {}
-                if metadata.get("app_id") == app_id and metadata.get("transaction") == transaction:
-                    metrics = {key: int(value) for key, value in row.operationMetrics.items() if value.isdigit()}
-                    return Commit(row.version, metrics, metadata)
-            if len(rows) < limit:
-                raise LookupError(f"{self.path}: no commit of transaction {transaction} of {app_id}")
-            limit *= 4
+        for commit in self._commits():
+            if commit.metadata.get("app_id") == app_id and commit.metadata.get("transaction") == transaction:
+                return commit
+        raise LookupError(f"{self.path}: no commit of transaction {transaction} of {app_id}")
 
     def latest_metadata(self) -> dict[str, Any]:
         """Reads the user metadata of the newest commit that carries any; empty when none does."""
-        if not self.exists():
-            return {}
-        limit = _HISTORY_PAGE
-        while True:
-            rows = self.delta().history(limit).select("userMetadata").collect()
-            for row in rows:
-                if row.userMetadata:
-                    found: dict[str, Any] = json.loads(row.userMetadata)
-                    return found
-            if len(rows) < limit:
-                return {}
-            limit *= 4
+        return next((commit.metadata for commit in self._commits() if commit.metadata), {})
+
+    def _commits(self) -> Iterator[Commit]:
+        """Reads commits, newest first, as far back as the log goes; one small file each, where a history would be a Spark job."""
+        log = self._log()
+        jvm: Any = self.spark._jvm
+        conf = self.spark._jsparkSession.sessionState().newHadoopConf()
+        for version in range(self.version(), -1, -1):
+            path = jvm.org.apache.hadoop.fs.Path(log.logPath(), f"{version:020d}.json")
+            try:
+                lines = log.store().read(path, conf).mkString("\n").splitlines()
+            except Py4JJavaError as error:
+                if "FileNotFound" in str(error.java_exception):
+                    return
+                raise
+            info: dict[str, Any] = next(
+                (json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"')), {}
+            )
+            metrics = {key: int(value) for key, value in info.get("operationMetrics", {}).items() if value.isdigit()}
+            yield Commit(version, metrics, json.loads(info.get("userMetadata") or "{}"))
 
     @contextmanager
     def transact(self, app_id: str, transaction: int, **metadata: object) -> Iterator[None]:
@@ -107,6 +108,10 @@ class Table:
         finally:
             for key in (_TXN_APP_ID, _TXN_VERSION, _USER_METADATA):
                 conf.unset(key)
+
+    def _snapshot(self) -> Any:
+        """The newest state of the log."""
+        return self._log().update(False, _none(self.spark), _none(self.spark))
 
     def _log(self) -> Any:
         jvm: Any = self.spark._jvm

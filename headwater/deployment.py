@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from headwater.config import Project, SharedStage
+from headwater.entrances import Entrances
 from headwater.errors import ConfigError
 
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
@@ -111,6 +112,11 @@ class Deployment:
         environment = self.project.environment
         return f"arn:aws:states:{environment.region}:{environment.account}:stateMachine:{self.state_machine}"
 
+    @property
+    def entrances(self) -> Entrances:
+        """What records, events and files come in by."""
+        return Entrances(self.project)
+
     def jobs(self) -> list[JobSpec]:
         """Lists one Extract job for each source, and one job for each shared stage."""
         extract = [
@@ -175,6 +181,9 @@ class Deployment:
         environment = self.project.environment
         variables = {"PROJECT_URI": self.project_uri, "ENVIRONMENT": environment.name, "TOPIC_ARN": self.topic_arn}
         functions = [LambdaSpec(f"{self.prefix}-{folder}", folder, variables) for folder in LAMBDAS]
+        for folder in self.entrances.folders():
+            own = {"STATE_MACHINE_ARN": self.state_machine_arn} if folder == "start_on_drop" else {}
+            functions.append(LambdaSpec(f"{self.prefix}-{folder}", folder, variables | own))
         if environment.alerts.slack_secret:
             own = {"SLACK_SECRET": f"{self.prefix}/{environment.alerts.slack_secret}"}
             functions.append(LambdaSpec(f"{self.prefix}-notify_slack", "notify_slack", variables | own))

@@ -5,10 +5,12 @@ HeadwaterError
 ├── SourceError
 │   ├── RetriableSourceError   wait: the source said try again later
 │   │   └── ThrottledError         the source's rate limit, with the wait it asked for
+│   │       └── QuotaUsedUpError       a quota that comes back later than any run could wait for; not tried again
 │   └── FatalSourceError       a person must act at the source (credentials, permission, contract)
 │       ├── ExpiredTokenError      a short-lived token has run out; the client renews it by itself, once
 │       ├── ExpiredCursorError     a cursor has run out while its pages were read; they are read again from the first
 │       ├── ClosedAccountError     the source does not serve one of the accounts; the others are read all the same
+│       ├── LostOffsetsError       a topic no longer has what lies after the position; a person says where to go on
 │       ├── PagingError            the source's paging would never end or leaves its host
 │       └── SchemaDriftError       the rows have become of another shape than any table could take
 ├── LedgerError            another writer holds or has taken this place; run again
@@ -43,6 +45,10 @@ class ThrottledError(RetriableSourceError):
         self.retry_after = retry_after
 
 
+class QuotaUsedUpError(ThrottledError):
+    """A long quota, such as a day's, is used up: another try within the run would be in vain."""
+
+
 class FatalSourceError(SourceError):
     """The source refuses in a way that only a person can mend."""
 
@@ -61,6 +67,10 @@ class ClosedAccountError(FatalSourceError):
 
 class SchemaDriftError(FatalSourceError):
     """The source's rows have another shape than its tables can take."""
+
+
+class LostOffsetsError(FatalSourceError):
+    """A topic has lost records that were not read yet, or was made anew; nothing is skipped until a person says so."""
 
 
 class PagingError(FatalSourceError):

@@ -30,6 +30,7 @@ from headwater.errors import (
     ExpiredTokenError,
     FatalSourceError,
     PagingError,
+    QuotaUsedUpError,
     RetriableSourceError,
     SourceError,
     ThrottledError,
@@ -408,7 +409,7 @@ class Client:
             said = shorten(self.credentials.strike_out(str(error)))
             # In place, so that an error keeps its class and whatever its source's module hung on it.
             error.args = (f"{where}: {said}",)
-            if not isinstance(error, RetriableSourceError):
+            if not isinstance(error, RetriableSourceError) or isinstance(error, QuotaUsedUpError):
                 raise error
             if isinstance(error, MalformedAnswerError):
                 malformed += 1

@@ -250,6 +250,8 @@ def extract(job: Job, stream: str, writer: BatchWriter, window: tuple[date, date
     def save(changed: Mapping[str, str]) -> None:
         job.save_secret(source.secret, changed)
 
+    parsers = rolled_out(source, stream)
+    writer.without(_foreign(source.streams[stream], {parsers.get(account) for account in source.accounts or ("",)}))
     with open_client(source, secret, save) as client:
         found = read(source, stream, secret, writer, writer.position_before, job.as_of, window, client)
     return None if found is None else writer.commit(found.position_after, found.slices)
@@ -315,6 +317,12 @@ def rolled_out(source: HttpSource, name: str) -> dict[str, str]:
         return {}
     order = sorted(source.accounts or ("",), key=lambda account: hashlib.sha256(account.encode()).digest())
     return dict.fromkeys(order[: math.ceil(rollout.share * len(order))], rollout.parser)
+
+
+def _foreign(stream: HttpStream, parsers: Iterable[str | None]) -> frozenset[str]:
+    """Declared fields that none of these parsers' rows have."""
+    own = {name for parser in parsers for name in (stream.parsers[parser].raw if parser else None) or stream.raw}
+    return frozenset(stream.raw_fields) - own
 
 
 def _parsed_by(source: HttpSource, name: str, parser: str) -> HttpSource:
@@ -476,6 +484,7 @@ class _Reading:
         parser = self._parsers.get(account)
         digests: dict[str, int] = {}
         with self._writer.open_rows(path) as file:
+            file.without(_foreign(self.stream, [parser]))
             for row in self._reader(client, piece.part):
                 day = self._day(row)
                 # Every day belongs to just one part, so a source that answers with more than it was asked for doubles

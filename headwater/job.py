@@ -105,7 +105,7 @@ class Job:
         ).toDF()
         if "batch" not in frame.columns:
             return []
-        batches = sorted(int(row.batch) for row in frame.select("batch").distinct().toLocalIterator())
+        batches = sorted({int(row.batch) for row in frame.select("batch").collect()})
         return [self.ledger.stream(self.source_name, stream).manifest(batch) for batch in batches]
 
 

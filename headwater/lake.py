@@ -7,9 +7,9 @@ writes what is missing and skips what is there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
@@ -20,6 +20,7 @@ from headwater.delta import Table
 from headwater.ledger import Manifest
 from headwater.raw import ADDED
 
+Bounds = Mapping[str, tuple[Any, Any]]
 Zone = Literal["bronze", "silver", "gold", "quarantine"]
 
 BATCH = "_batch"
@@ -87,19 +88,20 @@ class Lake:
         """Reads one batch's bronze rows."""
         return self.bronze(manifest.source, manifest.stream).read().where(F.col(BATCH) == manifest.batch)
 
-    def write_silver(self, stream: Stream, manifest: Manifest, valid: DataFrame) -> SilverCounts:
+    def write_silver(self, stream: Stream, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> SilverCounts:
         """Writes a batch's valid rows to silver in one commit, once, and tells what the commit did.
 
-        `valid` has the stream's columns; the newest version of each key wins, ties are broken by content.
+        `valid` has the stream's columns; the newest version of each key wins, ties are broken by content. `bounds` are the least and
+        the greatest values of key columns: Delta skips the files outside of them.
         """
         table = self.table("silver", stream.table)
         app_id = app_id_of(manifest)
         if table.transaction(app_id) < manifest.batch:
             with table.transact(app_id, manifest.batch, rows=manifest.rows):
                 if isinstance(stream.write, Scd2Write):
-                    _write_scd2(table, stream, stream.write, valid)
+                    _write_scd2(table, stream, stream.write, valid, bounds)
                 else:
-                    _write_newest(table, stream, manifest, valid)
+                    _write_newest(table, stream, manifest, valid, bounds)
         return _counts(table, stream, app_id, manifest.batch)
 
     def write_quarantine(self, stream: Stream, manifest: Manifest, refused: DataFrame) -> None:
@@ -159,27 +161,18 @@ def _all(conditions: Sequence[Column]) -> Column:
     return joined
 
 
-def _bounds(rows: DataFrame, key: Sequence[Name]) -> Column:
-    """Bounds of the numeric and date key columns, as literals: Delta skips the files outside of them."""
-    kinds = (T.IntegerType, T.LongType, T.DateType)
-    ranged = [field.name for field in rows.schema.fields if field.name in key and isinstance(field.dataType, kinds)]
-    if not ranged:
-        return F.lit(True)
-    found = rows.agg(*[f(name).alias(f"{n}_{name}") for name in ranged for n, f in (("lo", F.min), ("hi", F.max))])
-    [row] = found.collect()
-    if row[0] is None:
-        return F.lit(True)
-    return _all([F.col(f"t.`{name}`").between(F.lit(row[f"lo_{name}"]), F.lit(row[f"hi_{name}"])) for name in ranged])
+def _within(table: str, bounds: Bounds) -> Column:
+    return _all([F.col(f"{table}`{name}`").between(F.lit(lo), F.lit(hi)) for name, (lo, hi) in bounds.items()])
 
 
-def _write_newest(table: Table, stream: Stream, manifest: Manifest, valid: DataFrame) -> None:
+def _write_newest(table: Table, stream: Stream, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> None:
     rows = newest(valid, stream.key, stream.position)
     if not table.exists():
         rows.write.format("delta").mode("append").save(table.path)
         return
     rows = rows.persist()
     try:
-        on = _same("s", "t", stream.key) & _bounds(rows, stream.key)
+        on = _same("s", "t", stream.key) & _within("t.", bounds)
         merge = table.delta().alias("t").merge(rows.alias("s"), on)
         if isinstance(stream.write, MergeWrite | ReplaceWrite):
             changed = ~_same("s", "t", [name for name in stream.columns if name not in stream.key])
@@ -205,7 +198,7 @@ def _in_slices(write: ReplaceWrite, slices: Sequence[dict[str, str]]) -> Column:
     return covered
 
 
-def _write_scd2(table: Table, stream: Stream, write: Scd2Write, valid: DataFrame) -> None:
+def _write_scd2(table: Table, stream: Stream, write: Scd2Write, valid: DataFrame, bounds: Bounds) -> None:
     """Closes changed versions and opens new ones in one MERGE, so that no reader sees a gap or an overlap."""
     assert stream.position is not None  # noqa: S101 - config refuses scd2 without a position
     tracked = [name for name in stream.columns if name not in (*stream.key, stream.position, *write.ignore)]
@@ -215,7 +208,7 @@ def _write_scd2(table: Table, stream: Stream, write: Scd2Write, valid: DataFrame
     if table.exists():
         current = (
             table.read()
-            .where("is_current")
+            .where(F.col("is_current") & _within("", bounds))
             .select(
                 *stream.key, F.col(stream.position).alias("_current_position"), F.xxhash64(*tracked).alias("_current")
             )

@@ -54,11 +54,18 @@ class DataFile(Entry):
     bytes: int
 
 
+class TakenFile(Entry):
+    """A version of a file in the landing bucket: its key and ETag."""
+
+    key: str
+    etag: str
+
+
 class Manifest(Entry):
     """One batch of one stream: its files and the positions before and after it.
 
     `window` are the first and the last day of a backfill's batch; `fields` is what all batches so far taught of the rows,
-    `drift` how this one's rows differ from those before.
+    `drift` how this one's rows differ from those before, `taken` the files of the landing bucket that it holds.
     """
 
     source: str
@@ -77,6 +84,7 @@ class Manifest(Entry):
     window: tuple[date, date] | None = None
     fields: dict[str, str] = {}
     drift: tuple[FieldChange, ...] = ()
+    taken: tuple[TakenFile, ...] = ()
 
 
 class CheckResult(Entry):
@@ -349,6 +357,7 @@ class BatchWriter:
     flag: bool = False
     learned: Learned = field(default_factory=Learned)
     files: list[DataFile] = field(default_factory=list)
+    taken: list[TakenFile] = field(default_factory=list)
 
     @property
     def data_prefix(self) -> str:
@@ -382,6 +391,11 @@ class BatchWriter:
         """Opens a file for JSON rows, to be given to `add` when it is closed."""
         return RowFile(path, self.known, self.declared, self.flag)
 
+    def without(self, fields: frozenset[str]) -> None:
+        """Expects none of some fields, which only rows of another shape have."""
+        self.known = {name: kind for name, kind in self.known.items() if name not in fields}
+        self.declared -= fields
+
     def commit(self, position_after: Position | None, slices: tuple[dict[str, str], ...] | None = None) -> Manifest:
         """Writes the manifest, last and create-only: from here on the batch exists.
 
@@ -411,6 +425,7 @@ class BatchWriter:
             window=self.window,
             fields=self.learned.fields(self.known),
             drift=drift,
+            taken=tuple(self.taken),
         )
         self.ledger.commit(manifest)
         return manifest

@@ -15,7 +15,7 @@ from typing import Any
 _bound: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039 - never mutated, only replaced
 _SECRET = re.compile(
     r"(?i)((?:access_token|refresh_token|client_secret|app_secret|appsecret_proof|passcode|password|passwd|pwd|token"
-    r"|authorization)[\"']?\s*[=:]\s*[\"']?(?:bearer\s+)?)([^\s\"'&,;})]+)"
+    r"|authorization)\\*[\"']?\s*[=:]\s*\\*[\"']?(?:bearer\s+)?)([^\s\"'&,;})]+)"
 )
 
 

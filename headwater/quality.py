@@ -18,6 +18,7 @@ from pydeequ.repository import FileSystemMetricsRepository, ResultKey
 from pydeequ.verification import VerificationResult, VerificationSuite
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from headwater.config import BatchCheck, Column, Drift, JsonStream, KnownCheck, Policy, RowCheck, Scd2Write, Stream
 from headwater.lake import FILE, REASONS
@@ -138,12 +139,34 @@ def judge_rows(rows: DataFrame, predicates: Sequence[RowPredicate], known: Mappi
     return rows.withColumn(REASONS, reasons).select(*kept, REASONS)
 
 
-def count_reasons(judged: DataFrame, ids: Sequence[str]) -> tuple[int, dict[str, int]]:
-    """Counts the refused rows and, by reason, how often each was given."""
+@dataclass(frozen=True)
+class Summary:
+    """What one pass over judged rows found: how many are refused, how often for each reason, and where the good ones lie.
+
+    `bounds` holds the least and the greatest value of each key column that is a number or a date.
+    """
+
+    refused: int
+    reasons: dict[str, int]
+    bounds: dict[str, tuple[Any, Any]]
+
+
+def summarize(judged: DataFrame, ids: Sequence[str], key: Sequence[str]) -> Summary:
+    """Counts the refused rows and their reasons, and bounds the keys of the good ones, in one pass."""
     refused = F.size(REASONS) > 0
     sums = [F.sum(F.array_contains(REASONS, name).cast("bigint")).alias(name) for name in ids]
-    [row] = judged.agg(F.sum(refused.cast("bigint")).alias("_refused"), *sums).collect()
-    return int(row["_refused"] or 0), {name: int(row[name]) for name in ids if row[name]}
+    kinds = (T.IntegerType, T.LongType, T.DateType)
+    ranged = [field.name for field in judged.schema.fields if field.name in key and isinstance(field.dataType, kinds)]
+    good = [F.when(~refused, F.col(name)) for name in ranged]
+    bounds = [
+        f(value).alias(f"_{end}_{i}") for i, value in enumerate(good) for end, f in (("lo", F.min), ("hi", F.max))
+    ]
+    [row] = judged.agg(F.sum(refused.cast("bigint")).alias("_refused"), *sums, *bounds).collect()
+    return Summary(
+        int(row["_refused"] or 0),
+        {name: int(row[name]) for name in ids if row[name]},
+        {name: (row[f"_lo_{i}"], row[f"_hi_{i}"]) for i, name in enumerate(ranged) if row[f"_lo_{i}"] is not None},
+    )
 
 
 def reason_ids(predicates: Sequence[RowPredicate], known: Iterable[KnownCheck]) -> list[str]:

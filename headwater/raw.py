@@ -30,7 +30,10 @@ Problem = Literal[
     "bad_header",
     "bad_row",
     "bad_avro",
+    "not_framed",
+    "schema_by_guid",
     "unknown_schema",
+    "tombstone",
     "too_large",
     "unreadable_file",
 ]
@@ -103,8 +106,10 @@ class Learned:
         return joined
 
     def changes(self, known: Fields, declared: Iterable[str]) -> tuple[FieldChange, ...]:
-        """Tells how the rows differ from what was known before; the first rows of all only from what is declared."""
+        """Tells how the rows differ from what was known before; the first rows of all only from what is declared, if it is."""
         expected = {*known, *declared}
+        if not expected:
+            return ()
         found = [
             FieldChange(field=name, change="new", after="|".join(sorted(self.types[name])))
             for name in sorted(self.seen.keys() - expected)
@@ -173,6 +178,11 @@ class RowFile:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    def without(self, fields: frozenset[str]) -> None:
+        """Expects none of some fields, which only rows of another shape have."""
+        self.known = {name: kind for name, kind in self.known.items() if name not in fields}
+        self.declared -= fields
 
     def write(self, row: Mapping[str, Any], **added: str | None) -> str:
         """Writes one row with the fields that the pipeline adds to it; returns its line."""

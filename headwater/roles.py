@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from headwater.config import AnySource, FilesSource, HttpSource, JdbcSource, KafkaSource, RedshiftSource
+from headwater.config import AnySource, FilesSource, HttpSource, JdbcSource, KafkaSource, KinesisSource, RedshiftSource
 from headwater.config.role import Role, Shared, Statement
 from headwater.deployment import LAMBDAS, Deployment, JobSpec
 from headwater.errors import ConfigError
 
 _Declared = TypeVar("_Declared", bound=Shared)
-ZONES = ("bronze", "silver", "gold", "quarantine")
+ZONES: tuple[Literal["bronze", "silver", "gold", "quarantine"], ...] = ("bronze", "silver", "gold", "quarantine")
 # What only AWS knows before Terraform has made it.
 LATE_ARNS = ("alerts_key", "bookmarks_key", "data_key", "namespace_arn", "secrets_key", "workgroup_arn")
 
@@ -53,10 +53,21 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
         name = f"{environment.prefix}-crawl-{zone}"
         values = {"zone": zone, "database": environment.database(zone), "role": name}
         specs.append(_role(deployment.root, name, "crawler", common | values))
-    secret = environment.alerts.slack_secret or "-"
-    for function in deployment.lambdas():
-        values = {"function": function.name, "secret": secret}
-        specs.append(_role(deployment.root, function.name, function.folder, common | values))
+    specs += _lambda_roles(deployment, common)
+    entrances = deployment.entrances
+    for pipe in entrances.pipes():
+        values = {"stream_arn": pipe.stream_arn, "queue_arn": pipe.queue_arn}
+        specs.append(_role(deployment.root, f"{pipe.name}-pipe", "pipe", common | values))
+    for name, proxy in (environment.network.rds_proxies if environment.network else {}).items():
+        secret = deployment.project.source(proxy.source).secret or "-"
+        specs.append(
+            _role(
+                deployment.root,
+                f"{environment.prefix}-{name.replace('_', '-')}-proxy",
+                "rds_proxy",
+                common | {"secret": secret},
+            )
+        )
     lambdas = f"arn:aws:lambda:{environment.region}:{environment.account}:function"
     values = {
         "job_arns": job_arns,
@@ -72,6 +83,41 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
     return specs
 
 
+def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[RoleSpec]:
+    environment = deployment.project.environment
+    entrances = deployment.entrances
+    pushed = [
+        f"arn:aws:s3:::{environment.bucket('landing')}/{stream.prefix}*"
+        for source in deployment.project.sources.values()
+        if isinstance(source, FilesSource) and source.entrance.kind == "http"
+        for stream in source.streams.values()
+    ]
+    received = [name for name, source in deployment.project.sources.items() if isinstance(source, KinesisSource)]
+    dropped = [
+        name
+        for name, source in deployment.project.sources.items()
+        if isinstance(source, FilesSource) and source.entrance.kind == "drop"
+    ]
+    queued = [pipe.queue_arn for pipe in entrances.pipes()]
+    streams = [stream.arn for stream in entrances.record_streams()]
+    secrets = f"arn:aws:secretsmanager:{environment.region}:{environment.account}:secret"
+    shared = {
+        "secret": environment.alerts.slack_secret or "-",
+        "sender_secrets": json.dumps([f"{secrets}:{name}-??????" for name in entrances.pushed_secrets]),
+        "pushed": json.dumps(pushed),
+        "streams": json.dumps(streams),
+        "queues": json.dumps(queued),
+        "received": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*" for name in received]),
+        "received_data": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*/data/*" for name in received]),
+        "arrivals": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*/arrivals/*" for name in dropped]),
+    }
+    traits = {*(["queued"] if queued else []), *(["direct"] if len(streams) > len(queued) else [])}
+    return [
+        _role(deployment.root, function.name, function.folder, {**common, **shared, "function": function.name}, traits)
+        for function in deployment.lambdas()
+    ]
+
+
 def _is_redshift(source: AnySource) -> bool:
     return isinstance(source, RedshiftSource)
 
@@ -84,7 +130,7 @@ def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, j
         if job.name == f"{environment.prefix}-{source.name}-extract"
     ]
     source = owned[0] if owned else None
-    drops = [stream.prefix for stream in source.streams.values()] if isinstance(source, FilesSource) else []
+    drops = sorted(stream.prefix for stream in source.streams.values()) if isinstance(source, FilesSource) else []
     values = {
         "job": job.name,
         "script": job.script,
@@ -95,7 +141,7 @@ def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, j
         "drops": json.dumps([f"arn:aws:s3:::{environment.bucket('landing')}/{prefix}*" for prefix in drops]),
         "drop_lists": json.dumps([f"{prefix}*" for prefix in drops]),
     }
-    traits = set()
+    traits: set[str] = set()
     if source:
         traits.add(source.kind)
         if source.secret:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -77,9 +77,8 @@ def plan_run(environment: Environment, run_id: str, started_at: str, asked: Mapp
     mode = asked.get("mode") or "incremental"
     if mode not in {"incremental", "backfill"}:
         raise ConfigError(f"run input: mode {mode!r} unknown; known: incremental, backfill")
-    databases = [name for name in sources if isinstance(project.source(name), JdbcSource)]
-    if mode == "backfill" and databases:
-        raise ConfigError(f"run input: {', '.join(databases)} cannot be read by window; name the other sources")
+    if mode == "backfill":
+        _refuse_streams_without_days(project, sources)
     return {
         "run_id": run_id,
         "start_from": start_from,
@@ -105,6 +104,21 @@ def plan_run(environment: Environment, run_id: str, started_at: str, asked: Mapp
         "outcomes": [],
         "failures": {"stop": False, "in_part": False},
     }
+
+
+def _refuse_streams_without_days(project: Project, sources: Sequence[str]) -> None:
+    lacking = [
+        f"{source.name}.{name}"
+        for source in map(project.source, sources)
+        if isinstance(source, JdbcSource)
+        for name, stream in source.streams.items()
+        if stream.backfill_column is None
+    ]
+    if lacking:
+        raise ConfigError(
+            f"run input: {', '.join(lacking)} cannot be read by days. "
+            "hint: declare `day`, the column that has them, or name the other sources"
+        )
 
 
 def _window(mode: str, window: Any) -> str:

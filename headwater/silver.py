@@ -9,7 +9,10 @@ from headwater.job import Job
 from headwater.lake import REASONS
 from headwater.ledger import Book, Manifest
 from headwater.log import get_logger
-from headwater.quality import count_reasons, judge_rows, reason_ids, row_predicates, shape
+from headwater.quality import judge_rows, reason_ids, row_predicates, shape, summarize
+
+# Rows of a batch that are kept in memory between the passes over them; a larger batch is read again.
+_KEPT_ROWS = 200_000
 
 log = get_logger(__name__)
 
@@ -47,12 +50,17 @@ def _write(job: Job, stream: Stream, manifest: Manifest) -> Book:
         if isinstance(check, KnownCheck)
     }
     judged = judge_rows(shape(stream, job.lake.batch(manifest)), predicates, known)
-    refused, reasons = count_reasons(judged, reason_ids(predicates, known))
-    valid = judged.where(F.size(REASONS) == 0).select(*stream.columns)
-    counts = job.lake.write_silver(stream, manifest, valid)
-    if refused:
-        job.lake.write_quarantine(stream, manifest, judged.where(F.size(REASONS) > 0))
-    valid_rows = manifest.rows - refused
+    if manifest.rows <= _KEPT_ROWS:
+        judged = judged.persist()
+    try:
+        found = summarize(judged, reason_ids(predicates, known), stream.key)
+        valid = judged.where(F.size(REASONS) == 0).select(*stream.columns)
+        counts = job.lake.write_silver(stream, manifest, valid, found.bounds)
+        if found.refused:
+            job.lake.write_quarantine(stream, manifest, judged.where(F.size(REASONS) > 0))
+    finally:
+        judged.unpersist()
+    valid_rows = manifest.rows - found.refused
     inserted, updated = counts.inserted, counts.updated
     if isinstance(stream.write, Scd2Write):
         # A closed version is the old side of an update: the row that caused it was inserted as the new version.
@@ -65,10 +73,10 @@ def _write(job: Job, stream: Stream, manifest: Manifest) -> Book:
         silver_inserted=inserted,
         silver_updated=updated,
         unchanged=valid_rows - duplicates - inserted - updated,
-        quarantined=refused,
+        quarantined=found.refused,
         duplicates=duplicates,
         deleted=counts.deleted,
-        reasons=reasons,
+        reasons=found.reasons,
     )
 
 

@@ -14,7 +14,8 @@ from botocore.exceptions import ClientError
 from headwater.data_api import finish
 from headwater.deployment import LIBRARY_KEY, PROJECT_KEY, Deployment
 from headwater.errors import LoadError
-from local.packages import lambda_zip, library_zip
+from headwater.packages import lambda_zip, library_zip
+from local.deploy_entrances import deploy_entrances
 
 _ROLE = "arn:aws:iam::{account}:role/headwater-local"
 _DDL_SECONDS = 60.0
@@ -35,6 +36,7 @@ def deploy(deployment: Deployment, secrets: Mapping[str, Mapping[str, str]]) -> 
     _databases(deployment)
     _jobs(deployment, role)
     _lambdas(deployment, role)
+    deploy_entrances(deployment, role)
     _crawlers(deployment, role)
     _athena(deployment)
     _warehouse(deployment)

@@ -22,7 +22,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 _HOST = "127.0.0.1"
-_UNPRIVILEGED_USER, _UNPRIVILEGED_GROUP = "nobody", "nogroup"
+UNPRIVILEGED_USER, _UNPRIVILEGED_GROUP = "nobody", "nogroup"
 _CONFIGURATION = {
     "listen_addresses": _HOST,
     "unix_socket_directories": "",
@@ -152,7 +152,7 @@ def free_port() -> int:
 
 def _execute(command: list[str]) -> subprocess.CompletedProcess[str]:
     program = [str(_programs() / command[0]), *command[1:]]
-    prefix = _as_someone_unprivileged() if os.geteuid() == 0 else []
+    prefix = unprivileged() if os.geteuid() == 0 else []
     # The server inherits the working directory, which must not be one that a test is about to delete.
     return subprocess.run([*prefix, *program], capture_output=True, text=True, check=False, cwd="/")
 
@@ -164,18 +164,18 @@ def _programs() -> Path:
     return Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-def _as_someone_unprivileged() -> list[str]:
-    """The command prefix under which root may run PostgreSQL, which refuses to be root.
+def unprivileged() -> list[str]:
+    """The command prefix under which root may run a database server, which refuses to be root.
 
     The process becomes `nobody`, but keeps the right to pass directories that only root may enter: a checkout or a venv
     below /root stays as it is, nothing is made readable for others.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        raise PostgresError("PostgreSQL refuses to run as root. hint: install util-linux (setpriv), or be another user")
+        raise PostgresError("no server runs as root here. hint: install util-linux (setpriv), or be another user")
     return [
         setpriv,
-        f"--reuid={_UNPRIVILEGED_USER}",
+        f"--reuid={UNPRIVILEGED_USER}",
         f"--regid={_group()}",
         "--clear-groups",
         "--inh-caps=+dac_override",
@@ -188,5 +188,5 @@ def _group() -> str:
         grp.getgrnam(_UNPRIVILEGED_GROUP)
     except KeyError:
         # Red Hat's name for the group of nobody.
-        return _UNPRIVILEGED_USER
+        return UNPRIVILEGED_USER
     return _UNPRIVILEGED_GROUP

@@ -4,7 +4,7 @@ simulator's ledger, quarantine against the planted defects, both query engines a
 from __future__ import annotations
 
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,9 +16,12 @@ import psycopg
 from headwater.client import Client, Engine
 from local import world
 from local.stack import Stack
+from local.world.google import google_ledger
 
 ENGINES: tuple[Engine, ...] = ("athena", "redshift")
 _SAMPLE = 3
+_BARE_IN_TRUTH = {"rds_postgres", "facebook_ads", "fx_rates"}
+"""Sources whose streams the world's truth names without their source."""
 
 # The truth about revenue: the shop's own rows, less those that are quarantined, by the definition of sql/gold.
 _TRUTH_TABLES = {
@@ -89,6 +92,9 @@ def _ad_cost(stack: Stack, client: Client) -> list[Proof]:
     for day in world.ads_ledger(stack.rds_dsn):
         if day.rows:
             expected[("facebook", f"{day.account_id} {day.day}")] += day.cost
+    for entry in google_ledger(stack.rds_dsn):
+        if entry.rows:
+            expected[("google", f"{entry.customer_id} {entry.day}")] += entry.cost
     proofs = []
     for engine in ENGINES:
         table = gold_table(client, engine, "marketing_performance")
@@ -151,12 +157,13 @@ def quarantine(stack: Stack, client: Client) -> list[dict[str, object]]:
     A defect of a row that is read again stands in quarantine once for each time it was read, so distinct rows are compared.
     """
     tables = {
-        stream.table: name for source in client.project.sources.values() for name, stream in source.streams.items()
+        name if source.name in _BARE_IN_TRUTH else f"{source.name}.{name}": stream.table
+        for source in client.project.sources.values()
+        for name, stream in source.streams.items()
     }
-    planted: dict[tuple[str, str], int] = {}
-    streams = {name: table for table, name in tables.items()}
+    planted: Counter[tuple[str, str]] = Counter()
     for (stream, reason), count in world.defects(stack.rds_dsn).items():
-        planted[(streams[stream], reason)] = count
+        planted[tables[stream], reason] += count
     found = _quarantined(client, sorted({table for table, _ in planted}))
     return [
         {

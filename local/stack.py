@@ -26,7 +26,10 @@ from local import world
 from local.counterparts import COUNTERPARTS, Counterpart, Place, WorldView
 from local.deploy import deploy
 from local.postgres import PostgresServer
+from local.simulators import google_api
 from local.simulators.clevertap import passcodes
+from local.simulators.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
+from local.world.google import MANAGER_ID
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 90.0
@@ -35,10 +38,23 @@ SEED = 20170101
 _RDS_PASSWORD = "local-shop-password"  # noqa: S105 - a server on 127.0.0.1 that holds made-up and public data
 _WAREHOUSE_PASSWORD = "local-warehouse-password"  # noqa: S105 - likewise
 # Paths of the simulated APIs below the simulators' address, by source.
-SIMULATED = {"facebook_ads": "/facebook", "fx_rates": "/fx", "clevertap": "/clevertap"}
+SIMULATED = {
+    "facebook_ads": "/facebook",
+    "google_ads": "/google",
+    "fx_rates": "/fx",
+    "clevertap": "/clevertap",
+    "hubspot": "/hubspot",
+}
 # What the simulators take as credentials, by the secret's name.
 SECRETS = {
     "facebook_ads": {"access_token": "EAAB-local-token", "app_secret": "local-app-secret"},
+    "google_ads": {
+        "client_id": google_api.DEFAULT_CLIENT_ID,
+        "client_secret": google_api.DEFAULT_CLIENT_SECRET,
+        "refresh_token": google_api.DEFAULT_REFRESH_TOKEN,
+        "login_customer_id": str(MANAGER_ID),
+    },
+    "hubspot": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "refresh_token": REFRESH_TOKEN},
     "clevertap": {f"{account}.passcode": passcode for account, passcode in passcodes().items()},
 }
 

@@ -5,7 +5,16 @@ Unknown keys are refused with file and path. Terraform reads the same YAML, and 
 """
 
 from headwater.config.environment import Environment, SharedStage, SourceOverride, Warehouse
-from headwater.config.files_source import FilesSource, FilesStream
+from headwater.config.files_source import (
+    CsvFormat,
+    DropEntrance,
+    ExcelFormat,
+    FilesSource,
+    FilesStream,
+    HttpEntrance,
+    JsonLinesFormat,
+    ParquetFormat,
+)
 from headwater.config.http_source import (
     Auth,
     BearerAuth,
@@ -21,9 +30,9 @@ from headwater.config.http_source import (
     Retry,
     Window,
 )
-from headwater.config.jdbc_source import BookmarkRead, JdbcSource, JdbcStream, WatermarkRead
+from headwater.config.jdbc_source import BookmarkRead, JdbcSource, JdbcStream, LogRead, WatermarkRead
 from headwater.config.kafka_source import KafkaSource, KafkaStream
-from headwater.config.kinesis_source import KinesisSource, KinesisStream
+from headwater.config.kinesis_source import DirectDelivery, KinesisSource, KinesisStream, QueueDelivery
 from headwater.config.policy import BatchCheck, KnownCheck, Policy, RowCheck
 from headwater.config.project import (
     AnySource,
@@ -61,12 +70,17 @@ __all__ = [
     "BearerAuth",
     "BookmarkRead",
     "Column",
+    "CsvFormat",
     "CursorPaging",
+    "DirectDelivery",
     "Drift",
+    "DropEntrance",
     "Environment",
+    "ExcelFormat",
     "FilesSource",
     "FilesStream",
     "HeadersAuth",
+    "HttpEntrance",
     "HttpSource",
     "HttpStream",
     "Identifier",
@@ -74,21 +88,25 @@ __all__ = [
     "JdbcSource",
     "JdbcStream",
     "JobSize",
+    "JsonLinesFormat",
     "JsonStream",
     "KafkaSource",
     "KafkaStream",
     "KinesisSource",
     "KinesisStream",
     "KnownCheck",
+    "LogRead",
     "MergeWrite",
     "Name",
     "NoAuth",
     "OAuth",
     "OnePage",
     "Paging",
+    "ParquetFormat",
     "Parser",
     "Policy",
     "Project",
+    "QueueDelivery",
     "Rate",
     "RedshiftSource",
     "RedshiftStream",

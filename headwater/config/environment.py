@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from headwater.config.http_source import Auth, Retry, TimeZone
+from headwater.config.kafka_source import Security
 from headwater.config.stream import Drift, Rollout, WorkerType
 from headwater.config.strict import Name, Strict
 
@@ -82,6 +83,14 @@ class Alerts(Strict):
     quarantine_percent: int = Field(5, ge=1, le=100, description="Share of a source's rows refused within a day.")
 
 
+class RdsProxy(Strict):
+    """An RDS Proxy before the database of one source; the source's secret then names the proxy's endpoint as its host."""
+
+    source: Name = Field(description="Source of kind jdbc, whose secret the proxy logs in with.")
+    engine_family: Literal["POSTGRESQL", "MYSQL"]
+    instance: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="Identifier of the RDS instance.")
+
+
 class Network(Strict):
     """The VPC in which the jobs of databases, Kafka and Redshift sources run."""
 
@@ -93,6 +102,7 @@ class Network(Strict):
         (), description="Route tables that get the S3 endpoint."
     )
     endpoints: bool = Field(False, description="Makes VPC endpoints, so that the jobs need no way to the internet.")
+    rds_proxies: dict[Name, RdsProxy] = Field({}, description="Pools of connections before databases that have few.")
 
 
 class Analysts(Strict):
@@ -119,6 +129,13 @@ class SourceOverride(Strict):
     time_zones: dict[str, TimeZone] | None = None
     retry: Retry | None = None
     rollout: dict[Name, Rollout] | None = Field(None, description="Streams that another parser reads, for a share.")
+    security: Security | None = Field(None, description="How a Kafka cluster is signed in to.")
+    window_seconds: int | None = Field(
+        None,
+        ge=0,
+        le=300,
+        description="How long what comes in by itself waits for more of it: received records, dropped files.",
+    )
 
 
 class Environment(Strict):

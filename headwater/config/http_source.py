@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from headwater.config.stream import JsonStream, Rollout, SourceBase
+from headwater.config.stream import JsonStream, ReplaceWrite, Rollout, SourceBase
 from headwater.config.strict import Name, Strict
 
 
@@ -83,8 +82,10 @@ class Retry(Strict):
 class Window(Strict):
     """How a stream moves through time: from its history's start to today, re-reading what the source restates."""
 
-    field: str = Field(
-        description="Raw field that holds a row's date or time; its day, with the account, is its slice."
+    field: str | None = Field(
+        None,
+        description="Raw field that holds a row's date or time; its day, with the account, is its slice. Absent where rows "
+        "have no time: then every run reads an account whole, as one slice.",
     )
     history_days: int = Field(description="How far the first load reaches back from the run's date.", gt=0)
     reread_days: int = Field(1, ge=1, description="Days before the position that every run reads again.")
@@ -106,14 +107,14 @@ class HttpStream(JsonStream):
     paging: Paging | None = Field(None, description="Overrides the source's paging.")
     window: Window
 
+    @model_validator(mode="after")
+    def _days_are_told(self) -> HttpStream:
+        if self.window.field is None and (self.window.chunk_days or isinstance(self.write, ReplaceWrite)):
+            raise ValueError("window.chunk_days and write: replace need window.field, by which a row's day is known")
+        return self
 
-def _known_zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError(f"{name!r} is no IANA time zone; write it like Asia/Kolkata")
-    return name
 
-
-TimeZone = Annotated[str, AfterValidator(_known_zone)]
+TimeZone = Annotated[str, Field(pattern=r"^(UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+)+)$")]
 
 
 class HttpSource(SourceBase):
@@ -125,6 +126,9 @@ class HttpSource(SourceBase):
     auth: Auth = NoAuth()
     paging: Paging = OnePage()
     rate: Rate
+    rates: dict[str, Rate] = Field(
+        {}, description="Limits of their own, instead of `rate`, for requests whose path ends so, such as /search."
+    )
     retry: Retry = Retry()
     timeout_seconds: float = Field(60, gt=0, description="Bound of one request, from connecting to the last byte.")
     accounts: tuple[str, ...] = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from headwater.config.stream import SourceBase, StreamBase
 from headwater.config.strict import Identifier, Name, Strict
@@ -25,7 +25,19 @@ class BookmarkRead(Strict):
     keys: tuple[Name, ...] = Field(min_length=1, max_length=1)
 
 
-Read = Annotated[WatermarkRead | BookmarkRead, Field(discriminator="kind")]
+class LogRead(Strict):
+    """Reads every change, deletes included, from PostgreSQL's write-ahead log, after one snapshot of the relation.
+
+    Raw rows have the relation's columns and `_change` (snapshot, insert, update, delete), `_lsn` (grows with every change of a
+    key) and `_committed_at` (UTC).
+    """
+
+    kind: Literal["log"]
+    slot: Name = Field(description="Replication slot of this stream alone; another name reads a new snapshot.")
+    publication: Name = Field(description="Publication that holds the relation; its owner creates it.")
+
+
+Read = Annotated[WatermarkRead | BookmarkRead | LogRead, Field(discriminator="kind")]
 
 
 class JdbcStream(StreamBase):
@@ -35,13 +47,34 @@ class JdbcStream(StreamBase):
     read: Read
     partition_column: Name = Field(description="Numeric, indexed column that parallel reads are split by.")
     partitions: int = Field(2, ge=1, le=16, description="Parallel connections.")
+    day: Name | None = Field(
+        None, description="Column of the relation that a backfill's days are about; the watermark's column if absent."
+    )
+
+    @property
+    def backfill_column(self) -> str | None:
+        """The column that a backfill's days are about; None where a stream cannot be read by days."""
+        return self.day or (self.read.column if isinstance(self.read, WatermarkRead) else None)
+
+    @model_validator(mode="after")
+    def _log_orders_versions(self) -> JdbcStream:
+        if isinstance(self.read, LogRead) and self.position is None:
+            raise ValueError("read: log needs a position, a column made of _lsn")
+        return self
 
 
 class JdbcSource(SourceBase):
     """A relational database read over JDBC; its secret holds host, port, dbname, username and password."""
 
     kind: Literal["jdbc"]
-    engine: Literal["postgresql"]
+    engine: Literal["postgresql", "mysql"]
     secret: str
     fetch_size: int = Field(10_000, gt=0)
     streams: dict[Name, JdbcStream] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _engine_has_a_log(self) -> JdbcSource:
+        logs = [name for name, stream in self.streams.items() if isinstance(stream.read, LogRead)]
+        if logs and self.engine != "postgresql":
+            raise ValueError(f"{', '.join(logs)}: read: log is for engine postgresql, not {self.engine}")
+        return self

@@ -2,24 +2,107 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from headwater.config.stream import JsonStream, SourceBase
-from headwater.config.strict import Name
+from headwater.config.strict import Name, Strict
+
+DELETED_AT = "deleted_at"
+ENVELOPE = (
+    "_topic",
+    "_partition",
+    "_offset",
+    "_timestamp",
+    "_key",
+    "_key_encoding",
+    "_headers",
+    "_tombstone",
+    "_schema_id",
+    "_value",
+    "_value_encoding",
+)
+"""What a raw row has beside the fields of the record's value; headwater/kafka_stream.py tells what each holds."""
+
+
+class Plaintext(Strict):
+    """Neither encrypted nor authenticated: for a broker on the same machine."""
+
+    kind: Literal["plaintext"] = "plaintext"
+
+
+class Scram(Strict):
+    """SASL/SCRAM over TLS; the secret holds username and password."""
+
+    kind: Literal["scram"]
+    mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+
+
+class Iam(Strict):
+    """The job's own role over TLS, as Amazon MSK has it; nothing of it is in the secret."""
+
+    kind: Literal["iam"]
+
+
+Security = Annotated[Plaintext | Scram | Iam, Field(discriminator="kind")]
+
+
+class Resume(Strict):
+    """Where a person decided to go on after the topic had lost what the position points at.
+
+    Counts for this topic id alone, and only as long as the position cannot be continued, so it never skips a record that is
+    still there.
+    """
+
+    topic_id: str = Field(description="Id of the topic as it is now; a topic that was made anew has a new one.")
+    offsets: dict[Annotated[str, Field(pattern=r"^\d+$")], Annotated[int, Field(ge=0)]] = Field(
+        {}, description="Offset to go on at, by partition; its beginning where none is given and the topic is new."
+    )
+    reason: str = Field(min_length=1, description="Why, and who said so.")
 
 
 class KafkaStream(JsonStream):
-    """A stream read from one topic."""
+    """A stream read from one topic.
+
+    Its raw rows are the records' values as JSON, with the fields of ENVELOPE beside the value's own.
+    """
 
     topic: str = Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")
-    format: Literal["json", "avro"]
+    format: Literal["json", "avro"] = Field(description="avro: in the frame of the Confluent schema registry.")
+    tombstones: Literal["delete", "refuse"] = Field(
+        "refuse",
+        description="A record without value: delete = silver keeps its key and `deleted_at` and forgets the rest; "
+        "refuse = it goes to quarantine.",
+    )
+    max_records: int = Field(
+        500_000, gt=0, description="Offsets in one batch; what is beyond has its turn in the next."
+    )
+    resume: Resume | None = None
+
+    @model_validator(mode="after")
+    def _can_delete(self) -> KafkaStream:
+        if self.tombstones == "delete" and DELETED_AT not in self.columns:
+            raise ValueError(f"tombstones: delete needs a column {DELETED_AT}")
+        taken = sorted(set(self.raw) & set(ENVELOPE))
+        if taken:
+            raise ValueError(f"raw: {', '.join(taken)} are there anyway; name fields of the record's value only")
+        return self
+
+    @property
+    def raw_fields(self) -> tuple[str, ...]:
+        """Fields that a raw row may have: those of the value, and the envelope."""
+        return (*super().raw_fields, *ENVELOPE)
 
 
 class KafkaSource(SourceBase):
-    """A Kafka cluster; its secret holds bootstrap_servers and what its security protocol needs."""
+    """A Kafka cluster.
+
+    Its secret holds bootstrap_servers, what its security needs, and for Avro registry_url, with registry_username and
+    registry_password where the registry asks for them.
+    """
 
     kind: Literal["kafka"]
     secret: str
+    security: Security
     streams: dict[Name, KafkaStream] = Field(min_length=1)

@@ -67,6 +67,14 @@ class Project(Strict):
         except KeyError:
             raise ConfigError(f"source {name!r} is not declared; known: {', '.join(sorted(self.sources))}") from None
         override = self.environment.sources.get(name)
+        if (
+            override is not None
+            and override.window_seconds is not None
+            and isinstance(source, KinesisSource | FilesSource)
+        ):
+            return source.waiting(override.window_seconds)
+        if override is not None and override.security is not None and isinstance(source, KafkaSource):
+            return source.model_copy(update={"security": override.security})
         if override is None or not isinstance(source, HttpSource):
             return source
         changed = {name: getattr(override, name) for name in SourceOverride.model_fields}

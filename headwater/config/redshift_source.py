@@ -12,10 +12,11 @@ from headwater.config.strict import Identifier, Name
 
 
 class RedshiftStream(StreamBase):
-    """A stream unloaded from one relation."""
+    """A stream unloaded from one table or view; a backfill's days are those of the watermark."""
 
     relation: Identifier
     read: WatermarkRead
+    row_id: Name = Field(description="Column that tells rows apart, for the fingerprint of the overlap.")
 
 
 class RedshiftSource(SourceBase):

@@ -12,17 +12,22 @@ from headwater.config.strict import Identifier, Name
 
 
 class SnowflakeStream(StreamBase):
-    """A stream read from one relation of a Snowflake database."""
+    """A stream read from one table or view of a Snowflake database; a backfill's days are those of the watermark."""
 
     relation: Identifier
     read: WatermarkRead
 
 
 class SnowflakeSource(SourceBase):
-    """A Snowflake database; its secret holds account, user and either password or private_key."""
+    """A Snowflake database.
+
+    Its secret holds account, user and either private_key (PEM; with private_key_passphrase if it is encrypted) or password; host,
+    port and protocol only where the account's own address is not used.
+    """
 
     kind: Literal["snowflake"]
     secret: str
-    database: str
-    warehouse: str
+    database: Identifier
+    warehouse: Identifier = Field(description="Virtual warehouse that runs the queries.")
+    role: Identifier | None = Field(None, description="Role to assume; the user's default role if absent.")
     streams: dict[Name, SnowflakeStream] = Field(min_length=1)

@@ -219,5 +219,11 @@ API = Api(
     classify=classify,
     usage=usage,
     sign=sign,
-    readers={"campaigns": read_edge, "ad_sets": read_edge, "ads": read_edge, "ads_insights": read_insights},
+    readers={
+        "campaigns": read_edge,
+        "ad_sets": read_edge,
+        "ads": read_edge,
+        "ads_insights": read_insights,
+        "ads_insights_demographics": read_insights,
+    },
 )

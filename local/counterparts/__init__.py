@@ -65,5 +65,20 @@ class Counterpart(Protocol):
         ...
 
 
-COUNTERPARTS: Mapping[str, Callable[[Place], Counterpart]] = {}
+# Each counterpart knows its place from here, so they come last.
+from local.counterparts.http_push import HttpPush  # noqa: E402
+from local.counterparts.kinesis import Kinesis  # noqa: E402
+from local.counterparts.rds_mysql import RdsMySql  # noqa: E402
+from local.counterparts.redshift import Redshift  # noqa: E402
+from local.counterparts.s3_drops import S3Drops  # noqa: E402
+from local.counterparts.snowflake import Snowflake  # noqa: E402
+
+COUNTERPARTS: Mapping[str, Callable[[Place], Counterpart]] = {
+    "http_push": HttpPush,
+    "kinesis": Kinesis,
+    "rds_mysql": RdsMySql,
+    "redshift": Redshift,
+    "s3_drops": S3Drops,
+    "snowflake": Snowflake,
+}
 """Counterparts by source."""

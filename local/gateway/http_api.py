@@ -162,11 +162,11 @@ def _stage(api: Api, path: str) -> tuple[str, str]:
 
 def match_route(routes: list[Route], method: str, path: str) -> tuple[Route, dict[str, str]] | None:
     """Finds the most specific route of a request, and its path parameters."""
-    found = []
+    found: list[tuple[tuple[int, bool], Route, dict[str, str]]] = []
     for route in routes:
         key = str(route.route_key)
         if key == "$default":
-            found.append(((3, 0), route, {}))
+            found.append(((3, False), route, {}))
             continue
         wanted, _, pattern = key.partition(" ")
         if wanted not in {"ANY", method}:

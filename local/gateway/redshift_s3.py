@@ -200,7 +200,8 @@ def unload(session: Session, command: str, objects: S3Objects) -> int:
             cursor.execute(query.encode())
             writer.write(cursor)
         if "MANIFEST" in options:
-            client.put_object(Bucket=bucket, Key=f"{prefix}manifest", Body=json.dumps(writer.manifest()).encode())
+            manifest = writer.manifest(verbose="VERBOSE" in options)
+            client.put_object(Bucket=bucket, Key=f"{prefix}manifest", Body=json.dumps(manifest).encode())
     return writer.rows
 
 
@@ -576,13 +577,17 @@ class _ParquetUnload:
             for folder in list(self._open):
                 self._close(folder)
 
-    def manifest(self) -> dict[str, Any]:
-        """The document that UNLOAD … MANIFEST leaves beside the files, fit for COPY … MANIFEST."""
-        entries = [
-            {"url": file["url"], "meta": {"content_length": file["bytes"], "record_count": file["rows"]}}
-            for file in self._files
+    def manifest(self, *, verbose: bool) -> dict[str, Any]:
+        """The document that UNLOAD … MANIFEST leaves beside the files, fit for COPY … MANIFEST; VERBOSE counts rows too."""
+        entries: list[dict[str, Any]] = [
+            {"url": file["url"], "meta": {"content_length": file["bytes"]}} for file in self._files
         ]
-        return {"entries": entries}
+        if not verbose:
+            return {"entries": entries}
+        for entry, file in zip(entries, self._files, strict=True):
+            entry["meta"]["record_count"] = file["rows"]
+        sizes = sum(file["bytes"] for file in self._files)
+        return {"entries": entries, "meta": {"content_length": sizes, "record_count": self.rows}}
 
     def _by_partition(self, table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         names = self._options.partition_by

@@ -68,6 +68,8 @@ $$ SELECT encode(CASE bits WHEN 224 THEN sha224(convert_to(value, 'UTF8'))
                            WHEN 384 THEN sha384(convert_to(value, 'UTF8'))
                            WHEN 512 THEN sha512(convert_to(value, 'UTF8'))
                            ELSE sha256(convert_to(value, 'UTF8')) END, 'hex') $$;
+CREATE FUNCTION redshift.strtol(digits text, base int) RETURNS bigint IMMUTABLE STRICT LANGUAGE sql AS
+$$ SELECT CASE base WHEN 10 THEN digits::bigint WHEN 16 THEN ('x' || lpad(digits, 16, '0'))::bit(64)::bigint END $$;
 CREATE FUNCTION redshift.json_extract_path_text(document text, VARIADIC path text[])
 RETURNS text IMMUTABLE LANGUAGE sql AS
 $$ SELECT document::jsonb #>> path $$;
@@ -502,6 +504,7 @@ _CONVERSIONS: dict[type[exp.Expression], Callable[[Any], exp.Expression]] = {
     exp.RegexpExtract: lambda node: exp.func("regexp_substr", node.this, node.expression),
     exp.RegexpReplace: _replace_all,
     exp.SHA2: lambda node: _call("sha2", node.this, node.args.get("length") or exp.Literal.number(256)),
+    exp.FromBase: lambda node: _call("strtol", node.this, node.expression),
     exp.ParseJSON: lambda node: exp.cast(node.this, "JSONB", dialect="postgres"),
     exp.Anonymous: lambda node: (
         exp.Coalesce(this=node.expressions[0], expressions=node.expressions[1:])

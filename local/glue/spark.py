@@ -19,6 +19,18 @@ PACKAGES = (
     "com.amazonaws:aws-java-sdk-dynamodb:1.12.262",
     "com.amazon.deequ:deequ:2.0.7-spark-3.5",
     "org.postgresql:postgresql:42.7.4",
+    "com.mysql:mysql-connector-j:8.4.0",
+    "org.apache.spark:spark-sql-kafka-0-10_2.12:3.5.3",
+    "org.apache.spark:spark-avro_2.12:3.5.4",
+)
+
+# The first is 280 MB of which three modules are enough, the second serves a protocol of MySQL that nobody speaks here;
+# the others are part of Spark.
+_EXCLUDED = (
+    "com.amazonaws:aws-java-sdk-bundle",
+    "com.google.protobuf:protobuf-java",
+    "org.apache.hadoop:hadoop-client-api",
+    "org.apache.hadoop:hadoop-client-runtime",
 )
 
 _NOISY_LOGGERS = (
@@ -115,7 +127,7 @@ def build_session(endpoint: str, *, cores: int = 2) -> SparkSession:
     if jars is None:
         conf.set("spark.jars.ivy", str(ivy_folder()))
         conf.set("spark.jars.packages", ",".join(PACKAGES))
-        conf.set("spark.jars.excludes", "com.amazonaws:aws-java-sdk-bundle")
+        conf.set("spark.jars.excludes", ",".join(_EXCLUDED))
     else:
         # The resolver takes seconds even with a full cache. Not on the JVM's own class path: older copies of Spark's
         # libraries are among them, and Spark's must win.

@@ -139,7 +139,6 @@ class Driver:
         session.catalog.clearCache()
         for query in session.streams.active:
             query.stop()
-        jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
         context.setLocalProperty("spark.scheduler.pool", None)  # type: ignore[arg-type]
         context.environment.pop("PYTHONPATH", None)
         self._make_default(self._session)
@@ -162,8 +161,9 @@ def argv_of(order: dict[str, Any]) -> list[str]:
 
 def _python_files(arguments: dict[str, str]) -> list[str]:
     files = arguments.get("--extra-py-files", "").split(",")
-    # Modules that Glue would install from the package index are the environment's own here.
-    wheels = [item for item in arguments.get("--additional-python-modules", "").split(",") if item.startswith("s3")]
+    # Modules that Glue would install, from the package index or from a zip of wheels, are the environment's own here.
+    modules = arguments.get("--additional-python-modules", "").split(",")
+    wheels = [item for item in modules if item.startswith("s3") and item.endswith(".whl")]
     return [uri.strip() for uri in [*files, *wheels] if uri.strip()]
 
 

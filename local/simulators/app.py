@@ -12,11 +12,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
+from local.simulators.clevertap import CleverTap
 from local.simulators.facebook import Facebook
 from local.simulators.fx import Frankfurter
 from local.simulators.google import GoogleAds
 from local.simulators.graph import Limits, Tokens
+from local.simulators.hubspot import HubSpot
 from local.simulators.misbehaviour import ANY_SOURCE_KINDS, MisbehavingApp, Misbehaviour, Rule, Simulator
+from local.simulators.registry import SchemaRegistry
 from local.simulators.worlds import WorldReader
 
 M = TypeVar("M", bound=BaseModel)
@@ -27,7 +30,14 @@ def build_app(dsn: str, state: Path) -> Starlette:
     worlds = WorldReader(dsn)
     misbehaviour = Misbehaviour()
     facebook = Facebook(worlds, state)
-    simulators: list[Simulator] = [facebook, Frankfurter(worlds), GoogleAds(worlds, state)]
+    simulators: list[Simulator] = [
+        facebook,
+        Frankfurter(worlds),
+        GoogleAds(worlds, state),
+        HubSpot(worlds, state),
+        CleverTap(worlds),
+        SchemaRegistry(state),
+    ]
     admin = _Admin(misbehaviour, simulators, facebook)
     mounts = [Mount(simulator.mount, MisbehavingApp(simulator, misbehaviour)) for simulator in simulators]
     switches = [Mount(f"/{simulator.source}", routes=simulator.admin()) for simulator in simulators]

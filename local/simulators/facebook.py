@@ -267,17 +267,25 @@ class Facebook:
         _refuse_unknown(call.params, insights.PARAMETERS | paging)
         world = self._worlds.ads()
         query = insights.parse(call.params, world.clock)
+        old_reach = insights.asks_old_reach(query, world.clock)
         if call.method == "POST":
-            headers = self._count(account, "ads_insights")
-            return {"report_run_id": str(self._start(call, account, world.clock))}, headers
+            headers, tells_reach = self._count(account, "ads_insights"), True
+            if old_reach:
+                tells_reach, told = self.meter.tell_old_reach(str(account.account_id), self.kept.state.limits)
+                headers |= told
+            report = self._start(call, account, world.clock, query.days, tells_reach=tells_reach)
+            return {"report_run_id": str(report)}, headers
         if query.days > self.kept.state.limits.synchronous_days:
             raise GraphError.range_too_big()
+        if old_reach:
+            query = insights.without_reach(query)
         return self._page(call, insights.answer(query, account, world), str(account.account_id), "ads_insights")
 
-    def _start(self, call: Call, account: ads.Account, clock: date) -> int:
+    def _start(self, call: Call, account: ads.Account, clock: date, days: int, *, tells_reach: bool) -> int:
         with self.kept.lock:
             number = _FIRST_REPORT + len(self.kept.state.reports)
-            outcome = {"report_failed": "failed", "report_skipped": "skipped"}.get(call.fault or "", "completed")
+            usual = "completed" if days <= self.kept.state.limits.report_days else "stuck"
+            outcome = {"report_failed": "failed", "report_skipped": "skipped"}.get(call.fault or "", usual)
             late = 2 if call.fault == "report_late" else int(draw(5, "late report", number) == 0)
             self.kept.state.reports[number] = Report(
                 report_run_id=number,
@@ -286,6 +294,7 @@ class Facebook:
                 clock=clock.isoformat(),
                 created_at=time.time(),
                 outcome=outcome,
+                tells_reach=tells_reach,
                 late_answers=late,
             )
             self.kept.save()
@@ -347,6 +356,8 @@ class Facebook:
             if report.report_run_id not in self._rows:
                 world = replace(self._worlds.ads(), clock=date.fromisoformat(report.clock))
                 query = insights.parse(report.params, world.clock)
+                if not report.tells_reach:
+                    query = insights.without_reach(query)
                 while len(self._rows) >= _REPORTS_IN_MEMORY:
                     self._rows.pop(next(iter(self._rows)))
                 self._rows[report.report_run_id] = insights.answer(query, account, world)
@@ -454,11 +465,11 @@ def _epoch(value: Any) -> int:
 
 
 def _async_status(report: Report, polls_needed: int) -> str:
-    if report.polls >= polls_needed:
+    if report.polls >= polls_needed and report.outcome != "stuck":
         return {"completed": "Job Completed", "failed": "Job Failed", "skipped": "Job Skipped"}[report.outcome]
     if report.polls <= 1:
         return "Job Not Started"
-    return "Job Running" if report.polls == polls_needed - 1 else "Job Started"
+    return "Job Running" if report.polls >= polls_needed - 1 else "Job Started"
 
 
 def _account_row(account: ads.Account) -> dict[str, Any]:

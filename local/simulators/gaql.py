@@ -162,7 +162,7 @@ _RESOURCES = {
 MANAGER = google.Customer(google.MANAGER_ID, google.MANAGER_NAME, "USD", "America/New_York", Decimal(1))
 
 
-def parse(text: str) -> Query:
+def parse(text: str, clock: date) -> Query:
     """Raises GoogleError, with the codes of the API, for what it would refuse."""
     tokens = _tokens(text)
     if not tokens or tokens[0].upper() != "SELECT":
@@ -203,7 +203,7 @@ def parse(text: str) -> Query:
     if unselected:
         raise GoogleError.query("EXPECTED_REFERENCED_FIELD_IN_SELECT_CLAUSE", f"{unselected[0]} must be selected too.")
     if _DATE in query.fields:
-        _days(query, date.min)
+        _days(query, clock)
     return query
 
 
@@ -220,7 +220,7 @@ def _tokens(text: str) -> list[str]:
 
 def _listed(tokens: Sequence[str]) -> list[str]:
     """Items between commas."""
-    if any((token == ",") is not bool(number % 2) for number, token in enumerate(tokens)) or tokens[-1:] == [","]:
+    if any((item == ",") is not bool(number % 2) for number, item in enumerate(tokens)) or tokens[-1:] == [","]:
         raise GoogleError.query("UNEXPECTED_INPUT", f"fields must be separated by commas: {' '.join(tokens)}")
     return list(tokens[::2])
 
@@ -303,7 +303,7 @@ def _check(field: str, resource: str) -> None:
         )
 
 
-def _days(query: Query, today: date) -> tuple[date, date]:
+def _days(query: Query, clock: date) -> tuple[date, date]:
     """First and last day that the WHERE clause lets through; all of them where it does not speak of days."""
     since, until = date(2000, 1, 1), date.max
     limited: set[str] = set()
@@ -312,8 +312,7 @@ def _days(query: Query, today: date) -> tuple[date, date]:
             continue
         if condition.operator == "DURING":
             furthest, nearest = _DURING[condition.values[0]]
-            if today != date.min:
-                since, until = today - timedelta(days=furthest), today - timedelta(days=nearest)
+            since, until = clock - timedelta(days=furthest), clock - timedelta(days=nearest)
             limited = {"since", "until"}
             continue
         days = [_day(value) for value in condition.values]
@@ -340,7 +339,10 @@ def _day(text: str) -> date:
 def answer(query: Query, customer_id: int, world: google.GoogleWorld) -> list[dict[str, Any]]:
     """All rows; int64 are text, enums are names, and what has no value is left out."""
     if customer_id == google.MANAGER_ID and query.measures:
-        message = "Metrics cannot be requested for a manager account. To retrieve metrics, issue separate requests against each client account under the manager account."
+        message = (
+            "Metrics cannot be requested for a manager account. To retrieve metrics, issue separate requests against each"
+            " client account under the manager account."
+        )
         raise GoogleError.query("REQUESTED_METRICS_FOR_MANAGER", message)
     found = [
         context
@@ -348,7 +350,8 @@ def answer(query: Query, customer_id: int, world: google.GoogleWorld) -> list[di
         if all(_holds(condition, context) for condition in query.conditions if condition.field != _DATE)
     ]
     for field, descending in reversed(query.order):
-        found.sort(key=lambda context, field=field: _comparable(_get(field, context)), reverse=descending)
+        ranks = {id(context): _comparable(_get(field, context)) for context in found}
+        found.sort(key=lambda context: ranks[id(context)], reverse=descending)
     return [_row(query, context) for context in found[: query.limit]]
 
 

@@ -181,7 +181,7 @@ class GoogleAds:
             )
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         with self.kept.lock:
-            self.kept.state.tokens.check(token.strip() if scheme.lower() == "bearer" else None)
+            self.kept.state.tokens.check(token.strip() if scheme.lower() == "bearer" else "")
 
     def _answer(self, request: Request, content: bytes, request_id: str) -> Any:
         self._enter(request)
@@ -191,7 +191,7 @@ class GoogleAds:
         call = Call(customer_id, method, _body(request, content, method), rule.kind if rule else None)
         token = call.body.get("pageToken")
         self.quota.spend(customer_id, self.kept.state.limits, operation=token is None)
-        query = gaql.parse(str(call.body["query"]))
+        query = gaql.parse(str(call.body["query"]), self._worlds.world().clock)
         rows = self._rows(query, call)
         return self._page(query, rows, call) if method == "search" else self._chunks(query, rows, request_id)
 

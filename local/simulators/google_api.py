@@ -146,9 +146,9 @@ class Tokens(BaseModel):
         self.access_tokens[token] = time.time() + seconds
         return {"access_token": token, "expires_in": seconds, "scope": SCOPE, "token_type": "Bearer"}
 
-    def check(self, token: str | None) -> None:
-        """Raises GoogleError unless the token is good."""
-        if token is None:
+    def check(self, token: str) -> None:
+        """Raises GoogleError unless the token is good; an empty one is none."""
+        if not token:
             raise GoogleError.of_status(401)
         if token not in self.access_tokens:
             raise GoogleError.unauthenticated("OAUTH_TOKEN_INVALID", "Invalid OAuth access token in the HTTP header.")

@@ -143,6 +143,10 @@ class Limits(BaseModel):
     page_rows: int = Field(default=500, ge=1, description="Longest page; a longer `limit` is refused.")
     synchronous_days: int = Field(default=7, ge=1, description="Longest range of insights answered at once.")
     report_polls: int = Field(default=3, ge=1, description="Polls until a report is completed.")
+    report_days: int = Field(default=1000, ge=1, description="Longest range whose report is ever completed.")
+    old_reach_reports: int = Field(
+        default=10, ge=0, description="Reports of one account in any 24 hours that tell reach by group for old days."
+    )
 
 
 class Report(BaseModel):
@@ -156,6 +160,7 @@ class Report(BaseModel):
     created_at: float
     outcome: str = "completed"
     polls: int = 0
+    tells_reach: bool = True
     late_answers: int = 0
     """How often the results are still refused after the job was completed."""
 
@@ -191,6 +196,7 @@ class Meter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._calls: dict[str, deque[float]] = {}
+        self._old_reach: dict[str, deque[float]] = {}
 
     def count(self, account: str, limits: Limits, kind: str) -> dict[str, str]:
         """Usage headers after one more call; raises GraphError when it is one too many."""
@@ -205,7 +211,11 @@ class Meter:
             calls.append(moment)
             percent = 100 * len(calls) // limits.calls_per_hour
             everyone = 100 * max(map(len, self._calls.values())) // limits.calls_per_hour
+            reset = math.ceil(calls[0] + 3600 - moment)
         headers = _business_usage(account, kind, percent, 0)
+        headers["X-Ad-Account-Usage"] = json.dumps(
+            {"acc_id_util_pct": percent, "reset_time_duration": reset, "ads_api_access_tier": "standard_access"}
+        )
         headers["X-App-Usage"] = json.dumps({"call_count": everyone, "total_time": everyone, "total_cputime": everyone})
         if kind == "ads_insights":
             headers["X-FB-Ads-Insights-Throttle"] = json.dumps(
@@ -213,10 +223,25 @@ class Meter:
             )
         return headers
 
+    def tell_old_reach(self, account: str, limits: Limits) -> tuple[bool, dict[str, str]]:
+        """Counts one report that asks for reach by group for old days: whether it gets it, and the header that tells."""
+        with self._lock:
+            moment = time.monotonic()
+            reports = self._old_reach.setdefault(account, deque())
+            while reports and reports[0] <= moment - 86_400:
+                reports.popleft()
+            tells = len(reports) < limits.old_reach_reports
+            if tells:
+                reports.append(moment)
+            percent = 100 * len(reports) // limits.old_reach_reports if limits.old_reach_reports else 100
+        usage = {"app_id_util_pct": percent, "acc_id_util_pct": percent, "ads_api_access_tier": "standard_access"}
+        return tells, {"X-Fb-Ads-Insights-Reach-Throttle": json.dumps(usage)}
+
     def reset(self) -> None:
         """Forgets all calls."""
         with self._lock:
             self._calls.clear()
+            self._old_reach.clear()
 
 
 def _business_usage(account: str, kind: str, percent: int, seconds: float) -> dict[str, str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from local.simulators.graph import GraphError
 from local.world import ads
-from local.world.dice import draw
+from local.world.demographics import demographics
 
 PARAMETERS = frozenset(
     {
@@ -38,9 +38,21 @@ _FIELDS_BY_LEVEL = {
 _METRICS = ("impressions", "clicks", "spend", "reach", "frequency", "ctr", "cpc", "cpm", "actions", "action_values")
 _DATES = ("date_start", "date_stop")
 _WINDOWS = ("1d_click", "7d_click", "28d_click", "1d_view", "1d_ev")
-_AGES = ("18-24", "25-34", "35-44", "45-54", "55-64", "65+")
-_GENDERS = ("female", "male", "unknown")
 _HISTORY_MONTHS = 37
+_REACH_MONTHS = 13
+_REACH_FIELDS = frozenset({"reach", "frequency"})
+_SUMMED = {
+    "impressions": 1,
+    "clicks": 1,
+    "link_clicks": 1,
+    "spend": 100,
+    "reach": 1,
+    "purchases": 1,
+    "omni_purchases": 1,
+    "purchase_value": 100,
+    "omni_purchase_value": 100,
+}
+"""Figures of an insight that add up, and what makes a whole number of each."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +81,7 @@ def parse(params: Mapping[str, str], clock: date) -> Query:
     if level not in _LEVELS:
         raise GraphError(100, f"level must be one of the following values: {', '.join(_LEVELS)}")
     since, until = _time_range(params)
-    months_ago = (clock.year - since.year) * 12 + clock.month - since.month
-    if months_ago > _HISTORY_MONTHS or (months_ago == _HISTORY_MONTHS and since.day < clock.day):
+    if _older(since, _HISTORY_MONTHS, clock):
         raise GraphError(
             3018, f"The start date of the time range cannot be beyond {_HISTORY_MONTHS} months from the current date"
         )
@@ -94,33 +105,35 @@ def parse(params: Mapping[str, str], clock: date) -> Query:
     )
 
 
+def asks_old_reach(query: Query, clock: date) -> bool:
+    """Whether people are to be counted by group for days that are kept for few such questions."""
+    return (
+        bool(query.breakdowns) and _older(query.since, _REACH_MONTHS, clock) and bool({*query.fields} & _REACH_FIELDS)
+    )
+
+
+def without_reach(query: Query) -> Query:
+    """The query less everything that counts people: the platform leaves it out and says nothing."""
+    return replace(query, fields=tuple(field for field in query.fields if field not in _REACH_FIELDS))
+
+
+def _older(day: date, months: int, clock: date) -> bool:
+    ago = (clock.year - day.year) * 12 + clock.month - day.month
+    return ago > months or (ago == months and day.day < clock.day)
+
+
 def answer(query: Query, account: ads.Account, world: ads.AdWorld) -> list[dict[str, Any]]:
     """All rows, ordered by day and id; every number is text, and what did not happen is left out."""
     totals: dict[tuple[str, ...], _Total] = {}
     for row in ads.insights(world, query.since, query.until):
         if row.account_id != account.account_id or not _passes(row, query.only):
             continue
-        for groups, part in _parts(row, query, world.seed):
+        for groups, part in _parts(row, query, world):
             key = _key(row, query, groups)
             total = totals.setdefault(key, _Total(row, groups))
             total.add(part)
     names = _Names(account, world)
     return [_row(total, query, names) for _, total in sorted(totals.items(), key=lambda item: item[0])]
-
-
-@dataclass
-class _Part:
-    """Whole numbers, so that parts of a row add up to the row; money in hundredths."""
-
-    impressions: int = 0
-    clicks: int = 0
-    link_clicks: int = 0
-    spend: int = 0
-    reach: int = 0
-    purchases: int = 0
-    omni_purchases: int = 0
-    purchase_value: int = 0
-    omni_purchase_value: int = 0
 
 
 class _Total:
@@ -129,12 +142,12 @@ class _Total:
     def __init__(self, first: ads.Insight, groups: Mapping[str, str]) -> None:
         self.first = first
         self.groups = groups
-        self.sums = _Part()
+        self.sums: dict[str, int] = dict.fromkeys(_SUMMED, 0)
 
-    def add(self, part: _Part) -> None:
-        """Adds one part."""
-        for name, value in vars(part).items():
-            setattr(self.sums, name, getattr(self.sums, name) + value)
+    def add(self, part: ads.Insight) -> None:
+        """Adds one part; money in hundredths."""
+        for name, factor in _SUMMED.items():
+            self.sums[name] += int(getattr(part, name) * factor)
 
 
 class _Names:
@@ -232,36 +245,13 @@ def _key(row: ads.Insight, query: Query, groups: Mapping[str, str]) -> tuple[str
     return (day, *map(str, ids), *(groups[name] for name in query.breakdowns))
 
 
-def _parts(row: ads.Insight, query: Query, seed: int) -> Iterator[tuple[dict[str, str], _Part]]:
-    whole = _Part(
-        row.impressions,
-        row.clicks,
-        row.link_clicks,
-        int(row.spend * 100),
-        row.reach,
-        row.purchases,
-        row.omni_purchases,
-        int(row.purchase_value * 100),
-        int(row.omni_purchase_value * 100),
-    )
+def _parts(row: ads.Insight, query: Query, world: ads.AdWorld) -> Iterator[tuple[dict[str, str], ads.Insight]]:
     if not query.breakdowns:
-        yield {}, whole
+        yield {}, row
         return
-    people = [(age, gender) for age in _AGES for gender in _GENDERS]
-    weights = [(1 if gender == "unknown" else 3) + draw(4, seed, row.ad_id, age, gender) for age, gender in people]
-    shares = {name: _apportioned(value, weights) for name, value in vars(whole).items()}
-    for k, (age, gender) in enumerate(people):
-        yield {"age": age, "gender": gender}, _Part(**{name: share[k] for name, share in shares.items()})
-
-
-def _apportioned(amount: int, weights: list[int]) -> list[int]:
-    """Parts in proportion to the weights that add up to the amount: the largest remainders get the rest."""
-    size, total = abs(amount), sum(weights)
-    parts = [size * weight // total for weight in weights]
-    rest = size - sum(parts)
-    for k in sorted(range(len(weights)), key=lambda k: (-(size * weights[k] % total), k))[:rest]:
-        parts[k] += 1
-    return parts if amount >= 0 else [-part for part in parts]
+    targeting = next(ad_set.targeting for ad_set in world.ad_sets if ad_set.ad_set_id == row.ad_set_id)
+    for age, gender, part in demographics(row, world.seed, targeting):
+        yield {"age": age, "gender": gender}, part
 
 
 def _row(total: _Total, query: Query, names: _Names) -> dict[str, Any]:
@@ -278,25 +268,25 @@ def _row(total: _Total, query: Query, names: _Names) -> dict[str, Any]:
         "adset_name": lambda: names.ad_sets[first.ad_set_id],
         "ad_id": lambda: str(first.ad_id),
         "ad_name": lambda: names.ads[first.ad_id],
-        "impressions": lambda: str(sums.impressions),
-        "clicks": lambda: str(sums.clicks) if sums.clicks else None,
-        "spend": lambda: _money(sums.spend),
-        "reach": lambda: str(sums.reach),
-        "frequency": lambda: _ratio(sums.impressions, sums.reach),
-        "ctr": lambda: _ratio(100 * sums.clicks, sums.impressions),
-        "cpc": lambda: _ratio(sums.spend, 100 * sums.clicks),
-        "cpm": lambda: _ratio(10 * sums.spend, sums.impressions),
+        "impressions": lambda: str(sums["impressions"]),
+        "clicks": lambda: str(sums["clicks"]) if sums["clicks"] else None,
+        "spend": lambda: _money(sums["spend"]),
+        "reach": lambda: str(sums["reach"]),
+        "frequency": lambda: _ratio(sums["impressions"], sums["reach"]),
+        "ctr": lambda: _ratio(100 * sums["clicks"], sums["impressions"]),
+        "cpc": lambda: _ratio(sums["spend"], 100 * sums["clicks"]),
+        "cpm": lambda: _ratio(10 * sums["spend"], sums["impressions"]),
         "actions": lambda: _actions(
             query.windows,
             {
-                "link_click": sums.link_clicks,
-                "purchase": sums.purchases,
-                "omni_purchase": sums.omni_purchases,
+                "link_click": sums["link_clicks"],
+                "purchase": sums["purchases"],
+                "omni_purchase": sums["omni_purchases"],
             },
             str,
         ),
         "action_values": lambda: _actions(
-            query.windows, {"purchase": sums.purchase_value, "omni_purchase": sums.omni_purchase_value}, _money
+            query.windows, {"purchase": sums["purchase_value"], "omni_purchase": sums["omni_purchase_value"]}, _money
         ),
     }
     row = {field: value for field in query.fields if field not in _DATES and (value := values[field]()) is not None}

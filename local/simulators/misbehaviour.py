@@ -55,7 +55,10 @@ class Rule(BaseModel):
     kind: Kind
     status: int = Field(default=500, ge=400, le=599, description="For `status`.")
     seconds: float = Field(default=2.0, ge=0, description="Length of `delay` and `drip`; wait named by `throttle`.")
-    code: int | None = Field(default=None, description="Graph error code for `throttle`: 80000, 80004, 17 or 4.")
+    code: int | None = Field(
+        default=None,
+        description="For `throttle`: Graph error code 80000, 80004, 17 or 4; seconds of HubSpot's policy 10, 1 or 86400.",
+    )
     host: str = Field(default="http://192.0.2.1", description="Scheme and host for `foreign_next`.")
     times: int | None = Field(default=None, ge=1, description="Requests to spoil; null for ever.")
     after: int = Field(default=0, ge=0, description="Matching requests to let through first.")

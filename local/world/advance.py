@@ -18,6 +18,7 @@ import duckdb
 import psycopg
 
 from local.world import ads, fx
+from local.world.demographics import planted_parts
 from local.world.dice import dice
 from local.world.journey import HOUSEHOLDS, open_journey
 from local.world.parts import PARTS, Step
@@ -91,6 +92,7 @@ class _Step:
             {**running.sales, **sales},
         )
         self._defects.extend(ads.planted_in(after, self._before.clock, self._clock))
+        self._defects.extend(planted_parts(after, self._before.clock, self._clock))
         self._count_insights(running, after)
         step = Step(self._step, self._before.clock, self._clock, self._seed, self._before.seed, self._before.households)
         for part in PARTS:

@@ -263,19 +263,22 @@ class _History(_Writer):
         return self.happened()
 
     def _archive_some(self, table: str, key: str, stream: str, moments: Moments) -> None:
-        """One row in forty was archived, some so long ago that the CRM has forgotten it."""
+        """One row in forty was archived, and four at least; every other one lately, some so long ago that it is forgotten."""
         planted = {int(defect.key) for defect in self.defects}
         rows = self.connection.execute(f"select {key}, updated_at from crm.{table} order by {key}").fetchall()
-        gone = [(row, at) for row, at in rows if row not in planted and draw(40, self.step.seed, "archived", row) == 0]
-        gone = gone or [next((row, at) for row, at in rows if row not in planted)]
+        sound = [(row, updated) for row, updated in rows if row not in planted]
+        gone = self.rng.sample(sound, max(4, len(sound) // 40))
+        lately = moments.end - timedelta(days=RESTORABLE_DAYS)
         self.connection.cursor().executemany(
             f"update crm.{table} set archived_at = %s where {key} = %s",
-            [(moments.between(updated), row) for row, updated in gone],
+            [
+                (moments.between(max(updated, lately) if turn % 2 else updated), row)
+                for turn, (row, updated) in enumerate(gone)
+            ],
         )
         if table == "contacts":
-            self.connection.execute(
-                "delete from crm.deal_contacts where contact_id = any(%s)", [[row for row, _ in gone]]
-            )
+            archived = [row for row, _ in gone]
+            self.connection.execute("delete from crm.deal_contacts where contact_id = any(%s)", [archived])
         self.changes[stream, "insert"] += len(gone)
 
 
@@ -484,7 +487,7 @@ class _Days(_Writer):
             f"update crm.{table} t set {assignments}"
             " from unnest(%s::bigint[], %s::text[], %s::timestamptz[]) as v (key, value, at)"
             f" where t.{key} = v.key",
-            [keys, values or [None] * len(keys), [self.moments.any() for _ in keys]],
+            [keys, values or [""] * len(keys), [self.moments.any() for _ in keys]],
         )
 
 

@@ -43,7 +43,27 @@ class Part(Protocol):
 
 # Each part knows the step from here, so they come last.
 from local.world.app_events import APP_EVENTS  # noqa: E402
+from local.world.b2b import B2B  # noqa: E402
+from local.world.behavior import BEHAVIOR  # noqa: E402
 from local.world.crm import CRM  # noqa: E402
+from local.world.drops import DROPS  # noqa: E402
 from local.world.google import GOOGLE_ADS  # noqa: E402
+from local.world.loyalty import LOYALTY  # noqa: E402
+from local.world.payments import PAYMENTS_AND_INVENTORY  # noqa: E402
+from local.world.pushed_events import PUSHED_EVENTS  # noqa: E402
+from local.world.stream_events import STREAM_EVENTS  # noqa: E402
+from local.world.web_events import WEB_EVENTS  # noqa: E402
 
-PARTS: Sequence[Part] = (GOOGLE_ADS, CRM, APP_EVENTS)
+PARTS: Sequence[Part] = (
+    GOOGLE_ADS,
+    CRM,
+    APP_EVENTS,
+    B2B,
+    BEHAVIOR,
+    LOYALTY,
+    PAYMENTS_AND_INVENTORY,
+    STREAM_EVENTS,
+    WEB_EVENTS,
+    PUSHED_EVENTS,
+    DROPS,
+)

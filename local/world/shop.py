@@ -18,6 +18,7 @@ import duckdb
 import psycopg
 
 from local.world import ads
+from local.world.demographics import planted_parts
 from local.world.dice import dice
 from local.world.journey import open_journey
 from local.world.parts import PARTS, Step
@@ -252,6 +253,7 @@ class _History:
         self._changes["ad_sets", "insert"] += len(plan.ad_sets)
         self._changes["ads", "insert"] += len(plan.ads)
         self._defects.extend(ads.planted_in(world, FIRST_DAY, FIRST_CLOCK))
+        self._defects.extend(planted_parts(world, FIRST_DAY, FIRST_CLOCK))
 
     def _orders(self) -> None:
         """Real baskets; one in sixty was returned and one in two hundred cancelled."""

@@ -19,6 +19,8 @@ from local.postgres import free_port
 from local.stack import ROOT, Ports, Stack, running
 
 HOUSEHOLDS = 60
+SOURCES = frozenset({"facebook_ads", "fx_rates", "rds_postgres"})
+"""Sources of the gold tables that these tests prove; tests/contract holds every source to its contract."""
 
 
 class Pipeline:
@@ -83,7 +85,7 @@ class Pipeline:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home: Path = tmp_path_factory.mktemp("stack")
     ports = Ports(free_port(), free_port(), free_port(), free_port())
-    with running(Stack(home, ports), HOUSEHOLDS) as stack:
+    with running(Stack(home, ports, SOURCES), HOUSEHOLDS) as stack:
         stack.use()
         yield stack
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ import pytest
 
 from local.awsglue.bookmarks import S3File, has_seen, state_after
 from local.gateway.bookmarks import BookmarkStore, VersionMismatchError
+from local.mariadb import MariaDbServer, is_installed
 from local.postgres import PostgresServer, free_port
 
 from .conftest import Aws
@@ -203,14 +205,14 @@ from awsglue.context import GlueContext
 from awsglue.job import Job
 from awsglue.utils import getResolvedOptions
 from pyspark.context import SparkContext
-args = getResolvedOptions(sys.argv, ["JOB_NAME", "options"])
+args = getResolvedOptions(sys.argv, ["JOB_NAME", "engine", "options"])
 glue = GlueContext(SparkContext.getOrCreate())
 job = Job(glue)
 job.init(args["JOB_NAME"], args)
 rows = glue.create_dynamic_frame.from_options(
-    connection_type="postgresql", connection_options=json.loads(args["options"]), transformation_ctx="orders"
+    connection_type=args["engine"], connection_options=json.loads(args["options"]), transformation_ctx="orders"
 ).toDF()
-print("ids", sorted(row.id for row in rows.collect()), "partitions", rows.rdd.getNumPartitions())
+print("ids", sorted(int(row.id) for row in rows.collect()), "partitions", rows.rdd.getNumPartitions())
 job.commit()
 """
 
@@ -244,11 +246,16 @@ class JdbcReader:
         self.execute(f"INSERT INTO orders VALUES {rows}")
 
     def read(self) -> tuple[list[int], int]:
-        run = self.aws.run(self.job, options=json.dumps(self.options), **ENABLE)
-        log = self.aws.log(self.job, run)
-        found = re.search(r"ids (\[.*?\]) partitions (\d+)", log)
-        assert found is not None, log
-        return json.loads(found[1]), int(found[2])
+        return read_ids(self.aws, self.job, "postgresql", self.options)
+
+
+def read_ids(aws: Aws, job: str, engine: str, options: dict[str, Any]) -> tuple[list[int], int]:
+    """Runs the job; returns the ids that it printed, and how many partitions it read them in."""
+    run = aws.run(job, engine=engine, options=json.dumps(options), **ENABLE)
+    log = aws.log(job, run)
+    found = re.search(r"ids (\[.*?\]) partitions (\d+)", log)
+    assert found is not None, log
+    return json.loads(found[1]), int(found[2])
 
 
 def test_rows_beyond_the_bookmark_key_are_read_once(aws: Aws, server: PostgresServer) -> None:
@@ -284,3 +291,31 @@ def test_a_subquery_is_read_in_parallel_without_losing_rows(aws: Aws, server: Po
         reader.insert(-3, -1, 1, 2, 3, 4, 5)
         reader.execute("UPDATE orders SET region = NULL WHERE id = 5")
         assert reader.read() == ([-3, -1, 1, 3, 4, 5], 4)
+
+
+@pytest.mark.skipif(not is_installed(), reason="MariaDB is not installed: apt-get install mariadb-server")
+def test_numbers_beyond_what_a_float_can_tell_apart_are_bookmarks_in_mysql(aws: Aws, tmp_path: Path) -> None:
+    first = 2**63 + 1
+    with MariaDbServer(tmp_path / "mysql", free_port()) as mysql:
+
+        def insert(*ids: int) -> None:
+            with mysql.connect(autocommit=True) as connection, connection.cursor() as cursor:
+                cursor.execute("CREATE TABLE IF NOT EXISTS orders (id bigint unsigned PRIMARY KEY)")
+                cursor.executemany("INSERT INTO orders VALUES (%s)", [[number] for number in ids])
+
+        options = {
+            "url": f"jdbc:mysql://127.0.0.1:{mysql.port}/{mysql.database}",
+            "user": mysql.user,
+            "password": mysql.password,
+            "dbtable": "orders",
+            "jobBookmarkKeys": ["id"],
+            "jobBookmarkKeysSortOrder": "asc",
+            "hashexpression": "id",
+            "hashpartitions": "3",
+        }
+        job = aws.job("jdbc", JDBC)
+        insert(first, first + 1, first + 2)
+        assert read_ids(aws, job, "mysql", options) == ([first, first + 1, first + 2], 3)
+        insert(first + 3)
+        assert read_ids(aws, job, "mysql", options)[0] == [first + 3]
+        assert read_ids(aws, job, "mysql", options)[0] == []

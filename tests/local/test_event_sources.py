@@ -122,7 +122,7 @@ def test_a_producer_does_not_wait_for_the_function(route: Route) -> None:
 def test_shards_are_read_at_the_same_time(route: Route) -> None:
     route.map(route.stream(shards=2), seconds="1")
     route.put("left", key="one")
-    route.put("right", key="two")
+    route.put("right", key="a")
     route.wait_texts(lambda texts: len(texts) == 2)
     left, right = route.notes()
     assert max(left["begun"], right["begun"]) < min(left["ended"], right["ended"])
@@ -187,9 +187,7 @@ def test_a_message_that_keeps_failing_ends_in_the_dead_letter_queue_and_the_othe
     letters = route.queue("letters")
     policy = json.dumps({"deadLetterTargetArn": letters, "maxReceiveCount": 2})
     queue = route.queue("queue", VisibilityTimeout="1", RedrivePolicy=policy)
-    function = route.aws.function(
-        NOTES, Timeout=1, Environment={"Variables": {"BUCKET": route.aws.bucket}}
-    )
+    function = route.aws.function(NOTES, Timeout=1, Environment={"Variables": {"BUCKET": route.aws.bucket}})
     answer = route.aws.client("lambda").create_event_source_mapping(
         EventSourceArn=queue, FunctionName=function, FunctionResponseTypes=["ReportBatchItemFailures"]
     )
@@ -230,9 +228,7 @@ def test_a_pipe_takes_records_of_a_stream_to_a_queue(route: Route) -> None:
 
 def test_every_record_of_many_producers_has_a_number_of_its_own(route: Route) -> None:
     route.stream()
-    threads = [
-        threading.Thread(target=route.put, args=[f"{n}-{k}" for k in range(25)]) for n in range(8)
-    ]
+    threads = [threading.Thread(target=route.put, args=[f"{n}-{k}" for k in range(25)]) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,4 +1,4 @@
-"""S3 notifications through EventBridge, and HTTP APIs, both ending in functions that run; moto alone drops the one and lacks the other."""
+"""S3 notifications through EventBridge, and HTTP APIs, both ending in functions; moto drops the one and lacks the other."""
 
 from __future__ import annotations
 

@@ -111,6 +111,28 @@ def test_insights_of_a_year_are_those_of_the_world(run, simulators):
     assert (again, more.files) == (None, [])
 
 
+def test_ages_and_genders_add_up_to_the_insights(run):
+    window = (CLOCK - timedelta(days=40), CLOCK - timedelta(days=1))
+    whole, parts = (
+        run("facebook_ads", stream, window=window)[1].rows for stream in ("ads_insights", "ads_insights_demographics")
+    )
+    for figure in ("impressions", "clicks", "spend"):
+        totals: dict[tuple[str, str], Decimal] = {}
+        for row in parts:
+            key = row["ad_id"], row["date_start"]
+            totals[key] = totals.get(key, Decimal(0)) + Decimal(row.get(figure, "0"))
+        assert totals == {(row["ad_id"], row["date_start"]): Decimal(row.get(figure, "0")) for row in whole}
+    assert len({(row["ad_id"], row["date_start"], row["age"], row["gender"]) for row in parts}) == len(parts)
+
+
+def test_reports_that_are_never_made_are_split_until_they_are(run, simulators):
+    window = (CLOCK - timedelta(days=15), CLOCK - timedelta(days=1))
+    whole = run("facebook_ads", "ads_insights_demographics", window=window)[1].rows
+    simulators.admin("limits", report_days=10)
+    assert run("facebook_ads", "ads_insights_demographics", window=window)[1].rows == whole
+    assert sum(run.slept) > 2 * 3600
+
+
 def test_rates_are_those_of_the_world(run):
     found, files = run("fx_rates", "rates")
     days = fx.published_days(CLOCK - timedelta(days=375), CLOCK, CLOCK)

@@ -184,12 +184,81 @@ def test_breakdowns_add_up_to_the_row_they_divide(simulators):
     fields = "ad_id,impressions,clicks,spend"
     whole = all_pages(simulators, f"{ACCOUNT}/insights", fields=fields, **params)
     parts = all_pages(simulators, f"{ACCOUNT}/insights", fields=fields, breakdowns="age,gender", **params)
-    assert {(row["age"], row["gender"]) for row in parts} >= {("18-24", "female"), ("65+", "unknown")}
+    assert {row["gender"] for row in parts} == {"female", "male", "unknown"}
+    assert {row["age"] for row in parts} >= {"25-34", "35-44", "45-54"}
     for metric in ("impressions", "clicks", "spend"):
         totals: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
         for row in parts:
             totals[row["ad_id"], row["date_start"]] += Decimal(row.get(metric, "0"))
         assert totals == {(row["ad_id"], row["date_start"]): Decimal(row.get(metric, "0")) for row in whole}
+
+
+def test_nobody_is_reached_whom_the_ad_set_is_not_for(simulators):
+    sets = all_pages(simulators, f"{ACCOUNT}/adsets", fields="targeting")
+    youngest = {row["id"]: row["targeting"]["age_min"] for row in sets}
+    rows = all_pages(
+        simulators,
+        f"{ACCOUNT}/insights",
+        fields="adset_id,impressions",
+        level="ad",
+        time_increment="1",
+        breakdowns="age,gender",
+        time_range=time_range("2017-12-25", "2017-12-26"),
+    )
+    last_age = {"18-24": 24, "25-34": 34, "35-44": 44, "45-54": 54, "55-64": 64, "65+": 99}
+    assert all(last_age[row["age"]] >= youngest[row["adset_id"]] for row in rows)
+    assert len({row["age"] for row in rows}) > 3
+
+
+OLD = {"time_range": json.dumps({"since": "2016-11-30", "until": "2017-01-10"}), "level": "ad", "time_increment": "1"}
+
+
+def test_reach_by_group_is_left_out_of_small_answers_about_days_older_than_thirteen_months(simulators):
+    fields = "ad_id,impressions,reach,frequency"
+
+    def fields_of(since: str, **params: str) -> set[str]:
+        days = time_range(since, "2017-01-05")
+        simulators.admin("limits", synchronous_days=60)
+        answer = simulators.facebook(f"{ACCOUNT}/insights", fields=fields, level="ad", time_range=days, **params).json()
+        return {name for row in answer["data"] for name in row}
+
+    assert {"impressions", "age"} <= fields_of("2016-11-30", breakdowns="age")
+    assert not {"reach", "frequency"} & fields_of("2016-11-30", breakdowns="age")
+    assert {"reach", "frequency"} <= fields_of("2016-12-01", breakdowns="age")
+    assert {"reach", "frequency"} <= fields_of("2016-11-30")
+
+
+def test_ten_reports_a_day_tell_reach_by_group_for_old_days(simulators):
+    simulators.admin("limits", old_reach_reports=2)
+    used, told = [], []
+    for _ in range(3):
+        asked = simulators.facebook(
+            f"{ACCOUNT}/insights", "POST", fields="ad_id,impressions,reach", breakdowns="gender", **OLD
+        )
+        used.append(json.loads(asked.headers["X-Fb-Ads-Insights-Reach-Throttle"])["acc_id_util_pct"])
+        number = asked.json()["report_run_id"]
+        for _ in range(3):
+            simulators.facebook(number)
+        told.append({"reach" in row for row in report_rows(simulators, number)})
+    assert (used, told) == ([50, 100, 100], [{True}, {True}, {False}])
+    recent = simulators.facebook(
+        f"{ACCOUNT}/insights",
+        "POST",
+        breakdowns="gender",
+        fields="reach",
+        time_range=time_range("2017-12-01", "2017-12-31"),
+    )
+    assert "X-Fb-Ads-Insights-Reach-Throttle" not in recent.headers
+
+
+def test_a_report_on_too_many_days_is_never_made(simulators):
+    simulators.admin("limits", report_days=10)
+    number = simulators.facebook(
+        f"{ACCOUNT}/insights", "POST", time_range=time_range("2017-12-01", "2017-12-11"), **INSIGHTS
+    ).json()["report_run_id"]
+    assert [simulators.facebook(number).json()["async_status"] for _ in range(9)][-1] == "Job Running"
+    _, states = finished_report(simulators, time_range=time_range("2017-12-01", "2017-12-10"), **INSIGHTS)
+    assert states[-1] == "Job Completed"
 
 
 def test_campaigns_are_the_sum_of_their_ads(simulators):
@@ -311,6 +380,8 @@ def test_usage_rises_with_every_call_and_then_calls_are_refused(simulators):
         usage = json.loads(headers["X-Business-Use-Case-Usage"])[ACCOUNT.removeprefix("act_")][0]
         assert json.loads(headers["X-App-Usage"])["call_count"] == usage["call_count"]
         assert json.loads(headers["X-FB-Ads-Insights-Throttle"])["acc_id_util_pct"] == usage["call_count"]
+        own = json.loads(headers["X-Ad-Account-Usage"])
+        assert (own["acc_id_util_pct"], own["reset_time_duration"]) == (usage["call_count"], 3600)
         used.append(usage["call_count"])
     assert used == [25, 50, 75, 100]
     response = simulators.facebook(f"{ACCOUNT}/insights", **params)

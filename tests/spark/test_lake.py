@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from headwater.config import JdbcStream
-from headwater.lake import Lake, SilverCounts, newest
+from headwater.lake import REASONS, Lake, SilverCounts, newest
 from headwater.ledger import Manifest
+from headwater.quality import summarize
 
 ROW = "id bigint, city string, updated_at timestamp"
 
@@ -57,6 +59,11 @@ def cities(lake: Lake) -> dict[int, str]:
     return {row.id: row.city for row in lake.table("silver", "people").read().collect()}
 
 
+def write(lake: Lake, declared: JdbcStream, written: Manifest, rows: DataFrame) -> SilverCounts:
+    summary = summarize(rows.withColumn(REASONS, F.array().cast("array<string>")), [], declared.key)
+    return lake.write_silver(declared, written, rows, summary.bounds)
+
+
 def test_newest_version_of_a_key_wins(spark: SparkSession) -> None:
     rows = frame(spark, [(1, "Graz", at(1)), (1, "Wien", at(2)), (2, "Linz", at(1))])
     found = {row.id: row.city for row in newest(rows, ["id"], "updated_at").collect()}
@@ -65,30 +72,30 @@ def test_newest_version_of_a_key_wins(spark: SparkSession) -> None:
 
 def test_a_first_batch_counts_its_duplicates(spark: SparkSession, lake: Lake) -> None:
     rows = frame(spark, [(1, "Graz", at(1)), (1, "Wien", at(2)), (2, "Linz", at(1))])
-    assert lake.write_silver(stream(), manifest(1, 3), rows) == SilverCounts(2, 2, 0, 0)
+    assert write(lake, stream(), manifest(1, 3), rows) == SilverCounts(2, 2, 0, 0)
 
 
 def test_a_merge_inserts_updates_and_leaves_the_unchanged_alone(spark: SparkSession, lake: Lake) -> None:
-    lake.write_silver(stream(), manifest(1), frame(spark, [(1, "Graz", at(1)), (2, "Linz", at(1)), (4, "Bonn", at(5))]))
+    write(lake, stream(), manifest(1), frame(spark, [(1, "Graz", at(1)), (2, "Linz", at(1)), (4, "Bonn", at(5))]))
     second = frame(spark, [(1, "Wien", at(2)), (2, "Linz", at(1)), (3, "Ulm", at(2)), (4, "Old", at(1))])
-    counts = lake.write_silver(stream(), manifest(2), second)
+    counts = write(lake, stream(), manifest(2), second)
     assert counts == SilverCounts(written_from=4, inserted=1, updated=1, deleted=0)
     assert cities(lake) == {1: "Wien", 2: "Linz", 3: "Ulm", 4: "Bonn"}
 
 
 def test_a_batch_written_again_changes_nothing_and_counts_the_same(spark: SparkSession, lake: Lake) -> None:
-    lake.write_silver(stream(), manifest(1), frame(spark, [(1, "Graz", at(1))]))
+    write(lake, stream(), manifest(1), frame(spark, [(1, "Graz", at(1))]))
     rows = frame(spark, [(1, "Wien", at(2)), (2, "Linz", at(2))])
-    first = lake.write_silver(stream(), manifest(2), rows)
+    first = write(lake, stream(), manifest(2), rows)
     version = lake.table("silver", "people").version()
-    assert lake.write_silver(stream(), manifest(2), rows) == first
+    assert write(lake, stream(), manifest(2), rows) == first
     assert lake.table("silver", "people").version() == version
 
 
 def test_insert_keeps_the_row_that_is_there(spark: SparkSession, lake: Lake) -> None:
     declared = stream({"kind": "insert"})
-    lake.write_silver(declared, manifest(1), frame(spark, [(1, "Graz", at(1))]))
-    counts = lake.write_silver(declared, manifest(2), frame(spark, [(1, "Wien", at(2)), (2, "Linz", at(2))]))
+    write(lake, declared, manifest(1), frame(spark, [(1, "Graz", at(1))]))
+    counts = write(lake, declared, manifest(2), frame(spark, [(1, "Wien", at(2)), (2, "Linz", at(2))]))
     assert counts == SilverCounts(written_from=2, inserted=1, updated=0, deleted=0)
     assert cities(lake) == {1: "Graz", 2: "Linz"}
 
@@ -104,9 +111,9 @@ def test_replace_deletes_rows_that_vanished_from_their_slice_only(spark: SparkSe
     schema = "account string, day date, ad int, cost int"
     monday, tuesday = at(1).date(), at(2).date()
     rows = [("a", monday, 1, 10), ("a", monday, 2, 20), ("a", tuesday, 1, 30), ("b", monday, 1, 40)]
-    lake.write_silver(declared, manifest(1), frame(spark, rows, schema))
+    write(lake, declared, manifest(1), frame(spark, rows, schema))
     slices = ({"account": "a", "day": "2024-01-01"},)
-    counts = lake.write_silver(declared, manifest(2, 1, slices), frame(spark, [("a", monday, 1, 11)], schema))
+    counts = write(lake, declared, manifest(2, 1, slices), frame(spark, [("a", monday, 1, 11)], schema))
     assert counts == SilverCounts(written_from=1, inserted=0, updated=1, deleted=1)
     left = {(row.account, row.day, row.ad, row.cost) for row in lake.table("silver", "people").read().collect()}
     assert left == {("a", monday, 1, 11), ("a", tuesday, 1, 30), ("b", monday, 1, 40)}
@@ -119,10 +126,10 @@ def versions(lake: Lake) -> list[tuple[Any, ...]]:
 
 def test_scd2_closes_the_old_version_and_opens_the_new_in_one_commit(spark: SparkSession, lake: Lake) -> None:
     declared = stream({"kind": "scd2"})
-    lake.write_silver(declared, manifest(1), frame(spark, [(1, "Graz", at(1)), (2, "Linz", at(1))]))
+    write(lake, declared, manifest(1), frame(spark, [(1, "Graz", at(1)), (2, "Linz", at(1))]))
     before = lake.table("silver", "people").version()
     second = frame(spark, [(1, "Wien", at(5)), (1, "Bonn", at(7)), (2, "Linz", at(6)), (3, "Ulm", at(6))])
-    counts = lake.write_silver(declared, manifest(2), second)
+    counts = write(lake, declared, manifest(2), second)
     assert lake.table("silver", "people").version() == before + 1
     assert (counts.inserted, counts.updated) == (3, 1)
     assert versions(lake) == [
@@ -136,13 +143,13 @@ def test_scd2_closes_the_old_version_and_opens_the_new_in_one_commit(spark: Spar
 
 def test_scd2_ignores_a_version_older_than_the_current_one(spark: SparkSession, lake: Lake) -> None:
     declared = stream({"kind": "scd2"})
-    lake.write_silver(declared, manifest(1), frame(spark, [(1, "Graz", at(5))]))
-    lake.write_silver(declared, manifest(2), frame(spark, [(1, "Late", at(2))]))
+    write(lake, declared, manifest(1), frame(spark, [(1, "Graz", at(5))]))
+    write(lake, declared, manifest(2), frame(spark, [(1, "Late", at(2))]))
     assert versions(lake) == [(1, "Graz", 5, None, True)]
 
 
 def test_a_transaction_tells_the_last_batch_of_its_own_stream_only(spark: SparkSession, lake: Lake) -> None:
-    lake.write_silver(stream(), manifest(3), frame(spark, [(1, "Graz", at(1))]))
+    write(lake, stream(), manifest(3), frame(spark, [(1, "Graz", at(1))]))
     table = lake.table("silver", "people")
     assert table.transaction("shop.people") == 3
     assert table.transaction("other.people") == 0

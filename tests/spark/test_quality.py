@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from headwater.config import HttpStream, Parser, Policy
 from headwater.ledger import Manifest
-from headwater.quality import count_reasons, judge_drift, judge_rows, row_predicates, shape, verify, worst
+from headwater.quality import judge_drift, judge_rows, row_predicates, shape, summarize, verify, worst
 from headwater.raw import FieldChange
 
 TAGS = {"source": "shop", "stream": "sales", "batch": "1", "run_id": "r"}
@@ -106,9 +106,13 @@ def test_reasons_are_counted_by_reason_and_rows_once(spark: SparkSession) -> Non
         [{"id": "positive", "that": "amount", "is": "positive"}, {"id": "kind", "that": "kind", "is": "complete"}]
     )
     judged = judge_rows(
-        shape(stream(), raw(spark, ("1", "-1", None), ("2", "-1", "a"))), row_predicates(stream(), declared), {}
+        shape(stream(), raw(spark, ("1", "-1", None), ("2", "-1", "a"), ("3", "1", "a"))),
+        row_predicates(stream(), declared),
+        {},
     )
-    assert count_reasons(judged, ["positive", "kind"]) == (2, {"positive": 2, "kind": 1})
+    found = summarize(judged, ["positive", "kind"], ["id", "kind"])
+    assert (found.refused, found.reasons) == (2, {"positive": 2, "kind": 1})
+    assert found.bounds == {"id": (3, 3)}
 
 
 def verdict(

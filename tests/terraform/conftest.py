@@ -5,19 +5,48 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headwater.config import load_project
+from headwater.deployment import Deployment
 from headwater.roles import LATE_ARNS
+from tests.terraform.every_kind import make
 from tests.unit.conftest import ROOT
 
 NAMES = ROOT / "tests" / "terraform" / "names"
 ENVIRONMENTS = sorted(path.stem for path in (ROOT / "config" / "environments").glob("*.yaml"))
 LATE = {name: f"arn:aws:test:eu-west-1:123456789012:{name}" for name in LATE_ARNS}
 
-Derive = Callable[..., dict[str, Any]]
+
+@dataclass(frozen=True)
+class Place:
+    """An environment of a declared project."""
+
+    root: Path
+    environment: str
+
+    @property
+    def deployment(self) -> Deployment:
+        return Deployment(load_project(self.root, self.environment), self.root)
+
+
+Derive = Callable[[Place], dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def every_kind(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("every_kind"))
+
+
+@pytest.fixture(scope="session", params=[*ENVIRONMENTS, "prod, every kind of source"])
+def place(request: pytest.FixtureRequest, every_kind: Path) -> Place:
+    if request.param in ENVIRONMENTS:
+        return Place(ROOT, request.param)
+    return Place(every_kind, "prod")
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +72,16 @@ def derive(tmp_path_factory: pytest.TempPathFactory) -> Derive:
 
     run("init", "-backend=false", "-input=false")
 
-    def derive(environment: str, root: Path = ROOT) -> dict[str, Any]:
-        plan = data / f"{environment}.tfplan"
-        variables = {"root": str(root), "environment": environment, "arns": LATE}
+    known: dict[Place, dict[str, Any]] = {}
+
+    def derive(place: Place) -> dict[str, Any]:
+        if place not in known:
+            known[place] = evaluate(place)
+        return known[place]
+
+    def evaluate(place: Place) -> dict[str, Any]:
+        plan = data / "names.tfplan"
+        variables = {"root": str(place.root), "environment": place.environment, "arns": LATE}
         (data / "variables.tfvars.json").write_text(json.dumps(variables))
         run("plan", "-input=false", f"-var-file={data / 'variables.tfvars.json'}", f"-out={plan}")
         outputs = json.loads(run("show", "-json", str(plan)))["planned_values"]["outputs"]

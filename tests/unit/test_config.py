@@ -46,6 +46,21 @@ def test_a_key_that_is_no_column_is_refused(root: Path) -> None:
         load_project(root, "local")
 
 
+def test_a_log_is_read_of_postgresql_only(root: Path) -> None:
+    read = "read: { kind: log, slot: headwater_payments, publication: headwater }"
+    edit(root, "sources/rds_mysql.yaml", "read: { kind: watermark, column: updated_at, overlap_minutes: 10 }", read)
+    with pytest.raises(
+        ConfigError, match=r"rds_mysql\.yaml: .*payments: read: log is for engine postgresql, not mysql"
+    ):
+        load_project(root, "local")
+
+
+def test_a_log_stream_orders_its_versions_by_a_column(root: Path) -> None:
+    edit(root, "sources/rds_postgres.yaml", "    position: change_lsn\n", "")
+    with pytest.raises(ConfigError, match=r"loyalty_accounts: .*read: log needs a position"):
+        load_project(root, "local")
+
+
 def test_an_unknown_check_is_refused(root: Path) -> None:
     edit(root, "quality/orders.yaml", "is: in_set", "is: in_sett")
     with pytest.raises(ConfigError, match=r"quality/orders\.yaml"):
@@ -82,7 +97,7 @@ def test_an_unknown_environment_lists_the_known() -> None:
 
 
 def test_an_unknown_source_lists_the_known(project: Project) -> None:
-    with pytest.raises(ConfigError, match="known: facebook_ads, fx_rates, rds_postgres"):
+    with pytest.raises(ConfigError, match=r"known: .*facebook_ads, fx_rates, .*rds_postgres"):
         project.source("facebok")
 
 

@@ -217,13 +217,19 @@ def test_an_edge_is_asked_for_what_changed_since():
 
 
 class Reports:
-    """Makes reports of one row a day; `fates` are the states that the next reports end in, `refuse` what it refuses."""
+    """Makes reports of one row a day; `fates` are the states that the next reports end in.
 
-    def __init__(self, *fates: dict[str, Any], polls: int = 2, late: int = 0, longest_days: int = 1000) -> None:
+    Reports of more than `longest_days` are refused, those of more than `made_days` are never made.
+    """
+
+    def __init__(
+        self, *fates: dict[str, Any], polls: int = 2, late: int = 0, longest_days: int = 1000, made_days: int = 1000
+    ) -> None:
         self.fates = list(fates)
         self.polls = polls
         self.late = late
         self.longest_days = longest_days
+        self.made_days = made_days
         self.made: list[tuple[date, date, dict[str, Any]]] = []
         self.polled: dict[int, int] = {}
         self.send = FakeSend(handler=self.answer)
@@ -245,7 +251,8 @@ class Reports:
             return answer({"data": list(rows_between(since, until)), "paging": {}})
         number = int(last[2])
         self.polled[number] = self.polled.get(number, 0) + 1
-        if self.polled[number] < self.polls:
+        since, until, _ = self.made[number]
+        if self.polled[number] < self.polls or (until - since).days >= self.made_days:
             return answer({"async_status": "Job Running", "async_percent_completion": 100})
         return answer(self.made[number][2])
 
@@ -340,6 +347,22 @@ def test_a_report_that_is_never_made_is_given_up():
     with pytest.raises(ReportFailedError, match="not made within 3600 s"):
         insights(reports, clock, until=date(2017, 12, 1))
     assert len(reports.send.requests) < 300
+
+
+def test_a_report_that_is_not_made_in_time_is_asked_for_once_more_and_then_split():
+    reports, clock = Reports(made_days=10), FakeClock()
+    assert insights(reports, clock) == MONTH
+    lengths = [(until - since).days + 1 for since, until, _ in reports.made]
+    assert lengths == [30, 30, 15, 15, 8, 7, 15, 15, 8, 7]
+    assert 6 * facebook_ads.REPORT_SECONDS < sum(clock.slept) < 7 * facebook_ads.REPORT_SECONDS
+
+
+def test_breakdowns_are_asked_for_beside_the_fields_and_come_with_every_row():
+    declared = facebook().streams["ads_insights_demographics"]
+    fields, breakdowns = (declared.params[name].split(",") for name in ("fields", "breakdowns"))
+    assert {*fields, *breakdowns} == {*declared.raw}
+    assert not {*fields} & {*breakdowns}
+    assert set(breakdowns) <= set(declared.key)
 
 
 @pytest.mark.parametrize("reply", [{}, {"report_run_id": None}, {"report_run_id": "../me?x="}, []])

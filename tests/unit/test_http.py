@@ -237,6 +237,18 @@ def test_the_client_keeps_quiet_as_long_as_usage_says():
     assert clock.slept == [7.0]
 
 
+def test_a_path_with_a_limit_of_its_own_waits_for_no_other_path():
+    clock = FakeClock()
+    limit, own = (RateLimit(Rate(calls=calls, per_seconds=10), 300, clock.sleep, clock) for calls in (2, 1))
+    shop = client(always(answer({})), clock, limit=limit, limits={"/search": own})
+    shop.get("/orders/search?q=1")
+    shop.get("/orders")
+    shop.get("/orders")
+    assert clock.slept == []
+    shop.get("/orders/search")
+    assert clock.slept == [10.0]
+
+
 # Paging
 
 

@@ -4,7 +4,7 @@ locals {
   programs = merge(
     { for key in local.scripts : key => "${var.root}/${key}" },
     { for name in fileset(var.packages, "glue/*") : "packages/${basename(name)}" => "${var.packages}/${name}" },
-    { "project.json" = "${var.packages}/project.json" },
+    { "project.json" = var.project_file },
   )
 }
 

@@ -13,6 +13,11 @@ variable "packages" {
   type        = string
 }
 
+variable "project_file" {
+  description = "The declared project as make package has written it, which every job and Lambda reads."
+  type        = string
+}
+
 variable "glue_version" {
   description = "Version of Glue that the jobs run on."
   type        = string

@@ -4,6 +4,8 @@ locals {
 }
 
 resource "aws_s3_bucket" "this" {
+  #checkov:skip=CKV_AWS_144: versions and archive protect against mistakes; a second region would double the cost of storage
+  #checkov:skip=CKV_AWS_145: all but the bucket for access logs, which S3 delivers only to one without a customer's key
   for_each      = local.buckets
   bucket        = each.value
   force_destroy = !var.protected

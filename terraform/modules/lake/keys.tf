@@ -7,8 +7,16 @@ locals {
     secrets   = []
     bookmarks = []
     logs      = ["logs.${var.region}.amazonaws.com"]
-    alerts    = ["budgets.amazonaws.com", "cloudwatch.amazonaws.com", "events.amazonaws.com", "s3.amazonaws.com", "sns.amazonaws.com"]
+    alerts    = ["budgets.amazonaws.com", "cloudwatch.amazonaws.com", "events.amazonaws.com"]
   }
+  # What narrows the use of a key by a service; EventBridge knows no such condition for encrypted topics and queues.
+  own_logs = { ArnLike = { "kms:EncryptionContext:aws:logs:arn" = "arn:aws:logs:${var.region}:${var.account}:log-group:*" } }
+  key_conditions = {
+    "logs.${var.region}.amazonaws.com" = { Condition = local.own_logs }
+    "events.amazonaws.com"             = {}
+  }
+  # Lake Formation reads the lake for analysts in its own name; terraform/bootstrap makes this role.
+  reader = "arn:aws:iam::${var.account}:role/aws-service-role/lakeformation.amazonaws.com/AWSServiceRoleForLakeFormationDataAccess"
 }
 
 resource "aws_kms_key" "this" {
@@ -27,17 +35,23 @@ resource "aws_kms_key" "this" {
         Action    = "kms:*"
         Resource  = "*"
       }],
-      [for service in each.value : {
-        Sid       = "Use${replace(title(replace(service, ".", " ")), " ", "")}"
+      [for service in each.value : merge(
+        {
+          Sid       = "Use${replace(title(replace(service, "/[.-]/", " ")), " ", "")}"
+          Effect    = "Allow"
+          Principal = { Service = service }
+          Action    = ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey*", "kms:DescribeKey"]
+          Resource  = "*"
+        },
+        lookup(local.key_conditions, service, { Condition = { StringEquals = { "aws:SourceAccount" = var.account } } })
+      )],
+      [for reader in each.key == "data" ? [local.reader] : [] : {
+        Sid       = "UseLakeFormation"
         Effect    = "Allow"
-        Principal = { Service = service }
-        Action    = startswith(service, "logs.") ? ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"] : ["kms:Decrypt", "kms:GenerateDataKey"]
+        Principal = { AWS = reader }
+        Action    = ["kms:Decrypt", "kms:DescribeKey"]
         Resource  = "*"
-        Condition = (startswith(service, "logs.")
-          ? { ArnLike = { "kms:EncryptionContext:aws:logs:arn" = "arn:aws:logs:${var.region}:${var.account}:log-group:*" } }
-          : { StringEquals = { "aws:SourceAccount" = var.account } }
-        )
-      }]
+      }],
     )
   })
 }

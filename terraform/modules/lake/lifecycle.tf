@@ -61,6 +61,25 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
+  # Bronze is read once and grows cold, silver and gold stay in use: which file is which, S3 finds out by itself.
+  dynamic "rule" {
+    for_each = toset(each.key == "lake" ? ["tiering"] : [])
+
+    content {
+      id     = rule.value
+      status = "Enabled"
+
+      filter {
+        object_size_greater_than = 131072
+      }
+
+      transition {
+        days          = 0
+        storage_class = "INTELLIGENT_TIERING"
+      }
+    }
+  }
+
   dynamic "rule" {
     for_each = toset(local.temporary[each.key])
 

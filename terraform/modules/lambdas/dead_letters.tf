@@ -5,11 +5,6 @@ resource "aws_sqs_queue" "dead_letters" {
   kms_master_key_id         = var.keys.alerts
 }
 
-locals {
-  # region:account
-  place = join(":", slice(split(":", aws_sqs_queue.dead_letters.arn), 3, 5))
-}
-
 resource "aws_sqs_queue_policy" "dead_letters" {
   queue_url = aws_sqs_queue.dead_letters.id
   policy = jsonencode({
@@ -20,7 +15,7 @@ resource "aws_sqs_queue_policy" "dead_letters" {
       Principal = { Service = "events.amazonaws.com" }
       Action    = "sqs:SendMessage"
       Resource  = aws_sqs_queue.dead_letters.arn
-      Condition = { ArnLike = { "aws:SourceArn" = "arn:aws:events:${local.place}:rule/${var.prefix}-*" } }
+      Condition = { ArnLike = { "aws:SourceArn" = "arn:aws:events:${var.region}:${var.account}:rule/${var.prefix}-*" } }
     }]
   })
 }

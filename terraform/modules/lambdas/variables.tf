@@ -13,6 +13,16 @@ variable "prefix" {
   type        = string
 }
 
+variable "region" {
+  description = "Region of the environment."
+  type        = string
+}
+
+variable "account" {
+  description = "Account of the environment."
+  type        = string
+}
+
 variable "lambdas" {
   description = "The Lambda functions by name: folder of the handler, variables, limits."
   type = map(object({
@@ -48,8 +58,8 @@ variable "reserved_concurrency" {
   type        = number
 
   validation {
-    condition     = var.reserved_concurrency >= 1
-    error_message = "reserved_concurrency must be 1 or more: 0 would stop the functions."
+    condition     = var.reserved_concurrency >= 1 || var.reserved_concurrency == -1
+    error_message = "reserved_concurrency must be 1 or more, or -1 for no reservation: 0 would stop the functions."
   }
 }
 

@@ -2,9 +2,9 @@ locals {
   kinds = toset([for source in var.sources : source.kind])
   # Lambdas that something other than the state machine calls, and whether this environment has that something.
   called_elsewhere = {
-    receive_event   = contains(local.kinds, "files")
-    receive_records = contains(local.kinds, "kinesis")
-    start_on_drop   = contains(local.kinds, "files")
+    receive_event   = length(local.pushed) > 0
+    receive_records = length(local.received) > 0
+    start_on_drop   = length(local.dropped) > 0
     notify_slack    = var.environment.alerts.slack_secret != null
   }
   folders = toset([for folder in var.handlers : folder if lookup(local.called_elsewhere, folder, true)])

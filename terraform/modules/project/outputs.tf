@@ -23,16 +23,6 @@ output "tables" {
   value       = local.tables
 }
 
-output "drops" {
-  description = "Prefixes of the landing bucket by files source."
-  value       = local.drops
-}
-
-output "kinds" {
-  description = "The kinds of sources that are declared."
-  value       = local.kinds
-}
-
 output "secrets" {
   description = "Names of the secrets, under the prefix."
   value = toset([
@@ -49,6 +39,13 @@ output "jobs" {
 output "connections" {
   description = "Names of the Glue connections by source that is reached within the VPC."
   value       = local.connections
+}
+
+output "rds_proxies" {
+  description = "The RDS proxies, each with its name and the name of its source's secret."
+  value = {
+    for key, proxy in local.proxies : key => merge(proxy, { secret = "${local.prefix}/${var.sources[proxy.source].secret}" })
+  }
 }
 
 output "lambdas" {
@@ -87,4 +84,38 @@ output "topic" {
 output "roles" {
   description = "Every role by name: its file in config/roles, values and traits."
   value       = local.roles
+}
+
+output "record_streams" {
+  description = "The Kinesis streams by source.stream."
+  value       = local.record_streams
+}
+
+output "queues" {
+  description = "The queues by name: one for each stream that is delivered by queue, and one that hears of dropped files."
+  value       = local.queues
+}
+
+output "mappings" {
+  description = "What the functions read by themselves, by ARN."
+  value       = local.mappings
+}
+
+output "drop_pattern" {
+  description = "Which events tell of a dropped file; none where no source takes any."
+  value       = local.drop_pattern
+}
+
+output "api" {
+  description = "The HTTP API for pushed events; none where no source takes them."
+  value       = local.api
+}
+
+output "warehouse_users" {
+  description = "Names of the roles that speak to the warehouse as loaders."
+  value = toset(concat(
+    [local.state_machine],
+    [for name, function in local.lambdas : name if function.folder == "prepare_load"],
+    [for name, job in local.jobs : name if try(var.sources[job.source].kind, "") == "redshift"],
+  ))
 }

@@ -44,8 +44,35 @@ locals {
   }
   lambda_roles = {
     for name, function in local.lambdas : name => {
-      file   = function.folder
-      values = { function = name, secret = coalesce(var.environment.alerts.slack_secret, "-") }
+      file = function.folder
+      values = {
+        function       = name
+        secret         = coalesce(var.environment.alerts.slack_secret, "-")
+        sender_secrets = jsonencode([for secret in local.sender_secrets : "arn:aws:secretsmanager:${local.place}:secret:${secret}-??????"])
+        pushed         = jsonencode(flatten([for source in local.pushed : [for stream in source.streams : "arn:aws:s3:::${local.prefix}-landing/${stream.prefix}*"]]))
+        streams        = jsonencode([for stream in local.record_streams : stream.arn])
+        queues         = jsonencode([for key, stream in local.record_streams : "arn:aws:sqs:${local.place}:${stream.name}" if stream.queued])
+        received       = jsonencode(distinct([for stream in local.received : "arn:aws:s3:::${local.buckets.raw}/${stream.source}/*"]))
+        received_data  = jsonencode(distinct([for stream in local.received : "arn:aws:s3:::${local.buckets.raw}/${stream.source}/*/data/*"]))
+        arrivals       = jsonencode([for name, source in local.files : "arn:aws:s3:::${local.buckets.raw}/${name}/*/arrivals/*" if source.entrance.kind == "drop"])
+      }
+      traits = compact([
+        anytrue([for stream in local.record_streams : stream.queued]) ? "queued" : "",
+        anytrue([for stream in local.record_streams : !stream.queued]) ? "direct" : "",
+      ])
+    }
+  }
+  pipe_roles = {
+    for key, stream in local.record_streams : "${stream.name}-pipe" => {
+      file   = "pipe"
+      values = { stream_arn = stream.arn, queue_arn = "arn:aws:sqs:${local.place}:${stream.name}" }
+      traits = []
+    } if stream.queued
+  }
+  proxy_roles = {
+    for name, proxy in local.proxies : proxy.name => {
+      file   = "rds_proxy"
+      values = { secret = var.sources[proxy.source].secret }
       traits = []
     }
   }
@@ -65,7 +92,7 @@ locals {
     "${local.prefix}-copy"      = { file = "copy", values = {}, traits = contains(local.kinds, "redshift") ? ["redshift"] : [] }
   }
   roles = {
-    for name, role in merge(local.job_roles, local.crawler_roles, local.lambda_roles, local.other_roles) : name => merge(role, {
+    for name, role in merge(local.job_roles, local.crawler_roles, local.lambda_roles, local.pipe_roles, local.proxy_roles, local.other_roles) : name => merge(role, {
       values = merge(local.common_values, role.values)
     })
   }

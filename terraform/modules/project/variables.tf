@@ -47,6 +47,11 @@ variable "environment" {
       subnets      = list(string)
       route_tables = optional(list(string), [])
       endpoints    = optional(bool, false)
+      rds_proxies = optional(map(object({
+        source        = string
+        engine_family = string
+        instance      = string
+      })), {})
     }))
     analysts = optional(object({
       roles          = optional(list(string), [])
@@ -56,6 +61,7 @@ variable "environment" {
     budget_usd      = optional(number, 1000)
     athena_scan_gib = optional(number, 100)
     protected       = optional(bool, false)
+    sources         = optional(map(object({ window_seconds = optional(number) })), {})
   })
   nullable = false
 
@@ -90,8 +96,24 @@ variable "sources" {
       workers         = optional(number, 2)
       timeout_minutes = optional(number, 60)
     }), {})
-    auth    = optional(object({ kind = string }))
-    streams = map(object({ table = string, prefix = optional(string) }))
+    auth = optional(object({ kind = string }))
+    entrance = optional(object({
+      kind             = optional(string, "drop")
+      window_seconds   = optional(number, 60)
+      calls_per_second = optional(number, 50)
+      burst            = optional(number, 100)
+    }), {})
+    streams = map(object({
+      table           = string
+      prefix          = optional(string)
+      retention_hours = optional(number, 168)
+      delivery = optional(object({
+        kind              = optional(string, "direct")
+        batch_size        = optional(number)
+        window_seconds    = optional(number, 60)
+        max_receive_count = optional(number, 5)
+      }), {})
+    }))
   }))
   nullable = false
 

@@ -1,0 +1,1 @@
+"""What reading databases needs: sessions, the differences between engines, and PostgreSQL's change log."""

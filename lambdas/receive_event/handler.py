@@ -1,0 +1,15 @@
+"""Takes in pushed events."""
+
+from typing import Any
+
+from headwater.receive_event import Fresh, Receiver, Request
+from headwater.runs import Environment
+
+# A new key or a new schema counts within a minute.
+ENVIRONMENTS = Fresh[Environment](60)
+SECRETS = Fresh[dict[str, str]](60)
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Returns 202, or a 4xx that says why."""
+    return Receiver.deployed(ENVIRONMENTS, SECRETS).receive(Request.of(event)).render()

@@ -1,0 +1,11 @@
+"""Takes in the records of the Kinesis streams, from their shards or from the queues behind them."""
+
+from typing import Any
+
+from headwater.receive_records import receive_records
+from headwater.runs import Environment
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
+    """Returns the records that could not be stored and must come again."""
+    return receive_records(Environment.deployed(), event, context.aws_request_id)

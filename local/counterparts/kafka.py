@@ -1,0 +1,307 @@
+"""A Kafka broker of one node without ZooKeeper, and the shop's producers, which send what the world has for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import requests
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from headwater.config.kafka_source import Plaintext
+from headwater.errors import HeadwaterError
+from local.counterparts import Place, WorldView
+from local.jars import class_path
+from local.postgres import free_port
+from local.simulators.registry import PASSWORD, USERNAME, SchemaRegistry
+from local.world.stream_events import EVENTS, ORDERS, SCHEMAS
+
+PACKAGES = ("org.apache.kafka:kafka_2.13:3.9.0", "org.slf4j:slf4j-reload4j:1.7.36")
+TOPICS: Mapping[str, int] = {EVENTS: 3, ORDERS: 2}
+"""Topics and their partitions."""
+
+_HOST = "127.0.0.1"
+_START_SECONDS = 60.0
+_STOP_SECONDS = 20.0
+_SEND_SECONDS = 60.0
+_JAVA = ("-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+
+# Kept for as long as this process lives: a child must be reaped by its parent, or it looks alive for ever.
+_started: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@dataclass(frozen=True)
+class Broker:
+    """One broker that is its own controller, with its data and its log in a folder; it outlives who started it."""
+
+    home: Path
+    port: int
+    controller_port: int
+
+    @property
+    def address(self) -> str:
+        """Its bootstrap address."""
+        return f"{_HOST}:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        """What it writes: warnings and errors."""
+        return self.home / "broker.log"
+
+    def start(self) -> None:
+        """Starts it unless it runs, and waits until it answers; HeadwaterError when it does not."""
+        if self.answers():
+            return
+        self.home.mkdir(parents=True, exist_ok=True)
+        program = ["java", *_JAVA, f"-Dlog4j.configuration=file:{self._logging()}", "-cp", self._class_path()]
+        properties = self._properties()
+        if not (self.home / "data" / "meta.properties").exists():
+            cluster = uuid.uuid5(uuid.NAMESPACE_URL, str(self.home)).hex[:22]
+            tool = [*program, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+            done = subprocess.run(tool, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise HeadwaterError(f"{self.home}: Kafka's storage cannot be made: {done.stdout}{done.stderr}")
+        with self.log.open("ab") as out:
+            process = subprocess.Popen(
+                [*program, "kafka.Kafka", str(properties)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        _started[process.pid] = process
+        self._pid_file.write_text(str(process.pid))
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise HeadwaterError(f"the Kafka broker did not answer on {self.address}. hint: look into {self.log}")
+
+    def stop(self) -> None:
+        """Stops the broker of this folder, whoever started it."""
+        if not self._pid_file.exists():
+            return
+        pid = int(self._pid_file.read_text())
+        deadline = time.monotonic() + _STOP_SECONDS
+        try:
+            os.kill(pid, signal.SIGTERM)
+            while _lives(pid):
+                if time.monotonic() > deadline:
+                    os.kill(pid, signal.SIGKILL)
+                time.sleep(0.05)
+        except ProcessLookupError:
+            pass
+        self._pid_file.unlink()
+
+    def answers(self) -> bool:
+        """Tells whether it can be asked for its topics."""
+        try:
+            self.admin().list_topics(timeout=1)
+        except KafkaException:
+            return False
+        return True
+
+    def admin(self) -> AdminClient:
+        """Opens an admin client, which says nothing of attempts to connect."""
+        return AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+
+    def make_topic(self, name: str, partitions: int, **settings: str) -> None:
+        """Makes a topic unless it exists; HeadwaterError when the broker refuses."""
+        admin = self.admin()
+        if name in admin.list_topics(timeout=_START_SECONDS).topics:
+            return
+        made = admin.create_topics([NewTopic(name, partitions, 1, config=settings)])
+        try:
+            made[name].result(timeout=_START_SECONDS)
+        except KafkaException as error:
+            raise HeadwaterError(f"topic {name} cannot be made: {error}") from None
+
+    @contextmanager
+    def transaction(self, producer_id: str) -> Iterator[Producer]:
+        """Sends what the block produces all or not at all."""
+        producer = Producer(
+            {
+                "bootstrap.servers": self.address,
+                "transactional.id": producer_id,
+                # The partitioner of the Java client: a key is where every other producer would put it.
+                "partitioner": "murmur2_random",
+                "log_level": 0,
+            }
+        )
+        producer.init_transactions(_SEND_SECONDS)
+        producer.begin_transaction()
+        try:
+            yield producer
+        except BaseException:
+            producer.abort_transaction(_SEND_SECONDS)
+            raise
+        producer.commit_transaction(_SEND_SECONDS)
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.home / "broker.pid"
+
+    def _class_path(self) -> str:
+        return os.pathsep.join(str(jar) for jar in class_path("kafka", PACKAGES))
+
+    def _properties(self) -> Path:
+        listeners = f"PLAINTEXT://{self.address},CONTROLLER://{_HOST}:{self.controller_port}"
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@{_HOST}:{self.controller_port}",
+            "controller.listener.names": "CONTROLLER",
+            "listeners": listeners,
+            "advertised.listeners": f"PLAINTEXT://{self.address}",
+            "log.dirs": str(self.home / "data"),
+            "auto.create.topics.enable": "false",
+            # The world's records are years old, by their timestamps: any age limit would delete them at once.
+            "log.retention.ms": "-1",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            # Half of the heap, by default.
+            "log.cleaner.dedupe.buffer.size": str(4 * 1024 * 1024),
+            "num.network.threads": "2",
+            "num.io.threads": "2",
+            "background.threads": "2",
+        }
+        path = self.home / "server.properties"
+        path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        return path
+
+    def _logging(self) -> Path:
+        path = self.home / "log4j.properties"
+        path.write_text(
+            "log4j.rootLogger=WARN, stdout\n"
+            "log4j.appender.stdout=org.apache.log4j.ConsoleAppender\n"
+            "log4j.appender.stdout.layout=org.apache.log4j.PatternLayout\n"
+            "log4j.appender.stdout.layout.ConversionPattern=%d %p %c{1} %m%n\n"
+        )
+        return path
+
+
+class Kafka:
+    """The counterpart of source `kafka`."""
+
+    source = "kafka"
+
+    def __init__(self, place: Place) -> None:
+        home = place.home / "kafka"
+        self.broker = Broker(home, _port(home, "kafka", 9092), _port(home, "kafka_controller", 9093))
+        self._world_dsn = place.world_dsn
+        self._registry_url = f"{place.simulators_url}{SchemaRegistry.mount}"
+
+    def start(self) -> None:
+        """Starts the broker and makes the topics."""
+        self.broker.start()
+        for topic, partitions in TOPICS.items():
+            self.broker.make_topic(topic, partitions)
+
+    def stop(self) -> None:
+        """Stops the broker."""
+        self.broker.stop()
+
+    def endpoints(self) -> Mapping[str, str]:
+        """Lists the broker and the schema registry."""
+        return {"kafka": self.broker.address, "schema_registry": self._registry_url}
+
+    def secret(self) -> Mapping[str, str]:
+        """What the source's secret holds."""
+        return {
+            "bootstrap_servers": self.broker.address,
+            "registry_url": self._registry_url,
+            "registry_username": USERNAME,
+            "registry_password": PASSWORD,
+        }
+
+    def override(self) -> Mapping[str, Any]:
+        """A broker on the same machine needs no TLS."""
+        return {"security": Plaintext()}
+
+    def seed(self, world: WorldView) -> None:
+        """Sends all of history."""
+        self._send(None, world.clock)
+
+    def advance(self, world: WorldView, since: date) -> None:
+        """Sends what happened since."""
+        self._send(since, world.clock)
+
+    def _send(self, since: date | None, until: date) -> None:
+        """Sends the records of the steps that moved the clock beyond `since`, up to `until`, all or none of them."""
+        ids = self._register()
+        with psycopg.connect(self._world_dsn) as connection:
+            records = connection.execute(
+                "select topic, key, value, schema, headers, sent_at from streaming.records join truth.world using (step)"
+                " where (%(since)s::date is null or clock > %(since)s) and clock <= %(until)s order by number",
+                {"since": since, "until": until},
+            ).fetchall()
+        with self.broker.transaction("shop") as producer:
+            for topic, key, value, schema, headers, sent_at in records:
+                frame = b"\0" + ids[schema].to_bytes(4, "big") if schema is not None and value is not None else b""
+                producer.produce(
+                    topic,
+                    key=key,
+                    value=frame + value if value is not None else None,
+                    headers={name: bytes.fromhex(digits) for name, digits in headers.items()},
+                    timestamp=int(sent_at.timestamp() * 1000),
+                )
+                producer.poll(0)
+
+    def _register(self) -> dict[str, int]:
+        """Registers the versions of the orders' schema and returns their ids; known ones keep theirs."""
+        ids = {}
+        for name, schema in SCHEMAS.items():
+            answer = requests.post(
+                f"{self._registry_url}/subjects/{ORDERS}-value/versions",
+                data=json.dumps({"schema": json.dumps(schema)}),
+                headers={"Content-Type": "application/vnd.schemaregistry.v1+json"},
+                auth=(USERNAME, PASSWORD),
+                timeout=_SEND_SECONDS,
+            )
+            answer.raise_for_status()
+            ids[name] = int(answer.json()["id"])
+        return ids
+
+
+def _port(home: Path, name: str, usual: int) -> int:
+    """The port that HEADWATER_<NAME>_PORT says; without it the usual one, or where that is taken another, for good."""
+    told = os.environ.get(f"HEADWATER_{name.upper()}_PORT")
+    if told is not None:
+        return int(told)
+    chosen = home / f"{name}.port"
+    if not chosen.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        chosen.write_text(str(usual if _is_free(usual) else free_port()))
+    return int(chosen.read_text())
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((_HOST, port)) != 0
+
+
+def _lives(pid: int) -> bool:
+    if pid in _started:
+        return _started[pid].poll() is None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,100 @@
+"""Programs of the local stack that outlive who started them: started once, stopped by process id, on ports of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headwater.errors import HeadwaterError
+from local.postgres import free_port
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 20.0
+_HOST = "127.0.0.1"
+
+# Kept for as long as this process lives: a child must be reaped by its parent, or it looks alive for ever.
+_started: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program with its process id and its log in a folder."""
+
+    name: str
+    home: Path
+
+    @property
+    def log(self) -> Path:
+        """What it writes."""
+        return self.home / f"{self.name}.log"
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.home / f"{self.name}.pid"
+
+    def start(self, command: Sequence[str], answers: Callable[[], bool]) -> None:
+        """Starts it unless it answers, and waits until it does; HeadwaterError when it ends or stays silent."""
+        if answers():
+            return
+        self.home.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as out:
+            process = subprocess.Popen(
+                list(command), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+        _started[process.pid] = process
+        self._pid_file.write_text(str(process.pid))
+        deadline = time.monotonic() + _START_SECONDS
+        while not answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise HeadwaterError(f"{self.name} did not start. hint: look into {self.log}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stops it, whoever started it; one that does not run stays as it is."""
+        if not self._pid_file.exists():
+            return
+        pid = int(self._pid_file.read_text())
+        deadline = time.monotonic() + _STOP_SECONDS
+        try:
+            os.kill(pid, signal.SIGTERM)
+            while _lives(pid):
+                if time.monotonic() > deadline:
+                    os.kill(pid, signal.SIGKILL)
+                time.sleep(0.05)
+        except ProcessLookupError:
+            pass
+        self._pid_file.unlink()
+
+
+def port_of(home: Path, name: str, usual: int) -> int:
+    """The port that HEADWATER_<NAME>_PORT says; without it the usual one, or where that is taken another, for good."""
+    told = os.environ.get(f"HEADWATER_{name.upper()}_PORT")
+    if told is not None:
+        return int(told)
+    chosen = home / f"{name}.port"
+    if not chosen.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        chosen.write_text(str(free_port() if listens(usual) else usual))
+    return int(chosen.read_text())
+
+
+def listens(port: int) -> bool:
+    """Tells whether something accepts connections on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex((_HOST, port)) == 0
+
+
+def _lives(pid: int) -> bool:
+    if pid in _started:
+        return _started[pid].poll() is None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

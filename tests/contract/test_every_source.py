@@ -1,0 +1,169 @@
+"""The contract of every source through the whole pipeline: history, nothing new, a step of the world with kills, nothing new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import duckdb
+import pytest
+from deltalake import DeltaTable
+
+from headwater.client import Client
+from headwater.config import Scd2Write, load_project
+from headwater.ledger import Book
+from headwater.runs import books_of
+from local.demo import footprint
+from local.postgres import free_port
+from local.stack import ROOT, Ports, Stack, running
+from tests.e2e.conftest import Faults, Pipeline
+
+HOUSEHOLDS = 40
+SOURCES = tuple(load_project(ROOT, "local").sources)
+STREAMS = tuple((name, stream) for name in SOURCES for stream in load_project(ROOT, "local").sources[name].streams)
+EXTRACTED = tuple(name for name in SOURCES if load_project(ROOT, "local").sources[name].kind != "kinesis")
+
+
+@dataclass
+class Story:
+    """What came of each run."""
+
+    pipeline: Pipeline
+    history: dict[tuple[str, str], list[Book]]
+    after_step: dict[tuple[str, str], list[Book]]
+    kills: int
+    before_nothing: dict[str, Any]
+    after_nothing: dict[str, Any]
+    before_nothing_again: dict[str, Any]
+    after_nothing_again: dict[str, Any]
+
+
+def _books(client: Client, run: dict[str, Any]) -> dict[tuple[str, str], list[Book]]:
+    found: dict[tuple[str, str], list[Book]] = {}
+    for book in books_of(client.environment, run["run_id"]):
+        found.setdefault((book.source, book.stream), []).append(book)
+    return found
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    ports = Ports(free_port(), free_port(), free_port(), free_port())
+    with running(Stack(tmp_path_factory.mktemp("stack"), ports), HOUSEHOLDS) as stack:
+        stack.use()
+        stack.deploy()
+        client = Client(stack.deployment())
+        pipeline = Pipeline(stack, client)
+        history = _books(client, pipeline.run_well())
+        before_nothing = footprint(client)
+        pipeline.run_well()
+        after_nothing = footprint(client)
+        stack.advance(2, 11)
+        faults = Faults(stack)
+        prefix = client.deployment.prefix
+        for source in EXTRACTED:
+            # The first batch of each source is cut off between its files and its manifest.
+            faults.arm(
+                method="PUT",
+                path=f"/{prefix}-raw/{source}/.*/manifests/",
+                when="before",
+                job=f"{prefix}-{source}-extract",
+                action="kill",
+                times=1,
+            )
+        after_step = _books(client, pipeline.run_well())
+        kills = faults.fired()
+        faults.clear()
+        before_nothing_again = footprint(client)
+        pipeline.run_well()
+        yield Story(
+            pipeline,
+            history,
+            after_step,
+            kills,
+            before_nothing,
+            after_nothing,
+            before_nothing_again,
+            footprint(client),
+        )
+
+
+def rows(story: Story, zone: str, table: str, query: str) -> list[tuple[Any, ...]]:
+    """Asks DuckDB about one Delta table, known as `t`."""
+    storage = {
+        "AWS_ENDPOINT_URL": story.pipeline.stack.aws_endpoint,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": "eu-west-1",
+        "AWS_ALLOW_HTTP": "true",
+    }
+    bucket = story.pipeline.client.project.environment.bucket("lake")
+    found = DeltaTable(f"s3://{bucket}/{zone}/{table}", storage_options=storage).to_pyarrow_dataset()
+    with duckdb.connect() as connection:
+        connection.register("t", found)
+        return connection.execute(query).fetchall()
+
+
+@pytest.mark.parametrize(("source", "stream"), STREAMS)
+def test_the_history_lands_and_its_books_balance(story: Story, source: str, stream: str) -> None:
+    books = story.history[source, stream]
+    assert sum(book.extracted for book in books) > 0
+    assert all(book.balances for book in books)
+
+
+def test_a_run_with_nothing_new_writes_nothing(story: Story) -> None:
+    assert story.after_nothing == story.before_nothing
+    assert story.after_nothing_again == story.before_nothing_again
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_happens_in_a_source_arrives_in_spite_of_a_kill(story: Story, source: str) -> None:
+    books = [book for (name, _), found in story.after_step.items() if name == source for book in found]
+    assert sum(book.extracted for book in books) > 0
+    assert all(book.balances for book in books)
+
+
+def test_the_worker_was_killed_in_every_source(story: Story) -> None:
+    assert story.kills == len(EXTRACTED)
+
+
+@pytest.mark.parametrize(("source", "stream"), STREAMS)
+def test_every_batch_is_in_bronze_once(story: Story, source: str, stream: str) -> None:
+    ledger = story.pipeline.client.environment.ledger.stream(source, stream)
+    expected = {manifest.batch: manifest.rows for manifest in ledger.since(0) if manifest.rows}
+    found = rows(story, "bronze", f"{source}/{stream}", "SELECT _batch, count(*) FROM t GROUP BY _batch")
+    assert dict(found) == expected
+
+
+@pytest.mark.parametrize(("source", "stream"), STREAMS)
+def test_silver_has_each_key_once(story: Story, source: str, stream: str) -> None:
+    declared = story.pipeline.client.project.source(source).streams[stream]
+    current = "is_current" if isinstance(declared.write, Scd2Write) else "true"
+    key = ", ".join(f'"{name}"' for name in declared.key)
+    twice = rows(
+        story, "silver", declared.table, f"SELECT {key} FROM t WHERE {current} GROUP BY {key} HAVING count(*) > 1"
+    )
+    assert twice == []
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_no_secret_is_in_a_log(story: Story, source: str) -> None:
+    secrets = _secrets(story, source)
+    logs = list(story.pipeline.stack.home.rglob("*.log"))
+    assert logs
+    for log in logs:
+        text = log.read_text(errors="replace")
+        assert not [secret for secret in secrets if secret in text], log
+
+
+def _secrets(story: Story, source: str) -> list[str]:
+    name = story.pipeline.client.project.source(source).secret
+    if name is None:
+        return []
+    prefix = story.pipeline.client.deployment.prefix
+    answer = boto3.client("secretsmanager").get_secret_value(SecretId=f"{prefix}/{name}")
+    held = json.loads(answer["SecretString"])
+    hidden = ("password", "token", "secret", "passcode", "key")
+    return [value for key, value in held.items() if any(word in key for word in hidden) and len(value) >= 8]

@@ -1,0 +1,263 @@
+"""A provider changes its API, played through: two shapes give the same tables while accounts move from one to the other, a
+change without notice is held back, and the way out of it loses nothing.
+
+One environment is on version 1 and moves to version 2 account by account; its twin is on version 2 from the start.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from headwater.client import Client
+from headwater.config import Rollout, SourceOverride
+from headwater.deployment import Deployment
+from headwater.ledger import Manifest, Verdict
+from headwater.runs import books_of
+from local import world
+from local.postgres import free_port
+from local.stack import ROOT, Ports, Stack, running
+from tests.e2e.conftest import Pipeline
+
+SOURCE = "clevertap"
+STREAMS = ("events", "profiles")
+TABLES = ("app_events", "app_profiles")
+HOUSEHOLDS = 30
+
+
+def deploy(stack: Stack, name: str, share: float) -> Pipeline:
+    """Deploys an environment in which version 2 reads a share of the accounts."""
+    project = stack.project()
+    environment = project.environment
+    override = environment.sources.get(SOURCE, SourceOverride()).model_copy(
+        update={"rollout": {stream: Rollout(parser="v2", share=share) for stream in STREAMS}}
+    )
+    changed = environment.model_copy(
+        update={
+            "prefix": f"headwater-{name}",
+            "warehouse": environment.warehouse.model_copy(update={"database": name}),
+            "sources": {**environment.sources, SOURCE: override},
+        }
+    )
+    deployment = Deployment(project.model_copy(update={"environment": changed}), ROOT)
+    stack.deploy(deployment)
+    return Pipeline(stack, Client(deployment))
+
+
+def set_simulator(stack: Stack, **settings: Any) -> None:
+    request = urllib.request.Request(
+        f"{stack.simulators_url}/_admin/{SOURCE}/settings", method="POST", data=json.dumps(settings).encode()
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+
+
+def silver(pipeline: Pipeline) -> dict[str, tuple[int, int]]:
+    """Rows and content hash of the silver tables."""
+    found = pipeline.content()
+    return {table: found[f"silver/{table}"] for table in TABLES}
+
+
+def reasons(pipeline: Pipeline) -> dict[str, dict[str, int]]:
+    """Rows in quarantine by table and reason, each row once however often it was read."""
+    database = pipeline.client.project.environment.database("quarantine")
+    keys = {"app_events": "'$.event_key'", "app_profiles": "'$.profile_key'"}
+    counted = {}
+    for table in TABLES:
+        sql = (
+            f'SELECT reason, COUNT(DISTINCT json_extract_scalar("row", {keys[table]})) FROM {database}.{table} '
+            "CROSS JOIN UNNEST(reasons) AS t (reason) GROUP BY reason"
+        )
+        rows = pipeline.client.query("athena", sql).rows
+        counted[table] = {str(reason): int(str(count)) for reason, count in rows}
+    return counted
+
+
+def newest(pipeline: Pipeline, stream: str) -> tuple[Manifest, Verdict]:
+    ledger = pipeline.client.stream_ledger(f"{SOURCE}.{stream}")
+    manifest = ledger.latest()
+    assert manifest is not None
+    verdict = ledger.verdict(manifest.batch)
+    assert verdict is not None
+    return manifest, verdict
+
+
+def accounts_by_parser(pipeline: Pipeline) -> dict[str | None, int]:
+    """Accounts whose newest events each parser has read."""
+    batch = newest(pipeline, "events")[0].batch
+    database = pipeline.client.project.environment.database("bronze")
+    sql = (
+        f"SELECT _parser, COUNT(DISTINCT _account) FROM {database}.{SOURCE}_events WHERE _batch = {batch} "
+        "GROUP BY _parser"
+    )
+    return {parser: int(str(count)) for parser, count in pipeline.client.query("athena", sql).rows}
+
+
+def planted(stack: Stack) -> dict[str, dict[str, int]]:
+    tables = {f"{SOURCE}.{stream}": table for stream, table in zip(STREAMS, TABLES, strict=True)}
+    counted: dict[str, dict[str, int]] = {table: {} for table in TABLES}
+    for (stream, reason), count in world.defects(stack.rds_dsn).items():
+        if stream in tables:
+            counted[tables[stream]][reason] = count
+    return counted
+
+
+@dataclass
+class Stage:
+    """What the two environments hold after a run of both."""
+
+    first: dict[str, tuple[int, int]]
+    twin: dict[str, tuple[int, int]]
+    first_reasons: dict[str, dict[str, int]]
+    twin_reasons: dict[str, dict[str, int]]
+    planted: dict[str, dict[str, int]]
+    parsers: tuple[dict[str | None, int], dict[str | None, int]]
+    failed_checks: list[str]
+
+
+@dataclass
+class Unannounced:
+    """What the first environment does about an API that has changed overnight."""
+
+    run: dict[str, Any]
+    before: dict[str, tuple[int, int]]
+    held: dict[str, tuple[int, int]]
+    manifest: Manifest
+    verdict: Verdict
+    alerts: list[dict[str, Any]]
+    after: dict[str, tuple[int, int]]
+    twin: dict[str, tuple[int, int]]
+
+
+@dataclass
+class Story:
+    """The change of the API from its announcement to its end."""
+
+    at_0: Stage
+    at_half: Stage
+    unannounced: Unannounced
+    truth: tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
+
+
+def _stage(stack: Stack, first: Pipeline, twin: Pipeline) -> Stage:
+    failed = []
+    for pipeline in (first, twin):
+        run = pipeline.run_well(SOURCE)
+        assert all(book.balances for book in books_of(pipeline.client.environment, run["run_id"]))
+        for stream in STREAMS:
+            failed += [check.check for check in newest(pipeline, stream)[1].checks if not check.passed]
+    return Stage(
+        silver(first),
+        silver(twin),
+        reasons(first),
+        reasons(twin),
+        planted(stack),
+        (accounts_by_parser(first), accounts_by_parser(twin)),
+        failed,
+    )
+
+
+def _purchases(stack: Stack, pipeline: Pipeline) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Purchases in the app by the shop's database, and by the silver table: order, customer, time and cents."""
+    with psycopg.connect(stack.rds_dsn) as connection:
+        connection.execute("set time zone 'UTC'")
+        truth = connection.execute(
+            "select o.order_id, o.customer_id, to_char(o.ordered_at, 'YYYY-MM-DD HH24:MI:SS'), (o.total_amount * 100)::int"
+            " from shop.orders o where o.order_id in"
+            " (select (properties->>'Charged ID')::bigint from app.events where name = 'Charged') order by 1"
+        ).fetchall()
+    table = f"{pipeline.client.project.environment.database('silver')}.app_events"
+    sql = (
+        "SELECT order_id, customer_id, date_format(occurred_at, '%Y-%m-%d %H:%i:%s'), CAST(amount * 100 AS INTEGER) "
+        f"FROM {table} WHERE event_name = 'Charged' ORDER BY 1"
+    )
+    rows = pipeline.client.query("athena", sql).rows
+    found = [(int(str(a)), int(str(b)), str(c), int(str(d))) for a, b, c, d in rows]
+    return truth, found
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    ports = Ports(free_port(), free_port(), free_port(), free_port())
+    with running(Stack(tmp_path_factory.mktemp("stack"), ports, frozenset({SOURCE})), HOUSEHOLDS) as stack:
+        stack.use()
+        first, twin = deploy(stack, "first", 0), deploy(stack, "twin", 1)
+        at_0 = _stage(stack, first, twin)
+        stack.advance(3, 11)
+        first = deploy(stack, "first", 0.5)
+        at_half = _stage(stack, first, twin)
+        stack.advance(2, 12)
+        yield Story(at_0, at_half, _unannounced(stack, first, twin), _purchases(stack, twin))
+
+
+def _unannounced(stack: Stack, first: Pipeline, twin: Pipeline) -> Unannounced:
+    before, alerts = silver(first), len(first.alerts())
+    set_simulator(stack, unannounced=True)
+    run = first.run(SOURCE)
+    held = silver(first)
+    manifest, verdict = newest(first, "events")
+    told = first.alerts()[alerts:]
+    # The way out: every account moves to the parser that knows the new shape, and what was held back is dropped.
+    mended = deploy(stack, "first", 1)
+    for row in mended.client.streams(SOURCE):
+        if row["halted"]:
+            mended.client.decide(
+                f"{SOURCE}.{row['stream']}", int(row["halted"]), "discard", "shape of version 2", "test"
+            )
+    mended.run_well(SOURCE)
+    twin.run_well(SOURCE)
+    return Unannounced(run, before, held, manifest, verdict, told, silver(mended), silver(twin))
+
+
+def test_both_versions_give_the_same_tables(story: Story) -> None:
+    assert story.at_0.parsers == ({None: 4}, {"v2": 4})
+    assert story.at_0.first == story.at_0.twin
+    assert all(rows > 20 for rows, _ in story.at_0.first.values())
+
+
+def test_half_of_the_accounts_on_the_new_version_give_the_same_tables(story: Story) -> None:
+    assert story.at_half.parsers == ({None: 2, "v2": 2}, {"v2": 4})
+    assert story.at_half.first == story.at_half.twin
+    assert story.at_half.first != story.at_0.first
+
+
+def test_both_versions_quarantine_what_was_planted(story: Story) -> None:
+    for stage in (story.at_0, story.at_half):
+        assert stage.first_reasons == stage.twin_reasons == stage.planted
+
+
+def test_moving_accounts_to_a_declared_parser_is_no_drift(story: Story) -> None:
+    assert story.at_0.failed_checks == story.at_half.failed_checks == []
+
+
+def test_a_change_without_notice_is_recorded_as_drift(story: Story) -> None:
+    changes = {(change.change, change.field) for change in story.unannounced.manifest.drift}
+    assert changes == set()
+
+
+def test_a_change_without_notice_is_held_back_and_told(story: Story) -> None:
+    found = story.unannounced
+    assert found.run["status"] == "FAILED"
+    assert found.verdict.verdict == "halt"
+    assert "occurred_at_complete" in {check.check for check in found.verdict.checks if not check.passed}
+    assert found.held == found.before
+    message = str(found.alerts)
+    for part in (found.run["run_id"], "source: clevertap", "stage: Check", "occurred_at_complete"):
+        assert part in message
+
+
+def test_the_way_out_loses_nothing(story: Story) -> None:
+    assert story.unannounced.after == story.unannounced.twin
+    assert story.unannounced.after != story.unannounced.before
+
+
+def test_purchases_in_the_app_are_the_orders_of_the_shop(story: Story) -> None:
+    truth, found = story.truth
+    assert found == truth
+    assert len(found) > 50

@@ -1,0 +1,108 @@
+"""A stream's extraction into a folder instead of S3, with a real ledger, for tests of the database readers."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from pyspark.sql import Row, SparkSession
+
+from headwater.config import JdbcSource
+from headwater.jdbc_stream import extract
+from headwater.ledger import BatchWriter, Manifest, StreamLedger
+from local.awsglue.context import GlueContext
+
+_LONG_AGO = datetime(2000, 1, 1)  # noqa: DTZ001
+
+
+@dataclass(frozen=True)
+class FolderBucket:
+    """What the ledger needs of a bucket, in a folder."""
+
+    root: Path
+    name: str = "folder"
+
+    def create(self, key: str, body: bytes) -> bool:
+        path = self.root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            return False
+        path.write_bytes(body)
+        return True
+
+    def read(self, key: str) -> bytes | None:
+        path = self.root / key
+        return path.read_bytes() if path.exists() else None
+
+    def keys(self, prefix: str, page: int = 1000) -> Iterator[tuple[str, datetime, int]]:
+        for path in sorted(self.root.rglob("*")):
+            key = str(path.relative_to(self.root))
+            if path.is_file() and key.startswith(prefix):
+                yield key, _LONG_AGO, path.stat().st_size
+
+
+class FolderWriter(BatchWriter):
+    """A batch whose files stay in the bucket's folder."""
+
+    @property
+    def data_uri(self) -> str:
+        return f"file://{self.ledger.bucket.root}/{self.data_prefix}"  # type: ignore[attr-defined]
+
+
+@dataclass
+class Extraction:
+    """One source, extracted stream by stream, batch after batch."""
+
+    spark: SparkSession
+    source: JdbcSource
+    secret: dict[str, str]
+    root: Path
+    manifests: list[Manifest] = field(default_factory=list)
+
+    def ledger(self, stream: str) -> StreamLedger:
+        return StreamLedger(FolderBucket(self.root), self.source.name, stream)  # type: ignore[arg-type]
+
+    def run(self, stream: str, window: tuple[date, date] | None = None, *, dies: bool = False) -> list[Row] | None:
+        """Extracts one batch; its rows, or None when there is nothing new. A run that `dies` does so before the manifest."""
+        ledger = self.ledger(stream)
+        latest = ledger.latest()
+        writer = FolderWriter(
+            ledger=ledger,
+            batch=latest.batch + 1 if latest else 1,
+            run_id="run",
+            attempt=uuid.uuid4().hex[:8],
+            format="parquet",
+            position_before=latest.position_after if latest else None,
+            window=window,
+            known=latest.fields if latest else {},
+        )
+        if dies:
+            writer.commit = _die  # type: ignore[assignment, method-assign]
+        job: Any = SimpleNamespace(
+            source=self.source, glue=GlueContext(self.spark.sparkContext), secret=lambda name: self.secret
+        )
+        try:
+            manifest = extract(job, stream, writer, window)
+        except KilledError:
+            return None
+        return None if manifest is None else self.rows(manifest)
+
+    def rows(self, manifest: Manifest) -> list[Row]:
+        if not manifest.files:
+            return []
+        found = self.spark.read.parquet(*[f"file://{self.root}/{file.key}" for file in manifest.files]).collect()
+        assert len(found) == manifest.rows
+        return found
+
+
+class KilledError(Exception):
+    """The process is gone."""
+
+
+def _die(*_: object) -> Manifest:
+    raise KilledError

@@ -1,0 +1,497 @@
+"""The Kafka source on a real broker and a simulated schema registry, from the topic to rows that are judged."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
+
+import fastavro
+import pytest
+import requests
+import uvicorn
+from confluent_kafka.admin import NewPartitions
+from confluent_kafka.cimpl import TopicPartition
+from pyspark.sql import SparkSession
+
+from headwater import kafka_stream
+from headwater.config import KafkaSource
+from headwater.errors import FatalSourceError, LostOffsetsError
+from headwater.lake import REASONS, Lake
+from headwater.ledger import BatchWriter, Bucket, Manifest, StreamLedger
+from headwater.quality import judge_rows, row_predicates, shape
+from local.counterparts.kafka import Broker
+from local.postgres import free_port
+from local.simulators.registry import PASSWORD, USERNAME, SchemaRegistry
+
+if TYPE_CHECKING:
+    from headwater.job import Job
+
+COLUMNS = {
+    "id": {"type": "string", "from": "coalesce(id, _key)"},
+    "amount": {"type": "decimal(12,2)"},
+    "offset": {"type": "bigint", "from": "_offset"},
+    "deleted_at": {"type": "timestamp", "from": "if(_tombstone = 'true', _timestamp, NULL)"},
+}
+V1 = {
+    "type": "record",
+    "name": "Sale",
+    "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}},
+    ],
+}
+V2 = {**V1, "fields": [*V1["fields"], {"name": "coupon", "type": ["null", "string"], "default": None}]}
+
+
+class Folder(Bucket):
+    """A bucket that is a folder: what S3 does with a ledger is not the question here."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(cast("Any", None), str(root))
+
+    def create(self, key: str, body: bytes) -> bool:
+        path = Path(self.name, key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(body)
+        return True
+
+    def keys(self, prefix: str, page: int = 1000) -> Iterator[tuple[str, datetime, int]]:
+        root = Path(self.name)
+        for path in sorted(root.rglob("*")):
+            key = path.relative_to(root).as_posix()
+            if path.is_file() and key.startswith(prefix):
+                yield key, datetime.now(UTC), path.stat().st_size
+
+
+class FolderWriter(BatchWriter):
+    @property
+    def data_uri(self) -> str:
+        return f"file://{self.ledger.bucket.name}/{self.data_prefix}"
+
+
+@dataclass
+class Stream:
+    """A topic of its own, and a stream that reads it."""
+
+    spark: SparkSession
+    broker: Broker
+    registry: str
+    root: Path
+    topic: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    batches: list[Manifest] = field(default_factory=list)
+
+    @property
+    def source(self) -> KafkaSource:
+        stream = {
+            "table": "sales",
+            "key": ["id"],
+            "position": "offset",
+            "topic": self.topic,
+            "format": "json",
+            "raw": ["id", "amount"],
+            "columns": COLUMNS,
+            **self.changes,
+        }
+        return KafkaSource.model_validate(
+            {
+                "kind": "kafka",
+                "name": "kafka",
+                "secret": "kafka",
+                "security": {"kind": "plaintext"},
+                "streams": {"sales": stream},
+            }
+        )
+
+    def extract(
+        self, run_id: str = "run", window: tuple[date, date] | None = None, *, flag: bool = False
+    ) -> Manifest | None:
+        """Extracts one batch, as the job does."""
+        latest = self.batches[-1] if self.batches else None
+        secret = {
+            "bootstrap_servers": self.broker.address,
+            "registry_url": self.registry,
+            "registry_username": USERNAME,
+            "registry_password": PASSWORD,
+        }
+        job = cast("Job", SimpleNamespace(spark=self.spark, source=self.source, secret=lambda name: secret))
+        writer = FolderWriter(
+            ledger=StreamLedger(Folder(self.root), "kafka", "sales"),
+            batch=len(self.batches) + 1,
+            run_id=run_id,
+            attempt=uuid4().hex,
+            format="jsonl",
+            position_before=latest.position_after if latest else None,
+            window=window,
+            known=latest.fields if latest else {},
+            declared=frozenset(self.source.streams["sales"].raw_fields),
+            flag=flag,
+        )
+        manifest = kafka_stream.extract(job, "sales", writer, window)
+        self.batches += [manifest] if manifest else []
+        return manifest
+
+    def rows(self, **options: Any) -> list[dict[str, Any]]:
+        """Extracts one batch and reads its raw rows, in the topic's order."""
+        manifest = self.extract(**options)
+        if manifest is None:
+            return []
+        lines = [line for file in manifest.files for line in _lines(self.root / file.key)]
+        assert len(lines) == manifest.rows
+        return sorted(map(json.loads, lines), key=lambda row: (row["_partition"], row["_offset"]))
+
+    def judged(self) -> dict[str, list[str]]:
+        """Takes the newest batch to bronze and judges it: the reasons for each row, by id."""
+        declared = self.source.streams["sales"]
+        lake = Lake(self.spark, f"file://{self.root}/lake")
+        lake.append_bronze(f"file://{self.root}", self.batches[-1], declared, evolves=True)
+        shaped = shape(declared, lake.batch(self.batches[-1]))
+        judged = judge_rows(shaped, row_predicates(declared, None), {})
+        return {row.id: row[REASONS] for row in judged.collect()}
+
+    def send(self, *records: Mapping[str, Any]) -> None:
+        with self.broker.transaction(f"test-{uuid4().hex}") as producer:
+            for record in records:
+                producer.produce(self.topic, **record)
+
+    def put(self, *values: Any, partition: int = 0, at: datetime = datetime(2024, 1, 1, tzinfo=UTC)) -> None:
+        """Sends JSON values with their place as key."""
+        self.send(
+            *[
+                {
+                    "key": f"k{number}",
+                    "value": json.dumps(value).encode(),
+                    "partition": partition,
+                    "timestamp": int(at.timestamp() * 1000),
+                }
+                for number, value in enumerate(values)
+            ]
+        )
+
+
+def _lines(path: Path) -> list[str]:
+    return gzip.decompress(path.read_bytes()).decode().splitlines()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    broker = Broker(tmp_path_factory.mktemp("kafka"), free_port(), free_port())
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    app = SchemaRegistry(tmp_path_factory.mktemp("registry")).app()
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def stream(spark: SparkSession, broker: Broker, registry: str, tmp_path: Path) -> Callable[..., Stream]:
+    def make(partitions: int = 1, **changes: Any) -> Stream:
+        topic = f"t-{uuid4().hex}"
+        broker.make_topic(topic, partitions)
+        return Stream(spark, broker, registry, tmp_path, topic, changes)
+
+    return make
+
+
+Make = Callable[..., Stream]
+
+
+def test_a_record_is_read_once_with_all_that_it_carries(stream: Make) -> None:
+    sales = stream()
+    at = datetime(2024, 5, 6, 7, 8, 9, 123000, tzinfo=UTC)
+    text = '{ "id": "ü🎉", "amount": 12.50, "id": "last",\n\t"more": {"a": [1]} }  '
+    sales.send(
+        {
+            "key": b"\xff\x00",
+            "value": text.encode(),
+            "headers": {"who": b"me", "raw": b"\xfe"},
+            "timestamp": int(at.timestamp() * 1000),
+        }
+    )
+    [row] = sales.rows()
+    assert (row["id"], row["amount"], row["more"]) == ("last", 12.5, {"a": [1]})
+    assert (row["_topic"], row["_partition"], row["_offset"]) == (sales.topic, 0, 0)
+    assert (row["_key"], row["_key_encoding"]) == ("/wA=", "base64")
+    assert row["_headers"] == [
+        {"key": "who", "value": "me", "encoding": None},
+        {"key": "raw", "value": "/g==", "encoding": "base64"},
+    ]
+    assert row["_timestamp"] == "2024-05-06T07:08:09.123000Z"
+    assert sales.extract() is None
+    sales.put({"id": "next"})
+    assert [row["id"] for row in sales.rows(run_id="r2")] == ["next"]
+
+
+def test_batches_are_bounded_and_a_run_ends_where_the_topic_ended_when_it_began(stream: Make) -> None:
+    sales = stream(partitions=2, max_records=4)
+    sales.put(*({"id": f"a{n}"} for n in range(5)), partition=0)
+    sales.put({"id": "b"}, partition=1)
+    first = [row["id"] for row in sales.rows(run_id="r1")]
+    assert sorted(first) == ["a0", "a1", "b"]
+    sales.put({"id": "late"}, partition=1)
+    second = [row["id"] for row in sales.rows(run_id="r1")]
+    assert second == ["a2", "a3", "a4"]
+    assert sales.extract("r1") is None
+    assert [row["id"] for row in sales.rows(run_id="r2")] == ["late"]
+
+
+def test_a_partition_that_was_added_is_read_from_its_beginning(stream: Make) -> None:
+    sales = stream()
+    sales.put({"id": "a"})
+    sales.rows()
+    admin = sales.broker.admin()
+    admin.create_partitions([NewPartitions(sales.topic, 2)])[sales.topic].result(20)
+    sales.put({"id": "b"}, partition=1)
+    assert [(row["id"], row["_partition"]) for row in sales.rows(run_id="r2")] == [("b", 1)]
+
+
+def test_what_was_aborted_never_happened(stream: Make) -> None:
+    sales = stream()
+    sales.put({"id": "a"})
+    with suppress(ZeroDivisionError), sales.broker.transaction("fails") as producer:
+        producer.produce(sales.topic, value=b'{"id":"aborted"}')
+        raise ZeroDivisionError
+    assert [row["id"] for row in sales.rows()] == ["a"]
+    with suppress(ZeroDivisionError), sales.broker.transaction("fails") as producer:
+        producer.produce(sales.topic, value=b'{"id":"aborted"}')
+        producer.flush()
+        raise ZeroDivisionError
+    assert sales.extract("r2") is None
+    sales.put({"id": "b"})
+    assert [row["id"] for row in sales.rows(run_id="r3")] == ["b"]
+
+
+def test_a_gap_longer_than_a_batch_is_stepped_over(stream: Make) -> None:
+    sales = stream(max_records=2)
+    for _ in range(4):
+        with suppress(ZeroDivisionError), sales.broker.transaction("fails") as producer:
+            producer.produce(sales.topic, value=b'{"id":"aborted"}')
+            producer.flush()
+            raise ZeroDivisionError
+    sales.put({"id": "a"})
+    assert [row["id"] for row in sales.rows()] == ["a"]
+
+
+def test_records_that_were_deleted_unread_stop_the_stream_until_a_person_says_where_to_go_on(stream: Make) -> None:
+    sales = stream()
+    sales.put({"id": "a"})
+    sales.rows()
+    sales.put({"id": "b"}, {"id": "c"}, {"id": "d"})
+    admin = sales.broker.admin()
+    [deleted] = admin.delete_records([TopicPartition(sales.topic, 0, 4)]).values()
+    deleted.result(20)
+    with pytest.raises(LostOffsetsError, match="records 2 to 3 were deleted"):
+        sales.extract("r2")
+    assert len(sales.batches) == 1
+    topic_id = sales.batches[0].position_after["topic_id"]
+    sales.changes["resume"] = {"topic_id": topic_id, "offsets": {"0": 4}, "reason": "retention was too short, said Ana"}
+    assert [row["id"] for row in sales.rows(run_id="r3")] == ["d"]
+
+
+def test_a_topic_made_anew_under_its_old_name_is_found_out(stream: Make) -> None:
+    sales = stream()
+    sales.put({"id": "a"})
+    sales.rows()
+    admin = sales.broker.admin()
+    admin.delete_topics([sales.topic])[sales.topic].result(20)
+    deadline = time.monotonic() + 20
+    while sales.topic in admin.list_topics(timeout=5).topics:
+        assert time.monotonic() < deadline
+    sales.broker.make_topic(sales.topic, 1)
+    sales.put({"id": "b"}, {"id": "c"})
+    with pytest.raises(LostOffsetsError, match="was made anew"):
+        sales.extract("r2")
+
+
+def test_a_topic_that_does_not_exist_is_named(stream: Make) -> None:
+    sales = stream()
+    sales.topic = "no-such-topic"
+    with pytest.raises(FatalSourceError, match=r"UnknownTopicOrPartition.*hint: is the topic's name right"):
+        sales.extract()
+
+
+def test_a_backfill_reads_the_days_that_were_asked_for_and_leaves_the_position(stream: Make) -> None:
+    sales = stream()
+    for day in (1, 2, 3, 4):
+        sales.put({"id": f"d{day}"}, at=datetime(2024, 1, day, 23, 59, tzinfo=UTC))
+    sales.rows()
+    window = (date(2024, 1, 2), date(2024, 1, 3))
+    assert [row["id"] for row in sales.rows(run_id="backfill", window=window)] == ["d2", "d3"]
+    assert sales.batches[1].position_after == sales.batches[0].position_after
+    assert sales.rows(run_id="backfill", window=(date(2025, 1, 1), date(2025, 1, 2))) == []
+
+
+POISON = {
+    "truncated": (b'{"id": "x', "not_json"),
+    "trailing": b'{"id": "x"} {"id": "y"}',
+    "python": b"{'id': 'x'}",
+    "nan": b'{"id": NaN}',
+    "empty": b"",
+    "nul": b'{"id": "\0"}',
+    "deep": b'{"id":' + b"[" * 5000 + b"]" * 5000 + b"}",
+    "spaces": b'{"id": 1' + b" " * 500_000,
+    "array": (b'[{"id": "x"}]', "not_an_object"),
+    "null": (b"null", "not_an_object"),
+    "latin-1": (b'{"id": "\xe9"}', "bad_encoding"),
+    "tombstone": (None, "tombstone"),
+}
+
+
+def test_a_value_that_cannot_be_read_goes_to_quarantine_as_it_came_and_the_others_go_on(stream: Make) -> None:
+    sales = stream()
+    sent = {name: poison if isinstance(poison, tuple) else (poison, "not_json") for name, poison in POISON.items()}
+    sales.send({"key": "good", "value": b'{"id":"good","amount":"1.10"}'})
+    sales.send(*({"key": name, "value": value} for name, (value, _) in sent.items()))
+    sales.send({"key": "lone", "value": b'{"id":"lone","amount":null,"text":"\\ud800"}'})
+    sales.send({"key": "sly", "value": b'{"id":"sly","_problem":"not_json","_offset":-1,"_tombstone":true}'})
+    found = {row["_key"]: row for row in sales.rows()}
+    assert {name: row["_problem"] for name, row in found.items() if row["_problem"]} == {
+        name: problem for name, (_, problem) in sent.items()
+    }
+    assert found["truncated"]["_value"] == '{"id": "x'
+    assert (found["latin-1"]["_value"], found["latin-1"]["_value_encoding"]) == ("eyJpZCI6ICLpIn0=", "base64")
+    assert sales.judged() == {
+        "good": [],
+        "lone": [],
+        "sly": [],
+        **{name: [problem] for name, (_, problem) in sent.items()},
+    }
+
+
+def test_a_tombstone_that_deletes_is_a_row_with_its_key_and_its_time_alone(stream: Make) -> None:
+    sales = stream(tombstones="delete")
+    sales.send(
+        {"key": "a", "value": b'{"id":"a","amount":"1.10"}'}, {"key": "a", "value": None, "timestamp": 1704067200000}
+    )
+    _, row = sales.rows()
+    assert (row["_key"], row["_tombstone"], row["_problem"]) == ("a", True, None)
+    sales.judged()
+    lake = Lake(sales.spark, f"file://{sales.root}/lake")
+    shaped = shape(sales.source.streams["sales"], lake.batch(sales.batches[-1])).orderBy("offset").collect()
+    assert [(row.id, row.amount, row.deleted_at) for row in shaped] == [
+        ("a", Decimal("1.10"), None),
+        ("a", None, datetime(2024, 1, 1)),  # noqa: DTZ001 - Spark's session is in UTC
+    ]
+
+
+def test_new_missing_and_retyped_fields_are_learned_from_the_values(stream: Make) -> None:
+    sales = stream()
+    sales.put({"id": "a", "amount": "1.10", "gone": True}, {"id": "b", "amount": None, "gone": False})
+    sales.rows()
+    assert sales.batches[0].fields == {"amount": "string", "gone": "boolean", "id": "string"}
+    sales.put({"id": "c", "amount": 1.1, "list": [1]}, {"id": "d", "amount": 1.2, "list": []})
+    sales.rows(run_id="r2")
+    assert sorted(map(str, sales.batches[1].drift)) == [
+        "field amount was string and is number",
+        "field gone (boolean) is missing",
+        "new field list (array)",
+    ]
+
+
+def test_rows_of_another_shape_are_marked_where_drift_means_quarantine(stream: Make) -> None:
+    sales = stream()
+    sales.put({"id": "a", "amount": "1.10", "note": None})
+    sales.rows()
+    sales.put(
+        {"id": "same", "amount": "2.20", "note": "x"},
+        {"id": "null", "amount": None, "note": None},
+        {"id": "new", "amount": "1", "note": "", "extra": 1},
+        {"id": "missing", "amount": "1"},
+        {"id": "retyped", "amount": 1, "note": ""},
+    )
+    rows = sales.rows(run_id="r2", flag=True)
+    assert {row["id"] for row in rows if row["_problem"] == "schema_drift"} == {"new", "missing", "retyped"}
+    assert all("_value" not in row or row["_value"] is None for row in rows)
+
+
+def register(registry: str, schema: Mapping[str, Any]) -> int:
+    answer = requests.post(
+        f"{registry}/subjects/sales-value/versions",
+        json={"schema": json.dumps(schema)},
+        auth=(USERNAME, PASSWORD),
+        timeout=20,
+    )
+    return int(answer.json()["id"])
+
+
+def avro(schema: Mapping[str, Any], value: Mapping[str, Any]) -> bytes:
+    written = io.BytesIO()
+    fastavro.schemaless_writer(written, fastavro.parse_schema(json.loads(json.dumps(schema))), value)
+    return written.getvalue()
+
+
+def framed(schema_id: int, body: bytes) -> bytes:
+    return b"\0" + schema_id.to_bytes(4, "big") + body
+
+
+def test_avro_is_read_by_the_schema_it_was_written_with(stream: Make, registry: str) -> None:
+    sales = stream(format="avro")
+    one, two = register(registry, V1), register(registry, V2)
+    old = framed(one, avro(V1, {"id": "old 🎉", "amount": Decimal("12345678.90")}))
+    new = framed(two, avro(V2, {"id": "new", "amount": Decimal("-0.01"), "coupon": "X"}))
+    bare = framed(two, avro(V2, {"id": "bare", "amount": Decimal(0), "coupon": None}))
+    sales.send(*({"key": "k", "value": value} for value in (old, new, bare)))
+    rows = sales.rows()
+    assert [(row["id"], row.get("coupon"), row["_schema_id"]) for row in rows] == [
+        ("old 🎉", None, one),
+        ("new", "X", two),
+        ("bare", None, two),
+    ]
+    assert all(row["_value_encoding"] == "base64" for row in rows)
+    sales.judged()
+    lake = Lake(sales.spark, f"file://{sales.root}/lake")
+    shaped = shape(sales.source.streams["sales"], lake.batch(sales.batches[-1])).orderBy("offset").collect()
+    assert [row.amount for row in shaped] == [Decimal("12345678.90"), Decimal("-0.01"), Decimal("0.00")]
+
+
+def test_avro_that_cannot_be_read_goes_to_quarantine_with_the_reason(stream: Make, registry: str) -> None:
+    sales = stream(format="avro")
+    known = register(registry, V1)
+    body = avro(V1, {"id": "x", "amount": Decimal("1.00")})
+    huge = b"\xfe\xff\xff\xff\x0f"
+    sent = {
+        "good": (framed(known, body), None),
+        "cut": (framed(known, body[:-1]), "bad_avro"),
+        "longer": (framed(known, body + b"\0"), "bad_avro"),
+        "empty": (framed(known, b""), "bad_avro"),
+        "huge": (framed(known, huge + body), "bad_avro"),
+        "json": (b'{"id":"x"}', "not_framed"),
+        "short": (b"\0\0\0", "not_framed"),
+        "unknown": (framed(424242, body), "unknown_schema"),
+        "guid": (body, "schema_by_guid"),
+        "tombstone": (None, "tombstone"),
+    }
+    for name, (value, _) in sent.items():
+        headers = {"__value_schema_id": b"\1" + uuid4().bytes} if name == "guid" else {}
+        sales.send({"key": name, "value": value, "headers": headers})
+    found = {row["_key"]: row["_problem"] for row in sales.rows()}
+    assert found == {name: problem for name, (_, problem) in sent.items()}

@@ -1,0 +1,205 @@
+"""Reading MySQL: types that other databases do not have, one moment for a batch, late commits, days, bookmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from headwater.config import JdbcSource
+from headwater.errors import FatalSourceError, RetriableSourceError
+from headwater.jdbc import read
+from local.mariadb import MariaDbServer, is_installed
+from local.postgres import free_port
+
+from .extraction import Extraction
+
+pytestmark = pytest.mark.skipif(not is_installed(), reason="MariaDB is not installed: apt-get install mariadb-server")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDbServer]:
+    with MariaDbServer(tmp_path_factory.mktemp("mysql") / "data", free_port()) as running:
+        yield running
+
+
+class Shop:
+    """A table `sales` on MariaDB, and the extraction of it."""
+
+    def __init__(self, server: MariaDbServer, spark: SparkSession, root: Path, **stream: Any) -> None:
+        self.server = server
+        self.execute("DROP TABLE IF EXISTS sales")
+        self.execute("CREATE TABLE sales (id bigint unsigned PRIMARY KEY, note varchar(50), at timestamp(6) NOT NULL)")
+        declared = {
+            "table": "sales",
+            "key": ["id"],
+            "columns": {"id": {"type": "bigint"}},
+            "relation": "payments.sales",
+            "read": {"kind": "watermark", "column": "at", "overlap_minutes": 10},
+            "partition_column": "id",
+        }
+        source = JdbcSource.model_validate(
+            {"kind": "jdbc", "name": "mysql", "engine": "mysql", "secret": "s", "streams": {"sales": declared | stream}}
+        )
+        secret = {
+            "host": "127.0.0.1",
+            "port": str(server.port),
+            "dbname": server.database,
+            "username": server.user,
+            "password": server.password,
+        }
+        self.extraction = Extraction(spark, source, secret, root)
+
+    def execute(self, *statements: str) -> None:
+        with self.server.connect(autocommit=True) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def sell(self, *ids: int, at: str = "2018-01-01 12:00:00") -> None:
+        self.execute(*[f"REPLACE INTO sales VALUES ({i}, 'at {at}', '{at}')" for i in ids])
+
+    def ids(self, window: tuple[date, date] | None = None) -> list[int] | None:
+        rows = self.extraction.run("sales", window)
+        return None if rows is None else sorted(int(row.id) for row in rows)
+
+
+@pytest.fixture
+def shop(server: MariaDbServer, spark: SparkSession, tmp_path: Path) -> Shop:
+    return Shop(server, spark, tmp_path)
+
+
+def test_types_that_only_mysql_has_arrive_as_they_are(shop: Shop) -> None:
+    shop.execute(
+        "DROP TABLE sales",
+        """CREATE TABLE sales (
+            id bigint unsigned PRIMARY KEY, small tinyint(1), uint int unsigned, ref bigint unsigned, kind enum('a', 'b'),
+            tags set('x', 'y'), one bit(1), eight bit(8), doc json, text varchar(100), wall datetime(6), day date NOT NULL,
+            old datetime, year year, at timestamp(6) NOT NULL) CHARSET utf8mb4""",
+        """INSERT INTO sales VALUES (1, 7, 4294967295, 18446744073709551615, 'b', 'x,y', b'1', b'10000001', '{"a": 1}',
+            '🎁 “ü” ありがとう', '2017-11-20 10:00:00.5', '0000-00-00', '0000-00-00 00:00:00', 2017,
+            '2018-01-01 12:00:00.123456')""",
+    )
+    [row] = shop.extraction.run("sales") or []
+    assert row.asDict() == {
+        "id": Decimal(1),
+        "small": 7,
+        "uint": 4294967295,
+        "ref": Decimal(18446744073709551615),
+        "kind": "b",
+        "tags": "x,y",
+        "one": True,
+        "eight": 129,
+        "doc": '{"a": 1}',
+        "text": "🎁 “ü” ありがとう",
+        "wall": datetime.fromisoformat("2017-11-20 10:00:00.500000"),
+        "day": None,
+        "old": None,
+        "year": 2017,
+        "at": datetime.fromisoformat("2018-01-01 12:00:00.123456"),
+    }
+
+
+def test_the_servers_zone_moves_no_moment(shop: Shop) -> None:
+    with shop.server.connect(autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("SET time_zone = DEFAULT")
+        cursor.execute("SELECT @@time_zone")
+        assert cursor.fetchone() == ("-05:00",)
+        cursor.execute("INSERT INTO sales VALUES (1, 'written in the server\\'s zone', '2018-01-01 07:00:00')")
+    [row] = shop.extraction.run("sales") or []
+    assert row["at"] == datetime.fromisoformat("2018-01-01 12:00:00")
+
+
+def test_a_second_run_reads_what_changed_and_a_third_nothing(shop: Shop) -> None:
+    shop.sell(1, 2, at="2018-01-01 11:00:00")
+    shop.sell(3)
+    assert shop.ids() == [1, 2, 3]
+    shop.sell(2, 4, at="2018-01-01 12:30:00")
+    assert shop.ids() == [2, 4]
+    assert shop.ids() is None
+
+
+def test_a_row_committed_late_behind_the_watermark_is_read(shop: Shop) -> None:
+    shop.sell(1, 2)
+    shop.ids()
+    shop.sell(3, at="2018-01-01 11:55:00")
+    assert 3 in (shop.ids() or [])
+    assert shop.ids() is None
+
+
+def test_a_value_changed_without_its_time_is_seen_within_the_overlap(shop: Shop) -> None:
+    shop.sell(1, 2)
+    shop.ids()
+    shop.execute("UPDATE sales SET note = NULL, at = at WHERE id = 2")
+    assert shop.ids() == [1, 2]
+
+
+def test_rows_that_change_while_they_are_read_in_parallel_are_in_the_batch_and_come_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.sell(*range(1, 100), at="2018-01-01 11:00:00")
+    shop.sell(100)
+    honest = read.read_joined
+
+    def meanwhile(*given: Any) -> Any:
+        # The snapshot has been taken, the parallel connections have not begun.
+        shop.sell(7, 101, at="2018-01-01 12:00:01")
+        return honest(*given)
+
+    monkeypatch.setattr(read, "read_joined", meanwhile)
+    assert shop.ids() == [*range(1, 102)]
+    monkeypatch.undo()
+    assert shop.ids() == [7, 101]
+    assert shop.ids() is None
+
+
+def test_days_are_read_again_without_moving_the_position(shop: Shop) -> None:
+    shop.sell(1, at="2018-01-01 00:00:00")
+    shop.sell(2, at="2018-01-01 23:59:59.999999")
+    shop.sell(3, at="2018-01-02 00:00:00")
+    shop.ids()
+    before = shop.extraction.ledger("sales").position()
+    assert shop.ids((date(2018, 1, 1), date(2018, 1, 1))) == [1, 2]
+    assert shop.extraction.ledger("sales").position() == before
+    assert shop.ids() is None
+    assert shop.ids((date(2017, 1, 1), date(2017, 12, 31))) is None
+
+
+def test_a_bookmark_behind_the_ledger_doubles_nothing(
+    server: MariaDbServer, spark: SparkSession, tmp_path: Path
+) -> None:
+    shop = Shop(server, spark, tmp_path, read={"kind": "bookmark", "keys": ["id"]})
+    shop.sell(1, 2, 3)
+    assert shop.ids() == [1, 2, 3]
+    shop.sell(4)
+    # There is no Glue job here, so no bookmark: every read begins at the first row.
+    assert shop.ids() == [4]
+    assert shop.ids() is None
+
+
+def test_a_bookmark_ahead_of_the_ledger_loses_nothing(
+    server: MariaDbServer, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(server, spark, tmp_path, read={"kind": "bookmark", "keys": ["id"]})
+    shop.sell(1, 2, 3)
+    shop.ids()
+    shop.sell(4, 5, 6)
+    ahead = shop.extraction.spark.createDataFrame([], "id decimal(20,0), note string, at timestamp")
+    monkeypatch.setattr("local.awsglue.jdbc.read", lambda *_: ahead)
+    assert shop.ids() == [4, 5, 6]
+
+
+def test_wrong_credentials_are_for_a_person_and_a_silent_server_for_time(shop: Shop) -> None:
+    shop.sell(1)
+    good = shop.extraction.secret
+    shop.extraction.secret = good | {"password": "not-the-password"}
+    with pytest.raises(FatalSourceError, match="Access denied") as refused:
+        shop.ids()
+    assert "not-the-password" not in str(refused.value)
+    shop.extraction.secret = good | {"port": str(free_port())}
+    with pytest.raises(RetriableSourceError, match="run again"):
+        shop.ids()

@@ -1,0 +1,93 @@
+"""A project with a source of every kind, so that what only some kinds need is compared and checked as well."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.unit.conftest import ROOT
+
+FOLDERS = ("config", "crawlers", "sql", "lambdas", "glue_jobs", "step_functions", "headwater")
+COLUMNS = {"id": {"type": "bigint"}, "updated_at": {"type": "timestamp"}}
+
+
+def stream(table: str, **own: Any) -> dict[str, Any]:
+    return {"table": table, "key": ["id"], "columns": COLUMNS, **own}
+
+
+def sources() -> dict[str, dict[str, Any]]:
+    watermark = {"relation": "s.t", "read": {"kind": "watermark", "column": "updated_at"}}
+    raw = {"raw": ["id", "updated_at"]}
+    return {
+        "any_oauth": {
+            "kind": "http",
+            "base_url": "https://api.example.com",
+            "secret": "any_oauth",
+            "auth": {"kind": "oauth", "token_url": "/token"},
+            "rate": {"calls": 1},
+            "streams": {
+                "rows": stream("t_http", **raw, path="/rows", window={"field": "updated_at", "history_days": 3})
+            },
+        },
+        "any_jdbc": {
+            "kind": "jdbc",
+            "engine": "mysql",
+            "secret": "any_jdbc",
+            "streams": {"rows": stream("t_jdbc", **watermark, partition_column="id")},
+        },
+        "any_snowflake": {
+            "kind": "snowflake",
+            "secret": "any_snowflake",
+            "database": "d",
+            "warehouse": "w",
+            "streams": {"rows": stream("t_snowflake", **watermark)},
+        },
+        "any_redshift": {"kind": "redshift", "streams": {"rows": stream("t_redshift", **watermark, row_id="id")}},
+        "any_kafka": {
+            "kind": "kafka",
+            "secret": "any_kafka",
+            "security": {"kind": "scram"},
+            "streams": {"rows": stream("t_kafka", **raw, topic="t", format="json", tombstones="refuse")},
+        },
+        "any_drops": {
+            "kind": "files",
+            "job": {"worker_type": "G.2X", "workers": 3, "timeout_minutes": 7},
+            "streams": {"rows": stream("t_drops", **raw, prefix="any/drops/", format={"kind": "csv"})},
+        },
+        "any_events": {
+            "kind": "files",
+            "secret": "any_events",
+            "entrance": {"kind": "http", "calls_per_second": 5},
+            "streams": {
+                "rows": stream(
+                    "t_events", **raw, prefix="any/events/", format={"kind": "jsonl"}, accepts={"type": "object"}
+                )
+            },
+        },
+        "any_records": {
+            "kind": "kinesis",
+            "streams": {
+                "direct": stream("t_direct", **raw, delivery={"kind": "direct", "batch_size": 7}, retention_hours=24),
+                "queued": stream("t_queued", **raw, delivery={"kind": "queue", "window_seconds": 9}),
+            },
+        },
+    }
+
+
+def make(root: Path) -> Path:
+    """Copies the declared project to a folder and adds a source of every kind to it."""
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.lock", root)
+    prod = root / "config" / "environments" / "prod.yaml"
+    declared = yaml.safe_load(prod.read_text())
+    declared["network"]["rds_proxies"] = {
+        "any_pool": {"source": "any_jdbc", "engine_family": "MYSQL", "instance": "any-instance"}
+    }
+    prod.write_text(yaml.safe_dump(declared))
+    for name, source in sources().items():
+        (root / "config" / "sources" / f"{name}.yaml").write_text(yaml.safe_dump({"name": name, **source}))
+    return root

@@ -1,0 +1,161 @@
+"""No role may do more than its file says why: no wildcard action, no wildcard resource without a known reason."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Any
+
+import pytest
+
+from headwater.errors import ConfigError
+from headwater.roles import RoleSpec, roles
+from tests.terraform.conftest import LATE, Place
+
+# Actions for which AWS knows no resource; any other on * is too much.
+WITHOUT_RESOURCE = {
+    "cloudwatch:PutMetricData",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcAttribute",
+    "ec2:DescribeVpcEndpoints",
+    "lakeformation:GetDataAccess",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "redshift-data:DescribeStatement",
+    "redshift-data:GetStatementResult",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+
+
+@pytest.fixture
+def specs(place: Place) -> dict[str, RoleSpec]:
+    return {role.name: role for role in roles(place.deployment, LATE)}
+
+
+def statements(role: RoleSpec) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = role.permissions["Statement"]
+    return found
+
+
+def allows(role: RoleSpec, action: str, resource: str) -> bool:
+    return any(
+        action in allowed["Action"] and any(fnmatch.fnmatchcase(resource, pattern) for pattern in allowed["Resource"])
+        for allowed in statements(role)
+    )
+
+
+def test_no_role_has_a_wildcard_action(specs: dict[str, RoleSpec]) -> None:
+    actions = {action for role in specs.values() for allowed in statements(role) for action in allowed["Action"]}
+    assert actions
+    assert [action for action in actions if "*" in action] == []
+
+
+def test_only_actions_without_resources_are_allowed_on_all(specs: dict[str, RoleSpec]) -> None:
+    wide = {
+        action
+        for role in specs.values()
+        for allowed in statements(role)
+        if "*" in allowed["Resource"]
+        for action in allowed["Action"]
+    }
+    assert wide <= WITHOUT_RESOURCE
+
+
+def test_every_statement_names_resources_of_this_environment(place: Place, specs: dict[str, RoleSpec]) -> None:
+    own = (place.deployment.prefix, place.deployment.prefix.replace("-", "_"), *LATE.values())
+    # The jobs in a VPC make network interfaces, whose ids nobody knows before; the warehouse makes snapshots.
+    nameless = ("arn:aws:ec2:", "arn:aws:redshift-serverless:", "arn:aws:glue:eu-west-1:123456789012:catalog")
+    foreign = {
+        (role.name, resource)
+        for role in specs.values()
+        for allowed in statements(role)
+        for resource in allowed["Resource"]
+        if resource != "*" and not any(name in resource for name in own) and not resource.startswith(nameless)
+    }
+    assert foreign == set()
+
+
+def test_no_bucket_is_open_as_a_whole(specs: dict[str, RoleSpec]) -> None:
+    for role in specs.values():
+        for allowed in statements(role):
+            for resource in allowed["Resource"]:
+                assert not (resource.startswith("arn:aws:s3:::") and resource.endswith(("-raw/*", "-lake/*"))), (
+                    role.name
+                )
+
+
+def test_an_extract_job_reads_its_own_secret_and_no_other(place: Place, specs: dict[str, RoleSpec]) -> None:
+    environment = place.deployment.project.environment
+    arn = f"arn:aws:secretsmanager:{environment.region}:{environment.account}:secret:{environment.prefix}"
+    sources = place.deployment.project.sources
+    for name in sources:
+        role = specs[f"{environment.prefix}-{name}-extract"]
+        readable = {
+            source.secret
+            for source in sources.values()
+            if source.secret and allows(role, "secretsmanager:GetSecretValue", f"{arn}/{source.secret}-a1B2c3")
+        }
+        assert readable == ({sources[name].secret} - {None}), name
+
+
+def test_an_extract_job_writes_its_own_prefixes_and_no_other(place: Place, specs: dict[str, RoleSpec]) -> None:
+    environment = place.deployment.project.environment
+    raw, lake = (f"arn:aws:s3:::{environment.bucket(zone)}" for zone in ("raw", "lake"))
+    names = sorted(place.deployment.project.sources)
+    for name in names:
+        role = specs[f"{environment.prefix}-{name}-extract"]
+        others = [other for other in names if other != name]
+        assert allows(role, "s3:PutObject", f"{raw}/{name}/s/manifests/1.json")
+        assert allows(role, "s3:PutObject", f"{lake}/bronze/{name}/s/_delta_log/0.json")
+        for other in others:
+            assert not allows(role, "s3:PutObject", f"{raw}/{other}/s/manifests/1.json")
+            assert not allows(role, "s3:GetObject", f"{raw}/{other}/s/data/1")
+            assert not allows(role, "s3:PutObject", f"{lake}/bronze/{other}/s/part")
+        assert not allows(role, "s3:PutObject", f"{lake}/silver/orders/part")
+        assert not allows(role, "s3:DeleteObject", f"{raw}/{name}/s/manifests/1.json")
+
+
+def test_nobody_deletes_manifests_verdicts_decisions_or_books(place: Place, specs: dict[str, RoleSpec]) -> None:
+    raw = f"arn:aws:s3:::{place.deployment.project.environment.bucket('raw')}"
+    for role in specs.values():
+        for kind in ("manifests", "verdicts", "decisions", "books"):
+            assert not allows(role, "s3:DeleteObject", f"{raw}/fx_rates/rates/{kind}/1.json"), role.name
+
+
+def test_the_state_machine_starts_every_job_of_its_own_and_no_other(place: Place, specs: dict[str, RoleSpec]) -> None:
+    environment = place.deployment.project.environment
+    role = specs[place.deployment.state_machine]
+    arn = f"arn:aws:glue:{environment.region}:{environment.account}:job"
+    for job in place.deployment.jobs():
+        for action in ("glue:StartJobRun", "glue:GetJobRun", "glue:BatchStopJobRun"):
+            assert allows(role, action, f"{arn}/{job.name}")
+    assert not allows(role, "glue:StartJobRun", f"{arn}/another")
+
+
+def test_every_name_of_a_role_is_one_that_iam_takes(specs: dict[str, RoleSpec]) -> None:
+    assert [name for name in specs if len(name) > 64] == []
+
+
+def test_a_wildcard_without_a_reason_is_refused(place: Place, every_kind: Any) -> None:
+    path = every_kind / "config" / "roles" / "gold.yaml"
+    declared = path.read_text()
+    path.write_text(declared + '  Everything:\n    actions: [s3:GetObject]\n    resources: ["*"]\n')
+    try:
+        with pytest.raises(ConfigError, match="gives its reason"):
+            roles(Place(every_kind, "prod").deployment, LATE)
+        path.write_text(declared + '  Everything:\n    actions: ["s3:*"]\n    resources: [x]\n')
+        with pytest.raises(ConfigError, match="actions"):
+            roles(Place(every_kind, "prod").deployment, LATE)
+    finally:
+        path.write_text(declared)

@@ -1,0 +1,244 @@
+"""New files of the landing bucket: each version once, however it was found; good rows and bad files in one batch."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import uuid
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from headwater import files_stream
+from headwater.config import JsonStream, Project
+from headwater.errors import ConfigError
+from headwater.files_stream import LandedFile, extract, not_taken
+from headwater.ledger import BatchWriter, Ledger, Manifest, StreamLedger, TakenFile
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LANDING = "headwater-local-landing"
+HEADER = "order_id;ordered_at;sku;quantity;unit_price;currency;customer;note\n"
+ROW = "{};2018-01-01T00:00:00Z;SKU-1;1;1.00;EUR;Zoë;\n"
+
+
+class Landing:
+    """The landing bucket, the ledger, and a job whose bookmark shows what a test registers."""
+
+    def __init__(self, project: Project, ledger: Ledger, s3: S3Client, stream: str, source: str = "s3_drops") -> None:
+        self.s3 = s3
+        self.source, self.name = source, stream
+        self.declared = project.sources[source].streams[stream]
+        self.registered: list[str] = []
+        self.job: Any = SimpleNamespace(
+            source=project.sources[source], source_name=source, ledger=ledger, project=project, glue=self
+        )
+        self.ledger: StreamLedger = ledger.stream(source, stream)
+        s3.create_bucket(Bucket=LANDING, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+
+    @property
+    def create_dynamic_frame(self) -> Any:
+        rows = [SimpleNamespace(key=key) for key in self.registered]
+        selected = SimpleNamespace(distinct=lambda: SimpleNamespace(toLocalIterator=lambda: iter(rows)))
+        frame = SimpleNamespace(columns=["key"] if rows else [], select=lambda _: selected)
+        return SimpleNamespace(from_options=lambda **_: SimpleNamespace(toDF=lambda: frame))
+
+    def put(self, name: str, body: str | bytes) -> str:
+        assert hasattr(self.declared, "prefix")
+        key = f"{self.declared.prefix}{name}"
+        self.s3.put_object(Bucket=LANDING, Key=key, Body=body.encode() if isinstance(body, str) else body)
+        return key
+
+    def extract(self) -> Manifest | None:
+        latest = self.ledger.latest()
+        assert isinstance(self.declared, JsonStream)
+        writer = BatchWriter(
+            ledger=self.ledger,
+            batch=latest.batch + 1 if latest else 1,
+            run_id="run",
+            attempt=uuid.uuid4().hex,
+            format="jsonl",
+            position_before=latest.position_after if latest else None,
+            known=latest.fields if latest else {},
+            declared=frozenset(self.declared.raw_fields),
+        )
+        return extract(self.job, self.name, writer, None)
+
+    def rows(self, manifest: Manifest | None) -> list[dict[str, Any]]:
+        assert manifest is not None
+        found = []
+        for file in manifest.files:
+            body = self.ledger.bucket.read(file.key)
+            assert body is not None
+            found += [json.loads(line) for line in gzip.decompress(body).splitlines()]
+        assert len(found) == manifest.rows
+        return found
+
+
+@pytest.fixture
+def orders(project: Project, ledger: Ledger, s3: S3Client) -> Landing:
+    return Landing(project, ledger, s3, "partner_orders")
+
+
+def csv(*numbers: str) -> bytes:
+    return (HEADER + "".join(ROW.format(number) for number in numbers)).encode("utf-8-sig")
+
+
+def test_a_file_is_taken_once_with_the_key_and_number_of_each_row(orders: Landing) -> None:
+    key = orders.put("a.csv", csv("1", "2"))
+    rows = orders.rows(orders.extract())
+    assert [(row["order_id"], row["_file_key"], row["_row"]) for row in rows] == [("1", key, "1"), ("2", key, "2")]
+    assert orders.extract() is None
+
+
+def test_the_same_content_again_is_nothing_new_and_other_content_is(orders: Landing) -> None:
+    orders.put("a.csv", csv("1"))
+    orders.extract()
+    orders.put("a.csv", csv("1"))
+    assert orders.extract() is None
+    orders.put("a.csv", csv("2"))
+    assert [row["order_id"] for row in orders.rows(orders.extract())] == ["2"]
+
+
+def test_the_same_content_under_another_name_is_another_file(orders: Landing) -> None:
+    orders.put("a.csv", csv("1"))
+    orders.extract()
+    orders.put("b.csv", csv("1"))
+    assert len(orders.rows(orders.extract())) == 1
+
+
+def test_a_bad_file_is_one_row_with_its_reason_and_the_good_ones_go_on(orders: Landing) -> None:
+    orders.put("a.csv", csv("1"))
+    bad = orders.put("b.csv", csv("2", "3") + b"\xff")
+    orders.put("c.csv", csv("4"))
+    rows = orders.rows(orders.extract())
+    assert [row.get("order_id") for row in rows] == ["1", None, "4"]
+    assert (rows[1]["_problem"], rows[1]["_file_key"]) == ("bad_encoding", bad)
+    assert rows[1]["_value"].startswith("not utf-8-sig")
+    assert orders.extract() is None
+
+
+def test_a_bad_row_is_kept_as_text_with_its_problem(orders: Landing) -> None:
+    orders.put("a.csv", csv("1") + b"2;cut off\n")
+    bad = orders.rows(orders.extract())[1]
+    assert (bad["_problem"], bad["_value"], bad["_row"]) == ("bad_row", "2;cut off", "2")
+
+
+def test_what_is_no_data_is_left_alone(orders: Landing) -> None:
+    for name in ("a.csv_tmp", "_SUCCESS", "_temporary/b.csv", ".hidden.csv"):
+        orders.put(name, csv("1"))
+    orders.put("empty.csv", b"")
+    assert orders.extract() is None
+    assert orders.ledger.latest() is None
+
+
+def test_a_batch_takes_a_bounded_number_of_files_and_the_next_one_the_rest(
+    orders: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files_stream, "MOST_FILES", 2)
+    for number in range(5):
+        orders.put(f"{number}.csv", csv(str(number)))
+    found = []
+    while (manifest := orders.extract()) is not None:
+        found.append([row["order_id"] for row in orders.rows(manifest)])
+    assert sorted(sum(found, [])) == ["0", "1", "2", "3", "4"]
+    assert [len(rows) for rows in found] == [2, 2, 1]
+
+
+def test_a_batch_takes_a_bounded_number_of_bytes_and_one_file_at_least(
+    orders: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files_stream, "MOST_BYTES", 10)
+    orders.put("a.csv", csv("1"))
+    orders.put("b.csv", csv("2"))
+    assert [orders.extract() is None for _ in range(3)] == [False, False, True]
+
+
+def test_a_position_is_as_small_after_many_files_as_after_one(orders: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files_stream, "MOST_FILES", 1)
+    for number in range(4):
+        orders.put(f"{number}.csv", csv(str(number)))
+    while orders.extract():
+        pass
+    assert set(orders.ledger.position() or {}) == {"until"}
+
+
+def test_a_file_that_the_listing_passed_is_found_by_its_registration_and_taken_once(orders: Landing) -> None:
+    # An upload in parts has the time of its beginning, which may lie days behind when it is complete.
+    old = orders.put("old.csv", csv("1"))
+    orders.put("new.csv", csv("2"))
+    manifest = orders.extract()
+    late = orders.put("late.csv", csv("3"))
+    ahead = {"until": (datetime.now(UTC) + timedelta(days=9)).isoformat()}
+    assert manifest is not None
+    body = manifest.model_copy(update={"batch": 2, "position_after": ahead, "taken": ()})
+    orders.ledger.commit(body)
+    assert orders.extract() is None
+    orders.registered = [old, late, f"{late}-gone"]
+    assert [row["_file_key"] for row in orders.rows(orders.extract())] == [late]
+    assert orders.extract() is None
+
+
+def test_a_file_that_was_replaced_while_others_were_read_is_left_for_the_next_batch(
+    orders: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders.put("a.csv", csv("1"))
+    orders.put("b.csv", csv("2"))
+    take = files_stream._Intake.take
+
+    def replaced(self: Any, files: list[LandedFile]) -> None:
+        orders.put("a.csv", csv("3"))
+        take(self, files)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files_stream._Intake, "take", replaced)
+        assert [row["order_id"] for row in orders.rows(orders.extract())] == ["2"]
+    assert [row["order_id"] for row in orders.rows(orders.extract())] == ["3"]
+
+
+def test_a_backfill_is_refused(orders: Landing) -> None:
+    day = date(2018, 1, 1)
+    with pytest.raises(ConfigError, match="files come by themselves"):
+        extract(orders.job, orders.name, SimpleNamespace(), (day, day))  # type: ignore[arg-type]
+
+
+def test_a_pushed_event_keeps_what_the_api_knew_of_it(project: Project, ledger: Ledger, s3: S3Client) -> None:
+    events = Landing(project, ledger, s3, "pushed_events", "http_push")
+    event = {"event_id": "e", "_received_at": "2018-01-01", "_sender": "stores", "_idempotency_key": "k"}
+    events.put("a.json", json.dumps(event))
+    manifest = events.extract()
+    [row] = events.rows(manifest)
+    assert {**row, **event} == row
+    assert manifest is not None
+    assert "_sender" not in manifest.fields
+
+
+def test_many_small_files_become_one_raw_file(project: Project, ledger: Ledger, s3: S3Client) -> None:
+    events = Landing(project, ledger, s3, "pushed_events", "http_push")
+    for number in range(30):
+        events.put(f"{number}.json", json.dumps({"event_id": str(number)}))
+    manifest = events.extract()
+    assert manifest is not None
+    assert (len(manifest.files), manifest.rows, len(manifest.taken)) == (1, 30, 30)
+
+
+def test_only_manifests_that_may_hold_a_file_are_read(orders: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files_stream, "MOST_FILES", 1)
+    for number in range(3):
+        orders.put(f"{number}.csv", csv(str(number)))
+    while orders.extract():
+        pass
+    read: list[int] = []
+    original = StreamLedger.manifest
+    monkeypatch.setattr(
+        StreamLedger,
+        "manifest",
+        lambda self, batch: read.append(batch) or original(self, batch),  # type: ignore[func-returns-value]
+    )
+    tomorrow = LandedFile(datetime.now(UTC) + timedelta(days=1), "k", "e", 1)
+    assert not_taken(orders.ledger, {tomorrow}, timedelta(hours=1)) == {tomorrow}
+    assert read == [3, 3]
+    assert tomorrow.taken == TakenFile(key="k", etag="e")

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from headwater.config import KafkaStream
+from headwater.config.kafka_source import Iam, Plaintext, Scram
+from headwater.errors import FatalSourceError
+from headwater.http import Response
+from headwater.kafka.cluster import Cluster, client_options
+from headwater.kafka.registry import Registry, UnknownSchemaError, classify
+from headwater.log import redact
+
+SECRET = {"bootstrap_servers": "b-1:9096,b-2:9096", "username": "etl", "password": 'pass"word\\1'}
+
+
+class Answers:
+    name = "kafka: schema registry"
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def get(self, path: str, headers: dict[str, str]) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def test_scram_goes_over_tls_with_the_secret_quoted_for_jaas() -> None:
+    options = client_options("kafka", Scram(kind="scram"), SECRET)
+    assert options["security.protocol"] == "SASL_SSL"
+    assert options["sasl.mechanism"] == "SCRAM-SHA-512"
+    assert options["sasl.jaas.config"].endswith('username="etl" password="pass\\"word\\\\1";')
+
+
+def test_iam_needs_nothing_from_the_secret_but_the_address() -> None:
+    options = client_options("kafka", Iam(kind="iam"), {"bootstrap_servers": "b-1:9098"})
+    assert options["sasl.mechanism"] == "AWS_MSK_IAM"
+    assert options["security.protocol"] == "SASL_SSL"
+
+
+def test_what_the_secret_lacks_is_named() -> None:
+    with pytest.raises(FatalSourceError, match="no 'password'"):
+        client_options("kafka", Scram(kind="scram"), {"bootstrap_servers": "b", "username": "etl"})
+
+
+def test_neither_a_repr_nor_a_log_shows_the_password() -> None:
+    options = client_options("kafka", Scram(kind="scram"), SECRET | {"password": "open-sesame"})
+    assert "sesame" not in repr(Cluster(None, "kafka", options))  # type: ignore[arg-type]
+    assert "sesame" not in redact(json.dumps(options))
+
+
+def test_plaintext_is_said_in_so_many_words() -> None:
+    assert client_options("kafka", Plaintext(), SECRET)["security.protocol"] == "PLAINTEXT"
+
+
+def test_an_unknown_schema_is_told_from_other_things_not_found() -> None:
+    unknown = Response(404, {}, b'{"error_code":40403,"message":"Schema 7 not found"}')
+    elsewhere = Response(404, {}, b'{"error_code":404,"message":"HTTP 404 Not Found"}')
+    assert isinstance(classify(unknown), UnknownSchemaError)
+    assert type(classify(elsewhere)) is FatalSourceError
+    assert type(classify(Response(404, {}, b"<html>not found</html>"))) is FatalSourceError
+    assert Registry(Answers(UnknownSchemaError("7"))).schema(7) is None  # type: ignore[arg-type]
+
+
+def test_a_schema_of_another_kind_is_no_avro_schema() -> None:
+    assert Registry(Answers({"schema": "{}", "schemaType": "PROTOBUF"})).schema(7) is None  # type: ignore[arg-type]
+
+
+def test_a_schema_that_is_not_whole_is_an_error() -> None:
+    with pytest.raises(FatalSourceError, match="refers to other schemas"):
+        Registry(Answers({"schema": "{}", "references": [{"name": "Store"}]})).schema(7)  # type: ignore[arg-type]
+
+
+def declared(**changes: Any) -> dict[str, Any]:
+    stream = {
+        "table": "t",
+        "key": ["id"],
+        "topic": "t",
+        "format": "json",
+        "raw": ["id"],
+        "columns": {"id": {"type": "bigint"}},
+    }
+    return stream | changes
+
+
+def test_tombstones_that_delete_need_a_column_that_says_so() -> None:
+    with pytest.raises(ValidationError, match="needs a column deleted_at"):
+        KafkaStream.model_validate(declared(tombstones="delete"))
+
+
+def test_a_value_field_cannot_have_the_name_of_an_envelope_field() -> None:
+    with pytest.raises(ValidationError, match="_offset are there anyway"):
+        KafkaStream.model_validate(declared(raw=["id", "_offset"]))

@@ -1,0 +1,197 @@
+"""Pushed events: who may push, what is taken, and what the sender is told."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from headwater.config import FilesSource, Project
+from headwater.ledger import Bucket, Ledger
+from headwater.receive_event import Answer, Fresh, Receiver, Request
+from headwater.runs import Environment
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LANDING = "headwater-local-landing"
+KEYS = {"stores": "key-of-the-stores", "old": "", "others": "key-of-the-others"}
+EVENT = {
+    "event_id": "e1",
+    "event_type": "coupon_redeemed",
+    "occurred_at": "2018-01-01T10:00:00Z",
+    "customer_id": 7,
+    "store_id": 300,
+}
+
+
+@pytest.fixture
+def receiver(project: Project, ledger: Ledger, s3: S3Client) -> Receiver:
+    s3.create_bucket(Bucket=LANDING, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    environment = Environment(project)
+    vars(environment)["ledger"] = ledger
+    return Receiver(environment, lambda _: KEYS, lambda: datetime(2018, 1, 2, tzinfo=UTC))
+
+
+def request(body: Any = EVENT, **changes: Any) -> Request:
+    given: dict[str, Any] = {
+        "source": "http_push",
+        "stream": "pushed_events",
+        "key": "k1",
+        "api_key": "key-of-the-stores",
+        "content_type": "application/json",
+        **changes,
+    }
+    headers = {"content-type": given["content_type"], "x-api-key": given["api_key"], "idempotency-key": given["key"]}
+    return Request(
+        given["source"],
+        given["stream"],
+        {name: value for name, value in headers.items() if value is not None},
+        body if isinstance(body, bytes) else json.dumps(body).encode(),
+    )
+
+
+def told(answer: Answer) -> tuple[int, str]:
+    return answer.status, answer.document.get("error", "")
+
+
+def stored(s3: S3Client) -> list[dict[str, Any]]:
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket=LANDING).get("Contents", [])]
+    return [json.loads(s3.get_object(Bucket=LANDING, Key=key)["Body"].read()) for key in keys]
+
+
+def test_an_event_is_stored_with_when_from_whom_and_under_which_key_it_came(receiver: Receiver, s3: S3Client) -> None:
+    answer = receiver.receive(request())
+    assert (answer.status, answer.document["duplicate"]) == (202, False)
+    assert stored(s3) == [
+        {
+            **EVENT,
+            "_received_at": "2018-01-02T00:00:00.000+00:00",
+            "_sender": "stores",
+            "_idempotency_key": "k1",
+        }
+    ]
+    [item] = s3.list_objects_v2(Bucket=LANDING)["Contents"]
+    assert item["Key"] == f"http_push/pushed_events/{answer.document['id']}.json"
+
+
+def test_the_same_again_is_a_duplicate_and_changes_nothing(receiver: Receiver, s3: S3Client) -> None:
+    receiver.receive(request())
+    before = stored(s3)
+    for body in (EVENT, dict(reversed(EVENT.items())), json.dumps(EVENT, indent=3).encode()):
+        answer = receiver.receive(request(body))
+        assert (answer.status, answer.document["duplicate"]) == (202, True)
+    assert stored(s3) == before
+
+
+def test_another_event_under_a_used_key_is_refused(receiver: Receiver, s3: S3Client) -> None:
+    receiver.receive(request())
+    assert told(receiver.receive(request({**EVENT, "store_id": 301}))) == (409, "idempotency_key_reused")
+    assert [event["store_id"] for event in stored(s3)] == [300]
+
+
+def test_keys_of_two_senders_do_not_meet(receiver: Receiver, s3: S3Client) -> None:
+    receiver.receive(request())
+    answer = receiver.receive(request({**EVENT, "store_id": 301}, api_key="key-of-the-others"))
+    assert answer.status == 202
+    assert len(stored(s3)) == 2
+
+
+def test_of_two_at_the_same_moment_the_one_that_cannot_see_the_other_is_told_to_try_again(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bucket, "create", lambda *_: False)
+    assert told(receiver.receive(request())) == (409, "in_progress")
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "error"),
+    [
+        ({"api_key": "wrong"}, 401, "unauthorized"),
+        ({"api_key": ""}, 401, "unauthorized"),
+        ({"api_key": None}, 401, "unauthorized"),
+        ({"source": "s3_drops", "api_key": "key-of-the-stores"}, 401, "unauthorized"),
+        ({"stream": "others"}, 404, "unknown_stream"),
+        ({"key": None}, 400, "no_idempotency_key"),
+        ({"key": "  "}, 400, "no_idempotency_key"),
+        ({"key": "k" * 256}, 400, "bad_idempotency_key"),
+        ({"key": "a\x00b"}, 400, "bad_idempotency_key"),
+        ({"content_type": None}, 415, "not_json_type"),
+        ({"content_type": "text/plain"}, 415, "not_json_type"),
+        ({"body": b" " * 262_145}, 413, "too_large"),
+        ({"body": b"{"}, 400, "not_json"),
+        ({"body": b"\xff"}, 400, "not_json"),
+        ({"body": b'{"points": NaN}'}, 400, "not_json"),
+        ({"body": b"[" * 100_000}, 400, "not_json"),
+        ({"body": {}}, 422, "schema"),
+        ({"body": [EVENT]}, 422, "schema"),
+        ({"body": {**EVENT, "store_id": "300"}}, 422, "schema"),
+        ({"body": {**EVENT, "event_type": "other"}}, 422, "schema"),
+        ({"body": {**EVENT, "colour": "blue"}}, 422, "schema"),
+        ({"body": {**EVENT, "_sender": "others"}}, 422, "schema"),
+        ({"body": {**EVENT, "occurred_at": "yesterday"}}, 422, "schema"),
+    ],
+)
+def test_what_is_not_as_it_must_be_is_refused_with_the_reason(
+    receiver: Receiver, s3: S3Client, changes: dict[str, Any], status: int, error: str
+) -> None:
+    body = changes.pop("body", EVENT)
+    answer = receiver.receive(request(body, **changes))
+    assert told(answer) == (status, error)
+    assert answer.document["message"]
+    assert stored(s3) == []
+
+
+def test_a_refusal_says_where_the_event_differs_from_the_schema(receiver: Receiver) -> None:
+    answer = receiver.receive(request({**EVENT, "store_id": "300"}))
+    assert answer.document["message"] == "event.store_id must be integer"
+
+
+def test_nobody_without_a_key_learns_which_streams_there_are(receiver: Receiver) -> None:
+    known = receiver.receive(request(api_key="wrong"))
+    unknown = receiver.receive(request(api_key="wrong", stream="others", source="others"))
+    assert known == unknown
+
+
+def test_keys_are_not_in_the_log(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "headwater")
+    receiver.receive(request(api_key="secret-canary"))
+    receiver.receive(request(stream="others"))
+    said = caplog.text
+    assert "unknown_stream" in said
+    assert "secret-canary" not in said
+    assert "key-of-the-stores" not in said
+
+
+def test_a_call_is_read_as_api_gateway_hands_it_over() -> None:
+    event = {
+        "pathParameters": {"source": "http_push", "stream": "pushed_events"},
+        "headers": {"Content-Type": "application/json"},
+        "body": base64.b64encode(b"\xff{}").decode(),
+        "isBase64Encoded": True,
+    }
+    found = Request.of(event)
+    assert (found.stream, found.headers["content-type"], found.body) == ("pushed_events", "application/json", b"\xff{}")
+
+
+def test_what_is_kept_is_read_again_after_its_time() -> None:
+    now = [0.0]
+    fresh = Fresh[int](60, lambda: now[0])
+    values = iter([1, 2])
+    assert [fresh.get("a", lambda: next(values)) for _ in range(2)] == [1, 1]
+    now[0] = 61
+    assert fresh.get("a", lambda: next(values)) == 2
+
+
+def test_only_sources_that_take_events_have_keys_asked_for(project: Project, ledger: Ledger) -> None:
+    asked: list[str] = []
+
+    def keys(source: FilesSource) -> dict[str, str]:
+        asked.append(source.name)
+        return {}
+
+    Receiver(Environment(project), keys).receive(request(source="s3_drops"))
+    assert asked == []
