@@ -63,6 +63,9 @@ cost: setup ## Compute docs/cost.md from config/
 schema: setup ## Write the JSON Schemas of config/
 	@$(BIN)/python -m headwater.config config/schema
 
+docs: setup ## Write the pages that are made from config/
+	@$(BIN)/python -m headwater.catalogue docs/sources.md
+
 lock: ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile -q --python $(BIN)/python --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from headwater.catalogue import catalogue
 from headwater.client import Client, Engine, run_input
 from headwater.config import json_schemas, load_project, parse_date
 from headwater.deployment import Deployment
@@ -252,6 +253,9 @@ def validate(as_json: JsonOption = False) -> None:
         path = ROOT / "config" / "schema" / f"{name}.schema.json"
         if not path.exists() or json.loads(path.read_text()) != schema:
             raise ConfigError(f"{path}: not up to date. hint: make schema")
+    page = ROOT / "docs" / "sources.md"
+    if not page.exists() or page.read_text() != catalogue(ROOT):
+        raise ConfigError(f"{page}: not up to date. hint: make docs")
     _say(as_json, {"environments": environments}, f"valid: {', '.join(environments)}")
 
 

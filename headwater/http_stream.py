@@ -251,7 +251,9 @@ def extract(job: Job, stream: str, writer: BatchWriter, window: tuple[date, date
         job.save_secret(source.secret, changed)
 
     parsers = rolled_out(source, stream)
-    writer.without(_foreign(source.streams[stream], {parsers.get(account) for account in source.accounts or ("",)}))
+    in_use = {parsers.get(account) for account in source.accounts or ("",)}
+    # Fields of a shape that is not rolled out yet are as unexpected as any.
+    writer.declared -= _foreign(source.streams[stream], in_use)
     with open_client(source, secret, save) as client:
         found = read(source, stream, secret, writer, writer.position_before, job.as_of, window, client)
     return None if found is None else writer.commit(found.position_after, found.slices)

@@ -37,6 +37,8 @@ _SESSION = {
     # The other type, INT96, cannot hold years that sources do send, such as 9999, and not every reader reads it.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.session.timeZone": "UTC",
+    # A timestamp without a zone, as Redshift unloads it, is UTC like all others, and no type of its own in the tables.
+    "spark.sql.parquet.inferTimestampNTZ.enabled": "false",
 }
 _ENDED = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED"}
 

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 
 from headwater.config import KafkaSource, KafkaStream
@@ -29,8 +29,7 @@ _DAY = timedelta(days=1)
 def extract(job: Job, stream: str, writer: BatchWriter, window: tuple[date, date] | None) -> Manifest | None:
     """Extracts one batch of at most `max_records` offsets; None when there is nothing new.
 
-    A backfill reads from the first record of the window's first day to the first record after its last day (UTC, by the
-    records' timestamps, where they stand in the topic), whatever their number.
+    A backfill reads every record whose timestamp lies within the window's days (UTC), whatever their number.
     """
     source = job.source
     assert isinstance(source, KafkaSource)  # noqa: S101 - the kind chose this module
@@ -40,15 +39,18 @@ def extract(job: Job, stream: str, writer: BatchWriter, window: tuple[date, date
     with cluster.admin() as admin:
         topic = admin.topic(declared.topic)
         if window is not None:
-            since, until = (_midnight(day) for day in (window[0], window[1] + _DAY))
-            ends = admin.offsets_at(topic, until)
-            slices = [Slice(admin.offsets_at(topic, since), ends)]
+            # Before the first record of that time there is none. After the last one there may be more: timestamps are
+            # the producers' and in no order.
+            ends = topic.ends
+            slices = [Slice(admin.offsets_at(topic, _midnight(window[0])), ends)]
         else:
             begins = starts(where, topic, writer.position_before, declared.resume)
             ends = frozen_ends(where, topic, writer.position_before, writer.run_id)
             slices = list(sliced(begins, ends, declared.max_records))
     for piece in slices:
         records = cluster.records(topic, piece)
+        if records is not None and window is not None:
+            records = records.where(_within(window))
         if records is not None and _write(records, declared, where, secret, writer):
             return writer.commit(position_of(topic, piece.ends, writer.run_id, ends))
         # All offsets of the slice are gaps: compacted away, aborted, or the broker's own marks.
@@ -57,6 +59,13 @@ def extract(job: Job, stream: str, writer: BatchWriter, window: tuple[date, date
 
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _within(window: tuple[date, date]) -> Column:
+    since, until = (
+        F.timestamp_seconds(F.lit(int(_midnight(day).timestamp()))) for day in (window[0], window[1] + _DAY)
+    )
+    return (F.col("timestamp") >= since) & (F.col("timestamp") < until)
 
 
 def _write(records: DataFrame, stream: KafkaStream, where: str, secret: Mapping[str, str], writer: BatchWriter) -> bool:

@@ -26,6 +26,7 @@ Zone = Literal["bronze", "silver", "gold", "quarantine"]
 BATCH = "_batch"
 FILE = "_file"
 REASONS = "_reasons"
+RAW = "_raw"
 _PLAIN = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,126}$")
 SCD2_COLUMNS = ("valid_from", "valid_to", "is_current")
 
@@ -105,7 +106,7 @@ class Lake:
         return _counts(table, stream, app_id, manifest.batch)
 
     def write_quarantine(self, stream: Stream, manifest: Manifest, refused: DataFrame) -> None:
-        """Appends a batch's refused rows, as they came, with every reason, batch and raw file, once."""
+        """Appends a batch's refused rows, once: typed and as they came, with every reason, batch and raw file."""
         table = self.table("quarantine", stream.table)
         payload = [name for name in refused.columns if not name.startswith("_")]
         with table.transact(app_id_of(manifest), manifest.batch):
@@ -118,6 +119,7 @@ class Lake:
                     F.col(FILE).alias("raw_file"),
                     F.col(REASONS).alias("reasons"),
                     F.to_json(F.struct(*payload), {"ignoreNullFields": "false"}).alias("row"),
+                    F.col(RAW).alias("raw"),
                 )
                 .write.format("delta")
                 .mode("append")

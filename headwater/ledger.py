@@ -391,11 +391,6 @@ class BatchWriter:
         """Opens a file for JSON rows, to be given to `add` when it is closed."""
         return RowFile(path, self.known, self.declared, self.flag)
 
-    def without(self, fields: frozenset[str]) -> None:
-        """Expects none of some fields, which only rows of another shape have."""
-        self.known = {name: kind for name, kind in self.known.items() if name not in fields}
-        self.declared -= fields
-
     def commit(self, position_after: Position | None, slices: tuple[dict[str, str], ...] | None = None) -> Manifest:
         """Writes the manifest, last and create-only: from here on the batch exists.
 

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from headwater.config import BatchCheck, Column, Drift, JsonStream, KnownCheck, Policy, RowCheck, Scd2Write, Stream
-from headwater.lake import FILE, REASONS
+from headwater.lake import BATCH, FILE, RAW, REASONS
 from headwater.ledger import CheckResult, Manifest, VerdictName
 from headwater.raw import PARSER, PROBLEM, Problem
 
@@ -95,7 +95,7 @@ def repr_sql(escaped: str) -> str:
 def shape(stream: Stream, raw: DataFrame) -> DataFrame:
     """Turns raw rows into the stream's typed columns.
 
-    Keeps the raw file, the problem of a row that cannot be read, and the names of columns that did not read.
+    Keeps the row as it came, its raw file, the problem of one that cannot be read, and the names of columns that did not.
     """
     unreadable = []
     typed = []
@@ -107,7 +107,8 @@ def shape(stream: Stream, raw: DataFrame) -> DataFrame:
             unreadable.append(F.when(value.isNotNull() & cast.isNull(), F.lit(name)))
     lost = F.array_compact(F.array(*unreadable)) if unreadable else F.array().cast("array<string>")
     problem = F.col(PROBLEM) if isinstance(stream, JsonStream) else F.lit(None).cast("string").alias(PROBLEM)
-    return raw.select(*typed, F.col(FILE), problem, lost.alias(_UNREADABLE))
+    as_it_came = F.struct(*[F.col(f"`{name}`") for name in raw.columns if name not in {BATCH, FILE}]).alias(RAW)
+    return raw.select(*typed, F.col(FILE), problem, lost.alias(_UNREADABLE), as_it_came)
 
 
 def _value(stream: Stream, name: str, column: Column) -> Any:
@@ -136,7 +137,10 @@ def judge_rows(rows: DataFrame, predicates: Sequence[RowPredicate], known: Mappi
         failed.append(F.when(unknown, F.lit(check.id)))
     reasons = F.array_compact(F.array(F.col(PROBLEM), *failed))
     kept = [name for name in rows.columns if not name.startswith("_known_") and name != _UNREADABLE]
-    return rows.withColumn(REASONS, reasons).select(*kept, REASONS)
+    judged = rows.withColumn(REASONS, reasons)
+    # What did not read is NULL in its column; who looks into quarantine wants to see what it was.
+    as_it_came = F.when(F.size(REASONS) > 0, F.to_json(RAW))
+    return judged.withColumn(RAW, as_it_came).select(*kept, REASONS)
 
 
 @dataclass(frozen=True)

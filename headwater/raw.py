@@ -67,15 +67,18 @@ class FieldChange(BaseModel):
 
 @dataclass
 class Learned:
-    """What rows taught of their fields: how many rows had each, and with which types."""
+    """What rows taught of their fields: how many rows had each, with which types, and how many are of a shape without it."""
 
     rows: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     types: dict[str, set[str]] = field(default_factory=dict)
+    foreign: dict[str, int] = field(default_factory=dict)
 
-    def row(self, row: Mapping[str, Any]) -> None:
-        """Learns from one JSON row."""
+    def row(self, row: Mapping[str, Any], foreign: Iterable[str] = ()) -> None:
+        """Learns from one JSON row, of a shape to which some declared fields are foreign."""
         self.rows += 1
+        for name in foreign:
+            self.foreign[name] = self.foreign.get(name, 0) + 1
         for name, value in row.items():
             self.seen[name] = self.seen.get(name, 0) + 1
             kind = type_of(value)
@@ -94,20 +97,23 @@ class Learned:
         for name, count in other.seen.items():
             self.seen[name] = self.seen.get(name, 0) + count
             self.types.setdefault(name, set()).update(other.types[name])
+        for name, count in other.foreign.items():
+            self.foreign[name] = self.foreign.get(name, 0) + count
 
     def fields(self, known: Fields) -> dict[str, str]:
-        """Joins what was known before with what was learnt."""
+        """Joins what was known before with what was learnt; a field that no row's shape has had so far has no type."""
         joined = {}
-        for name in sorted({*known, *self.seen}):
+        for name in sorted({*known, *self.seen, *self.foreign}):
             types, optional = _types(known.get(name, ""))
             types |= self.types.get(name, set())
-            absent = self.seen.get(name, 0) < self.rows or (bool(known) and name not in known)
+            lacking = self.rows - self.foreign.get(name, 0) - self.seen.get(name, 0)
+            absent = bool(types) and (lacking > 0 or (bool(known) and name not in known))
             joined[name] = "|".join(sorted(types - {"null"} or types)) + ("?" if optional or absent else "")
         return joined
 
     def changes(self, known: Fields, declared: Iterable[str]) -> tuple[FieldChange, ...]:
         """Tells how the rows differ from what was known before; the first rows of all only from what is declared, if it is."""
-        expected = {*known, *declared}
+        expected = {*(name for name, kind in known.items() if kind), *declared}
         if not expected:
             return ()
         found = [
@@ -117,7 +123,9 @@ class Learned:
         for name, kind in sorted(known.items()):
             before, optional = _types(kind)
             after = self.types.get(name, set())
-            if self.rows and name not in self.seen and not optional:
+            if not before:
+                continue
+            if self.rows > self.foreign.get(name, 0) and name not in self.seen and not optional:
                 found.append(FieldChange(field=name, change="missing", before=kind))
             elif before - {"null"} and after - before - {"null"}:
                 retyped = "|".join(sorted(after - {"null"}))
@@ -156,7 +164,7 @@ def deviates(row: Mapping[str, Any], known: Fields, declared: frozenset[str]) ->
         types, _ = _types(known[name])
         if value is not None and types - {"null"} and type_of(value) not in types:
             return True
-    return any(name not in row and not kind.endswith("?") for name, kind in known.items())
+    return any(name not in row and kind and not kind.endswith("?") for name, kind in known.items())
 
 
 @dataclass
@@ -169,6 +177,7 @@ class RowFile:
     flag: bool = False
     learned: Learned = field(default_factory=Learned)
     rows: int = 0
+    foreign: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self._file = gzip.open(self.path, "wt", encoding="ascii", compresslevel=6)  # noqa: SIM115 - closed by __exit__
@@ -179,16 +188,17 @@ class RowFile:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def without(self, fields: frozenset[str]) -> None:
+    def without(self, foreign: frozenset[str]) -> None:
         """Expects none of some fields, which only rows of another shape have."""
-        self.known = {name: kind for name, kind in self.known.items() if name not in fields}
-        self.declared -= fields
+        self.foreign = foreign
+        self.known = {name: kind for name, kind in self.known.items() if name not in foreign}
+        self.declared -= foreign
 
     def write(self, row: Mapping[str, Any], **added: str | None) -> str:
         """Writes one row with the fields that the pipeline adds to it; returns its line."""
         problem = added.get(PROBLEM)
         if not problem:
-            self.learned.row(row)
+            self.learned.row(row, self.foreign)
             if self.flag and deviates(row, self.known, self.declared):
                 added[PROBLEM] = "schema_drift"
         line = to_line({**row, **{name: value for name, value in added.items() if value}})

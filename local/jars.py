@@ -30,7 +30,7 @@ def class_path(name: str, packages: tuple[str, ...]) -> list[Path]:
 def _resolve(packages: tuple[str, ...]) -> list[Path]:
     """Asks Ivy as Spark sets it up, but not through Spark, which leaves out the Scala library that it has itself."""
     ivy_folder().mkdir(parents=True, exist_ok=True)
-    gateway: Any = launch_gateway()
+    gateway: Any = launch_gateway()  # type: ignore[no-untyped-call]
     try:
         jvm = gateway.jvm
         nothing, folder = jvm.scala.Option.empty(), jvm.scala.Option.apply(str(ivy_folder()))
@@ -41,7 +41,7 @@ def _resolve(packages: tuple[str, ...]) -> list[Path]:
         confs = gateway.new_array(jvm.java.lang.String, 1)
         confs[0] = "default"
         options.setConfs(confs)
-        jars = {}
+        jars: dict[str, None] = {}
         for package in packages:
             wanted = jvm.org.apache.ivy.core.module.id.ModuleRevisionId.newInstance(*package.split(":"))
             report = ivy.resolve(wanted, options, True)

@@ -55,48 +55,56 @@ def starts(where: str, topic: Topic, position: Position | None, resume: Resume |
     """
     if position is None:
         return dict(topic.begins)
-    resumes = resume if resume is not None and resume.topic_id == topic.id else None
+    decided: Offsets = {}
+    if resume is not None and resume.topic_id == topic.id:
+        decided = {int(partition): offset for partition, offset in resume.offsets.items()}
     if position["topic_id"] != topic.id:
-        if resumes is None:
+        if resume is None or resume.topic_id != topic.id:
             raise LostOffsetsError(
                 f"{where}: topic {topic.name} was made anew (its id was {position['topic_id']}): the stored offsets mean "
                 f"nothing in it. {_way_out(topic, {})}"
             )
-        log.warning("resumes in a topic made anew", topic=topic.name, reason=resumes.reason)
-        return {p: _within(where, topic, p, resumes.offsets.get(str(p), begin)) for p, begin in topic.begins.items()}
-    known = {int(partition): offset for partition, offset in position["offsets"].items()}
-    found = {}
-    for partition in sorted({*known, *topic.begins}):
-        stored = known.get(partition)
-        begin, end = topic.begins.get(partition), topic.ends.get(partition)
-        if stored is None:
-            log.warning("partition added", topic=topic.name, partition=partition)
-            found[partition] = topic.begins[partition]
-        elif begin is not None and end is not None and begin <= stored <= end:
-            found[partition] = stored
-        elif resumes is not None and str(partition) in resumes.offsets and begin is not None:
-            found[partition] = _within(where, topic, partition, resumes.offsets[str(partition)])
-            log.warning("resumes", topic=topic.name, partition=partition, lost=stored, reason=resumes.reason)
-        else:
-            raise LostOffsetsError(_loss(where, topic, partition, stored))
+        log.warning("resumes in a topic made anew", topic=topic.name, reason=resume.reason)
+        found = topic.begins | decided
+    else:
+        stored = {int(partition): offset for partition, offset in position["offsets"].items()}
+        added = sorted(topic.begins.keys() - stored.keys())
+        if added:
+            log.warning("partitions added", topic=topic.name, partitions=added)
+        found = {partition: stored.get(partition, begin) for partition, begin in topic.begins.items()} | stored
+        lost = {partition: found[partition] for partition in _lost(topic, found) if partition in decided}
+        if lost and resume is not None:
+            log.warning("resumes", topic=topic.name, lost=lost, reason=resume.reason)
+            found |= {partition: decided[partition] for partition in lost}
+    _refuse_lost(where, topic, found)
     return found
 
 
-def _within(where: str, topic: Topic, partition: int, offset: int) -> int:
-    if topic.begins[partition] <= offset <= topic.ends[partition]:
-        return offset
-    raise LostOffsetsError(_loss(where, topic, partition, offset))
+def _lost(topic: Topic, offsets: Offsets) -> list[int]:
+    """The partitions that no longer have these offsets."""
+    return [p for p, at in sorted(offsets.items()) if not topic.begins.get(p, 0) <= at <= topic.ends.get(p, -1)]
 
 
-def _loss(where: str, topic: Topic, partition: int, stored: int) -> str:
-    if partition not in topic.begins:
-        return f"{where}: topic {topic.name} has no partition {partition} any more. {_way_out(topic, {})}"
-    begin, end = topic.begins[partition], topic.ends[partition]
-    if stored < begin:
-        what = f"records {stored} to {begin - 1} were deleted before they were read"
-        return f"{where}: topic {topic.name}, partition {partition}: {what}. {_way_out(topic, {partition: begin})}"
-    what = f"it ends at {end}, but has been read up to {stored}: the broker lost records that it will number anew"
-    return f"{where}: topic {topic.name}, partition {partition}: {what}. {_way_out(topic, {partition: end})}"
+def _refuse_lost(where: str, topic: Topic, offsets: Offsets) -> None:
+    lost = {partition: offsets[partition] for partition in _lost(topic, offsets)}
+    if not lost:
+        return
+    said = "; ".join(_loss(topic, partition, at) for partition, at in lost.items())
+    next_best = {
+        p: topic.begins[p] if at < topic.begins[p] else topic.ends[p] for p, at in lost.items() if p in topic.ends
+    }
+    raise LostOffsetsError(f"{where}: topic {topic.name}: {said}. {_way_out(topic, next_best)}")
+
+
+def _loss(topic: Topic, partition: int, at: int) -> str:
+    if partition not in topic.ends:
+        return f"partition {partition} is gone"
+    if at < topic.begins[partition]:
+        return (
+            f"partition {partition}: records {at} to {topic.begins[partition] - 1} were deleted before they were read"
+        )
+    # The broker lost records, and will give their numbers to others.
+    return f"partition {partition} ends at {topic.ends[partition]}, but has been read up to {at}"
 
 
 def _way_out(topic: Topic, offsets: Offsets) -> str:
@@ -112,9 +120,7 @@ def frozen_ends(where: str, topic: Topic, position: Position | None, run_id: str
     if until is None or until["run_id"] != run_id:
         return dict(topic.ends)
     ends = {int(partition): end for partition, end in until["offsets"].items()}
-    for partition, end in ends.items():
-        if end > topic.ends.get(partition, -1):
-            raise LostOffsetsError(_loss(where, topic, partition, end))
+    _refuse_lost(where, topic, {p: end for p, end in ends.items() if end > topic.ends.get(p, -1)})
     # A partition that was added since has its turn in the next run.
     return {partition: ends.get(partition, begin) for partition, begin in topic.begins.items()}
 

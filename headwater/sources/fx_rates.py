@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from headwater.errors import FatalSourceError
 from headwater.http import Client
 from headwater.http_stream import Api, Part
 from headwater.raw import Row
+
+_A_WEEK = timedelta(days=7)
 
 
 def rates(answer: Any) -> Iterator[Row]:
@@ -26,8 +30,13 @@ def rates(answer: Any) -> Iterator[Row]:
 
 
 def read_rates(client: Client, part: Part) -> Iterator[Row]:
-    """Reads the rates of a range of days, which one answer holds whole."""
-    yield from rates(client.get(part.path, part.params))
+    """Reads the rates of a range of days, which one answer holds whole.
+
+    Asks for a week more: a range without a business day, such as a weekend, is answered by 404.
+    """
+    asked = replace(part, since=part.since - _A_WEEK)
+    since = part.since.isoformat()
+    yield from (rate for rate in rates(client.get(asked.path, asked.params)) if rate["date"] >= since)
 
 
 API = Api(readers={"rates": read_rates})

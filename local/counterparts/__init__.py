@@ -67,6 +67,7 @@ class Counterpart(Protocol):
 
 # Each counterpart knows its place from here, so they come last.
 from local.counterparts.http_push import HttpPush  # noqa: E402
+from local.counterparts.kafka import Kafka  # noqa: E402
 from local.counterparts.kinesis import Kinesis  # noqa: E402
 from local.counterparts.rds_mysql import RdsMySql  # noqa: E402
 from local.counterparts.redshift import Redshift  # noqa: E402
@@ -75,6 +76,7 @@ from local.counterparts.snowflake import Snowflake  # noqa: E402
 
 COUNTERPARTS: Mapping[str, Callable[[Place], Counterpart]] = {
     "http_push": HttpPush,
+    "kafka": Kafka,
     "kinesis": Kinesis,
     "rds_mysql": RdsMySql,
     "redshift": Redshift,

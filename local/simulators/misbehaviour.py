@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import re
 import threading
+import time
 from collections import deque
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, TypeAlias
@@ -24,6 +25,7 @@ Kind: TypeAlias = Literal[
     "html",
     "drip",
     "throttle",
+    "quota",
     "cursor_loop",
     "duplicate_page",
     "empty_page",
@@ -36,7 +38,7 @@ Kind: TypeAlias = Literal[
     "report_late",
 ]
 
-ANY_SOURCE_KINDS: frozenset[str] = frozenset({"status", "delay", "truncate", "html", "drip", "throttle"})
+ANY_SOURCE_KINDS: frozenset[str] = frozenset({"status", "delay", "truncate", "html", "drip", "throttle", "quota"})
 """Every source knows these; a simulator says which others have a meaning for it."""
 
 SECRETS = frozenset({"access_token", "appsecret_proof", "client_secret", "fb_exchange_token", "input_token"})
@@ -54,7 +56,10 @@ class Rule(BaseModel):
     path: str = Field(default="", description="Regular expression, searched in the path below the source's base URL.")
     kind: Kind
     status: int = Field(default=500, ge=400, le=599, description="For `status`.")
-    seconds: float = Field(default=2.0, ge=0, description="Length of `delay` and `drip`; wait named by `throttle`.")
+    seconds: float = Field(
+        default=2.0, ge=0, description="Length of `delay`, `drip` and `quota`; wait named by `throttle`."
+    )
+    calls: int = Field(default=20, ge=1, description="For `quota`: requests let through in any `seconds`.")
     code: int | None = Field(
         default=None,
         description="For `throttle`: Graph error code 80000, 80004, 17 or 4; seconds of HubSpot's policy 10, 1 or 86400.",
@@ -108,6 +113,7 @@ class Misbehaviour:
         self._rules: dict[int, Rule] = {}
         self._seen: dict[int, int] = {}
         self._requests: deque[dict[str, Any]] = deque(maxlen=100_000)
+        self._let_through: dict[Rule, deque[float]] = {}
 
     def add(self, rule: Rule) -> int:
         """Puts a rule in force, after those already there, and returns its number."""
@@ -121,6 +127,7 @@ class Misbehaviour:
         with self._lock:
             self._rules.clear()
             self._seen.clear()
+            self._let_through.clear()
 
     def rules(self) -> list[dict[str, Any]]:
         """Rules in force, with the number of matching requests so far."""
@@ -141,6 +148,16 @@ class Misbehaviour:
                 if turn > 0 and (rule.times is None or turn <= rule.times):
                     return rule
         return None
+
+    def within_quota(self, rule: Rule) -> bool:
+        """Counts a request against a quota; False, and not counted, when the quota is used up."""
+        with self._lock:
+            through = self._let_through.setdefault(rule, deque(maxlen=rule.calls))
+            now = time.monotonic()
+            if len(through) == rule.calls and now - through[0] < rule.seconds:
+                return False
+            through.append(now)
+            return True
 
     def log(self, entry: dict[str, Any]) -> None:
         """Keeps one request."""
@@ -192,6 +209,11 @@ class MisbehavingApp:
         if rule is None:
             await self._app(scope, receive, logged_send)
             return
+        if rule.kind == "quota":
+            if self._misbehaviour.within_quota(rule):
+                await self._app(scope, receive, logged_send)
+                return
+            rule = rule.model_copy(update={"kind": "throttle"})
         entry["misbehaviour"] = rule.kind
         await self._spoil(rule, scope, receive, logged_send)
 

@@ -158,7 +158,7 @@ class _Writer:
     def add_deals(self, firms: Sequence[_Firm], number: int, planted: int, moments: Moments) -> None:
         """Adds deals with contacts, and deals that a check must refuse, with none."""
         times = sorted(moments.any() for _ in range(number + planted))
-        wrong = set(self.rng.sample(range(len(times)), planted))
+        wrong = self.rng.sample(range(len(times)), planted)
         first_id = self._next("select coalesce(max(deal_id), 0) + 1 from crm.deals", least=_FIRST_ID)
         deals: list[Sequence[Any]] = []
         pairs: list[tuple[int, int]] = []
@@ -167,7 +167,8 @@ class _Writer:
             amount, currency = self._price()
             stage, updated = self._fate(created, moments)
             if turn in wrong:
-                if turn % 2:
+                # Both kinds in turn, over the steps as well.
+                if (wrong.index(turn) + self.step.number) % 2:
                     amount, reason = -(amount or Decimal(100)), NEGATIVE_AMOUNT
                 else:
                     stage, reason = "teleported", UNKNOWN_STAGE

@@ -68,10 +68,11 @@ class WebEvents:
                     changes[f"kinesis.{record.stream}", "touch"] += 1
         planted = list(_planted(step))
         records += [record for record, _ in planted]
+        defects = [defect for _, found in planted for defect in found]
         with connection.cursor().copy("copy web.records (step, since, stream, partition_key, data) from stdin") as copy:
             for record in records:
                 copy.write_row((step.number, step.since, *record))
-        return Happened([defect for _, defect in planted], changes)
+        return Happened(defects, changes)
 
 
 def _orders(connection: Connection, step: Step) -> Iterator[tuple[Any, ...]]:
@@ -120,7 +121,7 @@ def _session(order: tuple[Any, ...], seed: int) -> Iterator[Record]:
         yield Record(CHECKOUT, session, _json(event))
 
 
-def _planted(step: Step) -> Iterator[tuple[Record, Defect]]:
+def _planted(step: Step) -> Iterator[tuple[Record, list[Defect]]]:
     """Records that must end in quarantine; each has a partition key of its own, by which it is told apart."""
     rng = dice(step.world_seed, "web planted", step.number)
     for stream in STREAMS:
@@ -134,37 +135,37 @@ def _planted(step: Step) -> Iterator[tuple[Record, Defect]]:
                 "session_id": _name(step.world_seed, key),
                 "page": "/",
             }
-            data, reason = make(event, rng)
-            yield Record(stream, key, data), Defect(f"kinesis.{stream}", key, reason)
+            data, reasons = make(event, rng)
+            yield Record(stream, key, data), [Defect(f"kinesis.{stream}", key, reason) for reason in reasons]
 
 
-def _not_json(event: dict[str, Any], _rng: Random) -> tuple[bytes, str]:
-    return _json(event)[:-2], "not_json"
+def _not_json(event: dict[str, Any], _rng: Random) -> tuple[bytes, tuple[str, ...]]:
+    return _json(event)[:-2], ("not_json",)
 
 
-def _not_utf8(event: dict[str, Any], _rng: Random) -> tuple[bytes, str]:
-    return _json({**event, "page": "/café"}).replace("é".encode(), b"\xe9"), "bad_encoding"
+def _not_utf8(event: dict[str, Any], _rng: Random) -> tuple[bytes, tuple[str, ...]]:
+    return _json({**event, "page": "/café"}).replace("é".encode(), b"\xe9"), ("bad_encoding",)
 
 
-def _no_object(event: dict[str, Any], _rng: Random) -> tuple[bytes, str]:
-    return _json([event]), "not_an_object"
+def _no_object(event: dict[str, Any], _rng: Random) -> tuple[bytes, tuple[str, ...]]:
+    return _json([event]), ("not_an_object",)
 
 
-def _unknown_type(event: dict[str, Any], _rng: Random) -> tuple[bytes, str]:
-    return _json({**event, "event_type": "TELEPORTED"}), "event_type_known"
+def _unknown_type(event: dict[str, Any], _rng: Random) -> tuple[bytes, tuple[str, ...]]:
+    return _json({**event, "event_type": "TELEPORTED"}), ("event_type_known",)
 
 
-def _negative_amount(event: dict[str, Any], rng: Random) -> tuple[bytes, str]:
+def _negative_amount(event: dict[str, Any], rng: Random) -> tuple[bytes, tuple[str, ...]]:
     amount = -Decimal(rng.randint(1, 9999)).scaleb(-2)
-    return _json({**event, "event_type": "purchase", "amount": str(amount)}), "amount_non_negative"
+    return _json({**event, "event_type": "purchase", "amount": str(amount)}), ("amount_non_negative",)
 
 
-def _no_time(event: dict[str, Any], _rng: Random) -> tuple[bytes, str]:
-    return _json({**event, "occurred_at": "yesterday"}), "occurred_at_readable"
+def _no_time(event: dict[str, Any], _rng: Random) -> tuple[bytes, tuple[str, ...]]:
+    return _json({**event, "occurred_at": "yesterday"}), ("occurred_at_readable", "occurred_at_complete")
 
 
-def _huge(event: dict[str, Any], _rng: Random) -> tuple[bytes, str]:
-    return _json({**event, "page": "x" * LARGEST_BYTES}), "too_large"
+def _huge(event: dict[str, Any], _rng: Random) -> tuple[bytes, tuple[str, ...]]:
+    return _json({**event, "page": "x" * LARGEST_BYTES}), ("too_large",)
 
 
 def _json(value: Any) -> bytes:

@@ -14,6 +14,7 @@ from pyspark.sql import types as T
 
 from headwater.config import HttpStream, Project, load_project
 from headwater.quality import judge_rows, row_predicates, shape
+from headwater.raw import ADDED
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +28,7 @@ def shaped(spark: SparkSession, project: Project, source: str, stream: str, **ra
     """One raw row as silver would have it, and the reasons against it."""
     declared = project.sources[source].streams[stream]
     assert isinstance(declared, HttpStream)
-    names = [*declared.raw, "_account", "_file"]
+    names = [*declared.raw, *ADDED, "_file"]
     unknown = raw.keys() - set(names)
     assert not unknown
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in raw.items()}

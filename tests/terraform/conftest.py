@@ -83,7 +83,7 @@ def derive(tmp_path_factory: pytest.TempPathFactory) -> Derive:
         plan = data / "names.tfplan"
         variables = {"root": str(place.root), "environment": place.environment, "arns": LATE}
         (data / "variables.tfvars.json").write_text(json.dumps(variables))
-        run("plan", "-input=false", f"-var-file={data / 'variables.tfvars.json'}", f"-out={plan}")
+        run("plan", "-input=false", "-lock=false", f"-var-file={data / 'variables.tfvars.json'}", f"-out={plan}")
         outputs = json.loads(run("show", "-json", str(plan)))["planned_values"]["outputs"]
         return {name: output["value"] for name, output in outputs.items()}
 

@@ -144,7 +144,7 @@ def test_a_batch_takes_a_bounded_number_of_files_and_the_next_one_the_rest(
     found = []
     while (manifest := orders.extract()) is not None:
         found.append([row["order_id"] for row in orders.rows(manifest)])
-    assert sorted(sum(found, [])) == ["0", "1", "2", "3", "4"]
+    assert sorted(number for rows in found for number in rows) == ["0", "1", "2", "3", "4"]
     assert [len(rows) for rows in found] == [2, 2, 1]
 
 

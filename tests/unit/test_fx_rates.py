@@ -51,7 +51,7 @@ def test_a_year_and_the_days_before_it_are_one_request():
     send = FakeSend(answer(WEEK))
     read(send, as_of=date(2018, 1, 1))
     [request] = send.requests
-    assert request.url.endswith("/v1/2016-12-22..2018-01-01")
+    assert request.url.endswith("/v1/2016-12-15..2018-01-01")
     assert request.params == {"base": "EUR", "symbols": "USD,INR,GBP"}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from headwater.config import KafkaStream
+from headwater.config import KafkaSource, KafkaStream, Project, SourceOverride
 from headwater.config.kafka_source import Iam, Plaintext, Scram
 from headwater.errors import FatalSourceError
 from headwater.http import Response
@@ -95,3 +95,15 @@ def test_tombstones_that_delete_need_a_column_that_says_so() -> None:
 def test_a_value_field_cannot_have_the_name_of_an_envelope_field() -> None:
     with pytest.raises(ValidationError, match="_offset are there anyway"):
         KafkaStream.model_validate(declared(raw=["id", "_offset"]))
+
+
+def test_an_environment_says_how_its_cluster_is_signed_in_to(project: Project) -> None:
+    declared = project.source("kafka")
+    assert isinstance(declared, KafkaSource)
+    assert declared.security.kind == "iam"
+    override = SourceOverride(security=Plaintext())
+    environment = project.environment.model_copy(update={"sources": {"kafka": override}})
+    found = project.model_copy(update={"environment": environment}).source("kafka")
+    assert isinstance(found, KafkaSource)
+    assert found.security.kind == "plaintext"
+    assert found.streams == declared.streams

@@ -39,6 +39,11 @@ def test_records_deleted_before_they_were_read_are_an_error_that_says_how_to_go_
         starts(WHERE, topic({0: 7, 1: 0}), position({0: 4, 1: 20}), None)
 
 
+def test_every_partition_that_lost_records_is_named_at_once() -> None:
+    with pytest.raises(LostOffsetsError, match=r"partition 0: .*; partition 1: .*\{ \"0\": 7, \"1\": 9 \}"):
+        starts(WHERE, topic({0: 7, 1: 9}), position({0: 4, 1: 5}), None)
+
+
 def test_offsets_beyond_the_end_are_an_error() -> None:
     with pytest.raises(LostOffsetsError, match="ends at 20, but has been read up to 21"):
         starts(WHERE, topic(), position({0: 4, 1: 21}), None)
@@ -50,7 +55,7 @@ def test_a_topic_that_was_made_anew_is_an_error_even_if_the_offsets_would_fit() 
 
 
 def test_a_partition_that_is_gone_is_an_error() -> None:
-    with pytest.raises(LostOffsetsError, match="no partition 1"):
+    with pytest.raises(LostOffsetsError, match="partition 1 is gone"):
         starts(WHERE, Topic("events", "one", {0: 0}, {0: 10}), position({0: 4, 1: 4}), None)
 
 

@@ -125,3 +125,46 @@ def test_a_row_that_cannot_be_read_teaches_nothing(tmp_path):
     with RowFile(tmp_path / "rows.jsonl.gz", {}, frozenset()) as file:
         file.write({"value": "{"}, **{PROBLEM: "not_json"})
     assert (file.rows, file.learned) == (1, Learned())
+
+
+def of_shapes(*rows: tuple[dict[str, Any], str]) -> Learned:
+    """Learns from rows, each with the fields that are foreign to its shape."""
+    found = Learned()
+    for row, foreign in rows:
+        found.row(row, foreign)
+    return found
+
+
+def test_rows_of_another_shape_do_not_make_a_field_one_that_rows_may_lack():
+    found = of_shapes(({"a": 1}, "b"), ({"b": 1}, "a"))
+    assert found.fields({"a": "number"}) == {"a": "number", "b": "number?"}
+    assert found.fields({"a": "number", "b": ""}) == {"a": "number", "b": "number"}
+    assert found.changes({"a": "number", "b": ""}, "ab") == ()
+
+
+def test_a_shape_that_is_not_in_use_is_missed_by_nobody_and_waits_without_a_type():
+    first = of_shapes(({"a": 1}, "b"), ({"a": 2}, "b"))
+    assert first.fields({}) == {"a": "number", "b": ""}
+    second = of_shapes(({"b": "x"}, "a"))
+    assert second.changes(first.fields({}), "b") == ()
+    assert second.fields(first.fields({})) == {"a": "number", "b": "string"}
+
+
+def test_rows_that_take_on_another_shape_by_themselves_drift():
+    found = of_shapes(({"b": 1}, "b"), ({"b": 1}, "a"))
+    assert [str(change) for change in found.changes({"a": "number", "b": "number"}, "ab")] == [
+        "field a (number) is missing"
+    ]
+    alone = of_shapes(({"b": 1}, "b"))
+    assert [str(change) for change in alone.changes({"a": "number", "b": ""}, "a")] == [
+        "new field b (number)",
+        "field a (number) is missing",
+    ]
+
+
+def test_a_row_is_flagged_by_the_fields_of_its_own_shape(tmp_path):
+    known, declared = {"a": "number", "b": "number"}, frozenset("ab")
+    with RowFile(tmp_path / "rows.jsonl.gz", known, declared, flag=True) as file:
+        file.without(frozenset("a"))
+        assert PROBLEM not in file.write({"b": 1})
+        assert PROBLEM in file.write({"a": 1})

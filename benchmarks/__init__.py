@@ -1,0 +1,1 @@
+"""Measures, as ratios; they print figures and judge nothing."""

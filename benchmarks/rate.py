@@ -1,0 +1,157 @@
+"""How much of its quota each HTTP source is read with: `python -m benchmarks.rate`.
+
+Each simulator lets through just what the source declares as its rate, and refuses the rest. Printed are the share of the
+quota that was used over a long read, the share of requests that were refused, and memory at a quarter of the pages and
+at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from headwater.config import HttpSource
+from headwater.http_stream import open_client, read
+from headwater.raw import Learned, RowFile
+from local import world
+from local.postgres import PostgresServer, free_port
+from local.stack import SECRETS, Ports, Stack
+from tests.simulators.conftest import Simulators, start, stop
+
+HOUSEHOLDS = 800
+# A stream with enough to read, in pages or parts so short that the quota is what holds it up.
+LONG_READS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "facebook_ads": ("ads_insights", {"params": {"limit": "25"}}),
+    "google_ads": ("ad_performance", {"window": {"chunk_days": 1}}),
+    "clevertap": ("events", {"window": {"chunk_days": 3}}),
+    "hubspot": ("contacts", {}),
+    "fx_rates": ("rates", {"window": {"chunk_days": 3}}),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one long read came to."""
+
+    source: str
+    calls: int
+    refused: int
+    seconds: float
+    quota: float
+    early_mib: float
+    late_mib: float
+
+    @property
+    def achieved(self) -> float:
+        """Share of the quota that was used; the first window's burst is not counted."""
+        return self.calls / self.seconds / self.quota
+
+
+class _Discarding:
+    """A batch writer that keeps nothing, and looks at memory as the files come."""
+
+    def __init__(self) -> None:
+        self.learned = Learned()
+        self.rows = 0
+        self.memory: list[float] = []
+
+    def open_rows(self, path: Path) -> RowFile:
+        return RowFile(path, {}, frozenset())
+
+    def add(self, path: Path, rows: int) -> None:
+        del path
+        self.rows += rows
+        self.memory.append(psutil.Process().memory_info().rss / 2**20)
+
+
+def _long(source: HttpSource) -> tuple[str, HttpSource]:
+    name, changes = LONG_READS[source.name]
+    stream = source.streams[name]
+    stream = stream.model_copy(
+        update={
+            "params": {**stream.params, **changes.get("params", {})},
+            "window": stream.window.model_copy(update=changes.get("window", {})),
+        }
+    )
+    return name, source.model_copy(update={"streams": {**source.streams, name: stream}})
+
+
+def measure(source: HttpSource, simulators: Simulators) -> Reading:
+    """Reads a source's long stream under the quota that it declares."""
+    name, long = _long(source)
+    rate = long.rate
+    simulators.admin("misbehave", "DELETE")
+    simulators.admin("requests", "DELETE")
+    simulators.misbehave(source=source.name, kind="quota", calls=rate.calls, seconds=rate.per_seconds)
+    writer = _Discarding()
+    secret = SECRETS.get(source.secret or "", {})
+    started = time.monotonic()
+    with open_client(long, secret, lambda _: None) as client:
+        read(long, name, secret, writer, None, world.clock(simulators.dsn), None, client)  # type: ignore[arg-type]
+    seconds = time.monotonic() - started
+    asked = [entry for entry in simulators.admin("requests", "GET")["requests"] if entry["source"] == source.name]
+    refused = sum(entry.get("misbehaviour") == "throttle" for entry in asked)
+    calls = len(asked) - refused
+    # A sliding window lets its first calls through at once: only what follows is held up.
+    steady = calls - rate.calls
+    return Reading(
+        source.name,
+        steady,
+        refused,
+        seconds,
+        rate.calls / rate.per_seconds,
+        writer.memory[len(writer.memory) // 4],
+        writer.memory[-1],
+    )
+
+
+@contextmanager
+def _simulators(folder: Path) -> Iterator[Simulators]:
+    with PostgresServer(folder / "data", free_port()) as server:
+        world.seed(server.dsn, 7, households=HOUSEHOLDS)
+        port = free_port()
+        process = start(port, server.dsn, folder / "state")
+        try:
+            yield Simulators(f"http://127.0.0.1:{port}", server.dsn)
+        finally:
+            stop(process)
+
+
+def main() -> None:
+    """Measures every HTTP source and prints the figures."""
+    table = Table("source", "calls", "quota used", "refused", "seconds", "MiB at a quarter", "MiB at the end")
+    readings = []
+    with tempfile.TemporaryDirectory() as name, _simulators(Path(name)) as simulators:
+        port = int(simulators.url.rsplit(":", 1)[1])
+        project = Stack(Path(name), replace(Ports(), simulators=port)).project()
+        for source in LONG_READS:
+            declared = project.source(source)
+            assert isinstance(declared, HttpSource)  # noqa: S101 - LONG_READS names such sources
+            found = measure(declared, simulators)
+            readings.append(found)
+            table.add_row(
+                found.source,
+                str(found.calls),
+                f"{found.achieved:.3f}",
+                f"{found.refused / (found.calls + found.refused):.3%}",
+                f"{found.seconds:.1f}",
+                f"{found.early_mib:.0f}",
+                f"{found.late_mib:.0f}",
+            )
+    Console().print(table)
+    Path("build").mkdir(exist_ok=True)
+    Path("build/rate.json").write_text(json.dumps([found.__dict__ for found in readings], indent=1))
+
+
+if __name__ == "__main__":
+    main()

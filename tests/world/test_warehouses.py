@@ -1,0 +1,94 @@
+"""The wholesale business behind Snowflake and the analysts' sessions behind Redshift: what the truth counts is what changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from local import world
+from local.world import b2b, behavior
+
+STREAMS = {
+    b2b.CUSTOMERS: ("b2b.customers", "customer_id"),
+    b2b.PRODUCTS: ("b2b.products", "product_id"),
+    b2b.ORDERS: ("b2b.orders", "order_id"),
+    behavior.CUSTOMER_BEHAVIOR: ("behavior.customer_behavior", "session_id"),
+}
+# What a planted row has that no other row has.
+WRONG = {
+    (b2b.CUSTOMERS, "contact_email_wellformed"): "contact_email !~ '^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$'",
+    (b2b.CUSTOMERS, "credit_limit_non_negative"): "credit_limit < 0",
+    (b2b.PRODUCTS, "list_price_non_negative"): "list_price < 0",
+    (b2b.ORDERS, "quantity_positive"): "quantity <= 0",
+    (b2b.ORDERS, "status_known"): "status not in ('open', 'shipped', 'invoiced', 'paid')",
+    (b2b.ORDERS, "customer_id_complete"): "customer_id is null",
+    (b2b.ORDERS, "customer_id_known"): "customer_id not in (select customer_id from b2b.customers)",
+    (behavior.CUSTOMER_BEHAVIOR, "page_views_positive"): "page_views <= 0",
+    (behavior.CUSTOMER_BEHAVIOR, "conversion_value_non_negative"): "conversion_value < 0",
+    (behavior.CUSTOMER_BEHAVIOR, "session_duration_plausible"): "session_duration > 86400",
+    (behavior.CUSTOMER_BEHAVIOR, "customer_id_complete"): "customer_id is null",
+}
+LATE = {b2b.ORDERS: b2b.LATE_MINUTES, behavior.CUSTOMER_BEHAVIOR: behavior.LATE_MINUTES}
+
+
+def rows(dsn: str, stream: str) -> dict[int, dict[str, Any]]:
+    """Rows without a planted defect, by key."""
+    table, key = STREAMS[stream]
+    with psycopg.connect(dsn, row_factory=dict_row) as connection:
+        found = connection.execute(
+            f"select * from {table} where {key}::text not in (select key from truth.defects where stream = %s)".encode(),
+            [stream],
+        ).fetchall()
+    return {row[key]: row for row in found}
+
+
+def changed(old: dict[str, Any] | None, new: dict[str, Any]) -> str | None:
+    if old is None:
+        return "insert"
+    if old == new:
+        return None
+    if old["deleted_at"] != new["deleted_at"]:
+        return "delete"
+    return "touch" if {**old, "updated_at": None} == {**new, "updated_at": None} else "update"
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_what_is_counted_is_what_changed_and_every_change_moves_the_watermark(small_shop: str, stream: str) -> None:
+    before = rows(small_shop, stream)
+    truth = world.advance(small_shop, 3, 5)
+    after = rows(small_shop, stream)
+    kinds = Counter(changed(before.get(key), row) for key, row in after.items())
+    counted = {kind: n for (name, kind), n in truth.changes.items() if name == stream and kind != "late"}
+    assert counted == {kind: n for kind, n in kinds.items() if kind is not None}
+    assert {"insert", "update", "delete"} <= counted.keys()
+    newest = max(row["updated_at"] for row in before.values())
+    behind = [row for key, row in after.items() if key not in before and row["updated_at"] <= newest]
+    assert len(behind) == truth.changes.get((stream, "late"), 0) == (1 if stream in LATE else 0)
+    for row in behind:
+        assert (newest - row["updated_at"]).total_seconds() == 60 * LATE[stream]
+    assert all(row["updated_at"] > old["updated_at"] for key, old in before.items() if (row := after[key]) != old)
+
+
+@pytest.mark.parametrize(("stream", "reason"), WRONG)
+def test_only_planted_rows_have_their_defect(small_shop: str, stream: str, reason: str) -> None:
+    world.advance(small_shop, 3, 5)
+    table, key = STREAMS[stream]
+    with psycopg.connect(small_shop) as connection:
+        wrong = connection.execute(f"select {key}::text from {table} where {WRONG[stream, reason]}".encode()).fetchall()
+        planted = connection.execute(
+            "select key from truth.defects where stream = %s and reason = %s", [stream, reason]
+        ).fetchall()
+    assert sorted(wrong) == sorted(planted)
+    assert len(planted) > 1
+
+
+def test_the_same_steps_make_the_same_rows(small_shop: str, another_database: str) -> None:
+    world.seed(another_database, 7, households=50)
+    for dsn in (small_shop, another_database):
+        world.advance(dsn, 2, 9)
+    for stream in STREAMS:
+        assert rows(small_shop, stream) == rows(another_database, stream)
