@@ -20,6 +20,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/uv pip sync -q --python $(BIN)/python requirements.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps uv==$(UV_VERSION) -e .
 	@$(BIN)/python -m local.glue.spark
+	@$(BIN)/python -m local.jars
 	@rm -f $(VENV)/.setup-* && touch $@
 
 demo: setup ## Run the whole pipeline on real data, twice, and prove the books (KEEP=1 leaves the stack up)

@@ -109,7 +109,6 @@ def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[Rol
         "queues": json.dumps(queued),
         "received": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*" for name in received]),
         "received_data": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*/data/*" for name in received]),
-        "received_data": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*/data/*" for name in received]),
         "arrivals": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*/arrivals/*" for name in dropped]),
     }
     traits = {*(["queued"] if queued else []), *(["direct"] if len(streams) > len(queued) else [])}

@@ -98,7 +98,10 @@ def plan_run(environment: Environment, run_id: str, started_at: str, asked: Mapp
         ],
         "crawlers": [
             *[project.environment.crawler("bronze", name) for name in sources],
-            *[project.environment.crawler(zone) for zone in ("silver", "quarantine", *(["gold"] if project.gold else []))],
+            *[
+                project.environment.crawler(zone)
+                for zone in ("silver", "quarantine", *(["gold"] if project.gold else []))
+            ],
         ],
         # What the states after the sources look at, also when a restart skips the sources.
         "outcomes": [],

@@ -11,6 +11,8 @@ from pyspark.java_gateway import launch_gateway
 from headwater.errors import HeadwaterError
 from local.glue.spark import ivy_folder
 
+KAFKA = ("org.apache.kafka:kafka_2.13:3.9.0", "org.slf4j:slf4j-reload4j:1.7.36")
+
 _WARNINGS = 1  # Ivy's Message.MSG_WARN
 
 
@@ -55,3 +57,8 @@ def _resolve(packages: tuple[str, ...]) -> list[Path]:
         # The JVM ends when its standard input does.
         gateway.proc.stdin.close()
         gateway.proc.wait()
+
+
+if __name__ == "__main__":
+    # Setup: resolves the jars, so that no start has to.
+    class_path("kafka", KAFKA)

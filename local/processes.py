@@ -1,4 +1,4 @@
-"""Programs of the local stack that outlive who started them: started once, stopped by process id, on ports of their own."""
+"""Programs of the local stack that outlive who started them: started once, stopped by process id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headwater.errors import HeadwaterError
-from local.postgres import free_port
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
@@ -38,10 +37,12 @@ class Program:
     def _pid_file(self) -> Path:
         return self.home / f"{self.name}.pid"
 
+    def runs(self) -> bool:
+        """Tells whether the program of this folder lives, whoever started it."""
+        return self._pid_file.exists() and _lives(int(self._pid_file.read_text()))
+
     def start(self, command: Sequence[str], answers: Callable[[], bool]) -> None:
-        """Starts it unless it answers, and waits until it does; HeadwaterError when it ends or stays silent."""
-        if answers():
-            return
+        """Starts it and waits until it answers; HeadwaterError when it ends or stays silent."""
         self.home.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as out:
             process = subprocess.Popen(
@@ -70,18 +71,6 @@ class Program:
         except ProcessLookupError:
             pass
         self._pid_file.unlink()
-
-
-def port_of(home: Path, name: str, usual: int) -> int:
-    """The port that HEADWATER_<NAME>_PORT says; without it the usual one, or where that is taken another, for good."""
-    told = os.environ.get(f"HEADWATER_{name.upper()}_PORT")
-    if told is not None:
-        return int(told)
-    chosen = home / f"{name}.port"
-    if not chosen.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        chosen.write_text(str(free_port() if listens(usual) else usual))
-    return int(chosen.read_text())
 
 
 def listens(port: int) -> bool:

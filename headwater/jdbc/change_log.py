@@ -29,7 +29,7 @@ from headwater.raw import Learned
 
 log = get_logger(__name__)
 
-QUIET_BYTES = 64 << 20
+QUIET_BYTES = 256 << 20
 """Log that may pile up behind the slot while the relation itself does not change; an empty batch then moves it on."""
 
 _ROWS_AT_ONCE = 20_000

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import socket
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,23 +22,18 @@ from confluent_kafka.cimpl import NewTopic
 from headwater.config.kafka_source import Plaintext
 from headwater.errors import HeadwaterError
 from local.counterparts import Place, WorldView
-from local.jars import class_path
+from local.jars import KAFKA, class_path
 from local.postgres import free_port
+from local.processes import Program, listens
 from local.simulators.registry import PASSWORD, USERNAME, SchemaRegistry
 from local.world.stream_events import EVENTS, ORDERS, SCHEMAS
 
-PACKAGES = ("org.apache.kafka:kafka_2.13:3.9.0", "org.slf4j:slf4j-reload4j:1.7.36")
 TOPICS: Mapping[str, int] = {EVENTS: 3, ORDERS: 2}
 """Topics and their partitions."""
 
 _HOST = "127.0.0.1"
-_START_SECONDS = 60.0
-_STOP_SECONDS = 20.0
 _SEND_SECONDS = 60.0
 _JAVA = ("-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
-
-# Kept for as long as this process lives: a child must be reaped by its parent, or it looks alive for ever.
-_started: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True)
@@ -57,11 +49,6 @@ class Broker:
         """Its bootstrap address."""
         return f"{_HOST}:{self.port}"
 
-    @property
-    def log(self) -> Path:
-        """What it writes: warnings and errors."""
-        return self.home / "broker.log"
-
     def start(self) -> None:
         """Starts it unless it runs, and waits until it answers; HeadwaterError when it does not."""
         if self.answers():
@@ -75,36 +62,11 @@ class Broker:
             done = subprocess.run(tool, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise HeadwaterError(f"{self.home}: Kafka's storage cannot be made: {done.stdout}{done.stderr}")
-        with self.log.open("ab") as out:
-            process = subprocess.Popen(
-                [*program, "kafka.Kafka", str(properties)],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-        _started[process.pid] = process
-        self._pid_file.write_text(str(process.pid))
-        deadline = time.monotonic() + _START_SECONDS
-        while not self.answers():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise HeadwaterError(f"the Kafka broker did not answer on {self.address}. hint: look into {self.log}")
+        self._program.start([*program, "kafka.Kafka", str(properties)], self.answers)
 
     def stop(self) -> None:
         """Stops the broker of this folder, whoever started it."""
-        if not self._pid_file.exists():
-            return
-        pid = int(self._pid_file.read_text())
-        deadline = time.monotonic() + _STOP_SECONDS
-        try:
-            os.kill(pid, signal.SIGTERM)
-            while _lives(pid):
-                if time.monotonic() > deadline:
-                    os.kill(pid, signal.SIGKILL)
-                time.sleep(0.05)
-        except ProcessLookupError:
-            pass
-        self._pid_file.unlink()
+        self._program.stop()
 
     def answers(self) -> bool:
         """Tells whether it can be asked for its topics."""
@@ -121,11 +83,11 @@ class Broker:
     def make_topic(self, name: str, partitions: int, **settings: str) -> None:
         """Makes a topic unless it exists; HeadwaterError when the broker refuses."""
         admin = self.admin()
-        if name in admin.list_topics(timeout=_START_SECONDS).topics:
+        if name in admin.list_topics(timeout=_SEND_SECONDS).topics:
             return
         made = admin.create_topics([NewTopic(name, partitions, 1, config=settings)])
         try:
-            made[name].result(timeout=_START_SECONDS)
+            made[name].result(timeout=_SEND_SECONDS)
         except KafkaException as error:
             raise HeadwaterError(f"topic {name} cannot be made: {error}") from None
 
@@ -151,11 +113,11 @@ class Broker:
         producer.commit_transaction(_SEND_SECONDS)
 
     @property
-    def _pid_file(self) -> Path:
-        return self.home / "broker.pid"
+    def _program(self) -> Program:
+        return Program("broker", self.home)
 
     def _class_path(self) -> str:
-        return os.pathsep.join(str(jar) for jar in class_path("kafka", PACKAGES))
+        return os.pathsep.join(str(jar) for jar in class_path("kafka", KAFKA))
 
     def _properties(self) -> Path:
         listeners = f"PLAINTEXT://{self.address},CONTROLLER://{_HOST}:{self.controller_port}"
@@ -288,20 +250,5 @@ def _port(home: Path, name: str, usual: int) -> int:
     chosen = home / f"{name}.port"
     if not chosen.exists():
         home.mkdir(parents=True, exist_ok=True)
-        chosen.write_text(str(usual if _is_free(usual) else free_port()))
+        chosen.write_text(str(free_port() if listens(usual) else usual))
     return int(chosen.read_text())
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((_HOST, port)) != 0
-
-
-def _lives(pid: int) -> bool:
-    if pid in _started:
-        return _started[pid].poll() is None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
 
 from local.counterparts import Place, WorldView
 from local.mariadb import MariaDbServer
+from local.postgres import free_port, is_free
 from local.world.truth import now
 
 _PASSWORD = "local-payments-password"  # noqa: S105 - a server on 127.0.0.1 that holds made-up and public data
@@ -102,11 +104,24 @@ class RdsMySql:
 
     def __init__(self, place: Place) -> None:
         self._world_dsn = place.world_dsn
-        port = int(os.environ.get("HEADWATER_MYSQL_PORT", _PORT))
-        self.server = MariaDbServer(place.home / "mysql", port, "shop", _PASSWORD, "payments")
+        self._home = place.home
+
+    @property
+    def server(self) -> MariaDbServer:
+        """The server, on HEADWATER_MYSQL_PORT, or on the port that `start` chose."""
+        known = self._port_file.read_text() if self._port_file.exists() else _PORT
+        port = int(os.environ.get("HEADWATER_MYSQL_PORT", known))
+        return MariaDbServer(self._home / "mysql", port, "shop", _PASSWORD, "payments")
+
+    @property
+    def _port_file(self) -> Path:
+        return self._home / "mysql.port"
 
     def start(self) -> None:
-        """Starts the server and makes its tables."""
+        """Starts the server, on another port where the usual one is taken by another stack's, and makes its tables."""
+        if not self._port_file.exists():
+            self._home.mkdir(parents=True, exist_ok=True)
+            self._port_file.write_text(str(_PORT if is_free(_PORT) else free_port()))
         self.server.start()
         with self.server.connect() as connection, connection.cursor() as cursor:
             cursor.execute(_DDL)
@@ -124,12 +139,13 @@ class RdsMySql:
 
     def secret(self) -> Mapping[str, str]:
         """What RDS would keep in Secrets Manager."""
+        server = self.server
         return {
             "host": "127.0.0.1",
-            "port": str(self.server.port),
-            "dbname": self.server.database,
-            "username": self.server.user,
-            "password": self.server.password,
+            "port": str(server.port),
+            "dbname": server.database,
+            "username": server.user,
+            "password": server.password,
         }
 
     def override(self) -> Mapping[str, Any]:

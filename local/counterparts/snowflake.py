@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,13 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from local.counterparts import Place, WorldView
-from local.processes import Program, listens, port_of
+from local.processes import Program, listens
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 DATABASE, SCHEMA = "SALES", "B2B"
-_USUAL_PORT = 64616
+_PORT, _USUAL_PORT = "HEADWATER_SNOWFLAKE_PORT", 64616
 _KEY_BITS = 2048
 _SECONDS = 30
 
@@ -113,17 +114,28 @@ class Snowflake:
 
     def __init__(self, place: Place) -> None:
         self._home = place.home / "snowflake"
+        self._databases = self._home / "databases"
         self._world_dsn = place.world_dsn
-        self.port = port_of(self._home, "snowflake", _USUAL_PORT)
         self._program = Program("snowflake", self._home)
 
+    @property
+    def port(self) -> int:
+        """Where the server listens, or listened last; before it has, where it will if it can."""
+        port = self._databases / "port"
+        return int(port.read_text()) if port.exists() else int(os.environ.get(_PORT, _USUAL_PORT))
+
     def start(self) -> None:
-        """Starts fakesnow's server."""
+        """Starts fakesnow's server: on the port that HEADWATER_SNOWFLAKE_PORT says, else on the last, the usual or any one."""
+        if self._program.runs() and listens(self.port):
+            return
+        told = os.environ.get(_PORT)
+        ports = [told] if told else [str(self.port), "0"]
+        (self._databases / "port").unlink(missing_ok=True)
         stages = self._home / "stages"
         stages.mkdir(parents=True, exist_ok=True)
         # fakesnow keeps its stages in a temporary folder that it leaves behind.
         module = ["env", f"TMPDIR={stages}", sys.executable, "-m", "local.counterparts.snowflake_server"]
-        self._program.start([*module, str(self.port), str(self._home / "databases")], lambda: listens(self.port))
+        self._program.start([*module, str(self._databases), *ports], (self._databases / "port").exists)
 
     def stop(self) -> None:
         """Stops the server; its databases stay."""

@@ -1,12 +1,15 @@
-"""fakesnow's server with one database folder for all sessions: `python -m local.counterparts.snowflake_server PORT FOLDER`.
+"""fakesnow's server with one database folder for all sessions: `python -m local.counterparts.snowflake_server FOLDER PORT…`.
 
-fakesnow's own command keeps databases in memory, and forgets them with the process.
+fakesnow's own command keeps databases in memory, and forgets them with the process. Of the ports it takes the first that is free (0
+is any), and writes it to `port` in the folder once it has it: so two stacks that start at one time never share a server.
 """
 
 from __future__ import annotations
 
 import importlib
+import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +31,30 @@ def timestamps(column: pa.ChunkedArray) -> pa.Array:
     return pa.StructArray.from_arrays(parts, fields=list(struct.type), mask=whole.is_null())
 
 
-def main(port: int, folder: Path) -> None:
+def main(folder: Path, ports: Sequence[int]) -> None:
     """Serves until it is told to end."""
     folder.mkdir(parents=True, exist_ok=True)
+    bound = _bind(ports)
+    (folder / "port").write_text(str(bound.getsockname()[1]))
     _arrow.timestamp_to_sf_struct = timestamps
     _server.shared_fs = FakeSnow(db_path=folder)
-    uvicorn.run(_server.app, host="127.0.0.1", port=port, log_level="warning")
+    uvicorn.Server(uvicorn.Config(_server.app, log_level="warning")).run(sockets=[bound])
+
+
+def _bind(ports: Sequence[int]) -> socket.socket:
+    for port in ports:
+        bound = socket.socket()
+        # A port that was left a moment ago is free; one on which somebody listens is not.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind(("127.0.0.1", port))
+        except OSError:
+            bound.close()
+        else:
+            bound.listen()
+            return bound
+    raise SystemExit(f"ports {', '.join(map(str, ports))} are taken. hint: HEADWATER_SNOWFLAKE_PORT")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), [int(port) for port in sys.argv[2:]])

@@ -17,6 +17,8 @@ CATALOG = "awsdatacatalog"
 SESSION_SETUP = (
     "LOAD icu",
     "SET TimeZone = 'UTC'",
+    # sqlglot writes lambdas with an arrow.
+    "SET lambda_syntax = 'ENABLE_SINGLE_ARROW'",
     # Athena divides integers as integers, and refuses to divide by zero.
     "SET integer_division = true",
     "SET memory_limit = '2GB'",
@@ -238,6 +240,9 @@ def _database(said: str | None, default: str | None) -> str:
 
 def _convert(node: exp.Expression) -> exp.Expression:
     match node:
+        case exp.Identifier() if node.name.lower() == "at":
+            # DuckDB takes a bare `at` for the start of time travel.
+            return exp.to_identifier(node.name, quoted=True)
         case exp.DateAdd():
             unit = exp.Var(this=node.args["unit"].name.upper() if node.args.get("unit") else "DAY")
             return _plus_interval(node.this, exp.Mul(this=exp.Interval(this=exp.Literal.string("1"), unit=unit),

@@ -1,4 +1,4 @@
-"""EventBridge: S3's notifications in their real form, rules that can be switched off, and Lambda functions as targets."""
+"""EventBridge: S3's notifications in their real form, rules that can be switched off, functions and queues as targets."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from moto.events.models import EventsBackend, Rule, events_backends
 from moto.events.utils import EventTemplateParser
 from moto.s3 import notifications
 from moto.s3.models import FakeBucket, FakeKey
+from moto.sqs.models import sqs_backends
 
 from local.gateway.lambdas import LambdaRuntime
 from local.gateway.settings import GatewaySettings
@@ -36,16 +37,22 @@ def install(settings: GatewaySettings, runtime: LambdaRuntime) -> None:
     def send_to_targets(self: Rule, original_event: Any, transform_input: bool = True) -> None:
         if self.state == "DISABLED" or not self.event_pattern.matches_event(original_event):
             return
-        functions = [target for target in self.targets if ":lambda:" in target["Arn"]]
-        for target in functions:
+        event = {**original_event, "time": _time(original_event["time"])}
+        ours = [target for target in self.targets if _delivered_here(target)]
+        for target in ours:
+            if ":sqs:" in target["Arn"]:
+                name = target["Arn"].rpartition(":")[2]
+                queues = sqs_backends[self.account_id][self.region_name]
+                queues.send_message(name, json.dumps(_input(target, event)))
+                continue
             function = lambda_backends[self.account_id][self.region_name]._lambdas.get_arn(target["Arn"])
             if function is not None:
-                runtime.deliver(function, _input(target, {**original_event, "time": _time(original_event["time"])}))
+                runtime.deliver(function, _input(target, event))
         others = Rule.__new__(Rule)
-        vars(others).update(vars(self), targets=[target for target in self.targets if target not in functions])
+        vars(others).update(vars(self), targets=[target for target in self.targets if target not in ours])
         # moto counts seconds where the event has a text.
-        seconds = datetime.fromisoformat(_time(original_event["time"])).timestamp()
-        send(others, {**original_event, "time": seconds}, transform_input)
+        seconds = datetime.fromisoformat(event["time"]).timestamp()
+        send(others, {"ingestion-time": seconds, **event, "time": seconds}, transform_input)
 
     def send_event_bridge_message(account_id: str, bucket: FakeBucket, event_name: Any, key: FakeKey) -> None:
         events: EventsBackend = events_backends[account_id][settings.region]
@@ -59,6 +66,12 @@ def install(settings: GatewaySettings, runtime: LambdaRuntime) -> None:
 
     Rule.send_to_targets = send_to_targets
     vars(notifications)["_send_event_bridge_message"] = send_event_bridge_message
+
+
+def _delivered_here(target: dict[str, Any]) -> bool:
+    # To a queue, moto sends an event that lacks fields, and to a function none.
+    arn = target["Arn"]
+    return ":lambda:" in arn or (":sqs:" in arn and not arn.endswith(".fifo"))
 
 
 def _input(target: dict[str, Any], event: dict[str, Any]) -> Any:

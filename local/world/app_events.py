@@ -252,6 +252,7 @@ class _Step:
         self,
         rng: Random,
         *,
+        account: str | None = None,
         customer_id: int | None = None,
         identities: Sequence[str] = (),
         name: str | None = None,
@@ -261,14 +262,14 @@ class _Step:
         devices: int = 1,
     ) -> Profile:
         number = self._first_profile + len(self.joined)
-        project = PROJECTS[draw(len(PROJECTS), self.step.world_seed, "app project", customer_id or number)]
+        account = account or PROJECTS[number % len(PROJECTS)].account
         phones = []
         for _ in range(devices):
             platform, os_version, make, model = rng.choice(_PHONES)
             version = f"1.{rng.randint(0, 4)}.{rng.randint(0, 9)}"
             phones.append(Device(f"__{rng.getrandbits(128):032x}", platform, os_version, version, make, model))
         profile = Profile(
-            number, project.account, customer_id, tuple(identities), name, email, phone, attributes or {}, tuple(phones)
+            number, account, customer_id, tuple(identities), name, email, phone, attributes or {}, tuple(phones)
         )
         self.joined.append(profile)
         self.profiles[number] = profile
@@ -385,6 +386,7 @@ class _Step:
             rng = dice(self.step.world_seed, "app twin", profile.customer_id)
             twin = self._profile(
                 rng,
+                account=profile.account,
                 customer_id=profile.customer_id,
                 identities=profile.identities[:1],
                 name=profile.name,

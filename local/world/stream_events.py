@@ -64,6 +64,7 @@ _PARSED = {name: fastavro.parse_schema(dict(schema)) for name, schema in SCHEMAS
 _DEVICES = ({"os": "iOS", "model": "iPhone 8"}, {"os": "Android", "model": "Pixel 2"}, {"os": "Windows", "model": None})
 _EVENT_OF_STATUS = {"returned": "RETURNED", "cancelled": "CANCELLED"}
 _PLANTED_ORDER = 800_000_000_000
+_PLANTED_ORDERS = "800000"
 _REPLAYED_GUID = "01" + "6c4b1f0e5a7d4c1b9e2f3a4b5c6d7e8f"
 
 
@@ -107,7 +108,7 @@ class StreamEvents:
             records += _course(order, step, changes)
             if order.is_new and not order.deleted:
                 records += _session(order, step, changes)
-        records += _erased(connection, step, changes)
+        records += _erased(connection, step, {record.key for record in records}, changes)
         planted = list(_planted(step))
         defects = [defect for _, defect in planted]
         records += [record for record, _ in planted]
@@ -227,26 +228,25 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def _erased(connection: Connection, step: Step, changes: Counter[tuple[str, Kind]]) -> Iterator[Record]:
-    """Tombstones for every event of a few sessions of earlier steps, whose customers asked for it."""
+def _erased(connection: Connection, step: Step, busy: set[str], changes: Counter[tuple[str, Kind]]) -> Iterator[Record]:
+    """Tombstones for all events of two sessions and for two orders of earlier steps, whose customers asked for it."""
     if step.number == 0:
         return
-    keys = [
-        key
-        for (key,) in connection.execute(
+    rng = dice(step.seed, step.number, "erased")
+    for topic in (EVENTS, ORDERS):
+        rows = connection.execute(
             "select key from streaming.records where topic = %s and step < %s group by key"
             " having bool_and(value is not null) order by key",
-            [EVENTS, step.number],
+            [topic, step.number],
         )
-        if key[0].isdigit()
-    ]
-    sessions = sorted({key.partition("-")[0] for key in keys})
-    rng = dice(step.seed, step.number, "erased")
-    chosen = set(rng.sample(sessions, min(2, len(sessions))))
-    for key in keys:
-        if key.partition("-")[0] in chosen:
-            changes[f"kafka.{EVENTS}", "delete"] += 1
-            yield Record(EVENTS, key, None, None, {}, _moment(rng, step))
+        # Nothing is said of planted keys a second time, nor of one that is in this step already.
+        keys = [key for (key,) in rows if key[0].isdigit() and key not in busy and not key.startswith(_PLANTED_ORDERS)]
+        groups = sorted({key.partition("-")[0] for key in keys})
+        chosen = set(rng.sample(groups, min(2, len(groups))))
+        for key in keys:
+            if key.partition("-")[0] in chosen:
+                changes[f"kafka.{topic}", "delete"] += 1
+                yield Record(topic, key, None, None, {}, _moment(rng, step))
 
 
 def _planted(step: Step) -> Iterator[tuple[Record, Defect]]:

@@ -17,8 +17,9 @@ import psycopg
 import pytest
 
 from headwater.client import Client, run_input
-from headwater.config import Rollout, SourceOverride
+from headwater.config import HttpSource, Rollout, SourceOverride
 from headwater.deployment import Deployment
+from headwater.http_stream import rolled_out
 from headwater.ledger import Manifest, Verdict
 from headwater.runs import books_of
 from local import world
@@ -89,15 +90,22 @@ def newest(pipeline: Pipeline, stream: str) -> tuple[Manifest, Verdict]:
     return manifest, verdict
 
 
-def accounts_by_parser(pipeline: Pipeline) -> dict[str | None, int]:
-    """Accounts whose newest events each parser has read."""
+def accounts_by_parser(pipeline: Pipeline) -> dict[str | None, set[str]]:
+    """Accounts of the newest batch of events, by the parser that has read them."""
     batch = newest(pipeline, "events")[0].batch
     database = pipeline.client.project.environment.database("bronze")
-    sql = (
-        f"SELECT _parser, COUNT(DISTINCT _account) FROM {database}.{SOURCE}_events WHERE _batch = {batch} "
-        "GROUP BY _parser"
-    )
-    return {parser: int(str(count)) for parser, count in pipeline.client.query("athena", sql).rows}
+    sql = f"SELECT DISTINCT _parser, _account FROM {database}.{SOURCE}_events WHERE _batch = {batch}"
+    found: dict[str | None, set[str]] = {}
+    for parser, account in pipeline.client.query("athena", sql).rows:
+        found.setdefault(parser, set()).add(str(account))
+    return found
+
+
+def moved(pipeline: Pipeline) -> set[str]:
+    """Accounts that the environment has version 2 read."""
+    source = pipeline.client.project.source(SOURCE)
+    assert isinstance(source, HttpSource)
+    return set(rolled_out(source, "events"))
 
 
 def planted(stack: Stack) -> dict[str, dict[str, int]]:
@@ -118,7 +126,8 @@ class Stage:
     first_reasons: dict[str, dict[str, int]]
     twin_reasons: dict[str, dict[str, int]]
     planted: dict[str, dict[str, int]]
-    parsers: tuple[dict[str | None, int], dict[str | None, int]]
+    parsers: tuple[dict[str | None, set[str]], dict[str | None, set[str]]]
+    moved: set[str]
     failed_checks: list[str]
 
 
@@ -160,6 +169,7 @@ def _stage(stack: Stack, first: Pipeline, twin: Pipeline) -> Stage:
         reasons(twin),
         planted(stack),
         (accounts_by_parser(first), accounts_by_parser(twin)),
+        moved(first),
         failed,
     )
 
@@ -224,13 +234,19 @@ def _unannounced(stack: Stack, first: Pipeline, twin: Pipeline) -> Unannounced:
 
 
 def test_both_versions_give_the_same_tables(story: Story) -> None:
-    assert story.at_0.parsers == ({None: 4}, {"v2": 4})
+    first, twin = story.at_0.parsers
+    assert (first.keys(), twin.keys()) == ({None}, {"v2"})
+    assert len(first[None]) == len(twin["v2"]) == 4
     assert story.at_0.first == story.at_0.twin
     assert all(rows > 20 for rows, _ in story.at_0.first.values())
 
 
 def test_half_of_the_accounts_on_the_new_version_give_the_same_tables(story: Story) -> None:
-    assert story.at_half.parsers == ({None: 2, "v2": 2}, {"v2": 4})
+    first, twin = story.at_half.parsers
+    assert (first.keys(), twin.keys()) == ({None, "v2"}, {"v2"})
+    assert len(story.at_half.moved) == 2
+    assert first["v2"] == story.at_half.moved
+    assert first[None].isdisjoint(story.at_half.moved)
     assert story.at_half.first == story.at_half.twin
     assert story.at_half.first != story.at_0.first
 

@@ -104,6 +104,19 @@ def test_put_events_reaches_a_function_too(aws: Aws) -> None:
     assert event["detail"]["object"]["key"] == "in/told"
 
 
+def test_a_queue_gets_the_whole_event(aws: Aws) -> None:
+    drops = Drops(aws)
+    name = f"queue-{uuid.uuid4().hex[:8]}"
+    url = aws.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+    arn = f"arn:aws:sqs:eu-west-1:123456789012:{name}"
+    aws.client("events").put_targets(Rule=drops.rule, Targets=[{"Id": "queue", "Arn": arn}])
+    drops.put("in/1")
+    [message] = wait_for(lambda: aws.client("sqs").receive_message(QueueUrl=url).get("Messages"))
+    event = json.loads(message["Body"])
+    assert (event["source"], event["account"], event["detail"]["object"]["key"]) == ("aws.s3", "123456789012", "in/1")
+    assert len(wait_for(drops.notes)) == 1
+
+
 @pytest.fixture
 def api(aws: Aws) -> Iterator[str]:
     client = aws.client("apigatewayv2")

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -30,13 +31,10 @@ COLUMNS = """id NUMBER(38,0), price NUMBER(38,9), small NUMBER(9,2), doc VARIANT
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snowflake]:
-    home = tmp_path_factory.mktemp("snowflake")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("HEADWATER_SNOWFLAKE_PORT", str(free_port()))
-        snowflake = Snowflake(Place(home, "", "", "", ""))
-        snowflake.start()
-        yield snowflake
-        snowflake.stop()
+    snowflake = Snowflake(Place(tmp_path_factory.mktemp("snowflake"), "", "", "", ""))
+    snowflake.start()
+    yield snowflake
+    snowflake.stop()
 
 
 class Relation:
@@ -223,6 +221,15 @@ def test_a_server_that_is_away_is_asked_again_later(things: Relation, monkeypatc
     secret = {**things.server.secret(), "port": str(free_port())}
     with pytest.raises(RetriableSourceError):
         things.read(secret=secret)
+
+
+def test_two_stacks_never_share_a_server(server: Snowflake, tmp_path: Path) -> None:
+    another = Snowflake(Place(tmp_path, "", "", "", ""))
+    try:
+        another.start()
+        assert another.port != server.port
+    finally:
+        another.stop()
 
 
 def test_its_databases_outlive_the_server(things: Relation) -> None:

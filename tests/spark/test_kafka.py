@@ -25,6 +25,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
 from confluent_kafka.cimpl import TopicPartition
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from headwater import kafka_stream
 from headwater.config import KafkaSource
@@ -161,7 +162,13 @@ class Stream:
         lake.append_bronze(f"file://{self.root}", self.batches[-1], declared, evolves=True)
         shaped = shape(declared, lake.batch(self.batches[-1]))
         judged = judge_rows(shaped, row_predicates(declared, None), {})
+        lake.write_quarantine(declared, self.batches[-1], judged.where(F.size(REASONS) > 0))
         return {row.id: row[REASONS] for row in judged.collect()}
+
+    def quarantined(self) -> dict[str, dict[str, Any]]:
+        """Reads the rows in quarantine as they came, by key."""
+        rows = Lake(self.spark, f"file://{self.root}/lake").table("quarantine", "sales").read().select("raw").collect()
+        return {row["_key"]: row for row in (json.loads(raw) for (raw,) in rows)}
 
     def send(self, *records: Mapping[str, Any]) -> None:
         producer = Producer({"bootstrap.servers": self.broker.address, "linger.ms": 0})
@@ -390,6 +397,10 @@ def test_a_value_that_cannot_be_read_goes_to_quarantine_as_it_came_and_the_other
         "sly": [],
         **{name: [problem] for name, (_, problem) in sent.items()},
     }
+    kept = sales.quarantined()
+    assert kept.keys() == sent.keys()
+    assert kept["truncated"]["_value"] == '{"id": "x'
+    assert kept["latin-1"]["_value"] == "eyJpZCI6ICLpIn0="
 
 
 def test_a_tombstone_that_deletes_is_a_row_with_its_key_and_its_time_alone(stream: Make) -> None:

@@ -75,9 +75,12 @@ def test_what_the_truth_counts_is_what_was_sent(small_shop: str) -> None:
     events = {key for topic, key, value, *_ in sent if topic == EVENTS and value is not None} - bad
     erased = {key for topic, key, value, *_ in sent if topic == EVENTS and value is None}
     placed = {key for topic, key, value, *_ in sent if topic == ORDERS and value is not None} - bad
+    purged = {key for topic, key, value, *_ in sent if topic == ORDERS and value is None}
     assert moved.changes[EVENTS_STREAM, "insert"] == len(events) > 0
     assert moved.changes[EVENTS_STREAM, "delete"] == len(erased) > 0
     assert all((EVENTS, key) in before for key in erased)
+    assert moved.changes[ORDERS_STREAM, "delete"] == len(purged) > 0
+    assert not purged & (placed | bad)
     assert moved.changes.get((ORDERS_STREAM, "insert"), 0) == sum((ORDERS, key) not in before for key in placed)
 
 

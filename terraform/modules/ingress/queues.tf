@@ -24,7 +24,7 @@ resource "aws_lambda_event_source_mapping" "this" {
   parallelization_factor             = each.value.shards ? 1 : null
   bisect_batch_on_function_error     = each.value.shards ? true : null
   # Until Kinesis forgets them: what cannot be read fails nothing, so what fails is for all records, and passes.
-  maximum_retry_attempts             = each.value.shards ? -1 : null
+  maximum_retry_attempts = each.value.shards ? -1 : null
 
   dynamic "destination_config" {
     for_each = each.value.shards ? [var.dead_letters] : []
