@@ -1,4 +1,4 @@
-"""How the rows of a dropped file are read, one after another, in flat memory.
+"""How the rows of a dropped file are read, one after another; only a workbook leaves some bytes of each row in memory.
 
 Nothing about a file is trusted: its encoding, its header, its size once it is decompressed, or that it is of the format at all. A
 file that cannot be read to its end raises BadFileError; a row that cannot be read comes with its problem, and those after it are read.
@@ -40,6 +40,8 @@ _LONGEST_FIELD = MEGABYTE
 # Beyond this, a compressed file is a bomb, and not a file that compresses well.
 _LARGEST_RATIO = 1000
 _ROWS_AT_ONCE = 10_000
+# Excel writes no more, and openpyxl keeps some 160 bytes for each.
+_MOST_SHEET_ROWS = 1_048_576
 # What openpyxl runs into when the parts of a workbook are not what they should be.
 _BROKEN_WORKBOOK = (
     AttributeError,
@@ -229,6 +231,8 @@ def _sheet(book: openpyxl.Workbook, stream: FilesStream, declared: ExcelFormat) 
     rows = sheet.iter_rows(values_only=True)
     header = _header(_trimmed(next(rows, ())), stream)
     for number, cells in enumerate(map(_trimmed, rows), 1):
+        if number >= _MOST_SHEET_ROWS:
+            raise BadFileError("too_large", f"more than {_MOST_SHEET_ROWS} rows, which is what a sheet can have")
         if len(cells) > len(header):
             yield FileRow(number, {}, "bad_row", "\t".join("" if cell is None else str(cell) for cell in cells))
         elif cells:

@@ -39,6 +39,7 @@ from headwater.untrusted import read_object
 MOST_TRIES = 12
 """Tries to commit a batch while invocations for other shards take the same number."""
 _WAIT_SECONDS = 0.05
+_LONGEST_WAIT_SECONDS = 2.0
 # Kinesis keeps a record for a year at most, so nothing can come again from a shard that has been silent for longer.
 _SHARD_MEMORY = timedelta(days=366)
 
@@ -170,7 +171,7 @@ class _Receiver:
                 # Another shard's invocation was quicker: its batch counts, and this one gets the next number.
                 log.info("number taken", batch=writer.batch, attempt=attempt)
                 self._forget(writer)
-                self.sleep(random.uniform(0, _WAIT_SECONDS * 2**attempt))
+                self.sleep(random.uniform(0, min(_WAIT_SECONDS * 2**attempt, _LONGEST_WAIT_SECONDS)))
             else:
                 log.info("received", batch=writer.batch, rows=len(fresh), again=len(records) - len(fresh))
                 return []

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import boto3
 
 from headwater import data_api
-from headwater.config import JdbcSource, Project, load_deployed, parse_date
+from headwater.config import FilesSource, JdbcSource, KinesisSource, Project, load_deployed, parse_date
 from headwater.errors import ConfigError, LoadError
 from headwater.ledger import Book, Bucket, Ledger, StreamLedger
 from headwater.log import redact
@@ -77,6 +77,8 @@ def plan_run(environment: Environment, run_id: str, started_at: str, asked: Mapp
     mode = asked.get("mode") or "incremental"
     if mode not in {"incremental", "backfill"}:
         raise ConfigError(f"run input: mode {mode!r} unknown; known: incremental, backfill")
+    if mode == "backfill" and not asked.get("sources"):
+        sources = [name for name in sources if not _comes_by_itself(project, name)]
     if mode == "backfill":
         _refuse_streams_without_days(project, sources)
     return {
@@ -122,6 +124,16 @@ def _refuse_streams_without_days(project: Project, sources: Sequence[str]) -> No
             f"run input: {', '.join(lacking)} cannot be read by days. "
             "hint: declare `day`, the column that has them, or name the other sources"
         )
+    received = [name for name in sources if _comes_by_itself(project, name)]
+    if received:
+        raise ConfigError(
+            f"run input: {', '.join(received)} cannot be asked for what has been. hint: name the other sources; "
+            "what has come in is in raw and bronze"
+        )
+
+
+def _comes_by_itself(project: Project, source: str) -> bool:
+    return isinstance(project.source(source), FilesSource | KinesisSource)
 
 
 def _window(mode: str, window: Any) -> str:

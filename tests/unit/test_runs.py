@@ -72,6 +72,14 @@ def test_a_backfill_of_a_stream_without_days_is_refused(environment: Environment
     assert set(planned[0]["streams"].values()) == {"backfill"}
 
 
+def test_what_comes_by_itself_is_left_out_of_a_backfill_and_refused_where_it_is_named(environment: Environment) -> None:
+    window = {"from": "2024-01-01", "to": "2024-02-01"}
+    planned = {source["source"] for source in plan(environment, mode="backfill", window=window)["sources"]}
+    assert planned == set(environment.project.sources) - {"http_push", "kinesis", "s3_drops"}
+    with pytest.raises(ConfigError, match="s3_drops cannot be asked for what has been"):
+        plan(environment, mode="backfill", sources=["fx_rates", "s3_drops"], window=window)
+
+
 def test_one_halted_batch_halts_its_source(environment: Environment, ledger: Ledger) -> None:
     stream = ledger.stream("rds_postgres", "orders")
     writer(stream).commit({"n": 1})
