@@ -15,6 +15,7 @@ from typing import Any, Self
 import pymysql
 from pymysql.constants import CLIENT
 
+from headwater.errors import HeadwaterError
 from local.postgres import UNPRIVILEGED_USER, unprivileged
 
 _HOST = "127.0.0.1"
@@ -42,7 +43,7 @@ _CONFIGURATION = {
 _started: dict[int, subprocess.Popen[bytes]] = {}
 
 
-class MariaDbError(RuntimeError):
+class MariaDbError(HeadwaterError):
     """The server could not be set up, started or stopped; the message carries what it wrote."""
 
 

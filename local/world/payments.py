@@ -56,7 +56,7 @@ select
     9223372036854775808 + (case when h %% 2 = 0 then 1 else -1 end) * (h %% 1000000000000),
     status <> 'cancelled', h / 30 %% 256, 1 + h / 7 %% 9,
     json_build_object('terminal', 'T' || h %% 500, 'installments', 1 + h / 11 %% 3)::text,
-    (array[null, null, null, 'Danke schön', 'merci 🎁', 'ありがとう', 'Größe “XL”, 2×'])[1 + h / 13 %% 7],
+    (array[null, null, null, 'Danke schön', 'merci 🎁', 'ありがとう', 'Größe “XL”, ½ л'])[1 + h / 13 %% 7],
     ordered_at at time zone %(zone)s,
     case when status = 'returned' then (updated_at at time zone %(zone)s)::date end,
     updated_at, null

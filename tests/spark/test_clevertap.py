@@ -15,7 +15,7 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from headwater.config import HttpSource, HttpStream, Policy, Source
-from headwater.lake import FILE
+from headwater.lake import FILE, REASONS
 from headwater.quality import judge_rows, row_predicates, shape
 from headwater.raw import ADDED, to_line
 from local.simulators import clevertap as simulator
@@ -46,7 +46,8 @@ def shaped(spark: SparkSession, name: str, *rows: dict[str, Any], parser: str | 
     lines = spark.createDataFrame([(to_line({**row, **added}),) for row in rows], "value string")
     raw = lines.select(F.from_json("value", fields).alias("row")).select("row.*", F.lit("s3://raw/f").alias(FILE))
     judged = judge_rows(shape(declared, raw), row_predicates(declared, policy(declared.table)), {})
-    return judged.collect()
+    # How the raw row looked is kept with a refused one, and differs between the versions by nature.
+    return judged.select(*declared.columns, REASONS).collect()
 
 
 def profile(*devices: Device, identities: tuple[str, ...] = ("user-42",), **known: Any) -> Profile:
