@@ -156,11 +156,13 @@ def quarantine(stack: Stack, client: Client) -> list[dict[str, object]]:
 
     A defect of a row that is read again stands in quarantine once for each time it was read, so distinct rows are compared.
     """
-    tables = {
-        name if source.name in _BARE_IN_TRUTH else f"{source.name}.{name}": stream.table
+    streams = [
+        (source.name, name, stream.table)
         for source in client.project.sources.values()
         for name, stream in source.streams.items()
-    }
+    ]
+    tables = {f"{source}.{name}": table for source, name, table in streams}
+    tables |= {name: table for source, name, table in streams if source in _BARE_IN_TRUTH}
     planted: Counter[tuple[str, str]] = Counter()
     for (stream, reason), count in world.defects(stack.rds_dsn).items():
         planted[tables[stream], reason] += count
