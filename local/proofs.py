@@ -92,7 +92,7 @@ def _ad_cost(stack: Stack, client: Client) -> list[Proof]:
     for day in world.ads_ledger(stack.rds_dsn):
         if day.rows:
             expected[("facebook", f"{day.account_id} {day.day}")] += day.cost
-    for entry in google_ledger(stack.rds_dsn):
+    for entry in google_ledger(stack.rds_dsn) if stack.holds("google_ads") else ():
         if entry.rows:
             expected[("google", f"{entry.customer_id} {entry.day}")] += entry.cost
     proofs = []
@@ -165,7 +165,9 @@ def quarantine(stack: Stack, client: Client) -> list[dict[str, object]]:
     tables |= {name: table for source, name, table in streams if source in _BARE_IN_TRUTH}
     planted: Counter[tuple[str, str]] = Counter()
     for (stream, reason), count in world.defects(stack.rds_dsn).items():
-        planted[tables[stream], reason] += count
+        # The world holds what every source could tell, also those that this stack does without.
+        if stream in tables:
+            planted[tables[stream], reason] += count
     found = _quarantined(client, sorted({table for table, _ in planted}))
     return [
         {
