@@ -34,6 +34,7 @@ from local.world.google import MANAGER_ID
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
+_SOURCES_FILE = "sources.json"
 SEED = 20170101
 _RDS_PASSWORD = "local-shop-password"  # noqa: S105 - a server on 127.0.0.1 that holds made-up and public data
 _WAREHOUSE_PASSWORD = "local-warehouse-password"  # noqa: S105 - likewise
@@ -87,8 +88,11 @@ class Stack:
 
     @classmethod
     def default(cls) -> Stack:
-        """The stack of this checkout, in build/local unless HEADWATER_HOME says otherwise."""
-        return cls(Path(os.environ.get("HEADWATER_HOME", ROOT / "build" / "local")), Ports.from_environment())
+        """The stack of this checkout, in build/local unless HEADWATER_HOME says otherwise, with the sources it was started with."""
+        home = Path(os.environ.get("HEADWATER_HOME", ROOT / "build" / "local"))
+        kept = home / _SOURCES_FILE
+        sources = json.loads(kept.read_text()) if kept.exists() else None
+        return cls(home, Ports.from_environment(), None if sources is None else frozenset(sources))
 
     @property
     def rds(self) -> PostgresServer:
@@ -238,6 +242,7 @@ class Stack:
     def up(self, step: Callable[[str], None] = lambda _: None, households: int | None = None) -> None:
         """Starts what is not running, seeds the world if it is new, and waits until everything answers."""
         self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / _SOURCES_FILE).write_text(json.dumps(None if self.sources is None else sorted(self.sources)))
         step("databases")
         self.rds.start()
         self.warehouse.start()
