@@ -40,9 +40,13 @@ class Extract:
     """Runs the Extract of one stream; waits are kept in `slept` and pass at once, on the clock as well."""
 
     def __init__(self, url: str) -> None:
+        # One part at a time, so that requests can be counted and one part's waits do not pass for another's.
         self.sources = {
-            name: declared(name).model_copy(update={"base_url": f"{url}/{path}"})
+            name: source.model_copy(
+                update={"base_url": f"{url}/{path}", "rate": source.rate.model_copy(update={"concurrent": 1})}
+            )
             for name, path in (("facebook_ads", "facebook"), ("fx_rates", "fx"))
+            for source in [declared(name)]
         }
         self.slept: list[float] = []
 
