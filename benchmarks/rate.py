@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,8 @@ from headwater.config import HttpSource
 from headwater.http_stream import open_client, read
 from headwater.raw import Learned, RowFile
 from local import world
-from local.postgres import PostgresServer, free_port
 from local.stack import SECRETS, Ports, Stack
-from tests.simulators.conftest import Simulators, start, stop
+from tests.simulators.conftest import Simulators, own_world
 
 HOUSEHOLDS = 800
 # A stream with enough to read, in pages or parts so short that the quota is what holds it up.
@@ -115,23 +113,11 @@ def measure(source: HttpSource, simulators: Simulators) -> Reading:
     )
 
 
-@contextmanager
-def _simulators(folder: Path) -> Iterator[Simulators]:
-    with PostgresServer(folder / "data", free_port()) as server:
-        world.seed(server.dsn, 7, households=HOUSEHOLDS)
-        port = free_port()
-        process = start(port, server.dsn, folder / "state")
-        try:
-            yield Simulators(f"http://127.0.0.1:{port}", server.dsn)
-        finally:
-            stop(process)
-
-
 def main() -> None:
     """Measures every HTTP source and prints the figures."""
     table = Table("source", "calls", "quota used", "refused", "seconds", "MiB at a quarter", "MiB at the end")
     readings = []
-    with tempfile.TemporaryDirectory() as name, _simulators(Path(name)) as simulators:
+    with tempfile.TemporaryDirectory() as name, own_world(Path(name), HOUSEHOLDS) as simulators:
         port = int(simulators.url.rsplit(":", 1)[1])
         project = Stack(Path(name), replace(Ports(), simulators=port)).project()
         for source in LONG_READS:

@@ -33,8 +33,9 @@ def _judge(job: Job, stream: str, manifest: Manifest) -> Verdict:
         {"source": job.source_name, "stream": stream, "batch": str(manifest.batch), "run_id": job.run_id},
     )
     drift = judge_drift(manifest, job.project.drift_of(job.source_name, stream))
+    told = (drift,) if drift else ()
     # What Deequ says of no rows at all is not about the data: every check of an empty batch fails.
-    counted = (*(checks if manifest.rows else ()), *((drift,) if drift else ()))
+    counted = (*(checks if manifest.rows else ()), *told)
     return Verdict(
         source=job.source_name,
         stream=stream,
@@ -42,5 +43,5 @@ def _judge(job: Job, stream: str, manifest: Manifest) -> Verdict:
         run_id=job.run_id,
         verdict=worst(counted),
         rows=manifest.rows,
-        checks=(*checks, *((drift,) if drift else ())),
+        checks=(*checks, *told),
     )

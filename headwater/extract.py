@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 
 from headwater.config import JsonStream
-from headwater.errors import ConfigError
 from headwater.job import Job, now
 from headwater.ledger import BatchWriter, Manifest, StreamLedger
 from headwater.log import bind, get_logger
@@ -19,7 +18,6 @@ Extractor = Callable[[Job, str, BatchWriter, Window | None], Manifest | None]
 MOST_BATCHES = 100
 """Batches of one stream in one run; what is left has its turn in the next."""
 
-_PARQUET_KINDS = {"jdbc", "snowflake", "redshift"}
 # One call of these extracts one bounded batch, so it is called until nothing is left; the others extract all at once.
 _BOUNDED_KINDS = {"kafka", "files"}
 # Nothing to extract: a Lambda commits the batches as the records arrive.
@@ -39,7 +37,7 @@ def extract_stream(job: Job, stream: str) -> list[Manifest]:
     with bind(stream=stream):
         if kind not in _RECEIVED_KINDS:
             extract: Extractor = importlib.import_module(f"headwater.{kind}_stream").extract
-            windows = list(_windows(job, stream, ledger)) if job.window else [None] * MOST_BATCHES
+            windows = list(_windows(job, stream, ledger, job.window)) if job.window else [None] * MOST_BATCHES
             for number, window in enumerate(windows, 1):
                 manifest = _extract_batch(job, ledger, stream, window, extract)
                 extracted += [manifest] if manifest else []
@@ -59,16 +57,17 @@ def _extract_batch(
 ) -> Manifest | None:
     latest = ledger.latest()
     declared = job.source.streams[stream]
+    raw_fields = declared.raw_fields if isinstance(declared, JsonStream) else None
     writer = BatchWriter(
         ledger=ledger,
         batch=latest.batch + 1 if latest else 1,
         run_id=job.run_id,
         attempt=uuid.uuid4().hex[:12],
-        format="parquet" if job.source.kind in _PARQUET_KINDS else "jsonl",
+        format="parquet" if raw_fields is None else "jsonl",
         position_before=latest.position_after if latest else None,
         window=window,
         known=latest.fields if latest else {},
-        declared=frozenset(declared.raw_fields if isinstance(declared, JsonStream) else ()),
+        declared=frozenset(raw_fields or ()),
         flag=job.project.drift_of(job.source_name, stream) == "quarantine",
     )
     with bind(batch=writer.batch):
@@ -78,13 +77,11 @@ def _extract_batch(
     return manifest
 
 
-def _windows(job: Job, stream: str, ledger: StreamLedger) -> Iterator[Window]:
+def _windows(job: Job, stream: str, ledger: StreamLedger, window: Window) -> Iterator[Window]:
     """Cuts a backfill's window into batches, less those that this run has extracted before it was interrupted."""
-    if job.window is None:
-        raise ConfigError("a backfill needs a window. hint: --backfill FROM..TO")
     length = timedelta(days=job.source.streams[stream].backfill_days)
     done = {manifest.window for manifest in ledger.of_run(job.run_id)}
-    since, last = job.window
+    since, last = window
     while since <= last:
         until = min(since + length - timedelta(days=1), last)
         if (since, until) not in done:

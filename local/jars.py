@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pyspark.java_gateway import launch_gateway
-
 from headwater.errors import HeadwaterError
 from local.glue.spark import ivy_folder
 
@@ -31,6 +29,9 @@ def class_path(name: str, packages: tuple[str, ...]) -> list[Path]:
 
 def _resolve(packages: tuple[str, ...]) -> list[Path]:
     """Asks Ivy as Spark sets it up, but not through Spark, which leaves out the Scala library that it has itself."""
+    # Only the first start of all needs it, and every command of the CLI would wait for it.
+    from pyspark.java_gateway import launch_gateway  # noqa: PLC0415
+
     ivy_folder().mkdir(parents=True, exist_ok=True)
     gateway: Any = launch_gateway()  # type: ignore[no-untyped-call]
     try:

@@ -43,16 +43,24 @@ class Program:
 
     def start(self, command: Sequence[str], answers: Callable[[], bool]) -> None:
         """Starts it and waits until it answers; HeadwaterError when it ends or stays silent."""
+        self.launch(command)
+        self.wait(answers)
+
+    def launch(self, command: Sequence[str], cwd: Path | None = None) -> None:
+        """Starts it and waits for nothing."""
         self.home.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as out:
             process = subprocess.Popen(
-                list(command), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                list(command), cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
         _started[process.pid] = process
         self._pid_file.write_text(str(process.pid))
-        deadline = time.monotonic() + _START_SECONDS
+
+    def wait(self, answers: Callable[[], bool], seconds: float = _START_SECONDS) -> None:
+        """Waits until it answers; HeadwaterError when it has ended or stays silent."""
+        deadline = time.monotonic() + seconds
         while not answers():
-            if process.poll() is not None or time.monotonic() > deadline:
+            if not self.runs() or time.monotonic() > deadline:
                 raise HeadwaterError(f"{self.name} did not start. hint: look into {self.log}")
             time.sleep(0.05)
 

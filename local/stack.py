@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,12 +17,12 @@ from typing import Any
 
 from headwater.config import Project, SourceOverride, load_project
 from headwater.deployment import Deployment
-from headwater.errors import HeadwaterError
 from headwater.gold_sql import gold_sql
 from local import world
 from local.counterparts import COUNTERPARTS, Counterpart, Place, WorldView
 from local.deploy import deploy
 from local.postgres import PostgresServer
+from local.processes import Program
 from local.simulators import google_api
 from local.simulators.clevertap import passcodes
 from local.simulators.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
@@ -33,7 +30,6 @@ from local.world.google import MANAGER_ID
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 90.0
-STOP_SECONDS = 20.0
 _SOURCES_FILE = "sources.json"
 SEED = 20170101
 _RDS_PASSWORD = "local-shop-password"  # noqa: S105 - a server on 127.0.0.1 that holds made-up and public data
@@ -58,9 +54,6 @@ SECRETS = {
     "hubspot": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "refresh_token": REFRESH_TOKEN},
     "clevertap": {f"{account}.passcode": passcode for account, passcode in passcodes().items()},
 }
-
-# Kept for as long as this process lives: a child must be reaped by its parent, or it looks alive for ever.
-_started: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True)
@@ -239,6 +232,17 @@ class Stack:
         """Tells whether the gateway answers."""
         return _answers(f"{self.aws_endpoint}/_headwater/health")
 
+    def _simulators_answer(self) -> bool:
+        return _answers(f"{self.simulators_url}/_admin/requests")
+
+    @property
+    def _gateway(self) -> Program:
+        return Program("gateway", self.home / "logs")
+
+    @property
+    def _simulators(self) -> Program:
+        return Program("simulators", self.home / "logs")
+
     def up(self, step: Callable[[str], None] = lambda _: None, households: int | None = None) -> None:
         """Starts what is not running, seeds the world if it is new, and waits until everything answers."""
         self.home.mkdir(parents=True, exist_ok=True)
@@ -252,12 +256,12 @@ class Stack:
             workers = os.environ.get("HEADWATER_WORKERS", "2")
             arguments = ["--port", str(self.ports.aws), "--home", str(self.home), "--workers", workers]
             arguments += ["--warehouse-dsn", self.warehouse_dsn]
-            self._start("gateway", ["local.gateway", *arguments])
+            self._gateway.launch([sys.executable, "-m", "local.gateway", *arguments], ROOT)
         if not self._is_seeded():
             step("world")
             world.seed(self.rds_dsn, SEED, households=households)
         step("simulators")
-        if not _answers(f"{self.simulators_url}/_admin/requests"):
+        if not self._simulators_answer():
             arguments = [
                 "--port",
                 str(self.ports.simulators),
@@ -266,60 +270,25 @@ class Stack:
                 "--state",
                 str(self.home / "simulators"),
             ]
-            self._start("simulators", ["local.simulators", *arguments])
-        _wait_until(self.is_up, "the AWS gateway", self.home / "logs" / "gateway.log")
+            self._simulators.launch([sys.executable, "-m", "local.simulators", *arguments], ROOT)
+        self._gateway.wait(self.is_up, START_SECONDS)
         for counterpart in self.counterparts():
             step(counterpart.source)
             counterpart.start()
-        _wait_until(
-            lambda: _answers(f"{self.simulators_url}/_admin/requests"),
-            "the simulators",
-            self.home / "logs" / "simulators.log",
-        )
+        self._simulators.wait(self._simulators_answer, START_SECONDS)
 
     def down(self) -> None:
         """Stops everything that `up` started, by process id."""
         for counterpart in self.counterparts():
             counterpart.stop()
-        for name in ("simulators", "gateway"):
-            self._stop(name)
+        for program in (self._simulators, self._gateway):
+            program.stop()
         for server in (self.rds, self.warehouse):
             server.stop()
 
     def wipe(self) -> None:
         """Forgets everything the stack has written; the stack must be down."""
         shutil.rmtree(self.home, ignore_errors=True)
-
-    def _start(self, name: str, module: list[str]) -> None:
-        log = self.home / "logs" / f"{name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *module],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-        _started[process.pid] = process
-        (self.home / f"{name}.json").write_text(json.dumps({"pid": process.pid}))
-
-    def _stop(self, name: str) -> None:
-        state = self.home / f"{name}.json"
-        if not state.exists():
-            return
-        pid = json.loads(state.read_text())["pid"]
-        try:
-            os.kill(pid, signal.SIGTERM)
-            deadline = time.monotonic() + STOP_SECONDS
-            while _lives(pid):
-                if time.monotonic() > deadline:
-                    os.kill(pid, signal.SIGKILL)
-                time.sleep(0.1)
-        except ProcessLookupError:
-            pass
-        state.unlink()
 
 
 def restricted(project: Project, sources: frozenset[str]) -> Project:
@@ -345,27 +314,9 @@ def running(stack: Stack, households: int | None = None) -> Iterator[Stack]:
         stack.down()
 
 
-def _lives(pid: int) -> bool:
-    if pid in _started:
-        return _started[pid].poll() is None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own address
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _wait_until(ready: Callable[[], bool], what: str, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not ready():
-        if time.monotonic() > deadline:
-            raise HeadwaterError(f"{what} did not answer within {START_SECONDS:.0f} s. hint: look into {log}")
-        time.sleep(0.1)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
-import snowflake.connector
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -171,6 +170,9 @@ class Snowflake:
     @contextmanager
     def connected(self) -> Iterator[SnowflakeConnection]:
         """Opens a session in the wholesale schema for the length of the block."""
+        # It takes longer to import than most commands of the CLI take to run.
+        import snowflake.connector  # noqa: PLC0415
+
         with snowflake.connector.connect(
             account="fakesnow",
             user="WORLD",

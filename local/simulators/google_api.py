@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from local.simulators.kept import Kept
+
 DEFAULT_CLIENT_ID = "headwater.apps.googleusercontent.com"
 DEFAULT_CLIENT_SECRET = "GOCSPX-local"  # noqa: S105 - good for nothing but the simulator
 DEFAULT_REFRESH_TOKEN = "1//local-refresh-token"  # noqa: S105 - as above
@@ -194,21 +196,11 @@ class State(BaseModel):
     accounts: Accounts = Accounts()
 
 
-class GoogleState:
-    """The state and the file that keeps it. Hold `lock` while changing it, then `save`."""
+class GoogleState(Kept[State]):
+    """The state of the API, in `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        self.lock = threading.RLock()
-        self._file = folder / "google_ads.json"
-        folder.mkdir(parents=True, exist_ok=True)
-        text = self._file.read_text() if self._file.exists() else "{}"
-        self.state = State.model_validate_json(text)
-
-    def save(self) -> None:
-        """Replaces the file in one move."""
-        new = self._file.with_suffix(".new")
-        new.write_text(self.state.model_dump_json())
-        new.replace(self._file)
+        super().__init__(State, folder, "google_ads")
 
 
 class Quota:

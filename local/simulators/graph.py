@@ -18,6 +18,8 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
+from local.simulators.kept import Kept
+
 DEFAULT_TOKEN = "EAAB-local-token"  # noqa: S105 - good for nothing but the simulator
 DEFAULT_APP_ID = "1020000000000"
 DEFAULT_APP_SECRET = "local-app-secret"  # noqa: S105 - as above
@@ -173,21 +175,11 @@ class State(BaseModel):
     reports: dict[int, Report] = {}
 
 
-class GraphState:
-    """The state and the file that keeps it. Hold `lock` while changing it, then `save`."""
+class GraphState(Kept[State]):
+    """The state of the API, in `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        self.lock = threading.RLock()
-        self._file = folder / "facebook.json"
-        folder.mkdir(parents=True, exist_ok=True)
-        text = self._file.read_text() if self._file.exists() else "{}"
-        self.state = State.model_validate_json(text)
-
-    def save(self) -> None:
-        """Replaces the file in one move."""
-        new = self._file.with_suffix(".new")
-        new.write_text(self.state.model_dump_json())
-        new.replace(self._file)
+        super().__init__(State, folder, "facebook")
 
 
 class Meter:
@@ -211,7 +203,7 @@ class Meter:
             calls.append(moment)
             percent = 100 * len(calls) // limits.calls_per_hour
             everyone = 100 * max(map(len, self._calls.values())) // limits.calls_per_hour
-            reset = math.ceil(calls[0] + 3600 - moment)
+            reset = 3600 - math.floor(moment - calls[0])
         headers = _business_usage(account, kind, percent, 0)
         headers["X-Ad-Account-Usage"] = json.dumps(
             {"acc_id_util_pct": percent, "reset_time_duration": reset, "ads_api_access_tier": "standard_access"}

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import secrets
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from local.simulators.kept import Kept
 from local.simulators.misbehaviour import Rule
 from local.simulators.worlds import UNSEEDED, WorldReader
 from local.world.dice import draw
@@ -176,10 +176,7 @@ class HubSpot:
 
     def __init__(self, worlds: WorldReader, folder: Path) -> None:
         self._worlds = worlds
-        self._lock = threading.RLock()
-        self._file = folder / "hubspot.json"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._state = State.model_validate_json(self._file.read_text() if self._file.exists() else "{}")
+        self._kept = Kept(State, folder, self.source)
         self._calls: deque[float] = deque()
         self._searches: deque[float] = deque()
         self._today = 0
@@ -208,22 +205,22 @@ class HubSpot:
         ]
 
     async def _switch(self, request: Request) -> JSONResponse:
-        with self._lock:
+        with self._kept.lock:
             try:
                 asked = Switches.model_validate_json(await request.body())
             except ValidationError as error:
                 return JSONResponse({"errors": error.errors(include_context=False, include_input=False)}, 422)
             named = {name: getattr(asked, name) for name in asked.model_fields_set}
-            self._state.switches = self._state.switches.model_copy(update=named)
+            self._kept.state.switches = self._kept.state.switches.model_copy(update=named)
             self._forget_calls()
-            self._save()
+            self._kept.save()
         return JSONResponse({"changed": sorted(named)})
 
     async def _reset(self, _: Request) -> JSONResponse:
-        with self._lock:
-            self._state = State()
+        with self._kept.lock:
+            self._kept.state = State()
             self._forget_calls()
-            self._save()
+            self._kept.save()
         return JSONResponse({})
 
     async def _serve(self, request: Request) -> Response:
@@ -254,7 +251,7 @@ class HubSpot:
             self._count_search()
             return JSONResponse(self._search(objects[1], _read_json(body), rule))
         headers = self._count_call(is_oauth)
-        if len(request.url.query) > self._state.switches.longest_query:
+        if len(request.url.query) > self._kept.state.switches.longest_query:
             raise HubSpotError(414, "URI_TOO_LONG", "URI Too Long")
         if objects and objects[2] is None:
             answer, status = self._list(objects[1], request, rule), 200
@@ -269,8 +266,8 @@ class HubSpot:
 
     def _grant(self, form: Mapping[str, str], fault: str | None) -> dict[str, Any]:
         """Sells an access token for a refresh token; under `expire_token` one that has run out already."""
-        with self._lock:
-            state, asked = self._state, form.get("refresh_token", "")
+        with self._kept.lock:
+            state, asked = self._kept.state, form.get("refresh_token", "")
             if form.get("grant_type") != "refresh_token":
                 raise HubSpotError(400, "VALIDATION_ERROR", "grant_type must be refresh_token", error="invalid_request")
             if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
@@ -289,7 +286,7 @@ class HubSpot:
             life = 0 if fault == "expire_token" else state.switches.token_seconds
             state.access_tokens = {token: end for token, end in state.access_tokens.items() if end > time.time() - 3600}
             state.access_tokens[access] = time.time() + life
-            self._save()
+            self._kept.save()
         return {
             "token_type": "bearer",
             "refresh_token": asked,
@@ -304,8 +301,8 @@ class HubSpot:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if fault == "expire_token":
             raise HubSpotError.expired()
-        with self._lock:
-            expires_at = self._state.access_tokens.get(token)
+        with self._kept.lock:
+            expires_at = self._kept.state.access_tokens.get(token)
         if kind != "Bearer" or fault == "revoke" or (token != SERVICE_KEY and expires_at is None):
             raise HubSpotError(401, "INVALID_AUTHENTICATION", "Authentication credentials not found or not valid.")
         if expires_at is not None and expires_at <= time.time():
@@ -316,21 +313,21 @@ class HubSpot:
         wanted = [
             {"contacts": CONTACTS_SCOPE, "deals": DEALS_SCOPE}.get(kind, f"crm.objects.{kind}.read") for kind in kinds
         ]
-        missing = [scope for scope in wanted if scope not in self._state.switches.scopes]
+        missing = [scope for scope in wanted if scope not in self._kept.state.switches.scopes]
         if missing:
             said = "This app hasn't been granted all required scopes to make this call."
             context = {"requiredScopes": missing}
             raise HubSpotError(403, "MISSING_SCOPES", said, errors=[{"message": said, "context": context}])
 
     def _count_search(self) -> None:
-        with self._lock:
-            if not _counted(self._searches, 1.0, self._state.switches.searches_per_second):
+        with self._kept.lock:
+            if not _counted(self._searches, 1.0, self._kept.state.switches.searches_per_second):
                 raise HubSpotError.throttled("SECONDLY")
 
     def _count_call(self, is_oauth: bool) -> dict[str, str]:
         """Headers after one more call; an app with OAuth is not told of the daily limit."""
-        with self._lock:
-            switches = self._state.switches
+        with self._kept.lock:
+            switches = self._kept.state.switches
             if self._today >= switches.calls_per_day:
                 raise HubSpotError.throttled("DAILY")
             if not _counted(self._calls, 10.0, switches.calls_per_ten_seconds):
@@ -351,17 +348,12 @@ class HubSpot:
         self._searches.clear()
         self._today = 0
 
-    def _save(self) -> None:
-        new = self._file.with_suffix(".new")
-        new.write_text(self._state.model_dump_json())
-        new.replace(self._file)
-
     # Objects
 
     def _list(self, kind: str, request: Request, rule: Rule | None) -> dict[str, Any]:
         params = dict(parse_qsl(request.url.query, keep_blank_values=True))
         _refuse_unknown(params, {"limit", "after", "properties", "archived"})
-        limit = min(_limit(params.get("limit", "10"), _LIST_LIMIT), self._state.switches.page_rows)
+        limit = min(_limit(params.get("limit", "10"), _LIST_LIMIT), self._kept.state.switches.page_rows)
         things = self._worlds.read(read_crm).listed(kind, archived=params.get("archived") == "true")
         wanted = [name for name in params.get("properties", "").split(",") if name]
         first, _, turn = params.get("after", "0").partition("~")
@@ -383,13 +375,13 @@ class HubSpot:
 
     def _search(self, kind: str, body: Mapping[str, Any], rule: Rule | None) -> dict[str, Any]:
         _refuse_unknown(body, {"filterGroups", "sorts", "properties", "limit", "after", "query"})
-        limit = min(_limit(str(body.get("limit", 10)), _SEARCH_LIMIT), self._state.switches.page_rows)
+        limit = min(_limit(str(body.get("limit", 10)), _SEARCH_LIMIT), self._kept.state.switches.page_rows)
         first, _, turn = str(body.get("after", "0")).partition("~")
-        cap = self._state.switches.search_cap
+        cap = self._kept.state.switches.search_cap
         if not first.isdigit() or int(first) >= cap:
             raise HubSpotError.invalid(f"after must be a number below {cap}: a search has no more results")
         crm = self._worlds.read(read_crm)
-        seen_until = crm.clock - timedelta(seconds=self._state.switches.index_lag_seconds)
+        seen_until = crm.clock - timedelta(seconds=self._kept.state.switches.index_lag_seconds)
         found = [
             thing
             for thing in crm.listed(kind, archived=False)
@@ -418,7 +410,7 @@ class HubSpot:
         if tuple(kinds) != ("deals", "contacts"):
             raise HubSpotError.invalid(f"no associations from {kinds[0]} to {kinds[1]} in this simulator")
         inputs = _inputs(body)
-        crm, switches = self._worlds.read(read_crm), self._state.switches
+        crm, switches = self._worlds.read(read_crm), self._kept.state.switches
         poisoned = {str(number) for number in switches.poisoned_ids} & {asked["id"] for asked in inputs}
         if poisoned:
             raise HubSpotError.invalid(f"invalid object id: {min(poisoned)}")

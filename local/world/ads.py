@@ -330,7 +330,7 @@ def _insight(world: AdWorld, ad: Ad, day: date) -> Insight | None:
     age = (world.clock - day).days - 1
     rng = dice(world.seed, "insight", ad.ad_id, day)
     defect = rng.choice((CLICKS_ABOVE_IMPRESSIONS, NEGATIVE_COST)) if rng.random() < 0.01 else None
-    if defect is None and not _is_reported(rng.random(), rng.randint(3, 20), age):
+    if defect is None and not is_reported(rng.random(), rng.randint(3, 20), age):
         return None
     units = next(account.units_per_dollar for account in ACCOUNTS if account.account_id == ad.account_id)
     size = 400 + draw(5000, world.seed, "audience", ad.ad_id)
@@ -370,7 +370,8 @@ def _insight(world: AdWorld, ad: Ad, day: date) -> Insight | None:
     )
 
 
-def _is_reported(lot: float, turning_age: int, age: int) -> bool:
+def is_reported(lot: float, turning_age: int, age: int) -> bool:
+    """Whether a platform tells an ad's day at some age in days; by lot some days are never told, withdrawn or told late."""
     if lot < 0.03:  # no activity, ever
         return False
     if lot < 0.05:  # found invalid, and withdrawn

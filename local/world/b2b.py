@@ -15,10 +15,9 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from local.world.dice import dice
-from local.world.journey import HOUSEHOLDS
 from local.world.parts import Happened, Step
 from local.world.people import CITIES, person
-from local.world.truth import Connection, Defect, Kind, now
+from local.world.truth import Connection, Defect, Kind
 
 CUSTOMERS, ORDERS, PRODUCTS = "snowflake.customers", "snowflake.orders", "snowflake.products"
 
@@ -88,10 +87,8 @@ class _Days:
         self._step = step
         self._rng = dice(step.seed, step.number, "b2b")
         self._history = step.number == 0
-        self._end = now(step.clock)
-        self._start = self._end - timedelta(days=_HISTORY_DAYS) if self._history else now(step.since)
+        self._start, self._end = step.span(_HISTORY_DAYS)
         self._days = (self._end - self._start).days
-        self._size = step.households / HOUSEHOLDS
         self._defects: list[Defect] = []
         self._changes: Counter[tuple[str, Kind]] = Counter()
 
@@ -283,7 +280,7 @@ class _Days:
         return value
 
     def _count(self, whole: int) -> int:
-        return round(whole * self._size)
+        return round(whole * self._step.size)
 
     def _price(self, low: int, high: int) -> Decimal:
         return (Decimal(self._rng.randrange(low * 1000, high * 1000)) / 7000).quantize(_PRICE)

@@ -13,9 +13,8 @@ from decimal import Decimal
 from typing import Any
 
 from local.world.dice import dice
-from local.world.journey import HOUSEHOLDS
 from local.world.parts import Happened, Step
-from local.world.truth import Connection, Defect, Kind, now
+from local.world.truth import Connection, Defect, Kind
 
 CUSTOMER_BEHAVIOR = "redshift.customer_behavior"
 
@@ -62,10 +61,8 @@ class _Days:
         self._step = step
         self._rng = dice(step.seed, step.number, "behavior")
         self._history = step.number == 0
-        self._end = now(step.clock)
-        self._start = self._end - timedelta(days=_HISTORY_DAYS) if self._history else now(step.since)
+        self._start, self._end = step.span(_HISTORY_DAYS)
         self._days = (self._end - self._start).days
-        self._size = step.households / HOUSEHOLDS
         self._defects: list[Defect] = []
         self._changes: Counter[tuple[str, Kind]] = Counter()
 
@@ -159,7 +156,7 @@ class _Days:
         self._changes[CUSTOMER_BEHAVIOR, kind] += len(keys)
 
     def _count(self, whole: int) -> int:
-        return round(whole * self._size)
+        return round(whole * self._step.size)
 
 
 def _spoil(row: list[Any], reason: str) -> None:

@@ -14,7 +14,6 @@ from random import Random
 from typing import Any, NamedTuple
 
 from local.world.dice import dice, draw
-from local.world.journey import HOUSEHOLDS
 from local.world.parts import Happened, Step
 from local.world.people import CITIES, person
 from local.world.truth import Connection, Defect, Kind, now
@@ -116,7 +115,7 @@ class _Writer:
         self.connection = connection
         self.step = step
         self.rng = dice(step.seed, step.number, "crm")
-        self.size = step.households / HOUSEHOLDS
+        self.size = step.size
         self.defects: list[Defect] = []
         self.changes: Counter[tuple[str, Kind]] = Counter()
 

@@ -13,19 +13,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from local.world.dice import dice
+from local.world.journey import HOUSEHOLDS
 from local.world.parts import Happened, Step
 from local.world.truth import Connection, Defect, Kind, now
 
+if TYPE_CHECKING:
+    import openpyxl
+
 SOURCE = "s3_drops"
 HISTORY_DAYS = 14
-_WHOLE_SHOP = 2469
 
 DDL = """
 create schema drops;
@@ -76,7 +78,7 @@ class Drops:
 
 
 def _size(step: Step, whole: int) -> int:
-    return max(3, whole * step.households // _WHOLE_SHOP)
+    return max(3, whole * step.households // HOUSEHOLDS)
 
 
 def _orders(step: Step, day: date, changes: Counter[tuple[str, Kind]], defects: list[Defect]) -> File:
@@ -151,6 +153,9 @@ def _targets(step: Step, changes: Counter[tuple[str, Kind]]) -> Iterator[File]:
     """Targets of the current month for every store; each step restates them under a higher revision."""
     rng = dice(step.world_seed, "partner targets", step.number)
     month = (step.clock - timedelta(days=1)).replace(day=1)
+    # Every command of the CLI would wait for it.
+    import openpyxl  # noqa: PLC0415
+
     book = openpyxl.Workbook()
     sheet = book.active
     assert sheet is not None  # noqa: S101 - a new workbook has one

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from local.world.ads import CLICKS_ABOVE_IMPRESSIONS, NEGATIVE_COST
+from local.world.ads import CLICKS_ABOVE_IMPRESSIONS, NEGATIVE_COST, Sale, is_reported
 from local.world.dice import dice, draw
 from local.world.journey import UTC_HOUR_OF_MIDNIGHT
 from local.world.parts import Happened, Step
@@ -97,13 +97,6 @@ class Ad:
     def runs_on(self, day: date) -> bool:
         """Whether the ad is shown on this day."""
         return self.start_day <= day and (self.stop_day is None or day <= self.stop_day)
-
-
-class Sale(NamedTuple):
-    """Orders that an ad brought in on one day."""
-
-    orders: int
-    amount_usd: Decimal
 
 
 @dataclass(frozen=True)
@@ -398,7 +391,7 @@ def _ad_day(world: GoogleWorld, ad: Ad, day: date) -> AdDay | None:
     age = (world.clock - day).days - 1
     rng = dice(world.seed, "google day", ad.ad_id, day)
     defect = rng.choice((CLICKS_ABOVE_IMPRESSIONS, NEGATIVE_COST)) if rng.random() < 0.01 else None
-    if defect is None and not _is_reported(rng.random(), rng.randint(2, SETTLED_AFTER_DAYS - 2), age):
+    if defect is None and not is_reported(rng.random(), rng.randint(2, SETTLED_AFTER_DAYS - 2), age):
         return None
     customer = next(customer for customer in CUSTOMERS if customer.customer_id == ad.customer_id)
     weekday = 0.8 if day.weekday() >= 5 else 1.0
@@ -430,16 +423,6 @@ def _ad_day(world: GoogleWorld, ad: Ad, day: date) -> AdDay | None:
         conversions=seen * credit,
         conversions_value=value.quantize(Decimal("0.01"), ROUND_HALF_UP),
     )
-
-
-def _is_reported(lot: float, turning_age: int, age: int) -> bool:
-    if lot < 0.03:  # nobody searched
-        return False
-    if lot < 0.05:  # all of it was invalid traffic, and is taken back
-        return age < turning_age
-    if lot < 0.07:  # reported late
-        return age >= turning_age
-    return True
 
 
 def _share(age: int) -> float:

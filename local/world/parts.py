@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import NamedTuple, Protocol
 
-from local.world.truth import Connection, Defect, Kind
+from local.world.journey import HOUSEHOLDS
+from local.world.truth import Connection, Defect, Kind, now
 
 
 class Step(NamedTuple):
@@ -20,6 +21,16 @@ class Step(NamedTuple):
     """The seed of this step; step 0 has the world's."""
     world_seed: int
     households: int
+
+    @property
+    def size(self) -> float:
+        """The shop's share of the whole one, by households."""
+        return self.households / HOUSEHOLDS
+
+    def span(self, history_days: int) -> tuple[datetime, datetime]:
+        """From when to when the step lasts; the first reaches back so many days."""
+        end = now(self.clock)
+        return end - timedelta(days=history_days) if self.number == 0 else now(self.since), end
 
 
 class Happened(NamedTuple):

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from local.world.dice import dice
+from local.world.journey import HOUSEHOLDS
 from local.world.parts import Happened, Step
 from local.world.truth import Connection, Defect, Kind, now
 
@@ -23,7 +24,6 @@ WRONG_SENDER = "nobody"
 HISTORY_EVENTS = 300
 EVENTS_A_DAY = 12
 """For the whole shop; a smaller one pushes less."""
-_WHOLE_SHOP = 2469
 
 DDL = """
 create schema push;
@@ -56,7 +56,7 @@ class PushedEvents:
         """Writes the requests of one step."""
         days = min((step.clock - step.since).days, 30)
         whole = HISTORY_EVENTS if step.number == 0 else EVENTS_A_DAY * days
-        events = list(_events(step, max(12, whole * step.households // _WHOLE_SHOP), days))
+        events = list(_events(step, max(12, whole * step.households // HOUSEHOLDS), days))
         requests = [_sent(event) for event in events]
         refused = list(_refused(events, step))
         defects = []

@@ -19,9 +19,8 @@ from headwater.http_stream import read as read_stream
 from headwater.ledger import Position
 from headwater.raw import to_line
 from local import world
-from local.postgres import PostgresServer, free_port
 from local.stack import ROOT, SECRETS, Ports, Stack
-from tests.simulators.conftest import Simulators, start, stop
+from tests.simulators.conftest import Simulators, own_world
 from tests.unit.http_fakes import KeptFiles
 
 Edit = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
@@ -131,18 +130,9 @@ def content(files: KeptFiles) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("postgres") / "data", free_port()) as running:
-        world.seed(running.dsn, 7, households=50)
-        yield running
-
-
-@pytest.fixture(scope="session")
-def running(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulators]:
-    port = free_port()
-    process = start(port, server.dsn, tmp_path_factory.mktemp("simulators"))
-    yield Simulators(f"http://127.0.0.1:{port}", server.dsn)
-    stop(process)
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulators]:
+    with own_world(tmp_path_factory.mktemp("simulators")) as simulators:
+        yield simulators
 
 
 @pytest.fixture(params=HTTP_SOURCES)

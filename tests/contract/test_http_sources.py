@@ -13,9 +13,8 @@ import pytest
 from headwater.config import HttpSource, Retry
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, SourceError, ThrottledError
 from local import world
-from local.postgres import PostgresServer, free_port
 from local.stack import Ports, Stack
-from tests.simulators.conftest import Simulators, start, stop
+from tests.simulators.conftest import Simulators, own_world
 from tests.unit.http_fakes import KeptFiles
 
 from .conftest import SECRETS, Edit, Reader, content
@@ -243,14 +242,8 @@ def test_a_clock_that_goes_back_takes_nothing_back(reader: Reader) -> None:
 def test_what_is_restated_arrives_and_then_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Each source's rows follow a world that moves on, and a run after that has nothing to do."""
     folder = tmp_path_factory.mktemp("moving")
-    with PostgresServer(folder / "data", free_port()) as server:
-        world.seed(server.dsn, 7, households=50)
-        port = free_port()
-        process = start(port, server.dsn, folder / "state")
-        try:
-            _follow(Simulators(f"http://127.0.0.1:{port}", server.dsn), folder)
-        finally:
-            stop(process)
+    with own_world(folder) as simulators:
+        _follow(simulators, folder)
 
 
 def _follow(simulators: Simulators, folder: Path) -> None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import http.client
 import os
 import threading
-import time
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-import boto3
 import psutil
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.gateway import faults
@@ -152,16 +149,17 @@ def test_a_named_point_raises_what_was_injected() -> None:
         faults.TABLE.clear()
 
 
+def _command_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.ZombieProcess:
+        # What an earlier test has stopped and nobody has waited for yet.
+        return ""
+
+
 def test_the_gateway_ends_with_every_process_that_it_started(tmp_path: Path) -> None:
-    with running_gateway(tmp_path, workers=1) as endpoint:
-        session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test")
-        s3 = session.client("s3", endpoint_url=endpoint, region_name="eu-west-1", config=Config())
-        began = time.perf_counter()
-        for _ in range(50):
-            s3.list_buckets()
-        assert (time.perf_counter() - began) / 50 < 0.1
-        s3.close()
-        [gateway] = [child for child in psutil.Process().children() if str(tmp_path) in " ".join(child.cmdline())]
+    with running_gateway(tmp_path, workers=1):
+        [gateway] = [child for child in psutil.Process().children() if str(tmp_path) in _command_of(child)]
         children = gateway.children(recursive=True)
         assert children
     assert not [child for child in [gateway, *children] if child.is_running() and child.status() != "zombie"]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,19 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(10)
+
+
+@contextmanager
+def own_world(folder: Path, households: int = 50) -> Iterator[Simulators]:
+    """Simulators over a world of their own, which may be moved on."""
+    with PostgresServer(folder / "data", free_port()) as server:
+        world.seed(server.dsn, 7, households=households)
+        port = free_port()
+        process = start(port, server.dsn, folder / "state")
+        try:
+            yield Simulators(f"http://127.0.0.1:{port}", server.dsn)
+        finally:
+            stop(process)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -20,9 +19,8 @@ from headwater.http_stream import Extraction, open_client
 from headwater.http_stream import read as read_stream
 from headwater.ledger import Position
 from local import world
-from local.postgres import PostgresServer, free_port
 from local.world import ads, fx
-from tests.simulators.conftest import TOKEN, Simulators, start, stop
+from tests.simulators.conftest import TOKEN, Simulators, own_world
 from tests.unit.http_fakes import KeptFiles, never_saved
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources"
@@ -280,14 +278,8 @@ def test_an_expired_token_is_no_retry_storm(run, simulators, asked):
 @pytest.fixture
 def moving(tmp_path: Path) -> Iterator[tuple[str, Extract]]:
     """A world of its own, which may be moved on."""
-    with PostgresServer(tmp_path / "data", free_port()) as server:
-        world.seed(server.dsn, 7, households=50)
-        port = free_port()
-        process: subprocess.Popen[bytes] = start(port, server.dsn, tmp_path / "state")
-        try:
-            yield server.dsn, Extract(f"http://127.0.0.1:{port}")
-        finally:
-            stop(process)
+    with own_world(tmp_path) as simulators:
+        yield simulators.dsn, Extract(simulators.url)
 
 
 def test_what_the_platforms_restate_arrives_and_nothing_else(moving):

@@ -17,10 +17,9 @@ from headwater.http_stream import Extraction, open_client
 from headwater.http_stream import read as read_stream
 from headwater.ledger import Position
 from local import world
-from local.postgres import PostgresServer, free_port
 from local.stack import ROOT, SECRETS
 from local.world import google
-from tests.simulators.conftest import Simulators, start, stop
+from tests.simulators.conftest import Simulators, own_world
 from tests.simulators.test_google import DEFAULTS
 from tests.unit.http_fakes import KeptFiles, never_saved
 
@@ -213,14 +212,8 @@ def test_a_query_the_api_does_not_know_is_told_at_once(run):
 
 def test_what_google_restates_arrives_and_nothing_else(tmp_path: Path) -> None:
     """Silver as the replacing write would make it follows the world through three steps."""
-    with PostgresServer(tmp_path / "data", free_port()) as server:
-        world.seed(server.dsn, 7, households=50)
-        port = free_port()
-        process = start(port, server.dsn, tmp_path / "state")
-        try:
-            _follow(Extract(Simulators(f"http://127.0.0.1:{port}", server.dsn)), server.dsn)
-        finally:
-            stop(process)
+    with own_world(tmp_path) as simulators:
+        _follow(Extract(simulators), simulators.dsn)
 
 
 def _follow(run: Extract, dsn: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,10 +22,9 @@ from headwater.http_stream import Extraction, open_client, read
 from headwater.ledger import Position
 from headwater.sources.hubspot import DailyLimitError
 from local import world
-from local.postgres import PostgresServer, free_port
 from local.simulators.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
 from local.world.truth import now
-from tests.simulators.conftest import Simulators, start, stop
+from tests.simulators.conftest import Simulators, own_world
 from tests.unit.http_fakes import KeptFiles
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "hubspot.yaml"
@@ -495,15 +493,8 @@ def test_revoked_credentials_are_told_at_once(run, simulators):
 @pytest.fixture
 def moving(tmp_path: Path) -> Iterator[tuple[Hub, Runs]]:
     """A world of its own, which may be moved on."""
-    with PostgresServer(tmp_path / "data", free_port()) as server:
-        world.seed(server.dsn, 7, households=50)
-        port = free_port()
-        process: subprocess.Popen[bytes] = start(port, server.dsn, tmp_path / "state")
-        url = f"http://127.0.0.1:{port}"
-        try:
-            yield Hub(f"{url}/hubspot", server.dsn, Simulators(url, server.dsn).admin), Runs(url)
-        finally:
-            stop(process)
+    with own_world(tmp_path) as simulators:
+        yield Hub(f"{simulators.url}/hubspot", simulators.dsn, simulators.admin), Runs(simulators.url)
 
 
 Silver = dict[int, dict[str, Any]]
