@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 STAMP := $(VENV)/.setup-$(shell sha256sum requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 
-.PHONY: help setup demo test test-unit check package plan apply cost schema format up down clean lock
+.PHONY: help setup demo terraform-local test test-unit check package plan apply cost schema format up down clean lock
 
 help: ## List what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Install everything into .venv, and Spark's jars into the user's cache
 
@@ -25,6 +25,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: setup ## Run the whole pipeline on real data, twice, and prove the books (KEEP=1 leaves the stack up)
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep)
+
+terraform-local: setup ## The demo on a stack that Terraform provisions: apply, run, plan again with no changes, destroy
+	@$(BIN)/python -m local.demo --terraform
 
 up: setup ## Start the local stack and deploy to it
 	@$(BIN)/headwater up && $(BIN)/headwater deploy

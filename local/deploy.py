@@ -21,18 +21,14 @@ _ROLE = "arn:aws:iam::{account}:role/headwater-local"
 _DDL_SECONDS = 60.0
 
 
-def deploy(deployment: Deployment, secrets: Mapping[str, Mapping[str, str]]) -> None:
-    """Makes or updates everything the environment consists of; safe to repeat.
-
-    `secrets` holds the JSON of each secret by its name under the prefix.
-    """
+def deploy(deployment: Deployment) -> None:
+    """Makes or updates everything the environment consists of but its secrets; safe to repeat."""
     environment = deployment.project.environment
     role = _ROLE.format(account=environment.account)
     _role(role)
     _buckets(deployment)
     _artifacts(deployment)
     boto3.client("sns").create_topic(Name=deployment.topic)
-    _secrets(deployment.prefix, secrets)
     _databases(deployment)
     _jobs(deployment, role)
     _lambdas(deployment, role)
@@ -76,7 +72,8 @@ def _artifacts(deployment: Deployment) -> None:
         s3.put_object(Bucket=bucket, Key=f"glue_jobs/{script.name}", Body=script.read_bytes())
 
 
-def _secrets(prefix: str, secrets: Mapping[str, Mapping[str, str]]) -> None:
+def put_secrets(prefix: str, secrets: Mapping[str, Mapping[str, str]]) -> None:
+    """Gives each secret its value, JSON, by its name under the prefix; makes it if need be."""
     client = boto3.client("secretsmanager")
     for name, value in secrets.items():
         text = json.dumps(value)

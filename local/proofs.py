@@ -19,6 +19,7 @@ from local.stack import Stack
 from local.world.google import google_ledger
 
 ENGINES: tuple[Engine, ...] = ("athena", "redshift")
+Gold = dict[str, dict[Engine, list[tuple[str, ...]]]]
 _SAMPLE = 3
 _BARE_IN_TRUTH = {"rds_postgres", "facebook_ads", "fx_rates"}
 """Sources whose streams the world's truth names without their source."""
@@ -56,9 +57,23 @@ class Proof:
     ok: bool
 
 
-def prove(stack: Stack, client: Client) -> list[Proof]:
-    """Compares everything that can be compared."""
-    return [*_revenue(stack, client), *_ad_cost(stack, client), *_same_answers(client)]
+def prove(stack: Stack, client: Client, gold: Gold) -> list[Proof]:
+    """Compares everything that can be compared; `gold` is what `read_gold` has read."""
+    return [*_revenue(stack, client), *_ad_cost(stack, client), *_same_answers(gold)]
+
+
+def read_gold(client: Client) -> Gold:
+    """Reads every gold table in both engines: sorted rows, numbers written in one way."""
+    return {
+        table: {
+            engine: sorted(
+                tuple(_plain(cell) for cell in row)
+                for row in client.query(engine, f"SELECT * FROM {gold_table(client, engine, table)}").rows
+            )
+            for engine in ENGINES
+        }
+        for table in client.project.gold
+    }
 
 
 def gold_table(client: Client, engine: Engine, table: str) -> str:
@@ -110,14 +125,10 @@ def _ad_cost(stack: Stack, client: Client) -> list[Proof]:
     return proofs
 
 
-def _same_answers(client: Client) -> list[Proof]:
+def _same_answers(gold: Gold) -> list[Proof]:
     proofs = []
-    for table in client.project.gold:
-        answers = []
-        for engine in ENGINES:
-            rows = client.query(engine, f"SELECT * FROM {gold_table(client, engine, table)}")
-            answers.append(sorted(tuple(_plain(cell) for cell in row) for row in rows.rows))
-        athena, redshift = answers
+    for table, answers in gold.items():
+        athena, redshift = (answers[engine] for engine in ENGINES)
         differing = len(set(athena) ^ set(redshift))
         proofs.append(
             Proof(

@@ -20,7 +20,7 @@ from headwater.deployment import Deployment
 from headwater.gold_sql import gold_sql
 from local import world
 from local.counterparts import COUNTERPARTS, Counterpart, Place, WorldView
-from local.deploy import deploy
+from local.deploy import deploy, put_secrets
 from local.postgres import PostgresServer
 from local.processes import Program
 from local.simulators import google_api
@@ -173,28 +173,32 @@ class Stack:
             "AWS_DEFAULT_REGION": self.project().environment.region,
         }
 
-    def deploy(self, deployment: Deployment | None = None) -> None:
-        """Deploys environment local, or another one of the same sources, to this stack."""
+    def deploy(self, deployment: Deployment | None = None, provision: Callable[[Deployment], None] = deploy) -> None:
+        """Deploys environment local, or another one of the same sources, to this stack, and fills its secrets and sources.
+
+        `provision` makes what the environment consists of: through the AWS API, unless it is told another way.
+        """
         self.use()
         deployment = deployment or self.deployment()
         self.warehouse.create_database(deployment.project.environment.warehouse.database)
-        secrets = {
-            "rds_postgres": {
-                "host": "127.0.0.1",
-                "port": str(self.ports.rds),
-                "dbname": "shop",
-                "username": "shop",
-                "password": _RDS_PASSWORD,
-            },
-            **SECRETS,
-        }
-        secrets |= {
-            counterpart.source: dict(secret)
-            for counterpart in self.counterparts()
-            if (secret := counterpart.secret()) is not None
-        }
-        deploy(deployment, secrets)
+        provision(deployment)
+        put_secrets(deployment.prefix, self._secrets())
         self._seed_counterparts()
+
+    def _secrets(self) -> dict[str, dict[str, str]]:
+        shop = {
+            "host": "127.0.0.1",
+            "port": str(self.ports.rds),
+            "dbname": "shop",
+            "username": "shop",
+            "password": _RDS_PASSWORD,
+        }
+        secrets = {"rds_postgres": shop, **{name: dict(secret) for name, secret in SECRETS.items()}}
+        for counterpart in self.counterparts():
+            secret = counterpart.secret()
+            if secret is not None:
+                secrets[counterpart.source] = dict(secret)
+        return secrets
 
     def _seed_counterparts(self) -> None:
         """Fills what has not been filled: some counterparts are filled through entrances that exist once all is deployed."""

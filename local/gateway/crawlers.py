@@ -351,6 +351,7 @@ def _describe(self: FakeCrawler) -> dict[str, Any]:
         "Classifiers": self.classifiers or [],
         "RecrawlPolicy": self.recrawl_policy or {"RecrawlBehavior": "CRAWL_EVERYTHING"},
         "SchemaChangePolicy": self.schema_change_policy,
+        "LakeFormationConfiguration": self.lake_formation_configuration or {"UseLakeFormationCredentials": False},
         "LineageConfiguration": self.lineage_configuration or {"CrawlerLineageSettings": "DISABLE"},
         "State": "READY" if running is None else "STOPPING" if running.stop_asked.is_set() else "RUNNING",
         "TablePrefix": self.table_prefix,
@@ -402,6 +403,15 @@ def install(settings: GatewaySettings) -> None:
         running[0].stop_asked.set()
         return EmptyResult()
 
+    create = GlueResponse.create_crawler
+
+    def create_crawler(self: GlueResponse) -> ActionResult:
+        answer: ActionResult = create(self)
+        definition: Any = self.glue_backend.get_crawler(self.parameters["Name"])
+        definition.lake_formation_configuration = self.parameters.get("LakeFormationConfiguration")
+        return answer
+
+    GlueResponse.create_crawler = create_crawler
     GlueResponse.start_crawler = start_crawler
     GlueResponse.stop_crawler = stop_crawler
     FakeCrawler.as_dict = _describe

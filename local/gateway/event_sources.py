@@ -214,6 +214,9 @@ def install(settings: GatewaySettings, runtime: LambdaRuntime) -> EventSources:
                 f"Function timeout: {function.timeout} seconds"
             )
         mapping = create(self, spec)
+        if ":function:" in spec["FunctionName"]:
+            # moto reads a function for good where an alias was meant, whatever version that will be.
+            mapping.function_arn = spec["FunctionName"]
         # moto calls the functions that are registered here from within the producer's request.
         if queue is not None:
             queue.lambda_event_source_mappings.clear()

@@ -34,6 +34,8 @@ from local.gateway import (
     lambdas,
     moto_gaps,
     outbox,
+    provisioning,
+    redshift_serverless,
     speed,
     step_functions,
 )
@@ -56,6 +58,7 @@ class Gateway:
         os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(256 << 20)
         speed.install()
         moto_gaps.install()
+        provisioning.install()
         step_functions.install(settings)
         crawlers.install(settings)
         self.bookmarks = bookmarks.install()
@@ -63,6 +66,7 @@ class Gateway:
         self.lambdas = lambdas.install(settings)
         events.install(settings, self.lambdas)
         self.http_apis = http_api.HttpApis(settings, self.lambdas)
+        self.redshift_serverless = redshift_serverless.RedshiftServerless(settings)
         self.event_sources = event_sources.install(settings, self.lambdas)
         self.glue = glue_runtime.install(settings, workers)
         for name in ("redshift", "athena"):
@@ -76,6 +80,8 @@ class Gateway:
             return self._own_page(environ, start_response)
         if self.http_apis.takes(environ):
             return self.http_apis.answer(environ, start_response)
+        if self.redshift_serverless.takes(environ):
+            return self.redshift_serverless.answer(environ, start_response)
         if not faults.TABLE.armed:
             return self._moto(environ, start_response)
         fault = faults.TABLE.for_request(environ["REQUEST_METHOD"], _names_of(environ))

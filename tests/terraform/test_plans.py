@@ -84,8 +84,7 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     for path in HERE.glob("*.tftest.hcl"):
         shutil.copy(path, root / "terraform" / "tests")
     pack(root)
-    (folder / "terraformrc").write_text("")
-    real = Terraform(root / "terraform", folder / "data", {"TF_CLI_CONFIG_FILE": str(folder / "terraformrc")})
+    real = Terraform(root / "terraform", folder / "data", {})
     if real("init", "-backend=false", "-input=false").returncode == 0:
         return real
     settings = stand_in(folder)

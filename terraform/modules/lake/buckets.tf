@@ -91,4 +91,7 @@ resource "aws_s3_bucket_logging" "this" {
   bucket        = each.value.id
   target_bucket = aws_s3_bucket.this["access"].id
   target_prefix = "${each.value.id}/"
+
+  # S3 refuses a target that does not let the logging service write.
+  depends_on = [aws_s3_bucket_policy.this]
 }

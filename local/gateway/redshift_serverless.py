@@ -1,0 +1,168 @@
+"""Redshift Serverless' control plane, which moto lacks: namespaces, workgroups and usage limits that are ready at once.
+
+A namespace's database is made in the PostgreSQL that plays Redshift; capacity, limits and parameters are kept and told, no more.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from local.gateway.http_server import Environ, StartResponse
+from local.gateway.settings import GatewaySettings
+
+_TARGET = "RedshiftServerless."
+_PORT = 5439
+Fields = dict[str, Any]
+
+
+class _RefusedError(Exception):
+    """A request that AWS would refuse, by the name of AWS's error."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class RedshiftServerless:
+    """The API in one account and region."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._kept: dict[str, dict[str, Fields]] = {"namespace": {}, "workgroup": {}, "usageLimit": {}}
+        self._tags: dict[str, list[Fields]] = {}
+        self._operations: dict[str, Callable[[Fields], Fields]] = {
+            "CreateNamespace": self._create_namespace,
+            "CreateWorkgroup": self._create_workgroup,
+            "CreateUsageLimit": self._create_usage_limit,
+            "ListTagsForResource": lambda given: {"tags": self._tags.get(given["resourceArn"], [])},
+            "TagResource": self._tag,
+        }
+        for kind, noun in (("namespace", "Namespace"), ("workgroup", "Workgroup"), ("usageLimit", "UsageLimit")):
+            self._operations |= {
+                f"Get{noun}": lambda given, kind=kind: {kind: self._find(kind, given)},
+                f"List{noun}s": lambda _, kind=kind: {f"{kind}s": list(self._kept[kind].values())},
+                f"Update{noun}": lambda given, kind=kind: {kind: self._update(kind, given)},
+                f"Delete{noun}": lambda given, kind=kind: {kind: self._delete(kind, given)},
+            }
+
+    def takes(self, environ: Environ) -> bool:
+        """Tells whether a request is for this API."""
+        return str(environ.get("HTTP_X_AMZ_TARGET", "")).startswith(_TARGET)
+
+    def answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answers one request."""
+        name = environ["HTTP_X_AMZ_TARGET"].removeprefix(_TARGET)
+        given = json.loads(environ["wsgi.input"].read() or b"{}")
+        status, document = "200 OK", {}
+        try:
+            if name not in self._operations:
+                raise _RefusedError("UnknownOperationException", f"the local stack does not know {name}")
+            with self._lock:
+                document = self._operations[name](given)
+        except _RefusedError as error:
+            status, document = "400 Bad Request", {"__type": error.kind, "message": str(error)}
+        start_response(status, [("Content-Type", "application/x-amz-json-1.1")])
+        return [json.dumps(document).encode()]
+
+    def _arn(self, kind: str, identity: str) -> str:
+        return f"arn:aws:redshift-serverless:{self._settings.region}:{self._settings.account_id}:{kind}/{identity}"
+
+    def _find(self, kind: str, given: Fields) -> Fields:
+        name = given["usageLimitId" if kind == "usageLimit" else f"{kind}Name"]
+        if name not in self._kept[kind]:
+            raise _RefusedError("ResourceNotFoundException", f"{kind} {name} does not exist")
+        return self._kept[kind][name]
+
+    def _update(self, kind: str, given: Fields) -> Fields:
+        found = self._find(kind, given)
+        found.update(given)
+        return found
+
+    def _delete(self, kind: str, given: Fields) -> Fields:
+        found = self._find(kind, given)
+        if kind == "namespace" and any(
+            group["namespaceName"] == found["namespaceName"] for group in self._kept["workgroup"].values()
+        ):
+            raise _RefusedError("ConflictException", f"namespace {found['namespaceName']} has a workgroup")
+        del self._kept[kind][found["usageLimitId" if kind == "usageLimit" else f"{kind}Name"]]
+        return {**found, "status": "DELETING"}
+
+    def _tag(self, given: Fields) -> Fields:
+        named = {tag["key"]: tag for tag in [*self._tags.get(given["resourceArn"], []), *given["tags"]]}
+        self._tags[given["resourceArn"]] = list(named.values())
+        return {}
+
+    def _create_namespace(self, given: Fields) -> Fields:
+        name = given["namespaceName"]
+        if name in self._kept["namespace"]:
+            raise _RefusedError("ConflictException", f"namespace {name} exists")
+        identity = str(uuid.uuid4())
+        made = {
+            "namespaceId": identity,
+            "namespaceArn": self._arn("namespace", identity),
+            "adminUsername": "admin",
+            "dbName": "dev",
+            "iamRoles": [],
+            "logExports": [],
+            "status": "AVAILABLE",
+            **{key: value for key, value in given.items() if key not in {"adminUserPassword", "tags"}},
+        }
+        if given.get("manageAdminPassword"):
+            made["adminPasswordSecretArn"] = (
+                f"arn:aws:secretsmanager:{self._settings.region}:{self._settings.account_id}:secret:redshift!{name}-admin"
+            )
+        self._make_database(made["dbName"])
+        self._kept["namespace"][name] = made
+        self._tags[made["namespaceArn"]] = given.get("tags", [])
+        return {"namespace": made}
+
+    def _make_database(self, name: str) -> None:
+        if self._settings.warehouse_dsn is None:
+            return
+        with psycopg.connect(self._settings.warehouse_dsn, autocommit=True) as connection:
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+    def _create_workgroup(self, given: Fields) -> Fields:
+        name = given["workgroupName"]
+        if name in self._kept["workgroup"]:
+            raise _RefusedError("ConflictException", f"workgroup {name} exists")
+        self._find("namespace", given)
+        identity = str(uuid.uuid4())
+        host = f"{name}.{self._settings.account_id}.{self._settings.region}.redshift-serverless.amazonaws.com"
+        made = {
+            "workgroupId": identity,
+            "workgroupArn": self._arn("workgroup", identity),
+            "baseCapacity": 128,
+            "enhancedVpcRouting": False,
+            "publiclyAccessible": False,
+            "securityGroupIds": [],
+            "subnetIds": [],
+            "configParameters": [],
+            "endpoint": {"address": host, "port": given.get("port", _PORT), "vpcEndpoints": []},
+            "status": "AVAILABLE",
+            **{key: value for key, value in given.items() if key != "tags"},
+        }
+        self._kept["workgroup"][name] = made
+        self._tags[made["workgroupArn"]] = given.get("tags", [])
+        return {"workgroup": made}
+
+    def _create_usage_limit(self, given: Fields) -> Fields:
+        identity = str(uuid.uuid4())
+        made = {
+            "period": "monthly",
+            "breachAction": "log",
+            **given,
+            "usageLimitId": identity,
+            "usageLimitArn": self._arn("usagelimit", identity),
+        }
+        self._kept["usageLimit"][identity] = made
+        return {"usageLimit": made}
