@@ -166,6 +166,25 @@ def run(
 
 
 @app.command()
+def maintain(
+    env: EnvOption = "local",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended; exit 1 unless it succeeded.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compact the lake's small files and delete those that only old versions need."""
+    client = _client(env)
+    job_run_id = client.start_maintain()
+    if not wait:
+        _say(as_json, {"job_run_id": job_run_id}, f"started {job_run_id}")
+        return
+    with err.status("maintaining"):
+        found = client.wait_for_maintain(job_run_id)
+    _say(as_json, found, f"{job_run_id} {found['status'].lower()} {found['cause'] or ''}")
+    if found["status"] != "SUCCEEDED":
+        raise typer.Exit(1)
+
+
+@app.command()
 def status(env: EnvOption = "local", as_json: JsonOption = False) -> None:
     """Show how far each stream is and what stands in its way."""
     _show(as_json, _client(env).streams(), ["source", "stream", "batch", "in_silver", "halted", "position"])

@@ -24,6 +24,7 @@ Engine = Literal["athena", "redshift"]
 _POLL_SECONDS = 1.0
 _ATHENA_SECONDS = 300.0
 _ATHENA_POLL_SECONDS = 0.1
+_ACTIVE = {"STARTING", "RUNNING", "STOPPING", "WAITING"}
 _STAGES = {"extract": "Extract", "check": "Check", "silver": "Silver", "gold": "Gold"}
 
 
@@ -63,7 +64,7 @@ class Client:
 
     def start(self, run_input: dict[str, Any], run_id: str | None = None) -> str:
         """Starts a run and returns its id, which is the execution's name; a name that was used is refused."""
-        run_id = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        run_id = run_id or _new_id()
         client: Any = boto3.client("stepfunctions")
         try:
             client.start_execution(
@@ -95,11 +96,33 @@ class Client:
             time.sleep(_POLL_SECONDS)
         return found
 
+    def start_maintain(self) -> str:
+        """Starts Maintain and returns the id of its job run."""
+        started = self.deployment.maintain_run(f"maintain-{_new_id()}", f"{datetime.now(UTC):%Y-%m-%d}")
+        job_run_id: str = boto3.client("glue").start_job_run(**started)["JobRunId"]
+        return job_run_id
+
+    def wait_for_maintain(self, job_run_id: str) -> dict[str, Any]:
+        """Waits until Maintain has ended and describes its job run: status, times and cause."""
+        glue: Any = boto3.client("glue")
+        job = f"{self.deployment.prefix}-maintain"
+        while (run := glue.get_job_run(JobName=job, RunId=job_run_id)["JobRun"])["JobRunState"] in _ACTIVE:
+            time.sleep(_POLL_SECONDS)
+        return {
+            "job_run_id": job_run_id,
+            "status": run["JobRunState"],
+            "started": run["StartedOn"],
+            "ended": run.get("CompletedOn"),
+            "cause": run.get("ErrorMessage"),
+        }
+
     def stages(self, run_id: str) -> list[StageRun]:
         """Lists the stages of a run that have started, in order."""
         found = []
         glue: Any = boto3.client("glue")
         for job in self.deployment.jobs():
+            if job.script not in _STAGES:
+                continue
             for page in glue.get_paginator("get_job_runs").paginate(JobName=job.name):
                 mine = [run for run in page["JobRuns"] if run.get("Arguments", {}).get("--run_id") == run_id]
                 found += [
@@ -279,6 +302,10 @@ class Client:
         for page in client.get_paginator("get_query_results").paginate(QueryExecutionId=query):
             lines += [tuple(cell.get("VarCharValue") for cell in row["Data"]) for row in page["ResultSet"]["Rows"]]
         return Rows(tuple(str(name) for name in lines[0]), tuple(lines[1:])) if lines else Rows((), ())
+
+
+def _new_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
 def _short(manifest: Manifest) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from delta.tables import DeltaTable
@@ -19,9 +20,10 @@ _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 @dataclass(frozen=True)
 class Commit:
-    """One Delta commit: its version, its metrics as integers, and the user metadata it carries."""
+    """One Delta commit: its version and operation, its metrics as integers, and the user metadata it carries."""
 
     version: int
+    operation: str
     metrics: dict[str, int]
     metadata: dict[str, Any]
 
@@ -49,6 +51,16 @@ class Table:
         """Finds the newest version; -1 before the first commit."""
         return int(self._snapshot().version())
 
+    def data_version(self, since: int) -> int:
+        """Finds the newest version after `since` whose commit may have changed rows; `since` itself when there is none.
+
+        An OPTIMIZE puts the same rows into other files: who follows what changed has nothing to follow there.
+        """
+        newest = self.version()
+        arranging = takewhile(lambda commit: commit.operation == "OPTIMIZE", self._commits(newest, since))
+        # Where the log has been cleaned up before `since` is reached, what is missing counts as changed: reading it will tell.
+        return newest - sum(1 for _ in arranging)
+
     def transaction(self, app_id: str) -> int:
         """Finds the last transaction version that an application committed; 0 when it never did."""
         snapshot = self._snapshot()
@@ -68,21 +80,24 @@ class Table:
 
     def commit_of(self, app_id: str, transaction: int) -> Commit:
         """Finds the commit that one transaction made, newest first; LookupError when there is none."""
-        for commit in self._commits():
+        for commit in self._commits(self.version()):
             if commit.metadata.get("app_id") == app_id and commit.metadata.get("transaction") == transaction:
                 return commit
         raise LookupError(f"{self.path}: no commit of transaction {transaction} of {app_id}")
 
     def latest_metadata(self) -> dict[str, Any]:
         """Reads the user metadata of the newest commit that carries any; empty when none does."""
-        return next((commit.metadata for commit in self._commits() if commit.metadata), {})
+        return next((commit.metadata for commit in self._commits(self.version()) if commit.metadata), {})
 
-    def _commits(self) -> Iterator[Commit]:
-        """Reads commits, newest first, as far back as the log goes; one small file each, where a history would be a Spark job."""
+    def _commits(self, newest: int, since: int = -1) -> Iterator[Commit]:
+        """Reads the commits after `since`, newest first, as far back as the log goes.
+
+        One small file each, where a history would be a Spark job.
+        """
         log = self._log()
         jvm: Any = self.spark._jvm
         conf = self.spark._jsparkSession.sessionState().newHadoopConf()
-        for version in range(self.version(), -1, -1):
+        for version in range(newest, since, -1):
             path = jvm.org.apache.hadoop.fs.Path(log.logPath(), f"{version:020d}.json")
             try:
                 lines = log.store().read(path, conf).mkString("\n").splitlines()
@@ -94,7 +109,7 @@ class Table:
                 (json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"')), {}
             )
             metrics = {key: int(value) for key, value in info.get("operationMetrics", {}).items() if value.isdigit()}
-            yield Commit(version, metrics, json.loads(info.get("userMetadata") or "{}"))
+            yield Commit(version, info.get("operation", ""), metrics, json.loads(info.get("userMetadata") or "{}"))
 
     @contextmanager
     def transact(self, app_id: str, transaction: int, **metadata: object) -> Iterator[None]:

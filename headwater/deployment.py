@@ -7,17 +7,16 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from headwater.config import Project, SharedStage
 from headwater.entrances import Entrances
-from headwater.errors import ConfigError
 
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 LAMBDAS = ("plan_run", "read_verdict", "prepare_load", "prepare_audit", "notify_failure")
-SHARED_STAGES: tuple[SharedStage, ...] = ("check", "silver", "gold")
+SHARED_STAGES: tuple[SharedStage, ...] = get_args(SharedStage)
 SHARED_STAGE_RUNS = 10
 PROJECT_KEY = "project.json"
 LIBRARY_KEY = "packages/headwater.zip"
@@ -139,7 +138,7 @@ class Deployment:
                 script=stage,
                 arguments=self._arguments(name, "job-bookmark-disable"),
                 timeout_minutes=size.timeout_minutes,
-                max_concurrent_runs=1 if stage == "gold" else SHARED_STAGE_RUNS,
+                max_concurrent_runs=1 if stage in {"gold", "maintain"} else SHARED_STAGE_RUNS,
                 worker_type=size.worker_type,
                 workers=size.workers,
                 flex=size.flex,
@@ -189,21 +188,6 @@ class Deployment:
             functions.append(LambdaSpec(f"{self.prefix}-notify_slack", "notify_slack", variables | own))
         return functions
 
-    def tables(self, zone: str) -> list[str]:
-        """Lists the table paths of a zone, relative to the zone's root."""
-        streams = [
-            (source, name, stream)
-            for source in self.project.sources.values()
-            for name, stream in source.streams.items()
-        ]
-        if zone == "bronze":
-            return [f"{source.name}/{name}" for source, name, _ in streams]
-        if zone == "gold":
-            return list(self.project.gold)
-        if zone in {"silver", "quarantine"}:
-            return sorted({stream.table for _, _, stream in streams})
-        raise ConfigError(f"zone {zone!r} unknown; known: bronze, silver, gold, quarantine")
-
     def crawlers(self) -> list[CrawlerSpec]:
         """Lists the crawlers that crawlers/*.yaml declares."""
         specs = []
@@ -212,7 +196,7 @@ class Deployment:
             declared = yaml.safe_load(path.read_text())
             zone = declared["zone"]
             groups: dict[str | None, list[str]] = {}
-            for table in self.tables(zone):
+            for table in self.project.tables(zone):
                 # A crawler names a table after its folder: bronze streams of two sources may share a name.
                 groups.setdefault(table.split("/")[0] if zone == "bronze" else None, []).append(table)
             specs += [
@@ -246,22 +230,22 @@ class Deployment:
             )
             for name, schedule in environment.schedules.items()
         ]
-        if environment.maintenance and "maintain" in SHARED_STAGES:
-            arguments = {
-                "--source": "-",
-                "--run_id": "maintain-<aws.scheduler.execution-id>",
-                "--as_of": "<aws.scheduler.scheduled-time>",
-            }
+        if environment.maintenance:
             specs.append(
                 ScheduleSpec(
                     name=f"{self.prefix}-maintain",
                     expression=f"cron({environment.maintenance.cron})",
                     time_zone=environment.maintenance.time_zone,
                     action="arn:aws:scheduler:::aws-sdk:glue:startJobRun",
-                    input={"JobName": f"{self.prefix}-maintain", "Arguments": arguments},
+                    input=self.maintain_run("maintain-<aws.scheduler.execution-id>", "<aws.scheduler.scheduled-time>"),
                 )
             )
         return specs
+
+    def maintain_run(self, run_id: str, as_of: str) -> dict[str, Any]:
+        """Makes the input of Glue's StartJobRun that starts Maintain."""
+        arguments = {"--source": "-", "--run_id": run_id, "--as_of": as_of}
+        return {"JobName": f"{self.prefix}-maintain", "Arguments": arguments}
 
     def definition(self) -> str:
         """Fills the placeholders of step_functions/pipeline.asl.json, as Terraform's templatefile does."""

@@ -8,15 +8,18 @@ that were read ride in the gold commit, so a rerun starts exactly after them.
 from __future__ import annotations
 
 from string import Template
+from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from headwater.delta import Table
 from headwater.gold_sql import GoldSql, gold_sql
-from headwater.job import Job
 from headwater.log import get_logger
 from headwater.warehouse import ChangeFile, ChangeLog
+
+if TYPE_CHECKING:
+    from headwater.job import Job
 
 log = get_logger(__name__)
 
@@ -29,7 +32,7 @@ def build_gold(job: Job, table: str) -> None:
     gold = job.lake.table("gold", table)
     used: dict[str, int] = gold.latest_metadata().get("silver", {})
     silver = {name: job.lake.table("silver", name) for name in sql.inputs}
-    versions = {name: source.version() for name, source in silver.items()}
+    versions = {name: source.data_version(used.get(name, -1)) for name, source in silver.items()}
     missing = [name for name, version in versions.items() if version < 0]
     if missing:
         log.warning("waits for silver", table=table, missing=missing)
@@ -93,10 +96,10 @@ def _replace_affected(gold: Table, sql: GoldSql, rows: DataFrame, affected: Data
 def publish_gold(job: Job, table: str) -> None:
     """Writes what changed in a gold table since the last publication as one change file for COPY, once."""
     gold = job.lake.table("gold", table)
-    version = gold.version()
     bucket = job.project.environment.bucket("lake")
     changes = ChangeLog(job.ledger.bucket.s3, bucket, table)
     last = changes.latest_version()
+    version = gold.data_version(last)
     if version <= last:
         return
     sql = gold_sql(job.project, table)

@@ -75,8 +75,7 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
         "lambda_arns": json.dumps([f"{lambdas}:{environment.prefix}-{folder}" for folder in LAMBDAS]),
     }
     specs.append(_role(deployment.root, deployment.state_machine, "state_machine", common | values))
-    maintains = any(schedule.name == f"{environment.prefix}-maintain" for schedule in deployment.schedules())
-    traits = {"maintain"} if maintains else set()
+    traits = {"maintain"} if environment.maintenance else set()
     specs.append(_role(deployment.root, f"{environment.prefix}-scheduler", "scheduler", common, traits))
     traits = {"redshift"} if any(_is_redshift(source) for source in deployment.project.sources.values()) else set()
     specs.append(_role(deployment.root, f"{environment.prefix}-copy", "copy", common, traits))

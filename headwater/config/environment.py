@@ -65,7 +65,11 @@ class Retention(Strict):
 
     raw_infrequent_access: int = Field(30, ge=30, description="Age at which raw files move to infrequent access.")
     raw_archive: int = Field(90, ge=60, description="Age at which raw files move to Glacier instant retrieval.")
-    old_versions: int = Field(30, ge=1, description="How long overwritten and deleted objects can be brought back.")
+    old_versions: int = Field(
+        30,
+        ge=1,
+        description="How long overwritten and deleted objects, and old versions of tables, can be brought back.",
+    )
     temporary: int = Field(7, ge=1, description="Athena results and the jobs' temporary files.")
     logs: Literal[
         1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653

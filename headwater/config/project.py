@@ -85,6 +85,16 @@ class Project(Strict):
         """Tells what happens when a stream's rows change their shape."""
         return self.source(source).streams[stream].drift or self.environment.drift
 
+    def tables(self, zone: str) -> list[str]:
+        """Lists the table paths of a zone, relative to the zone's root."""
+        if zone == "bronze":
+            return [f"{source.name}/{name}" for source in self.sources.values() for name in source.streams]
+        if zone == "gold":
+            return list(self.gold)
+        if zone in {"silver", "quarantine"}:
+            return sorted({stream.table for source in self.sources.values() for stream in source.streams.values()})
+        raise ConfigError(f"zone {zone!r} unknown; known: bronze, silver, gold, quarantine")
+
     def streams_of(self, table: str) -> list[tuple[str, str]]:
         """Lists (source, stream) of every stream that feeds a silver table."""
         return [

@@ -41,22 +41,26 @@ class Pipeline:
         assert found["status"] == "SUCCEEDED", f"{found['error']}: {found['cause']}"
         return found
 
+    def maintain(self) -> dict[str, Any]:
+        """Runs Maintain to the end and describes its job run."""
+        return self.client.wait_for_maintain(self.client.start_maintain())
+
     def content(self) -> dict[str, tuple[int, int]]:
         """Rows and an order-free content hash of every table of every zone and of the warehouse."""
-        environment = self.client.project.environment
-        lake = environment.bucket("lake")
         tables = {}
         for zone in ("bronze", "silver", "gold", "quarantine"):
-            for table in self.client.deployment.tables(zone):
-                found = self._delta(f"s3://{lake}/{zone}/{table}")
-                if found is not None:
-                    tables[f"{zone}/{table}"] = found
-        for table in self.client.project.gold:
-            rows = self.client.query("redshift", f"SELECT * FROM analytics.{table}").rows
-            tables[f"warehouse/{table}"] = (len(rows), sum(hash(row) for row in rows))
+            for name in self.client.project.tables(zone):
+                table = self.table(f"{zone}/{name}")
+                if table is not None:
+                    tables[f"{zone}/{name}"] = _content(table)
+        for name in self.client.project.gold:
+            rows = self.client.query("redshift", f"SELECT * FROM analytics.{name}").rows
+            tables[f"warehouse/{name}"] = (len(rows), sum(hash(row) for row in rows))
         return tables
 
-    def _delta(self, uri: str) -> tuple[int, int] | None:
+    def table(self, path: str) -> DeltaTable | None:
+        """Opens a table of the lake; None before its first commit."""
+        uri = f"s3://{self.client.project.environment.bucket('lake')}/{path}"
         storage = {
             "AWS_ENDPOINT_URL": self.stack.aws_endpoint,
             "AWS_ACCESS_KEY_ID": "local",
@@ -64,21 +68,23 @@ class Pipeline:
             "AWS_REGION": "eu-west-1",
             "AWS_ALLOW_HTTP": "true",
         }
-        if not DeltaTable.is_deltatable(uri, storage):
-            return None
-        data = DeltaTable(uri, storage_options=storage).to_pyarrow_dataset()
-        # Where a row came from differs from run to run by nature: run ids and file names are no content.
-        columns = ", ".join(f'"{name}"' for name in data.schema.names if name not in {"_file", "raw_file", "run_id"})
-        with duckdb.connect() as connection:
-            connection.register("data", data)
-            [found] = connection.execute(
-                f"SELECT count(*), coalesce(sum(hash(row)::HUGEINT), 0) FROM (SELECT row({columns})::VARCHAR AS row FROM data)"
-            ).fetchall()
-        return int(found[0]), int(found[1])
+        return DeltaTable(uri, storage_options=storage) if DeltaTable.is_deltatable(uri, storage) else None
 
     def alerts(self) -> list[dict[str, Any]]:
         """Reads the alerts that were sent."""
         return [json.loads(path.read_text()) for path in sorted(self.stack.outbox.glob("*.json"))]
+
+
+def _content(table: DeltaTable) -> tuple[int, int]:
+    data = table.to_pyarrow_dataset()
+    # Where a row came from differs from run to run by nature: run ids and file names are no content.
+    columns = ", ".join(f'"{name}"' for name in data.schema.names if name not in {"_file", "raw_file", "run_id"})
+    with duckdb.connect() as connection:
+        connection.register("data", data)
+        [found] = connection.execute(
+            f"SELECT count(*), coalesce(sum(hash(row)::HUGEINT), 0) FROM (SELECT row({columns})::VARCHAR AS row FROM data)"
+        ).fetchall()
+    return int(found[0]), int(found[1])
 
 
 @pytest.fixture(scope="session")

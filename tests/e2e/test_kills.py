@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from local import world
+from local.demo import footprint
 from tests.e2e.conftest import Faults, Pipeline
 
 RAW = "/headwater-small-raw/rds_postgres/orders"
 LAKE = "/headwater-small-lake"
 EXTRACT = "headwater-small-rds_postgres-extract"
 SILVER = "headwater-small-silver"
+MAINTAIN = "headwater-small-maintain"
 
 PLACES = {
     "during extract": {"path": f"{RAW}/data/", "when": "before", "job": EXTRACT},
@@ -58,3 +60,22 @@ def test_a_load_whose_commit_was_not_heard_of_is_not_loaded_twice(
     assert small.content() == control.content()
     loads = small.client.query("redshift", "SELECT load_id, COUNT(*) FROM etl.load_ledger GROUP BY load_id").rows
     assert {count for _, count in loads} == {"1"}
+
+
+def test_a_maintain_that_was_killed_is_run_again_and_leaves_every_row_and_nothing_to_do(
+    small: Pipeline, faults: Faults
+) -> None:
+    before = small.content()
+    commit = f"{LAKE}/bronze/rds_postgres/orders/_delta_log/[0-9]+.json"
+    faults.arm(method="PUT", path=commit, when="before", action="kill", job=MAINTAIN)
+    assert small.maintain()["status"] == "FAILED"
+    assert faults.fired() == 1
+    assert small.content() == before
+    assert small.maintain()["status"] == "SUCCEEDED"
+    assert small.content() == before
+    orders = small.table("bronze/rds_postgres/orders")
+    assert orders is not None
+    assert len(orders.file_uris()) == 1
+    left = footprint(small.client)
+    small.run_well()
+    assert footprint(small.client) == left

@@ -44,6 +44,7 @@ def test_endpoints_are_listed_as_json(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("status",), "the local stack is down"),
+        (("maintain", "--wait"), "the local stack is down"),
         (("run", "--backfill", "2024-01-01"), "the local stack is down"),
         (("query", "--engine", "hive", "SELECT 1"), "known: athena, redshift"),
         (("status", "--env", "qa"), "known: dev, local, prod, staging"),

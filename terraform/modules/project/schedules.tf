@@ -25,6 +25,6 @@ locals {
           "--as_of"  = "<aws.scheduler.scheduled-time>"
         }
       }
-    } if contains(var.scripts, "maintain")
+    }
   }
 }

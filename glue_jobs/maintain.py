@@ -1,0 +1,13 @@
+"""Maintain: the lake's tables get few large files for many small ones, and lose the files that only old versions need."""
+
+from headwater.job import Job, run_job
+from headwater.maintain import maintain_tables
+
+
+def maintain(job: Job) -> None:
+    """Maintains every table of every zone."""
+    maintain_tables(job)
+
+
+if __name__ == "__main__":
+    run_job(maintain)
