@@ -7,8 +7,8 @@ from headwater.job import Job, run_job
 def extract(job: Job) -> None:
     """Extracts every stream of the source."""
     for stream in job.source.streams:
-        with job.lease(f"bronze/{job.source_name}/{stream}"):
-            append_bronze(job, stream, extract_stream(job, stream))
+        with job.lease(f"bronze/{job.source_name}/{stream}") as lease:
+            append_bronze(job, stream, extract_stream(job, stream), lease)
 
 
 if __name__ == "__main__":

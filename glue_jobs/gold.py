@@ -7,8 +7,8 @@ from headwater.job import Job, run_job
 def gold(job: Job) -> None:
     """Brings every gold table up to date."""
     for table in job.project.gold:
-        with job.lease(f"gold/{table}"):
-            build_gold(job, table)
+        with job.lease(f"gold/{table}") as lease:
+            build_gold(job, table, lease)
             publish_gold(job, table)
 
 

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 from headwater.config import JsonStream
 from headwater.job import Job, now
-from headwater.ledger import BatchWriter, Manifest, StreamLedger
+from headwater.ledger import BatchWriter, Lease, Manifest, StreamLedger
 from headwater.log import bind, get_logger
 
 Window = tuple[date, date]
@@ -89,11 +89,11 @@ def _windows(job: Job, stream: str, ledger: StreamLedger, window: Window) -> Ite
         since = until + timedelta(days=1)
 
 
-def append_bronze(job: Job, stream: str, extracted: list[Manifest]) -> None:
+def append_bronze(job: Job, stream: str, extracted: list[Manifest], lease: Lease) -> None:
     """Appends to bronze every batch that it lacks, in order.
 
     The bookmark tells which manifests arrived; Delta's transaction id tells which batches are in. A bookmark that was reset
-    or fell behind therefore neither doubles nor skips a batch.
+    or fell behind therefore neither doubles nor skips a batch. LedgerError when another run has taken the `lease` over.
     """
     ledger = job.ledger.stream(job.source_name, stream)
     arrived = {manifest.batch: manifest for manifest in (*job.arrived(stream), *extracted)}
@@ -105,5 +105,6 @@ def append_bronze(job: Job, stream: str, extracted: list[Manifest]) -> None:
     evolves = job.project.drift_of(job.source_name, stream) == "evolve"
     for batch in range(appended + 1, max(arrived) + 1):
         manifest = arrived.get(batch) or ledger.manifest(batch)
+        lease.check()
         job.lake.append_bronze(f"s3://{job.ledger.bucket.name}", manifest, declared, evolves=evolves)
         log.info("appended to bronze", stream=stream, batch=batch, rows=manifest.rows)

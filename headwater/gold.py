@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from headwater.delta import Table
 from headwater.gold_sql import GoldSql, gold_sql
+from headwater.ledger import Lease
 from headwater.log import get_logger
 from headwater.warehouse import ChangeFile, ChangeLog
 
@@ -26,8 +27,11 @@ log = get_logger(__name__)
 _CHANGE_TYPES = ("insert", "update_postimage", "update_preimage", "delete")
 
 
-def build_gold(job: Job, table: str) -> None:
-    """Brings one gold table up to date with silver, in one commit; does nothing when nothing changed."""
+def build_gold(job: Job, table: str, lease: Lease) -> None:
+    """Brings one gold table up to date with silver, in one commit; does nothing when nothing changed.
+
+    LedgerError when another run has taken the `lease` over.
+    """
     sql = gold_sql(job.project, table)
     gold = job.lake.table("gold", table)
     used: dict[str, int] = gold.latest_metadata().get("silver", {})
@@ -44,6 +48,7 @@ def build_gold(job: Job, table: str) -> None:
     job.spark.sql(sql.affected).createOrReplaceTempView("affected")
     values = {"reporting_currency": job.project.environment.reporting_currency}
     rows = job.spark.sql(Template(sql.rows).substitute(values))
+    lease.check()
     with gold.transact(f"gold.{table}", gold.version() + 2, silver=versions, run_id=job.run_id):
         if not gold.exists():
             rows.write.format("delta").mode("append").save(gold.path)

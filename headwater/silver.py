@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 from headwater.config import KnownCheck, Scd2Write, Stream
 from headwater.job import Job
 from headwater.lake import REASONS
-from headwater.ledger import Book, Manifest
+from headwater.ledger import Book, Lease, Manifest
 from headwater.log import get_logger
 from headwater.quality import judge_rows, reason_ids, row_predicates, shape, summarize
 
@@ -30,8 +30,8 @@ def silver_stream(job: Job, stream: str) -> None:
         if decision is not None and decision.decision == "discard":
             book = _book(job, manifest, discarded=manifest.rows)
         else:
-            with job.lease(f"silver/{declared.table}"):
-                book = _write(job, declared, manifest)
+            with job.lease(f"silver/{declared.table}") as lease:
+                book = _write(job, declared, manifest, lease)
         ledger.close(book)
         log.info(
             "closed", stream=stream, batch=manifest.batch, balances=book.balances, **book.model_dump(include=_COUNTS)
@@ -41,7 +41,7 @@ def silver_stream(job: Job, stream: str) -> None:
 _COUNTS = {"extracted", "silver_inserted", "silver_updated", "unchanged", "quarantined", "duplicates", "deleted"}
 
 
-def _write(job: Job, stream: Stream, manifest: Manifest) -> Book:
+def _write(job: Job, stream: Stream, manifest: Manifest, lease: Lease) -> Book:
     policy = job.project.quality.get(stream.table)
     predicates = row_predicates(stream, policy)
     known = {
@@ -55,6 +55,7 @@ def _write(job: Job, stream: Stream, manifest: Manifest) -> Book:
     try:
         found = summarize(judged, reason_ids(predicates, known), stream.key)
         valid = judged.where(F.size(REASONS) == 0).select(*stream.columns)
+        lease.check()
         counts = job.lake.write_silver(stream, manifest, valid, found.bounds)
         if found.refused:
             job.lake.write_quarantine(stream, manifest, judged.where(F.size(REASONS) > 0))

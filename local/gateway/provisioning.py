@@ -12,7 +12,7 @@ from moto.core.responses import ActionResult
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.lakeformation.exceptions import InvalidInput
 from moto.lakeformation.models import LakeFormationBackend
-from moto.s3.models import FakeBucket
+from moto.s3.models import FakeBucket, FakeKey
 from moto.s3.responses import S3Response
 from moto.sqs.models import Queue
 
@@ -22,6 +22,7 @@ _SIZES = ("ObjectSizeGreaterThan", "ObjectSizeLessThan")
 def install() -> None:
     """Adds the missing calls to moto's services."""
     _count_as_encrypted()
+    _name_no_key()
     _read_every_principal()
     _keep_lifecycle_sizes()
     _tell_of_event_bridge()
@@ -42,6 +43,18 @@ def _count_as_encrypted() -> None:
         return original(self, *args, **named)
 
     IAMPolicyStatement.is_action_permitted = is_action_permitted
+
+
+def _name_no_key() -> None:
+    # Nothing is encrypted here. S3A would ask for the same key where it copies an object, and the SDK does that over TLS alone.
+    describe = FakeKey.response_dict.fget
+
+    def response_dict(self: FakeKey) -> dict[str, Any]:
+        told: dict[str, Any] = describe(self)
+        told.pop("x-amz-server-side-encryption-aws-kms-key-id", None)
+        return told
+
+    FakeKey.response_dict = property(response_dict)
 
 
 def _read_every_principal() -> None:

@@ -133,7 +133,7 @@ class Driver:
         context, jvm = session.sparkContext, session.sparkContext._jvm
         assert jvm is not None  # noqa: S101 - the context lives
         callback_server = context._gateway._callback_server  # type: ignore[union-attr]
-        if callback_server is not None:
+        if callback_server is not None and not callback_server.is_shutdown:
             sys.stderr.write("WARN the py4j callback server still runs: on Glue this job would never end\n")
             context._gateway.shutdown_callback_server()  # type: ignore[union-attr]
         session.catalog.clearCache()

@@ -123,6 +123,17 @@ def test_a_bucket_that_refuses_plain_connections_takes_the_gateways_clients_and_
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
+def test_an_object_of_an_encrypted_bucket_names_no_key(aws: Aws) -> None:
+    s3 = aws.client("s3")
+    key = "arn:aws:kms:eu-west-1:123456789012:key/any"
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
+    s3.put_bucket_encryption(Bucket=aws.bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    s3.put_object(Bucket=aws.bucket, Key="a", Body=b"a")
+    told = s3.head_object(Bucket=aws.bucket, Key="a")
+    assert told["ServerSideEncryption"] == "aws:kms"
+    assert "SSEKMSKeyId" not in told
+
+
 def test_access_logs_go_where_the_policy_lets_them_and_nowhere_else(aws: Aws) -> None:
     s3 = aws.client("s3")
     target = f"logs-{uuid.uuid4().hex[:8]}"

@@ -227,7 +227,8 @@ def test_gold_has_nothing_to_do_after_maintain_and_goes_on_with_what_comes_next(
         gold = maintained.job.lake.table("gold", "thousands")
 
         def run_gold() -> None:
-            build_gold(maintained.job, "thousands")
+            with maintained.job.lease("gold/thousands") as lease:
+                build_gold(maintained.job, "thousands", lease)
             publish_gold(maintained.job, "thousands")
 
         for batch in (1, 2):
