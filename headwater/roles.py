@@ -70,7 +70,8 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
         )
     lambdas = f"arn:aws:lambda:{environment.region}:{environment.account}:function"
     values = {
-        "job_arns": job_arns,
+        # Maintain starts by its own schedule, or by hand.
+        "job_arns": json.dumps([f"{arns}:job/{job.name}" for job in jobs if job.script != "maintain"]),
         "crawler_arns": json.dumps([f"{arns}:crawler/{crawler.name}" for crawler in deployment.crawlers()]),
         "lambda_arns": json.dumps([f"{lambdas}:{environment.prefix}-{folder}" for folder in LAMBDAS]),
     }
@@ -98,7 +99,9 @@ def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[Rol
         if isinstance(source, FilesSource) and source.entrance.kind == "drop"
     ]
     queued = [pipe.queue_arn for pipe in entrances.pipes()]
-    streams = [stream.arn for stream in entrances.record_streams()]
+    # A queued stream is read by its pipe.
+    piped = {pipe.stream_arn for pipe in entrances.pipes()}
+    streams = [stream.arn for stream in entrances.record_streams() if stream.arn not in piped]
     secrets = f"arn:aws:secretsmanager:{environment.region}:{environment.account}:secret"
     shared = {
         "secret": environment.alerts.slack_secret or "-",
@@ -110,7 +113,7 @@ def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[Rol
         "received_data": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*/data/*" for name in received]),
         "arrivals": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*/arrivals/*" for name in dropped]),
     }
-    traits = {*(["queued"] if queued else []), *(["direct"] if len(streams) > len(queued) else [])}
+    traits = {*(["queued"] if queued else []), *(["direct"] if streams else [])}
     return [
         _role(deployment.root, function.name, function.folder, {**common, **shared, "function": function.name}, traits)
         for function in deployment.lambdas()
@@ -143,7 +146,8 @@ def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, j
     traits: set[str] = set()
     if source:
         traits.add(source.kind)
-        if source.secret:
+        # The keys of those who push are for the Lambda that checks them.
+        if source.secret and not (isinstance(source, FilesSource) and source.entrance.kind == "http"):
             traits.add("secret")
         if isinstance(source, HttpSource) and source.auth.kind == "oauth":
             traits.add("rotates")

@@ -20,6 +20,7 @@ from moto.kinesis.models import Record, Shard, kinesis_backends
 from moto.pipes.models import Pipe, pipes_backends
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 
+from local.gateway.calls import Call, Calls
 from local.gateway.lambdas import LambdaRuntime
 from local.gateway.settings import GatewaySettings
 from local.gateway.shards import (
@@ -44,9 +45,10 @@ _REPORTS_ITEMS = "ReportBatchItemFailures"
 class EventSources:
     """Every mapping and every pipe at work."""
 
-    def __init__(self, settings: GatewaySettings, runtime: LambdaRuntime) -> None:
+    def __init__(self, settings: GatewaySettings, runtime: LambdaRuntime, calls: Calls) -> None:
         self._settings = settings
         self._runtime = runtime
+        self._calls = calls
         self._lock = threading.Lock()
         self._batches: Counter[str] = Counter()
         self._seen_at: dict[str, float] = {}
@@ -119,10 +121,16 @@ class EventSources:
         records: Sequence[dict[str, Any]],
         names: frozenset[str],
     ) -> frozenset[str]:
+        self._polls(function, mapping, "GetRecords" if ":kinesis:" in mapping.event_source_arn else "ReceiveMessage")
         payload, failed, _ = self._runtime.invoke(function, {"Records": records})
         if failed:
             return names
         return reported(payload, names) if _REPORTS_ITEMS in (mapping.function_response_types or []) else frozenset()
+
+    def _polls(self, function: LambdaFunction, mapping: EventSourceMapping, action: str) -> None:
+        # On AWS the poller calls with the function's own role.
+        origin = mapping.event_source_arn
+        self._calls.note(Call(function.function_name, f"{origin.split(':')[2]}:{action}", origin))
 
     def _read_queue(self, mapping: EventSourceMapping, function: LambdaFunction) -> None:
         queue = self._sqs.queues.get(queue_name(mapping.event_source_arn))
@@ -153,6 +161,7 @@ class EventSources:
             for message in messages:
                 # What failed shows again after the queue's visibility timeout.
                 if message.id not in failed:
+                    self._polls(function, mapping, "DeleteMessage")
                     self._sqs.delete_message(queue.name, str(message.receipt_handle))
         finally:
             with self._lock:
@@ -199,7 +208,7 @@ def _by_size(messages: Sequence[Message]) -> Iterator[list[Message]]:
         yield batch
 
 
-def install(settings: GatewaySettings, runtime: LambdaRuntime) -> EventSources:
+def install(settings: GatewaySettings, runtime: LambdaRuntime, calls: Calls) -> EventSources:
     """Takes mappings and pipes over from moto."""
     number_records_one_by_one()
     create = LambdaBackend.create_event_source_mapping
@@ -225,4 +234,4 @@ def install(settings: GatewaySettings, runtime: LambdaRuntime) -> EventSources:
         return mapping
 
     LambdaBackend.create_event_source_mapping = create_event_source_mapping
-    return EventSources(settings, runtime)
+    return EventSources(settings, runtime, calls)

@@ -121,7 +121,7 @@ class JobRun:
 class WorkerProcess:
     """One Spark driver process, and the pipe on which it takes orders."""
 
-    def __init__(self, settings: GatewaySettings, number: int) -> None:
+    def __init__(self, settings: GatewaySettings, number: int, access_key: str) -> None:
         self.home = settings.home / "workers" / str(number)
         self.home.mkdir(parents=True, exist_ok=True)
         ours, theirs = Pipe()
@@ -129,7 +129,7 @@ class WorkerProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "local.glue.worker", str(theirs.fileno()), str(self.home)],
                 cwd=REPOSITORY,
-                env=_environment(settings),
+                env=_environment(settings, access_key),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -190,10 +190,11 @@ class Worker:
     def __init__(self, runtime: GlueRuntime, number: int) -> None:
         self._runtime = runtime
         self.number = number
+        self.access_key = f"glue-worker-{number}"
         self.process: WorkerProcess | None = None
         self.run: JobRun | None = None
         self._lock = threading.Lock()
-        self.thread = threading.Thread(target=self._serve, name=f"glue-worker-{number}", daemon=True)
+        self.thread = threading.Thread(target=self._serve, name=self.access_key, daemon=True)
 
     def describe(self) -> dict[str, Any]:
         """Renders the worker for /_headwater/health."""
@@ -232,7 +233,7 @@ class Worker:
                 self.process = None
             if self._runtime.closing.is_set():
                 raise WorkerDiedError("the gateway is shutting down")
-            process = self.process = WorkerProcess(self._runtime.settings, self.number)
+            process = self.process = WorkerProcess(self._runtime.settings, self.number, self.access_key)
         answer = process.answer(_BOOT_LIMIT_SECONDS)
         if answer is None:
             raise WorkerDiedError(f"not ready after {_BOOT_LIMIT_SECONDS:.0f} s; see {process.home}/boot.log")
@@ -387,6 +388,14 @@ class GlueRuntime:
         killed = [worker.kill_if_running(job) for worker in self._workers]
         return any(killed)
 
+    def principal_of(self, access_key: str) -> str:
+        """Names the job whose run a worker carries now; without one, as while it starts, a worker is but its access key."""
+        for worker in self._workers:
+            run = worker.run
+            if worker.access_key == access_key and run is not None and run.running_since is not None:
+                return str(run.job.name)
+        return access_key
+
     def is_running(self, job: str) -> bool:
         """True if a worker is running this job now."""
         return any(run.state == "RUNNING" for run in self._runs.get(job, []))
@@ -402,7 +411,7 @@ class GlueRuntime:
             worker.close()
 
 
-def _environment(settings: GatewaySettings) -> dict[str, str]:
+def _environment(settings: GatewaySettings, access_key: str) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": str(REPOSITORY),
@@ -410,7 +419,7 @@ def _environment(settings: GatewaySettings) -> dict[str, str]:
         "AWS_ENDPOINT_URL": settings.endpoint,
         "AWS_REGION": settings.region,
         "AWS_DEFAULT_REGION": settings.region,
-        "AWS_ACCESS_KEY_ID": "headwater",
+        "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": "headwater",
         "AWS_MAX_ATTEMPTS": os.environ.get("AWS_MAX_ATTEMPTS", "4"),
         "TZ": "UTC",

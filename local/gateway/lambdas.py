@@ -252,7 +252,8 @@ def _environment(settings: GatewaySettings, function: LambdaFunction, code: Path
         "AWS_ENDPOINT_URL": settings.endpoint,
         "AWS_REGION": settings.region,
         "AWS_DEFAULT_REGION": settings.region,
-        "AWS_ACCESS_KEY_ID": "headwater",
+        # Who calls is told by the key's id, here as on AWS.
+        "AWS_ACCESS_KEY_ID": name,
         "AWS_SECRET_ACCESS_KEY": "headwater",
         **function.environment_vars,
     }

@@ -25,6 +25,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from local.gateway import (
     bookmarks,
+    calls,
     crawlers,
     event_sources,
     events,
@@ -67,8 +68,9 @@ class Gateway:
         events.install(settings, self.lambdas)
         self.http_apis = http_api.HttpApis(settings, self.lambdas)
         self.redshift_serverless = redshift_serverless.RedshiftServerless(settings)
-        self.event_sources = event_sources.install(settings, self.lambdas)
         self.glue = glue_runtime.install(settings, workers)
+        self.calls = calls.install(settings, self.glue.principal_of)
+        self.event_sources = event_sources.install(settings, self.lambdas, self.calls)
         for name in ("redshift", "athena"):
             if importlib.util.find_spec(f"local.gateway.{name}") is not None:
                 importlib.import_module(f"local.gateway.{name}").install(settings)
@@ -132,9 +134,13 @@ class Gateway:
             elif method == "DELETE":
                 faults.TABLE.clear()
             return 200, {"faults": faults.TABLE.describe()}
+        if page == "calls":
+            if method == "DELETE":
+                self.calls.forget()
+            return 200, {"calls": self.calls.describe()}
         if name == "bookmarks" and rest:
             return self._bookmark(method, unquote(rest), query, body)
-        return 404, {"error": f"no page {page!r}. hint: health, outbox, faults, bookmarks/<job>"}
+        return 404, {"error": f"no page {page!r}. hint: health, outbox, faults, calls, bookmarks/<job>"}
 
     def _bookmark(self, method: str, job: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         store = self.bookmarks

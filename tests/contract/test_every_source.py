@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import boto3
@@ -12,82 +10,9 @@ import duckdb
 import pytest
 from deltalake import DeltaTable
 
-from headwater.client import Client
-from headwater.config import Scd2Write, load_project
-from headwater.ledger import Book
-from headwater.runs import books_of
-from local.demo import footprint
-from local.postgres import free_port
-from local.stack import ROOT, Ports, Stack, running
-from tests.e2e.conftest import Faults, Pipeline
+from headwater.config import Scd2Write
 
-HOUSEHOLDS = 40
-SOURCES = tuple(load_project(ROOT, "local").sources)
-STREAMS = tuple((name, stream) for name in SOURCES for stream in load_project(ROOT, "local").sources[name].streams)
-EXTRACTED = tuple(name for name in SOURCES if load_project(ROOT, "local").sources[name].kind != "kinesis")
-
-
-@dataclass
-class Story:
-    """What came of each run."""
-
-    pipeline: Pipeline
-    history: dict[tuple[str, str], list[Book]]
-    after_step: dict[tuple[str, str], list[Book]]
-    kills: int
-    before_nothing: dict[str, Any]
-    after_nothing: dict[str, Any]
-    before_nothing_again: dict[str, Any]
-    after_nothing_again: dict[str, Any]
-
-
-def _books(client: Client, run: dict[str, Any]) -> dict[tuple[str, str], list[Book]]:
-    found: dict[tuple[str, str], list[Book]] = {}
-    for book in books_of(client.environment, run["run_id"]):
-        found.setdefault((book.source, book.stream), []).append(book)
-    return found
-
-
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    ports = Ports(free_port(), free_port(), free_port(), free_port())
-    with running(Stack(tmp_path_factory.mktemp("stack"), ports), HOUSEHOLDS) as stack:
-        stack.use()
-        stack.deploy()
-        client = Client(stack.deployment())
-        pipeline = Pipeline(stack, client)
-        history = _books(client, pipeline.run_well())
-        before_nothing = footprint(client)
-        pipeline.run_well()
-        after_nothing = footprint(client)
-        stack.advance(2, 11)
-        faults = Faults(stack)
-        prefix = client.deployment.prefix
-        for source in EXTRACTED:
-            # The first batch of each source is cut off between its files and its manifest.
-            faults.arm(
-                method="PUT",
-                path=f"/{prefix}-raw/{source}/.*/manifests/",
-                when="before",
-                job=f"{prefix}-{source}-extract",
-                action="kill",
-                times=1,
-            )
-        after_step = _books(client, pipeline.run_well())
-        kills = faults.fired()
-        faults.clear()
-        before_nothing_again = footprint(client)
-        pipeline.run_well()
-        yield Story(
-            pipeline,
-            history,
-            after_step,
-            kills,
-            before_nothing,
-            after_nothing,
-            before_nothing_again,
-            footprint(client),
-        )
+from .story import EXTRACTED, SOURCES, STREAMS, Story
 
 
 def rows(story: Story, zone: str, table: str, query: str) -> list[tuple[Any, ...]]:

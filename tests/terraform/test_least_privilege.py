@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 from typing import Any
 
 import pytest
 
 from headwater.errors import ConfigError
 from headwater.roles import RoleSpec, roles
+from tests.iam import matches
 from tests.terraform.conftest import LATE, Place
 
 # Actions for which AWS knows no resource; any other on * is too much.
@@ -50,7 +50,7 @@ def statements(role: RoleSpec) -> list[dict[str, Any]]:
 
 def allows(role: RoleSpec, action: str, resource: str) -> bool:
     return any(
-        action in allowed["Action"] and any(fnmatch.fnmatchcase(resource, pattern) for pattern in allowed["Resource"])
+        action in allowed["Action"] and any(matches(pattern, resource) for pattern in allowed["Resource"])
         for allowed in statements(role)
     )
 

@@ -30,7 +30,8 @@ locals {
       traits = compact([
         try(var.sources[job.source].kind, ""),
         try(var.sources[job.source].auth.kind, "") == "oauth" ? "rotates" : "",
-        try(var.sources[job.source].secret, null) != null ? "secret" : "",
+        # The keys of those who push are for the Lambda that checks them.
+        try(var.sources[job.source].secret, null) != null && try(var.sources[job.source].entrance.kind, "") != "http" ? "secret" : "",
         job.connection != null ? "network" : "",
       ])
     }
@@ -50,7 +51,7 @@ locals {
         secret         = coalesce(var.environment.alerts.slack_secret, "-")
         sender_secrets = jsonencode([for secret in local.sender_secrets : "arn:aws:secretsmanager:${local.place}:secret:${secret}-??????"])
         pushed         = jsonencode(flatten([for source in local.pushed : [for stream in source.streams : "arn:aws:s3:::${local.prefix}-landing/${stream.prefix}*"]]))
-        streams        = jsonencode([for stream in local.record_streams : stream.arn])
+        streams        = jsonencode([for stream in local.record_streams : stream.arn if !stream.queued]) # a queued one is read by its pipe
         queues         = jsonencode([for key, stream in local.record_streams : "arn:aws:sqs:${local.place}:${stream.name}" if stream.queued])
         received       = jsonencode(distinct([for stream in local.received : "arn:aws:s3:::${local.buckets.raw}/${stream.source}/*"]))
         received_data  = jsonencode(distinct([for stream in local.received : "arn:aws:s3:::${local.buckets.raw}/${stream.source}/*/data/*"]))
@@ -80,7 +81,8 @@ locals {
     (local.state_machine) = {
       file = "state_machine"
       values = {
-        job_arns     = jsonencode(local.job_arns)
+        # Maintain starts by its own schedule, or by hand.
+        job_arns     = jsonencode([for name, job in local.jobs : "${local.glue}:job/${name}" if job.script != "maintain"])
         crawler_arns = jsonencode([for crawler in keys(local.crawler_specs) : "${local.glue}:crawler/${crawler}"])
         lambda_arns = jsonencode([
           for name, function in local.lambdas : "arn:aws:lambda:${local.region}:${local.account}:function:${name}" if function.by_state_machine

@@ -1,0 +1,79 @@
+"""What a permissions policy allows, by IAM's own rules, as far as the project's policies use them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from headwater.roles import RoleSpec
+
+# Conditions that no recorded call can break: who owns a statement and which service a key is used through are not told
+# by a request.
+_TAKEN_ON_TRUST = {
+    "aws:TagKeys",
+    "cloudwatch:namespace",
+    "kms:EncryptionContext:SecretARN",
+    "kms:ViaService",
+    "redshift-data:statement-owner-iam-userid",
+}
+
+
+@dataclass(frozen=True)
+class Grant:
+    """The smallest part of a policy: one action on one pattern of resources and, for a listing, one pattern of prefixes."""
+
+    role: str
+    sid: str
+    action: str
+    resource: str
+    prefix: str | None
+    needs_prefix: bool
+
+    @property
+    def what(self) -> str:
+        """What the action may be done to: the resource, and the prefix of a listing."""
+        return self.resource if self.prefix is None else f"{self.resource} {self.prefix}"
+
+    def allows(self, action: str, resource: str, prefix: str | None = None) -> bool:
+        """Tells whether a call is one that this grant is for; only a listing has a prefix, and not every one."""
+        if action != self.action or not matches(self.resource, resource):
+            return False
+        if self.prefix is None:
+            return True
+        return not self.needs_prefix if prefix is None else matches(self.prefix, prefix)
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", pattern))
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Tells whether a text is as the pattern says: `*` is any text, slashes included, and `?` any character."""
+    return _expression(pattern).fullmatch(text) is not None
+
+
+def grants(role: RoleSpec) -> Iterator[Grant]:
+    """Takes a role's policy apart."""
+    statements: Sequence[Mapping[str, Any]] = role.permissions["Statement"]
+    for statement in statements:
+        prefixes, needed = _prefixes(statement.get("Condition", {}))
+        for action in statement["Action"]:
+            for resource in statement["Resource"]:
+                for prefix in prefixes:
+                    yield Grant(role.name, statement["Sid"], action, resource, prefix, needed)
+
+
+def _prefixes(conditions: Mapping[str, Mapping[str, Sequence[str]]]) -> tuple[Sequence[str | None], bool]:
+    found: tuple[Sequence[str | None], bool] = ((None,), False)
+    for operator, values in conditions.items():
+        for key, patterns in values.items():
+            if key == "s3:prefix" and operator in {"StringLike", "StringLikeIfExists"}:
+                found = (patterns, operator == "StringLike")
+            elif key not in _TAKEN_ON_TRUST:
+                raise NotImplementedError(f"condition {operator} on {key}")
+    return found
