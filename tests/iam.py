@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from headwater.roles import RoleSpec
+from local.gateway.calls import Call
 
 # Conditions that no recorded call can break: who owns a statement and which service a key is used through are not told
 # by a request.
@@ -66,6 +69,21 @@ def grants(role: RoleSpec) -> Iterator[Grant]:
             for resource in statement["Resource"]:
                 for prefix in prefixes:
                     yield Grant(role.name, statement["Sid"], action, resource, prefix, needed)
+
+
+def recorded(endpoint: str) -> list[Call]:
+    """Every kind of call that a gateway has seen."""
+    with urllib.request.urlopen(f"{endpoint}/_headwater/calls", timeout=30) as answer:
+        return [Call(**call) for call in json.load(answer)["calls"]]
+
+
+def refused(granted: Sequence[Grant], calls: Iterable[Call]) -> set[tuple[str, str, str | None]]:
+    """The calls that none of a role's grants allows: action, resource, prefix."""
+    return {
+        (action, resource, prefix)
+        for _, action, resource, prefix in calls
+        if not any(grant.allows(action, resource, prefix) for grant in granted)
+    }
 
 
 def _prefixes(conditions: Mapping[str, Mapping[str, Sequence[str]]]) -> tuple[Sequence[str | None], bool]:

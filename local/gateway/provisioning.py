@@ -169,6 +169,15 @@ def _write_redrive_policy_as_it_came() -> None:
     Queue.attributes = property(attributes)
 
 
+class _NothingRevokedError(InvalidInput):
+    """Lake Formation spells the name of an error's message with a capital; moto does not, and the Go SDK reads no other."""
+
+    def __init__(self) -> None:
+        message = "No permissions revoked. Grantee has no permissions on the resource."
+        super().__init__(message)
+        self.description = json.dumps({"__type": self.error_type, "Message": message})
+
+
 def _refuse_to_revoke_nothing() -> None:
     # The provider revokes again until it is told that nothing is left to revoke.
     revoke = LakeFormationBackend.revoke_permissions
@@ -183,7 +192,7 @@ def _refuse_to_revoke_nothing() -> None:
     ) -> None:
         granted = self.grants[catalog_id].permissions if catalog_id in self.grants else ()
         if not any(kept.principal == principal and kept.resource == resource for kept in granted):
-            raise InvalidInput("No permissions revoked. Grantee has no permissions on the resource.")
+            raise _NothingRevokedError
         revoke(self, catalog_id, principal, resource, *args, **named)
 
     LakeFormationBackend.revoke_permissions = revoke_permissions

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from local.gateway.calls import Call
 from local.postgres import free_port
 from local.stack import ROOT, Ports, Stack, running
 from tests.e2e.conftest import Faults, Pipeline
+from tests.iam import recorded
 from tests.local.conftest import wait_for
 
 HOUSEHOLDS = 40
@@ -84,11 +83,6 @@ def _a_dropped_file_starts_a_run_that_fails(client: Client, faults: Faults) -> N
     assert client.wait(run_id)["status"] == "FAILED"
 
 
-def _calls(stack: Stack) -> list[Call]:
-    with urllib.request.urlopen(f"{stack.aws_endpoint}/_headwater/calls", timeout=30) as answer:
-        return [Call(**call) for call in json.load(answer)["calls"]]
-
-
 @contextmanager
 def told(home: Path) -> Iterator[Story]:
     """Runs history, nothing new, a step of the world with kills, nothing new, and a run that fails; the stack stays up meanwhile."""
@@ -124,5 +118,5 @@ def told(home: Path) -> Iterator[Story]:
             after_nothing,
             before_nothing_again,
             after_nothing_again,
-            _calls(stack),
+            recorded(stack.aws_endpoint),
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from headwater.roles import LATE_ARNS, roles
 from local import world
 from local.demo import footprint
 from tests.e2e.conftest import Faults, Pipeline
+from tests.iam import grants, recorded, refused
 
 RAW = "/headwater-small-raw/rds_postgres/orders"
 LAKE = "/headwater-small-lake"
@@ -62,7 +64,7 @@ def test_a_load_whose_commit_was_not_heard_of_is_not_loaded_twice(
     assert {count for _, count in loads} == {"1"}
 
 
-def test_a_maintain_that_was_killed_is_run_again_and_leaves_every_row_and_nothing_to_do(
+def test_a_maintain_that_was_killed_is_run_again_leaves_every_row_and_nothing_to_do_and_keeps_to_its_role(
     small: Pipeline, faults: Faults
 ) -> None:
     before = small.content()
@@ -79,3 +81,8 @@ def test_a_maintain_that_was_killed_is_run_again_and_leaves_every_row_and_nothin
     left = footprint(small.client)
     small.run_well()
     assert footprint(small.client) == left
+    made = [call for call in recorded(small.stack.aws_endpoint) if call.principal == MAINTAIN]
+    late = {name: f"arn:aws:kms:::{name}" for name in LATE_ARNS}
+    [role] = [role for role in roles(small.client.deployment, late) if role.name == MAINTAIN]
+    assert made
+    assert refused(list(grants(role)), made) == set()
