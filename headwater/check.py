@@ -14,7 +14,8 @@ def check_stream(job: Job, stream: str) -> None:
     """Judges the batches of a stream that have no verdict yet, oldest first."""
     ledger = job.ledger.stream(job.source_name, stream)
     for manifest in ledger.since(ledger.judged_up_to()):
-        verdict = ledger.judge(_judge(job, stream, manifest))
+        with job.sized(manifest.rows):
+            verdict = ledger.judge(_judge(job, stream, manifest))
         failed = [result.check for result in verdict.checks if not result.passed]
         log.info("judged", stream=stream, batch=manifest.batch, verdict=verdict.verdict, failed=failed)
 

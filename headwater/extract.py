@@ -106,5 +106,6 @@ def append_bronze(job: Job, stream: str, extracted: list[Manifest], lease: Lease
     for batch in range(appended + 1, max(arrived) + 1):
         manifest = arrived.get(batch) or ledger.manifest(batch)
         lease.check()
-        job.lake.append_bronze(f"s3://{job.ledger.bucket.name}", manifest, declared, evolves=evolves)
+        with job.sized(manifest.rows):
+            job.lake.append_bronze(f"s3://{job.ledger.bucket.name}", manifest, declared, evolves=evolves)
         log.info("appended to bronze", stream=stream, batch=batch, rows=manifest.rows)

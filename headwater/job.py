@@ -40,6 +40,9 @@ _SESSION = {
     # A timestamp without a zone, as Redshift unloads it, is UTC like all others, and no type of its own in the tables.
     "spark.sql.parquet.inferTimestampNTZ.enabled": "false",
 }
+# Compiling a query takes a second of two cores or more: over fewer rows than these, running it as it is takes less.
+_COMPILED_ROWS = 100_000
+_NOT_COMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 _ENDED = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED"}
 
 log = get_logger(__name__)
@@ -95,6 +98,18 @@ class Job:
         """Holds the right to write `name` for the length of the block."""
         with self.ledger.lease(name, self.name, self.job_run_id, _ended) as lease:
             yield lease
+
+    @contextmanager
+    def sized(self, rows: int) -> Iterator[None]:
+        """Makes Spark compile the queries inside, which are about `rows` rows, only where that pays off."""
+        settings = _NOT_COMPILED if rows < _COMPILED_ROWS else {}
+        for setting, value in settings.items():
+            self.spark.conf.set(setting, value)
+        try:
+            yield
+        finally:
+            for setting in settings:
+                self.spark.conf.unset(setting)
 
     def arrived(self, stream: str) -> list[Manifest]:
         """Reads the manifests that are new to this job's bookmark, oldest first."""

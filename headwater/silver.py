@@ -30,7 +30,7 @@ def silver_stream(job: Job, stream: str) -> None:
         if decision is not None and decision.decision == "discard":
             book = _book(job, manifest, discarded=manifest.rows)
         else:
-            with job.lease(f"silver/{declared.table}") as lease:
+            with job.lease(f"silver/{declared.table}") as lease, job.sized(manifest.rows):
                 book = _write(job, declared, manifest, lease)
         ledger.close(book)
         log.info(

@@ -154,10 +154,13 @@ class MariaDbServer:
 
     def _answers(self) -> bool:
         try:
-            self.connect().close()
+            with self.connect() as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT @@datadir")
+                [folder] = cursor.fetchone() or ("",)
         except pymysql.err.OperationalError:
             return False
-        return True
+        # On a port that both were given, it may be another stack's server.
+        return Path(folder) == self.data_dir
 
     def _create_system_tables(self) -> None:
         shutil.rmtree(self.data_dir, ignore_errors=True)
