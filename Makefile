@@ -23,8 +23,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m local.jars
 	@rm -f $(VENV)/.setup-* && touch $@
 
-demo: setup ## Run the whole pipeline on real data, twice, and prove the books (KEEP=1 leaves the stack up)
-	@$(BIN)/python -m local.demo $(if $(KEEP),--keep)
+demo: setup ## Run the whole pipeline on real data, and prove the books (KEEP=1 leaves the stack up, SOURCES="…" does with some)
+	@$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(if $(SOURCES),--sources $(SOURCES))
 
 terraform-local: setup ## The demo on a stack that Terraform provisions: apply, run, plan again with no changes, destroy
 	@$(BIN)/python -m local.demo --terraform

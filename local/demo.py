@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,12 +53,13 @@ def main() -> int:
     parser.add_argument(
         "--terraform", action="store_true", help="let Terraform provision the stack, and take it down again"
     )
+    parser.add_argument("--sources", nargs="+", help="the sources to do it with; all if absent")
     asked = parser.parse_args()
-    stack = Stack.default()
+    stack = replace(Stack.default(), sources=frozenset(asked.sources) if asked.sources else None)
     terraform = Terraform(stack.home / "terraform", stack.aws_endpoint) if asked.terraform else None
     try:
         # The demo tells a story from its beginning: a stack that is up has its own.
-        stack.down()
+        Stack.default().down()
         stack.wipe()
         report = _run(stack, terraform)
     except HeadwaterError as error:

@@ -17,6 +17,7 @@ from typing import Any
 
 from headwater.config import Project, SourceOverride, load_project
 from headwater.deployment import Deployment
+from headwater.errors import ConfigError
 from headwater.gold_sql import gold_sql
 from local import world
 from local.counterparts import COUNTERPARTS, Counterpart, Place, WorldView
@@ -296,7 +297,13 @@ class Stack:
 
 
 def restricted(project: Project, sources: frozenset[str]) -> Project:
-    """The project with some of its sources, their policies, and the gold tables that can be made from them."""
+    """The project with some of its sources, their policies, and the gold tables that can be made from them.
+
+    ConfigError names the sources that are not declared.
+    """
+    unknown = sorted(sources - project.sources.keys())
+    if unknown:
+        raise ConfigError(f"no such source: {', '.join(unknown)}; known: {', '.join(sorted(project.sources))}")
     kept = {name: source for name, source in project.sources.items() if name in sources}
     tables = {stream.table for source in kept.values() for stream in source.streams.values()}
     return project.model_copy(

@@ -12,7 +12,7 @@ from moto.core.responses import ActionResult
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.lakeformation.exceptions import InvalidInput
 from moto.lakeformation.models import LakeFormationBackend
-from moto.s3.models import FakeBucket, FakeKey
+from moto.s3.models import FakeBucket, FakeKey, S3Backend
 from moto.s3.responses import S3Response
 from moto.sqs.models import Queue
 
@@ -23,6 +23,7 @@ def install() -> None:
     """Adds the missing calls to moto's services."""
     _count_as_encrypted()
     _name_no_key()
+    _deliver_no_access_logs()
     _read_every_principal()
     _keep_lifecycle_sizes()
     _tell_of_event_bridge()
@@ -55,6 +56,14 @@ def _name_no_key() -> None:
         return told
 
     FakeKey.response_dict = property(response_dict)
+
+
+def _deliver_no_access_logs() -> None:
+    # S3 delivers them within hours, many requests in one object. moto writes an object for each request before it answers.
+    def log_incoming_request(self: S3Backend, request: Any, bucket_name: str) -> None:
+        """Nobody reads them here."""
+
+    S3Backend.log_incoming_request = log_incoming_request
 
 
 def _read_every_principal() -> None:

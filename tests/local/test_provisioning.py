@@ -134,7 +134,7 @@ def test_an_object_of_an_encrypted_bucket_names_no_key(aws: Aws) -> None:
     assert "SSEKMSKeyId" not in told
 
 
-def test_access_logs_go_where_the_policy_lets_them_and_nowhere_else(aws: Aws) -> None:
+def test_access_logs_may_go_where_the_policy_lets_them_and_are_not_delivered(aws: Aws) -> None:
     s3 = aws.client("s3")
     target = f"logs-{uuid.uuid4().hex[:8]}"
     s3.create_bucket(Bucket=target, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
@@ -158,6 +158,8 @@ def test_access_logs_go_where_the_policy_lets_them_and_nowhere_else(aws: Aws) ->
     s3.put_bucket_policy(Bucket=target, Policy=json.dumps({"Version": "2012-10-17", "Statement": [everybody, service]}))
     s3.put_bucket_logging(Bucket=aws.bucket, BucketLoggingStatus=wanted)
     assert s3.get_bucket_logging(Bucket=aws.bucket)["LoggingEnabled"]["TargetBucket"] == target
+    s3.put_object(Bucket=aws.bucket, Key="a", Body=b"a")
+    assert s3.list_objects_v2(Bucket=target)["KeyCount"] == 0
 
 
 def test_a_lifecycle_rule_keeps_the_sizes_it_is_for(aws: Aws) -> None:
