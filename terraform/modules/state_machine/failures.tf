@@ -1,27 +1,51 @@
-# The state machine tells of its own failures, with their cause. What stops it from outside, it cannot tell: these events do.
-resource "aws_cloudwatch_event_rule" "ended_badly" {
-  name        = "${var.prefix}-ended-badly"
-  description = "Executions that failed, timed out or were aborted."
-  event_pattern = jsonencode({
-    source        = ["aws.states"]
-    "detail-type" = ["Step Functions Execution Status Change"]
-    detail = {
-      stateMachineArn = [aws_sfn_state_machine.pipeline.arn]
-      status          = ["FAILED", "TIMED_OUT", "ABORTED"]
+# A run tells of its own failures, with their cause. What stops it from outside, it cannot tell, and Maintain is no part of a
+# run: these events do.
+locals {
+  bad_ends = {
+    "ended-badly" = {
+      description = "Executions that failed, timed out or were aborted."
+      pattern = {
+        source        = ["aws.states"]
+        "detail-type" = ["Step Functions Execution Status Change"]
+        detail = {
+          stateMachineArn = [aws_sfn_state_machine.pipeline.arn]
+          status          = ["FAILED", "TIMED_OUT", "ABORTED"]
+        }
+      }
+      paths = { run = "$.detail.name", status = "$.detail.status" }
+      text  = "run <run> ended as <status>. The alert of the run, if there is one, tells the cause; otherwise its execution does."
     }
-  })
+    "maintain-failed" = {
+      description = "Runs of Maintain that failed or timed out."
+      pattern = {
+        source        = ["aws.glue"]
+        "detail-type" = ["Glue Job State Change"]
+        detail = {
+          jobName = ["${var.prefix}-maintain"]
+          state   = ["FAILED", "ERROR", "TIMEOUT"]
+        }
+      }
+      paths = { run = "$.detail.jobRunId", status = "$.detail.state" }
+      text  = "Maintain <run> ended as <status>. Its log tells which tables are left; it is safe to start again."
+    }
+  }
 }
 
-resource "aws_cloudwatch_event_target" "ended_badly" {
-  rule = aws_cloudwatch_event_rule.ended_badly.name
-  arn  = var.topic_arn
+resource "aws_cloudwatch_event_rule" "bad_end" {
+  for_each      = local.bad_ends
+  name          = "${var.prefix}-${each.key}"
+  description   = each.value.description
+  event_pattern = jsonencode(each.value.pattern)
+}
+
+resource "aws_cloudwatch_event_target" "bad_end" {
+  for_each = aws_cloudwatch_event_rule.bad_end
+  rule     = each.value.name
+  arn      = var.topic_arn
 
   input_transformer {
-    input_paths = {
-      run    = "$.detail.name"
-      status = "$.detail.status"
-    }
-    input_template = "\"${var.prefix}: run <run> ended as <status>. The alert of the run, if there is one, tells the cause; otherwise its execution does.\""
+    input_paths    = local.bad_ends[each.key].paths
+    input_template = "\"${var.prefix}: ${local.bad_ends[each.key].text}\""
   }
 
   dead_letter_config {
