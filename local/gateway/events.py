@@ -14,7 +14,7 @@ from moto.awslambda.models import lambda_backends
 from moto.events.models import EventsBackend, Rule, events_backends
 from moto.events.utils import EventTemplateParser
 from moto.s3 import notifications
-from moto.s3.models import FakeBucket, FakeKey
+from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey
 from moto.sqs.models import sqs_backends
 
 from local.gateway.lambdas import LambdaRuntime
@@ -54,7 +54,9 @@ def install(settings: GatewaySettings, runtime: LambdaRuntime) -> None:
         seconds = datetime.fromisoformat(event["time"]).timestamp()
         send(others, {"ingestion-time": seconds, **event, "time": seconds}, transform_input)
 
-    def send_event_bridge_message(account_id: str, bucket: FakeBucket, event_name: Any, key: FakeKey) -> None:
+    def send_event_bridge_message(
+        account_id: str, bucket: FakeBucket, event_name: Any, key: FakeKey | FakeDeleteMarker
+    ) -> None:
         events: EventsBackend = events_backends[account_id][settings.region]
         event = _s3_event(settings, bucket, str(getattr(event_name, "value", event_name)), key)
         for bus in events.event_buses.values():
@@ -89,13 +91,12 @@ def _time(value: Any) -> str:
     return datetime.fromtimestamp(float(value), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _s3_event(settings: GatewaySettings, bucket: FakeBucket, name: str, key: FakeKey) -> dict[str, Any]:
-    found = {
-        "key": key.name,
-        "size": key.size,
-        "etag": key.etag.strip('"'),
-        "sequencer": f"{next(_sequence):018X}",
-    }
+def _s3_event(
+    settings: GatewaySettings, bucket: FakeBucket, name: str, key: FakeKey | FakeDeleteMarker
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"key": key.name, "sequencer": f"{next(_sequence):018X}"}
+    if isinstance(key, FakeKey):
+        found |= {"size": key.size, "etag": key.etag.strip('"')}
     if bucket.is_versioned:
         found["version-id"] = key.version_id
     return {
