@@ -12,7 +12,7 @@ from moto.core.responses import ActionResult
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.lakeformation.exceptions import InvalidInput
 from moto.lakeformation.models import LakeFormationBackend
-from moto.s3.models import FakeBucket, FakeKey, S3Backend
+from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, S3Backend
 from moto.s3.responses import S3Response
 from moto.sqs.models import Queue
 
@@ -22,6 +22,7 @@ _SIZES = ("ObjectSizeGreaterThan", "ObjectSizeLessThan")
 def install() -> None:
     """Adds the missing calls to moto's services."""
     _count_as_encrypted()
+    _let_delete_markers_go()
     _name_no_key()
     _deliver_no_access_logs()
     _read_every_principal()
@@ -44,6 +45,15 @@ def _count_as_encrypted() -> None:
         return original(self, *args, **named)
 
     IAMPolicyStatement.is_action_permitted = is_action_permitted
+
+
+def _let_delete_markers_go() -> None:
+    # Terraform suspends a bucket's versioning before it empties it; moto then throws away all versions of a key at once, and asks
+    # markers to give back what they do not hold.
+    def dispose(self: FakeDeleteMarker, garbage: bool = False) -> None:
+        """A marker holds nothing."""
+
+    FakeDeleteMarker.dispose = dispose
 
 
 def _name_no_key() -> None:
