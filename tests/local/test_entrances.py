@@ -43,7 +43,7 @@ class Entered:
     def deploy(self) -> None:
         deploy._buckets(self.deployment)
         deploy._artifacts(self.deployment)
-        deploy._secrets(self.deployment.prefix, {"http_push": {"stores": KEY}})
+        deploy.put_secrets(self.deployment.prefix, {"http_push": {"stores": KEY}})
         deploy._lambdas(self.deployment, ROLE)
         deploy_entrances(self.deployment, ROLE)
 
