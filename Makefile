@@ -27,7 +27,7 @@ demo: setup ## Run the whole pipeline on real data, and prove the books (KEEP=1 
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(if $(SOURCES),--sources $(SOURCES))
 
 terraform-local: setup ## The demo on a stack that Terraform provisions: apply, run, plan again with no changes, destroy
-	@$(BIN)/python -m local.demo --terraform
+	@$(BIN)/python -m local.demo --terraform $(if $(SOURCES),--sources $(SOURCES))
 
 up: setup ## Start the local stack and deploy to it
 	@$(BIN)/headwater up && $(BIN)/headwater deploy
