@@ -66,8 +66,9 @@ def test_what_terraform_makes_runs_like_what_the_api_makes_and_goes_away_again(
     stack.deploy(deployment, terraform.apply)
     pipeline = Pipeline(stack, Client(deployment))
     pipeline.run_well()
-    assert len(gold(pipeline)) == 2 * len(deployment.project.gold)
-    assert gold(pipeline) == gold(twin)
+    made = gold(pipeline)
+    assert len(made) == 2 * len(deployment.project.gold)
+    assert made == gold(twin)
     assert terraform.changes(deployment) == []
     terraform.destroy(deployment)
     assert left_over(deployment.prefix) == []
