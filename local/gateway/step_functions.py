@@ -22,10 +22,14 @@ from moto.core.responses import ActionResult
 from moto.stepfunctions.exceptions import ExecutionDoesNotExist
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType, TaskFailedEventDetails
+from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import iteration_worker
+from moto.stepfunctions.parser.asl.component.state.exec.state_parallel import branches_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
     StateTaskServiceAwsSdk,
@@ -36,6 +40,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_glue import (
     StateTaskServiceGlue,
 )
+from moto.stepfunctions.parser.asl.component.state.fail import state_fail
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
@@ -60,6 +65,7 @@ def install(settings: GatewaySettings) -> None:
     _keep_sync_tasks_alive()
     _name_sdk_errors()
     _count_retries_per_visit()
+    _pass_on_reserved_error_names()
     StepFunctionResponse.list_state_machine_versions = _list_state_machine_versions
     StepFunctionResponse.validate_state_machine_definition = _validate_definition
 
@@ -285,6 +291,18 @@ def _count_retries_per_visit() -> None:
         original(self, env)
 
     ExecutionState._eval_state = eval_state
+
+
+def _pass_on_reserved_error_names() -> None:
+    # What failed a branch, an iteration or, by way of a Catch, a Fail state keeps its name, a reserved one as well.
+    reserved = {error.to_name(): error for error in StatesErrorNameType}
+
+    def error_name(error_name: str | None) -> ErrorName:
+        known = reserved.get(error_name or "")
+        return StatesErrorName(typ=known) if known else CustomErrorName(error_name)
+
+    for module in (branches_decl, iteration_worker, state_fail):
+        vars(module)["CustomErrorName"] = error_name
 
 
 def _list_state_machine_versions(self: StepFunctionResponse) -> ActionResult:

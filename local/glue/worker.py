@@ -33,6 +33,7 @@ from botocore.exceptions import ClientError
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
+from local.glue import speed
 from local.glue.spark import REPOSITORY, build_session
 
 _SHIM = REPOSITORY / "local"
@@ -68,6 +69,8 @@ class Library:
         path: Path = self._folder / answer["ETag"].strip('"') / Path(location.path).name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(answer["Body"].read())
+        if path.suffix == ".zip":
+            speed.compile_zip(path)
         self._etags[uri] = (answer["ETag"], path)
         return path
 
@@ -250,12 +253,15 @@ def main(descriptor: int, home: Path) -> None:
     sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != REPOSITORY]
     os.environ.pop("PYTHONPATH", None)
     os.chdir(home)
+    speed.install()
     orders: queue.Queue[dict[str, Any]] = queue.Queue()
     driver = Driver(os.environ["AWS_ENDPOINT_URL"])
     library = Library(home / "library")
     with driver.session() as session:
         session.range(1).count()
     threading.Thread(target=_read_orders, args=(pipe, orders), daemon=True).start()
+    # What is here to stay need not be looked through after each run.
+    gc.freeze()
     pipe.send_bytes(json.dumps({"ready": True}).encode())
     while True:
         end = run_job(orders.get(), driver, library)

@@ -48,6 +48,20 @@ def test_a_failed_run_is_caught_with_the_run_as_cause(aws: Aws) -> None:
     assert (cause["JobRunState"], cause["ErrorMessage"]) == ("FAILED", "ValueError: no such luck")
 
 
+def test_a_failure_that_was_caught_is_passed_on_under_its_own_name(aws: Aws) -> None:
+    job = aws.job("passed-on", "raise ValueError('no such luck')")
+    branch = _machine(("Each", {"Type": "Map", "ItemProcessor": _machine(("Run", _glue(job)))}))
+    caught = {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Failed"}
+    definition = _machine(
+        ("Both", {"Type": "Parallel", "Branches": [branch], "Catch": [caught]}),
+        ("Failed", {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"}),
+    )
+    definition["States"]["Both"] |= {"InputPath": "$.items", "ResultPath": None}
+    execution = aws.executed(definition, {"items": [1]})
+    assert execution["error"] == "States.TaskFailed"
+    assert "no such luck" in execution["cause"]
+
+
 def test_a_failed_run_is_retried(aws: Aws) -> None:
     job = aws.job("retried", "raise OSError('again')")
     retry = {
