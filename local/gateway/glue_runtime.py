@@ -64,6 +64,7 @@ class JobRun:
     execution_seconds: float = 0.0
     error_message: str | None = None
     stop_asked: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     @property
     def timeout_minutes(self) -> float:
@@ -85,6 +86,7 @@ class JobRun:
         self.state = state
         if state not in ACTIVE:
             self.completed_on = now
+            self.ended.set()
 
     def as_glue(self) -> dict[str, Any]:
         """Renders the JobRun of the Glue API."""
@@ -341,6 +343,10 @@ class GlueRuntime:
             if run.id == run_id:
                 return run
         raise JobRunNotFoundException(run_id)
+
+    def await_end(self, job: str, run_id: str, seconds: float) -> bool:
+        """Waits until a run has ended; False when `seconds` were too few. JobRunNotFoundException when there is no such run."""
+        return self.find(job, run_id).ended.wait(seconds)
 
     def runs(self, job: str) -> list[JobRun]:
         """Returns a job's runs, newest first."""

@@ -60,7 +60,6 @@ class Gateway:
         speed.install()
         moto_gaps.install()
         provisioning.install()
-        step_functions.install(settings)
         crawlers.install(settings)
         self.bookmarks = bookmarks.install()
         self.outbox = outbox.install(settings)
@@ -69,6 +68,7 @@ class Gateway:
         self.http_apis = http_api.HttpApis(settings, self.lambdas)
         self.redshift_serverless = redshift_serverless.RedshiftServerless(settings)
         self.glue = glue_runtime.install(settings, workers)
+        step_functions.install(settings, self.glue.await_end)
         self.calls = calls.install(settings, self.glue.principal_of)
         self.event_sources = event_sources.install(settings, self.lambdas, self.calls)
         for name in ("redshift", "athena"):

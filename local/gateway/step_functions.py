@@ -7,7 +7,6 @@ import logging
 import re
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -49,20 +48,25 @@ from moto.stepfunctions.responses import StepFunctionResponse
 
 from local.gateway.settings import GatewaySettings
 
-_SYNC_POLL_SECONDS = 0.2
-_GLUE_RUN_FAILURES = {"FAILED", "TIMEOUT", "ERROR", "STOPPED", "EXPIRED"}
+_STOP_LOOK_SECONDS = 0.2
+
+AwaitRun = Callable[[str, str, float], bool]
 _SDK_NAMES_THAT_DIFFER = {"cloudwatchlogs": "logs", "eventbridge": "events"}
 
 
-def install(settings: GatewaySettings) -> None:
-    """Makes the interpreter run executions, and run them as AWS does."""
+def install(settings: GatewaySettings, await_glue_run: AwaitRun) -> None:
+    """Makes the interpreter run executions, and run them as AWS does.
+
+    `await_glue_run` waits until a job's run has ended, or tells after so many seconds that it has not: asking Glue's API
+    again and again takes a sixth of a core for each state that waits.
+    """
     default_user_config["stepfunctions"]["execute_state_machine"] = True
     # What failed in an execution is in its history; moto would print each state's inner life as well.
     logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
     _reuse_clients(settings)
     _name_executions()
     _stop_executions()
-    _keep_sync_tasks_alive()
+    _keep_sync_tasks_alive(await_glue_run)
     _name_sdk_errors()
     _count_retries_per_visit()
     _pass_on_reserved_error_names()
@@ -158,7 +162,7 @@ def _abort(execution: Any, error: str | None, cause: str | None) -> None:
     environment.set_stop(stop_date=execution.stop_date, cause=cause, error=error)
 
 
-def _keep_sync_tasks_alive() -> None:
+def _keep_sync_tasks_alive(await_glue_run: AwaitRun) -> None:
     # A .sync task without a task token has no callback endpoint, and moto's cleanup of it raises.
     original = StateTaskServiceCallback._eval_integration_pattern
 
@@ -174,7 +178,7 @@ def _keep_sync_tasks_alive() -> None:
             return
         if isinstance(self, StateTaskServiceGlue):
             client = self._get_glue_client(resource_runtime_part, state_credentials)
-            env.stack.append(_await_glue_run(self, env, client, env.stack.pop()))
+            env.stack.append(_await_glue_run(self, env, client, env.stack.pop(), await_glue_run))
             return
         is_sync = self.resource.condition == ResourceCondition.Sync
         build = self._build_sync_resolver if is_sync else self._build_sync2_resolver
@@ -184,31 +188,33 @@ def _keep_sync_tasks_alive() -> None:
     StateTaskServiceCallback._eval_integration_pattern = eval_integration_pattern
 
 
-def _await_glue_run(task: StateTaskServiceGlue, env: Any, client: Any, submitted: dict[str, Any]) -> Any:
+def _await_glue_run(
+    task: StateTaskServiceGlue, env: Any, client: Any, submitted: dict[str, Any], await_glue_run: AwaitRun
+) -> Any:
     # Every end but SUCCEEDED fails the task, with the run as JSON for its cause; a task that is cut short by a timeout
     # or an abort takes its run with it.
     name, run_id = submitted["JobName"], submitted["JobRunId"]
     while env.is_running():
+        if not await_glue_run(name, run_id, _STOP_LOOK_SECONDS):
+            continue
         run = _plain(client.get_job_run(JobName=name, RunId=run_id)["JobRun"], _epoch_milliseconds)
         if run["JobRunState"] == "SUCCEEDED":
             return run
-        if run["JobRunState"] in _GLUE_RUN_FAILURES:
-            failure = StatesErrorNameType.StatesTaskFailed
-            details = TaskFailedEventDetails(
-                resource=task._get_sfn_resource(),
-                resourceType=task._get_sfn_resource_type(),
-                error=failure.to_name(),
-                cause=json.dumps(run),
+        failure = StatesErrorNameType.StatesTaskFailed
+        details = TaskFailedEventDetails(
+            resource=task._get_sfn_resource(),
+            resourceType=task._get_sfn_resource_type(),
+            error=failure.to_name(),
+            cause=json.dumps(run),
+        )
+        raise FailureEventException(
+            FailureEvent(
+                env=env,
+                error_name=StatesErrorName(typ=failure),
+                event_type=HistoryEventType.TaskFailed,
+                event_details=EventDetails(taskFailedEventDetails=details),
             )
-            raise FailureEventException(
-                FailureEvent(
-                    env=env,
-                    error_name=StatesErrorName(typ=failure),
-                    event_type=HistoryEventType.TaskFailed,
-                    event_details=EventDetails(taskFailedEventDetails=details),
-                )
-            )
-        time.sleep(_SYNC_POLL_SECONDS)
+        )
     client.batch_stop_job_run(JobName=name, JobRunIds=[run_id])
     return None
 
