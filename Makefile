@@ -17,10 +17,11 @@ $(STAMP): requirements.lock pyproject.toml
 	@command -v java > /dev/null || { echo "Java 17 is missing. hint: apt-get install openjdk-17-jre-headless"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv pip sync -q --python $(BIN)/python requirements.lock
+	@$(BIN)/uv pip sync -q --compile-bytecode --python $(BIN)/python requirements.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps uv==$(UV_VERSION) -e .
 	@$(BIN)/python -m local.glue.spark
 	@$(BIN)/python -m local.jars
+	@$(BIN)/python -m local.glue.class_archive
 	@rm -f $(VENV)/.setup-* && touch $@
 
 demo: setup ## Run the whole pipeline on real data, and prove the books (KEEP=1 leaves the stack up, SOURCES="…" does with some)

@@ -23,16 +23,16 @@ def check_stream(job: Job, stream: str) -> None:
 def _judge(job: Job, stream: str, manifest: Manifest) -> Verdict:
     declared = job.source.streams[stream]
     policy = job.project.quality.get(declared.table)
-    rows = shape(declared, job.lake.batch(manifest))
     # One repository file a month: Deequ rewrites the file on every append.
     metrics = f"{job.source_name}/{stream}/metrics/{manifest.created_at:%Y-%m}.json"
-    checks = verify(
-        rows,
-        row_predicates(declared, policy),
-        policy,
-        f"s3://{job.ledger.bucket.name}/{metrics}",
-        {"source": job.source_name, "stream": stream, "batch": str(manifest.batch), "run_id": job.run_id},
-    )
+    with job.kept(shape(declared, job.lake.batch(manifest)), manifest.rows) as rows:
+        checks = verify(
+            rows,
+            row_predicates(declared, policy),
+            policy,
+            f"s3://{job.ledger.bucket.name}/{metrics}",
+            {"source": job.source_name, "stream": stream, "batch": str(manifest.batch), "run_id": job.run_id},
+        )
     drift = judge_drift(manifest, job.project.drift_of(job.source_name, stream))
     told = (drift,) if drift else ()
     # What Deequ says of no rows at all is not about the data: every check of an empty batch fails.

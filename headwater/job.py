@@ -27,7 +27,7 @@ from headwater.ledger import Bucket, Lease, Ledger, Manifest
 from headwater.log import bind, get_logger
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 ARGUMENTS = ("JOB_NAME", "project", "source", "run_id", "as_of", "mode", "window")
 ALL_SOURCES = "-"
@@ -42,6 +42,8 @@ _SESSION = {
 }
 # Compiling a query takes a second of two cores or more: over fewer rows than these, running it as it is takes less.
 _COMPILED_ROWS = 100_000
+# Rows of a batch that are kept in memory between the passes over them; a larger batch is read again.
+_KEPT_ROWS = 200_000
 _NOT_COMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 _ENDED = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED"}
 
@@ -110,6 +112,18 @@ class Job:
         finally:
             for setting in settings:
                 self.spark.conf.unset(setting)
+
+    @contextmanager
+    def kept(self, frame: DataFrame, rows: int) -> Iterator[DataFrame]:
+        """Keeps about `rows` rows in memory for the length of the block, unless they are too many."""
+        if rows > _KEPT_ROWS:
+            yield frame
+            return
+        frame = frame.persist()
+        try:
+            yield frame
+        finally:
+            frame.unpersist()
 
     def arrived(self, stream: str) -> list[Manifest]:
         """Reads the manifests that are new to this job's bookmark, oldest first."""

@@ -11,9 +11,6 @@ from headwater.ledger import Book, Lease, Manifest
 from headwater.log import get_logger
 from headwater.quality import judge_rows, reason_ids, row_predicates, shape, summarize
 
-# Rows of a batch that are kept in memory between the passes over them; a larger batch is read again.
-_KEPT_ROWS = 200_000
-
 log = get_logger(__name__)
 
 
@@ -49,18 +46,13 @@ def _write(job: Job, stream: Stream, manifest: Manifest, lease: Lease) -> Book:
         for check in (policy.rows if policy else ())
         if isinstance(check, KnownCheck)
     }
-    judged = judge_rows(shape(stream, job.lake.batch(manifest)), predicates, known)
-    if manifest.rows <= _KEPT_ROWS:
-        judged = judged.persist()
-    try:
+    with job.kept(judge_rows(shape(stream, job.lake.batch(manifest)), predicates, known), manifest.rows) as judged:
         found = summarize(judged, reason_ids(predicates, known), stream.key)
         valid = judged.where(F.size(REASONS) == 0).select(*stream.columns)
         lease.check()
         counts = job.lake.write_silver(stream, manifest, valid, found.bounds)
         if found.refused:
             job.lake.write_quarantine(stream, manifest, judged.where(F.size(REASONS) > 0))
-    finally:
-        judged.unpersist()
     valid_rows = manifest.rows - found.refused
     inserted, updated = counts.inserted, counts.updated
     if isinstance(stream.write, Scd2Write):

@@ -17,5 +17,8 @@ _QUICK_START = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.driver.memory": "2g",
+    # Two show what one would hide; more are more tasks for the same few rows.
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
 }
 os.environ.setdefault("HEADWATER_SPARK_CONF", json.dumps(_QUICK_START))

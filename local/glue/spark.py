@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +119,22 @@ def _extra_conf() -> list[tuple[str, str]]:
     return list(json.loads(os.environ.get("HEADWATER_SPARK_CONF", "{}")).items())
 
 
-def build_session(endpoint: str, *, cores: int = 2) -> SparkSession:
-    """Starts the JVM and the session; resolves the jars on the first start and remembers them for the next."""
+def class_archive() -> Path:
+    """Where `local.glue.class_archive` leaves its archive: beside the jars whose classes it holds."""
+    return Path(sys.prefix) / "spark-classes.jsa"
+
+
+def build_session(endpoint: str, *, cores: int = 2, java_options: str | None = None) -> SparkSession:
+    """Starts the JVM and the session; resolves the jars on the first start and remembers them for the next.
+
+    `java_options` stand for those that make the JVM use the class archive, if there is one.
+    """
     conf = SparkConf().setMaster(f"local[{cores}]").setAppName("glue")
     conf.setAll([*laptop_conf().items(), *delta_conf().items(), *s3_conf(endpoint).items(), *_extra_conf()])
+    if java_options is None and class_archive().exists():
+        java_options = f"-XX:SharedArchiveFile={class_archive()}"
+    if java_options:
+        conf.set("spark.driver.extraJavaOptions", f"{conf.get('spark.driver.extraJavaOptions')} {java_options}")
     resolved = ivy_folder() / "resolved.json"
     jars = _known_jars(resolved)
     if jars is None:
