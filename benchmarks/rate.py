@@ -118,6 +118,7 @@ def main() -> None:
     """Measures every HTTP source and prints the figures."""
     table = Table("source", "calls", "quota used", "refused", "seconds", "MiB at a quarter", "MiB at the end")
     readings = []
+    # The length of HubSpot's pages is no parameter of its streams.
     hubspot.BATCH_ROWS = 1
     with tempfile.TemporaryDirectory() as name, own_world(Path(name), HOUSEHOLDS) as simulators:
         port = int(simulators.url.rsplit(":", 1)[1])

@@ -42,9 +42,9 @@ _SESSION = {
 }
 # Compiling a query takes a second of two cores or more: over fewer rows than these, running it as it is takes less.
 _COMPILED_ROWS = 100_000
+_NOT_COMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 # Rows of a batch that are kept in memory between the passes over them; a larger batch is read again.
 _KEPT_ROWS = 200_000
-_NOT_COMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 _ENDED = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED"}
 
 log = get_logger(__name__)

@@ -48,9 +48,9 @@ from moto.stepfunctions.responses import StepFunctionResponse
 
 from local.gateway.settings import GatewaySettings
 
-_STOP_LOOK_SECONDS = 0.2
-
 AwaitRun = Callable[[str, str, float], bool]
+
+_STOP_LOOK_SECONDS = 0.2
 _SDK_NAMES_THAT_DIFFER = {"cloudwatchlogs": "logs", "eventbridge": "events"}
 
 
@@ -58,7 +58,7 @@ def install(settings: GatewaySettings, await_glue_run: AwaitRun) -> None:
     """Makes the interpreter run executions, and run them as AWS does.
 
     `await_glue_run` waits until a job's run has ended, or tells after so many seconds that it has not: asking Glue's API
-    again and again takes a sixth of a core for each state that waits.
+    again and again would tell nothing more, at the cost of a request each time.
     """
     default_user_config["stepfunctions"]["execute_state_machine"] = True
     # What failed in an execution is in its history; moto would print each state's inner life as well.

@@ -38,6 +38,8 @@ class Story:
     kills: int
     before_nothing: dict[str, Any]
     after_nothing: dict[str, Any]
+    before_nothing_again: dict[str, Any]
+    after_nothing_again: dict[str, Any]
     calls: list[Call]
 
 
@@ -83,7 +85,7 @@ def _a_dropped_file_starts_a_run_that_fails(client: Client, faults: Faults) -> N
 
 @contextmanager
 def told(home: Path) -> Iterator[Story]:
-    """Runs history, a step of the world with kills, nothing new, and a run that fails; the stack stays up meanwhile."""
+    """Runs history, nothing new, a step of the world with kills, nothing new, and a run that fails; the stack stays up meanwhile."""
     ports = Ports(free_port(), free_port(), free_port(), free_port())
     with running(Stack(home, ports), HOUSEHOLDS) as stack:
         stack.use()
@@ -91,6 +93,9 @@ def told(home: Path) -> Iterator[Story]:
         client = Client(stack.deployment())
         pipeline = Pipeline(stack, client)
         history = _books(client, pipeline.run_well())
+        before_nothing = footprint(client)
+        pipeline.run_well()
+        after_nothing = footprint(client)
         stack.advance(2, 11)
         faults = Faults(stack)
         for source in EXTRACTED:
@@ -99,9 +104,9 @@ def told(home: Path) -> Iterator[Story]:
         after_step = _books(client, pipeline.run_well())
         kills = faults.fired()
         faults.clear()
-        before_nothing = footprint(client)
+        before_nothing_again = footprint(client)
         pipeline.run_well()
-        after_nothing = footprint(client)
+        after_nothing_again = footprint(client)
         _a_dropped_file_starts_a_run_that_fails(client, faults)
         faults.clear()
         yield Story(
@@ -111,5 +116,7 @@ def told(home: Path) -> Iterator[Story]:
             kills,
             before_nothing,
             after_nothing,
+            before_nothing_again,
+            after_nothing_again,
             recorded(stack.aws_endpoint),
         )

@@ -1,4 +1,4 @@
-"""The contract of every source through the whole pipeline: history, a step of the world with kills, nothing new."""
+"""The contract of every source through the whole pipeline: history, nothing new, a step of the world with kills, nothing new."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def test_the_history_lands_and_its_books_balance(story: Story, source: str, stre
 
 def test_a_run_with_nothing_new_writes_nothing(story: Story) -> None:
     assert story.after_nothing == story.before_nothing
+    assert story.after_nothing_again == story.before_nothing_again
 
 
 @pytest.mark.parametrize("source", SOURCES)
