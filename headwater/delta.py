@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -85,12 +85,30 @@ class Table:
                 return commit
         raise LookupError(f"{self.path}: no commit of transaction {transaction} of {app_id}")
 
+    def appended(self, app_id: str, transaction: int) -> DataFrame | None:
+        """Reads what one transaction appended, from the files of its commit; None when later commits may have moved it.
+
+        No look at the rest of the table: its cost does not grow with the table.
+        """
+        for version, lines in self._log_lines(self.version()):
+            commit = _commit(version, lines)
+            if commit.operation != "WRITE" or commit.metadata.get("app_id") != app_id:
+                return None
+            if commit.metadata["transaction"] <= transaction:
+                own = commit.metadata["transaction"] == transaction
+                return self._rows_of(line for line in lines if line.startswith('{"add"')) if own else None
+        return None
+
     def latest_metadata(self) -> dict[str, Any]:
         """Reads the user metadata of the newest commit that carries any; empty when none does."""
         return next((commit.metadata for commit in self._commits(self.version()) if commit.metadata), {})
 
     def _commits(self, newest: int, since: int = -1) -> Iterator[Commit]:
-        """Reads the commits after `since`, newest first, as far back as the log goes.
+        """Reads the commits after `since`, newest first, as far back as the log goes."""
+        return (_commit(version, lines) for version, lines in self._log_lines(newest, since))
+
+    def _log_lines(self, newest: int, since: int = -1) -> Iterator[tuple[int, list[str]]]:
+        """Reads the actions of the versions after `since`, newest first, as far back as the log goes.
 
         One small file each, where a history would be a Spark job.
         """
@@ -105,11 +123,17 @@ class Table:
                 if "FileNotFound" in str(error.java_exception):
                     return
                 raise
-            info: dict[str, Any] = next(
-                (json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"')), {}
-            )
-            metrics = {key: int(value) for key, value in info.get("operationMetrics", {}).items() if value.isdigit()}
-            yield Commit(version, info.get("operation", ""), metrics, json.loads(info.get("userMetadata") or "{}"))
+            yield version, lines
+
+    def _rows_of(self, added: Iterable[str]) -> DataFrame:
+        """Reads the files that these actions have added."""
+        jvm: Any = self.spark._jvm
+        files = jvm.java.util.ArrayList()
+        for action in added:
+            files.add(jvm.org.apache.spark.sql.delta.actions.Action.fromJson(action))
+        listed = jvm.scala.collection.JavaConverters.asScalaBuffer(files).toSeq()
+        frame = self._log().createDataFrame(self._snapshot(), listed, False, _none(self.spark))
+        return DataFrame(frame, self.spark)
 
     @contextmanager
     def transact(self, app_id: str, transaction: int, **metadata: object) -> Iterator[None]:
@@ -131,6 +155,14 @@ class Table:
     def _log(self) -> Any:
         jvm: Any = self.spark._jvm
         return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path)
+
+
+def _commit(version: int, lines: Iterable[str]) -> Commit:
+    info: dict[str, Any] = next(
+        (json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"')), {}
+    )
+    metrics = {key: int(value) for key, value in info.get("operationMetrics", {}).items() if value.isdigit()}
+    return Commit(version, info.get("operation", ""), metrics, json.loads(info.get("userMetadata") or "{}"))
 
 
 def _none(spark: SparkSession) -> Any:

@@ -45,15 +45,20 @@ def build_gold(job: Job, table: str, lease: Lease) -> None:
         log.info("unchanged", table=table)
         return
     _register(silver, versions, used)
-    job.spark.sql(sql.affected).createOrReplaceTempView("affected")
-    values = {"reporting_currency": job.project.environment.reporting_currency}
-    rows = job.spark.sql(Template(sql.rows).substitute(values))
-    lease.check()
-    with gold.transact(f"gold.{table}", gold.version() + 2, silver=versions, run_id=job.run_id):
-        if not gold.exists():
-            rows.write.format("delta").mode("append").save(gold.path)
-        else:
-            _replace_affected(gold, sql, rows, job.spark.table("affected"))
+    # Kept, since rows and deletions ask for it again and again, and each time it would be read from the change feeds.
+    affected = job.spark.sql(sql.affected).distinct().persist()
+    try:
+        affected.createOrReplaceTempView("affected")
+        values = {"reporting_currency": job.project.environment.reporting_currency}
+        rows = job.spark.sql(Template(sql.rows).substitute(values))
+        lease.check()
+        with gold.transact(f"gold.{table}", gold.version() + 2, silver=versions, run_id=job.run_id):
+            if not gold.exists():
+                rows.write.format("delta").mode("append").save(gold.path)
+            else:
+                _replace_affected(gold, sql, rows, affected)
+    finally:
+        affected.unpersist()
     log.info("built", table=table, silver=versions)
 
 
@@ -79,7 +84,7 @@ def _replace_affected(gold: Table, sql: GoldSql, rows: DataFrame, affected: Data
         # The affected rows that are computed no more come along as deletions.
         gone = (
             gold.read()
-            .join(F.broadcast(affected.distinct()), affected.columns, "left_semi")
+            .join(F.broadcast(affected), affected.columns, "left_semi")
             .join(rows.select(*sql.grain), list(sql.grain), "left_anti")
             .select(*sql.grain, F.lit(True).alias("_gone"))
         )

@@ -86,8 +86,16 @@ class Lake:
             )
 
     def batch(self, manifest: Manifest) -> DataFrame:
-        """Reads one batch's bronze rows."""
-        return self.bronze(manifest.source, manifest.stream).read().where(F.col(BATCH) == manifest.batch)
+        """Reads one batch's bronze rows.
+
+        From the files of its own commit where they are as they were, which costs the same however long the table has grown.
+        """
+        table = self.bronze(manifest.source, manifest.stream)
+        if manifest.files:
+            appended = table.appended(app_id_of(manifest), manifest.batch)
+            if appended is not None:
+                return appended
+        return table.read().where(F.col(BATCH) == manifest.batch)
 
     def write_silver(self, stream: Stream, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> SilverCounts:
         """Writes a batch's valid rows to silver in one commit, once, and tells what the commit did.
@@ -172,21 +180,17 @@ def _write_newest(table: Table, stream: Stream, manifest: Manifest, valid: DataF
     if not table.exists():
         rows.write.format("delta").mode("append").save(table.path)
         return
-    rows = rows.persist()
-    try:
-        on = _same("s", "t", stream.key) & _within("t.", bounds)
-        merge = table.delta().alias("t").merge(rows.alias("s"), on)
-        if isinstance(stream.write, MergeWrite | ReplaceWrite):
-            changed = ~_same("s", "t", [name for name in stream.columns if name not in stream.key])
-            if stream.position is not None:
-                changed = changed & (F.col(f"s.`{stream.position}`") >= F.col(f"t.`{stream.position}`"))
-            merge = merge.whenMatchedUpdateAll(changed)
-        merge = merge.whenNotMatchedInsertAll()
-        if isinstance(stream.write, ReplaceWrite) and manifest.slices:
-            merge = merge.whenNotMatchedBySourceDelete(_in_slices(stream.write, manifest.slices))
-        merge.execute()
-    finally:
-        rows.unpersist()
+    on = _same("s", "t", stream.key) & _within("t.", bounds)
+    merge = table.delta().alias("t").merge(rows.alias("s"), on)
+    if isinstance(stream.write, MergeWrite | ReplaceWrite):
+        changed = ~_same("s", "t", [name for name in stream.columns if name not in stream.key])
+        if stream.position is not None:
+            changed = changed & (F.col(f"s.`{stream.position}`") >= F.col(f"t.`{stream.position}`"))
+        merge = merge.whenMatchedUpdateAll(changed)
+    merge = merge.whenNotMatchedInsertAll()
+    if isinstance(stream.write, ReplaceWrite) and manifest.slices:
+        merge = merge.whenNotMatchedBySourceDelete(_in_slices(stream.write, manifest.slices))
+    merge.execute()
 
 
 def _in_slices(write: ReplaceWrite, slices: Sequence[dict[str, str]]) -> Column:
@@ -227,35 +231,25 @@ def _write_scd2(table: Table, stream: Stream, write: Scd2Write, valid: DataFrame
         {
             "valid_from": F.col(stream.position),
             "valid_to": F.lead(stream.position).over(by_key),
+            "_first": F.lag(stream.position).over(by_key).isNull(),
         }
     ).withColumn("is_current", F.col("valid_to").isNull())
     columns = [*stream.columns, *SCD2_COLUMNS]
     if not table.exists():
         versions.select(*columns).write.format("delta").mode("append").save(table.path)
         return
-    versions = versions.persist()
-    try:
-        closing = (
-            versions.groupBy(*stream.key)
-            .agg(F.min("valid_from").alias("valid_to"))
-            .select(*[F.col(name).alias(f"_close_{name}") for name in stream.key], "valid_to")
-        )
-        opening = versions.select(*columns)
-        source = opening.unionByName(closing, allowMissingColumns=True)
-        on = _all([F.col(f"s.`_close_{name}`") == F.col(f"t.`{name}`") for name in stream.key]) & F.col("t.is_current")
-        (
-            table.delta()
-            .alias("t")
-            .merge(source.alias("s"), on)
-            .whenMatchedUpdate(set={"valid_to": "s.valid_to", "is_current": "false"})
-            .whenNotMatchedInsert(
-                condition=" AND ".join(f"s.`{name}` IS NOT NULL" for name in stream.key),
-                values={name: f"s.`{name}`" for name in columns},
-            )
-            .execute()
-        )
-    finally:
-        versions.unpersist()
+    # The first new version of a key comes twice: to be opened, and to close the version that was current.
+    twice = F.when(F.col("_first"), F.array(F.lit(False), F.lit(True))).otherwise(F.array(F.lit(False)))
+    source = versions.select(*columns, F.explode(twice).alias("_closing"))
+    on = _same("s", "t", stream.key) & F.col("s._closing") & F.col("t.is_current") & _within("t.", bounds)
+    (
+        table.delta()
+        .alias("t")
+        .merge(source.alias("s"), on)
+        .whenMatchedUpdate(set={"valid_to": "s.valid_from", "is_current": "false"})
+        .whenNotMatchedInsert(condition="NOT s._closing", values={name: f"s.`{name}`" for name in columns})
+        .execute()
+    )
 
 
 def _counts(table: Table, stream: Stream, app_id: str, batch: int) -> SilverCounts:

@@ -43,18 +43,10 @@ quotes AS (
 ),
 
 as_of AS (
-    SELECT
-        wanted.date,
-        wanted.currency,
-        max_by(quotes.rate, quotes.date) AS rate
-    FROM (
-        SELECT DISTINCT date, currency FROM days
-        UNION
-        SELECT DISTINCT date, '${reporting_currency}' AS currency FROM days
-    ) AS wanted
-    INNER JOIN quotes
-        ON quotes.quote = wanted.currency AND quotes.date BETWEEN date_sub(wanted.date, 10) AND wanted.date
-    GROUP BY wanted.date, wanted.currency
+    SELECT wanted.date, quotes.quote AS currency, min_by(quotes.rate, wanted.age) AS rate
+    FROM (SELECT date, explode(sequence(0, 10)) AS age FROM affected) AS wanted
+    INNER JOIN quotes ON quotes.date = date_sub(wanted.date, wanted.age)
+    GROUP BY wanted.date, quotes.quote
 ),
 
 reported AS (

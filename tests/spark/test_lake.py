@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from pyspark.sql import functions as F
 
 from headwater.config import JdbcStream
 from headwater.lake import REASONS, Lake, SilverCounts, newest
-from headwater.ledger import Manifest
+from headwater.ledger import DataFile, Manifest
 from headwater.quality import summarize
 
 ROW = "id bigint, city string, updated_at timestamp"
@@ -158,3 +159,39 @@ def test_a_transaction_tells_the_last_batch_of_its_own_stream_only(spark: SparkS
 @pytest.mark.parametrize("missing", ["silver", "quarantine"])
 def test_a_table_that_does_not_exist_has_version_minus_one(lake: Lake, missing: Any) -> None:
     assert lake.table(missing, "nothing").version() == -1
+
+
+def append(lake: Lake, batch: int, numbers: Sequence[int]) -> Manifest:
+    """Puts a batch with these numbers into bronze, as Extract does."""
+    folder = Path(lake.root.removeprefix("file://")) / "raw"
+    lake.spark.createDataFrame([(number,) for number in numbers], "id bigint").coalesce(1).write.parquet(
+        f"file://{folder}/{batch}"
+    )
+    paths = (folder / str(batch)).glob("*.parquet")
+    files = tuple(DataFile(key=f"{batch}/{path.name}", rows=len(numbers), bytes=path.stat().st_size) for path in paths)
+    written = manifest(batch, len(numbers)).model_copy(update={"files": files})
+    lake.append_bronze(f"file://{folder}", written, stream(), evolves=False)
+    return written
+
+
+def ids(rows: DataFrame) -> set[int]:
+    return {row.id for row in rows.collect()}
+
+
+def test_a_batch_is_read_from_the_files_of_its_own_commit(lake: Lake) -> None:
+    batches = [append(lake, batch, [batch * 10, batch * 10 + 1]) for batch in (1, 2, 3)]
+    read = [lake.batch(batch) for batch in batches]
+    assert [ids(rows) for rows in read] == [{10, 11}, {20, 21}, {30, 31}]
+    files = [set(rows.inputFiles()) for rows in read]
+    assert sum(map(len, files)) == len(set().union(*files))
+    assert set().union(*files) == set(lake.bronze("shop", "people").read().inputFiles())
+
+
+def test_a_batch_whose_files_were_compacted_is_read_from_the_new_ones(lake: Lake) -> None:
+    first, second = append(lake, 1, [1, 2]), append(lake, 2, [3])
+    table = lake.bronze("shop", "people")
+    old = set(table.read().inputFiles())
+    table.delta().optimize().executeCompaction()
+    third = append(lake, 3, [4])
+    assert [ids(lake.batch(batch)) for batch in (first, second, third)] == [{1, 2}, {3}, {4}]
+    assert not old & set(lake.batch(first).inputFiles())
