@@ -115,7 +115,8 @@ def _where(error: ValidationError) -> str:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text())
+        # The loader in C: ten times as quick, and a project is some forty files.
+        return yaml.load(path.read_text(), yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not readable as YAML: {error}") from None
 

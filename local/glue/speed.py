@@ -18,7 +18,11 @@ def install() -> None:
     """Remembers what names mean in the JVM, and the models of AWS's services, for the life of the process."""
     for names in (JVMView, JavaPackage):
         names.__getattr__ = _remembered(names.__getattr__)
-    # Reading the model of a service costs more than what most runs ask of the service.
+    remember_services()
+
+
+def remember_services() -> None:
+    """Reads the model of each AWS service once in a process, which costs more than what most runs ask of the service."""
     read = JSONFileLoader._load_file
     known = lru_cache(lambda path, opened_by: read(JSONFileLoader(), path, opened_by))
     JSONFileLoader._load_file = lambda _, path, opened_by: known(path, opened_by)

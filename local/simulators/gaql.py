@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any, NamedTuple
 
 from local.simulators.google_api import GoogleError
@@ -475,5 +476,6 @@ def _row(query: Query, context: _Context) -> dict[str, Any]:
     return row
 
 
+@cache
 def _camel(field: str) -> str:
     return re.sub(r"_([a-z])", lambda found: found[1].upper(), field)
