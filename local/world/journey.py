@@ -25,6 +25,8 @@ _TABLES = ("transactions", "products", "demographics", "campaigns", "campaign_de
 def open_journey(households: int | None = None) -> duckdb.DuckDBPyConnection:
     """An in-memory database with one view for each table, cut down to the first `households` households.
 
+    With them stay the products that they bought, and of the others a share as large as theirs.
+
     `lines` is the view of transactions with money as decimal(12,2), `i` numbering the lines in order of time from 0,
     and `day` the shop's day. Promotions and coupons are left out: 20 million rows that nothing here reads.
     """
@@ -35,7 +37,8 @@ def open_journey(households: int | None = None) -> duckdb.DuckDBPyConnection:
     for table in _TABLES:
         # The package is installed as plain files: DuckDB reads them where they are.
         path = str(data.joinpath(f"{table}.parquet")).replace("'", "''")
-        journey.execute(f"create view {table} as select * from read_parquet('{path}')")
+        name = f"listed_{table}" if table == "products" else table
+        journey.execute(f"create view {name} as select * from read_parquet('{path}')")
     journey.execute(
         f"""
         create table lines as
@@ -49,6 +52,14 @@ def open_journey(households: int | None = None) -> duckdb.DuckDBPyConnection:
             (transaction_timestamp - interval {UTC_HOUR_OF_MIDNIGHT} hour)::date as day
         from transactions
         where household_id in (select distinct household_id from transactions order by household_id limit ?)
+        """,
+        [households or HOUSEHOLDS],
+    )
+    journey.execute(
+        f"""
+        create table products as
+        select * from listed_products
+        where product_id in (select product_id from lines) or product_id % {HOUSEHOLDS} < ?
         """,
         [households or HOUSEHOLDS],
     )
