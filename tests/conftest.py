@@ -7,6 +7,8 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from local.glue.speed import remember_services
+
 # A busy machine is slow, which is no failure.
 settings.register_profile("headwater", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("headwater")
@@ -22,3 +24,6 @@ _QUICK_START = {
     "spark.databricks.delta.snapshotPartitions": "1",
 }
 os.environ.setdefault("HEADWATER_SPARK_CONF", json.dumps(_QUICK_START))
+
+# Most tests have AWS clients of their own.
+remember_services()

@@ -50,14 +50,13 @@ def _books(client: Client, run: dict[str, Any]) -> dict[tuple[str, str], list[Bo
     return found
 
 
-def _kill_before_the_manifest(faults: Faults, prefix: str, source: str, times: int) -> None:
+def _kill_before_the_manifest(faults: Faults, prefix: str, source: str) -> None:
     faults.arm(
         method="PUT",
         path=f"/{prefix}-raw/{source}/.*/manifests/",
         when="before",
         job=f"{prefix}-{source}-extract",
         action="kill",
-        times=times,
     )
 
 
@@ -68,8 +67,10 @@ def _drop(client: Client, name: str) -> None:
 
 
 def _a_dropped_file_starts_a_run_that_fails(client: Client, faults: Faults) -> None:
-    # Killed at each try; another file is dropped meanwhile.
-    _kill_before_the_manifest(faults, client.deployment.prefix, "s3_drops", 2)
+    # Killed at its first try and refused at its second; another file is dropped meanwhile.
+    prefix = client.deployment.prefix
+    _kill_before_the_manifest(faults, prefix, "s3_drops")
+    faults.fail_the_retry(prefix, f"{prefix}-s3_drops-extract")
     _drop(client, "first")
     machine = client.deployment.state_machine_arn
     states = boto3.client("stepfunctions")
@@ -100,9 +101,9 @@ def told(home: Path) -> Iterator[Story]:
         faults = Faults(stack)
         for source in EXTRACTED:
             # The first batch of each source is cut off between its files and its manifest.
-            _kill_before_the_manifest(faults, client.deployment.prefix, source, 1)
+            _kill_before_the_manifest(faults, client.deployment.prefix, source)
         after_step = _books(client, pipeline.run_well())
-        kills = faults.fired()
+        kills = faults.kills()
         faults.clear()
         before_nothing_again = footprint(client)
         pipeline.run_well()

@@ -159,10 +159,19 @@ class Faults:
     def misbehave(self, **misbehaviour: Any) -> None:
         _send("POST", self._simulators, misbehaviour)
 
+    def fail_the_retry(self, prefix: str, job: str) -> None:
+        """Lets a job's first run read its project, and no other until the faults are cleared."""
+        self.arm(method="GET", path=f"/{prefix}-artifacts/project.json", job=job, action="error", skip=1, times=100)
+
+    def kills(self) -> int:
+        """Workers that were killed by the faults in force."""
+        return sum(fault["fired"] for fault in self._armed() if fault["action"] == "kill")
+
     def fired(self) -> int:
-        answer = _send("GET", self._gateway)
-        listed = answer["faults"] if isinstance(answer, dict) else answer
-        return sum(fault["fired"] for fault in listed)
+        return sum(fault["fired"] for fault in self._armed())
+
+    def _armed(self) -> list[dict[str, Any]]:
+        return _send("GET", self._gateway)["faults"]
 
     def clear(self) -> None:
         _send("DELETE", self._gateway)

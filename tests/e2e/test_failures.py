@@ -31,7 +31,7 @@ def test_an_optional_source_that_answers_500_for_ever_fails_the_run_in_part(
 ) -> None:
     alerts, ads = len(pipeline.alerts()), zone(pipeline, "silver/ad", "bronze/facebook_ads")
     faults.misbehave(source="facebook_ads", path=".*", kind="status", status=500)
-    run = pipeline.run()
+    run = pipeline.run("facebook_ads", "fx_rates")
     assert (run["status"], run["error"]) == ("FAILED", "FailedInPart")
     assert zone(pipeline, "silver/ad", "bronze/facebook_ads") == ads
     message = str(one_new_alert(pipeline, alerts))

@@ -211,7 +211,7 @@ def test_one_batch_is_held_at_a_time_and_files_end_at_their_size(
     alive: list[weakref.ref[Any]] = []
 
     def batches() -> Iterator[pa.Table]:
-        for start in range(0, 50_000, 1_000):
+        for start in range(0, 10_000, 1_000):
             gc.collect()
             assert sum(batch() is not None for batch in alive) <= 1
             table = pa.table({"N": list(range(start, start + 1_000))})
@@ -221,8 +221,8 @@ def test_one_batch_is_held_at_a_time_and_files_end_at_their_size(
 
     files = list(parquet_files(batches(), schema, tmp_path))
     assert len(files) > 1
-    assert sum(rows for _, rows in files) == 50_000
-    assert sorted(n for path, _ in files for n in pq.read_table(path)["n"].to_pylist()) == list(range(50_000))
+    assert sum(rows for _, rows in files) == 10_000
+    assert sorted(n for path, _ in files for n in pq.read_table(path)["n"].to_pylist()) == list(range(10_000))
 
 
 def test_a_result_without_rows_makes_no_file(tmp_path: Path) -> None:
