@@ -10,7 +10,7 @@ from py_compile import PycInvalidationMode
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from botocore.loaders import JSONFileLoader
+from botocore import session
 from py4j.java_gateway import JavaClass, JavaPackage, JVMView
 
 
@@ -22,10 +22,11 @@ def install() -> None:
 
 
 def remember_services() -> None:
-    """Reads the model of each AWS service once in a process, which costs more than what most runs ask of the service."""
-    read = JSONFileLoader._load_file
-    known = lru_cache(lambda path, opened_by: read(JSONFileLoader(), path, opened_by))
-    JSONFileLoader._load_file = lambda _, path, opened_by: known(path, opened_by)
+    """Shares what is known of AWS's services among the sessions of a process.
+
+    Each session finds and reads their models anew, which costs more than what most runs ask of a service.
+    """
+    session.create_loader = lru_cache(session.create_loader)
 
 
 def _remembered(look_up: Any) -> Any:
