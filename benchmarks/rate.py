@@ -31,7 +31,7 @@ from tests.simulators.conftest import Simulators, own_world
 HOUSEHOLDS = 800
 # A stream with enough to read, in pages or parts so short that the quota is what holds it up.
 LONG_READS: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "facebook_ads": ("ads_insights", {"params": {"limit": "10"}}),
+    "facebook_ads": ("ads_insights", {"params": {"limit": "5"}}),
     "google_ads": ("ad_performance", {"window": {"chunk_days": 1}, "rate": {"calls": 15}}),
     "clevertap": ("events", {"window": {"chunk_days": 3}}),
     "hubspot": ("contacts", {}),

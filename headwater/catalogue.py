@@ -39,7 +39,7 @@ _HEAD = """# Sources
 Generated from config/sources/ by `make docs`; edit the YAML, not this page.
 
 *Position* is where the next run goes on, and what it reads again because the source may still change it. Every source keeps
-to one contract, tests/contract; a new one gets it by being declared.
+to one contract, tests/contract and tests/e2e/test_every_source.py; a new one gets it by being declared.
 """
 
 

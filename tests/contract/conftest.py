@@ -23,8 +23,6 @@ from local.stack import ROOT, SECRETS, Ports, Stack
 from tests.simulators.conftest import Simulators, own_world
 from tests.unit.http_fakes import KeptFiles
 
-from .story import Story, told
-
 Edit = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 _REALLY_SLEPT = 0.02
@@ -147,10 +145,3 @@ def reader(request: pytest.FixtureRequest, running: Simulators, tmp_path: Path) 
     assert isinstance(source, HttpSource)
     yield Reader(source, running, world.clock(running.dsn))
     running.admin("misbehave", "DELETE")
-
-
-@pytest.fixture(scope="session")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """The whole pipeline over every source, told once for all who ask what came of it."""
-    with told(tmp_path_factory.mktemp("stack")) as story:
-        yield story

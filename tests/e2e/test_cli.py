@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from local.stack import ROOT, Stack
-from tests.e2e.conftest import Pipeline
+
+from .pipeline import Pipeline
 
 
 def headwater(stack: Stack, *arguments: str) -> Any:

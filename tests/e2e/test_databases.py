@@ -17,7 +17,8 @@ from local.demo import footprint
 from local.mariadb import is_installed
 from local.postgres import free_port
 from local.stack import ROOT, Ports, Stack, running
-from tests.e2e.conftest import HOUSEHOLDS, Pipeline
+
+from .pipeline import Pipeline
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="MariaDB is not installed: apt-get install mariadb-server")
 
@@ -29,7 +30,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """A pipeline over MySQL and over the one PostgreSQL table that is read from the log."""
     ports = Ports(free_port(), free_port(), free_port(), free_port())
     sources = frozenset({"rds_mysql", "rds_postgres"})
-    with running(Stack(tmp_path_factory.mktemp("databases"), ports, sources), HOUSEHOLDS) as stack:
+    with running(Stack(tmp_path_factory.mktemp("databases"), ports, sources), 60) as stack:
         project = stack.project()
         shop = project.sources["rds_postgres"]
         logged = shop.model_copy(update={"streams": {"loyalty_accounts": shop.streams["loyalty_accounts"]}})

@@ -9,7 +9,8 @@ import pytest
 
 from local import world
 from local.stack import Stack
-from tests.e2e.conftest import Faults, Pipeline
+
+from .pipeline import Faults, Pipeline
 
 SECRETS = ("EAAB-local-token", "local-app-secret", "local-shop-password", "local-warehouse-password")
 
@@ -22,18 +23,14 @@ def one_new_alert(pipeline: Pipeline, before: int) -> dict[str, Any]:
     return alerts[-1]
 
 
-def zone(pipeline: Pipeline, *names: str) -> dict[str, tuple[int, int]]:
-    return {table: found for table, found in pipeline.content().items() if table.startswith(names)}
-
-
 def test_an_optional_source_that_answers_500_for_ever_fails_the_run_in_part(
     pipeline: Pipeline, faults: Faults, moved_on: world.Truth
 ) -> None:
-    alerts, ads = len(pipeline.alerts()), zone(pipeline, "silver/ad", "bronze/facebook_ads")
+    alerts, ads = len(pipeline.alerts()), pipeline.content("silver/ad", "bronze/facebook_ads")
     faults.misbehave(source="facebook_ads", path=".*", kind="status", status=500)
     run = pipeline.run("facebook_ads", "fx_rates")
     assert (run["status"], run["error"]) == ("FAILED", "FailedInPart")
-    assert zone(pipeline, "silver/ad", "bronze/facebook_ads") == ads
+    assert pipeline.content("silver/ad", "bronze/facebook_ads") == ads
     message = str(one_new_alert(pipeline, alerts))
     for part in (run["run_id"], "source: facebook_ads", "stage: Extract", "RetriableSourceError"):
         assert part in message
@@ -42,11 +39,11 @@ def test_an_optional_source_that_answers_500_for_ever_fails_the_run_in_part(
 def test_a_needed_source_that_answers_500_for_ever_fails_the_run_and_leaves_gold_alone(
     pipeline: Pipeline, faults: Faults, moved_on: world.Truth
 ) -> None:
-    before, alerts = zone(pipeline, "gold", "warehouse", "silver/fx_rates"), len(pipeline.alerts())
+    before, alerts = pipeline.content("gold", "warehouse", "silver/fx_rates"), len(pipeline.alerts())
     faults.misbehave(source="fx_rates", path=".*", kind="status", status=500)
     run = pipeline.run("fx_rates")
     assert (run["status"], run["error"]) == ("FAILED", "SourcesFailed")
-    assert zone(pipeline, "gold", "warehouse", "silver/fx_rates") == before
+    assert pipeline.content("gold", "warehouse", "silver/fx_rates") == before
     message = str(one_new_alert(pipeline, alerts))
     for part in (run["run_id"], "source: fx_rates", "stage: Extract"):
         assert part in message
@@ -54,7 +51,7 @@ def test_a_needed_source_that_answers_500_for_ever_fails_the_run_and_leaves_gold
 
 def test_a_halted_batch_holds_its_stream_until_a_person_decides(pipeline: Pipeline, stack: Stack) -> None:
     pipeline.run_well("rds_postgres")
-    before, alerts = zone(pipeline, "gold", "warehouse", "silver"), len(pipeline.alerts())
+    before, alerts = pipeline.content("gold", "warehouse", "silver"), len(pipeline.alerts())
     with psycopg.connect(stack.rds_dsn) as connection:
         connection.execute(
             "INSERT INTO shop.order_items (order_id, product_id, quantity, sales_value, retail_discount, coupon_discount, "
@@ -63,7 +60,7 @@ def test_a_halted_batch_holds_its_stream_until_a_person_decides(pipeline: Pipeli
         )
     run = pipeline.run("rds_postgres")
     assert (run["status"], run["error"]) == ("FAILED", "SourcesFailed")
-    assert zone(pipeline, "gold", "warehouse", "silver") == before
+    assert pipeline.content("gold", "warehouse", "silver") == before
     message = str(one_new_alert(pipeline, alerts))
     for part in (run["run_id"], "source: rds_postgres", "stage: Check", "quantity_non_negative"):
         assert part in message
@@ -71,7 +68,7 @@ def test_a_halted_batch_holds_its_stream_until_a_person_decides(pipeline: Pipeli
     stream = f"{halted['source']}.{halted['stream']}"
     pipeline.client.decide(stream, int(halted["halted"]), "discard", "a test planted it", "test")
     pipeline.run_well("rds_postgres")
-    assert zone(pipeline, "gold", "warehouse", "silver/order_items") == {
+    assert pipeline.content("gold", "warehouse", "silver/order_items") == {
         table: found for table, found in before.items() if table.startswith(("gold", "warehouse", "silver/order_items"))
     }
     with psycopg.connect(stack.rds_dsn) as connection:
@@ -84,19 +81,19 @@ def test_a_halted_batch_holds_its_stream_until_a_person_decides(pipeline: Pipeli
 def test_a_failed_copy_leaves_the_warehouse_as_it_was(
     pipeline: Pipeline, faults: Faults, moved_on: world.Truth
 ) -> None:
-    before, alerts = zone(pipeline, "warehouse"), len(pipeline.alerts())
+    before, alerts = pipeline.content("warehouse"), len(pipeline.alerts())
     ledger = pipeline.client.query("redshift", "SELECT load_id FROM etl.load_ledger ORDER BY load_id").rows
     faults.arm(method="GET", path="/headwater-local-lake/load/.*parquet", action="error", times=1000)
     run = pipeline.run("rds_postgres")
     assert run["status"] == "FAILED"
-    assert zone(pipeline, "warehouse") == before
+    assert pipeline.content("warehouse") == before
     assert pipeline.client.query("redshift", "SELECT load_id FROM etl.load_ledger ORDER BY load_id").rows == ledger
     message = str(one_new_alert(pipeline, alerts))
     for part in (run["run_id"], "stage: Load", "LoadError"):
         assert part in message
     faults.clear()
     pipeline.run_well("rds_postgres", start_from="Load")
-    assert zone(pipeline, "warehouse") != before
+    assert pipeline.content("warehouse") != before
 
 
 def test_an_input_that_cannot_be_carried_out_fails_before_any_data_is_touched(pipeline: Pipeline) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from headwater.client import Client
+from headwater.deployment import Deployment
 from headwater.roles import LATE_ARNS, roles
 from local import world
 from local.demo import footprint
-from tests.e2e.conftest import Faults, Pipeline
+from local.postgres import free_port
+from local.stack import ROOT, Ports, Stack, running
 from tests.iam import grants, recorded, refused
 
+from .pipeline import Faults, Pipeline
+
+HOUSEHOLDS = 60
 RAW = "/headwater-small-raw/rds_postgres/orders"
 LAKE = "/headwater-small-lake"
 EXTRACT = "headwater-small-rds_postgres-extract"
@@ -31,6 +39,50 @@ PLACES = {
         "job": SILVER,
     },
 }
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of its own: so many workers are killed that nobody else should have to wait for new ones."""
+    ports = Ports(free_port(), free_port(), free_port(), free_port())
+    with running(Stack(tmp_path_factory.mktemp("stack"), ports, frozenset({"rds_postgres"})), HOUSEHOLDS) as stack:
+        stack.use()
+        yield stack
+
+
+def _small(stack: Stack, name: str) -> Pipeline:
+    """The pipeline over two streams of the shop, merged and SCD2, under a name of its own."""
+    project = stack.project()
+    shop = project.sources["rds_postgres"]
+    streams = {stream: shop.streams[stream] for stream in ("customers", "orders")}
+    warehouse = project.environment.warehouse.model_copy(update={"database": name})
+    project = project.model_copy(
+        update={
+            "environment": project.environment.model_copy(
+                update={"prefix": f"headwater-{name}", "warehouse": warehouse}
+            ),
+            "sources": {"rds_postgres": shop.model_copy(update={"streams": streams})},
+            "quality": {table: project.quality[table] for table in streams},
+            "gold": {"customer_analytics": project.gold["customer_analytics"]},
+        }
+    )
+    deployment = Deployment(project, ROOT)
+    stack.deploy(deployment)
+    pipeline = Pipeline(stack, Client(deployment))
+    pipeline.run_well()
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def small(stack: Stack) -> Pipeline:
+    """A small pipeline, to which tests do bad things."""
+    return _small(stack, "small")
+
+
+@pytest.fixture(scope="module")
+def control(stack: Stack) -> Pipeline:
+    """Its twin, to which nothing bad happens."""
+    return _small(stack, "control")
 
 
 @pytest.mark.parametrize("place", PLACES)

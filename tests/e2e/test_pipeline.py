@@ -2,57 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import boto3
 import pytest
 
-from headwater.runs import books_of
-from local import proofs, world
-from local.demo import footprint
-from local.stack import Stack
-from tests.e2e.conftest import Pipeline
+from .pipeline import Pipeline
+from .story import Story, wrong
 
 
-def books(pipeline: Pipeline, run: dict[str, Any]) -> dict[str, Any]:
-    return {book.stream: book for book in books_of(pipeline.client.environment, run["run_id"])}
+def test_after_its_history_every_number_is_the_sources(story: Story) -> None:
+    assert story.wrong_after_history == []
 
 
-def test_gold_equals_the_truth_in_both_engines(pipeline: Pipeline, stack: Stack) -> None:
-    assert [
-        proof for proof in proofs.prove(stack, pipeline.client, proofs.read_gold(pipeline.client)) if not proof.ok
-    ] == []
+def test_after_changes_and_kills_every_number_is_the_sources(story: Story, pipeline: Pipeline) -> None:
+    assert wrong(pipeline.stack, pipeline.client) == []
 
 
-def test_what_is_quarantined_is_what_was_planted_by_reason(pipeline: Pipeline, stack: Stack) -> None:
-    rows = proofs.quarantine(stack, pipeline.client)
-    assert rows
-    assert [row for row in rows if not row["matches"]] == []
+def test_an_increment_reads_what_changed(story: Story) -> None:
+    [items] = story.after_step["rds_postgres", "order_items"]
+    assert items.extracted == story.moved.changes["order_items", "insert"]
+    [customers] = story.after_step["rds_postgres", "customers"]
+    assert customers.unchanged >= story.moved.changes["customers", "touch"]
 
 
-def test_an_increment_reads_what_changed_and_its_books_balance(
-    pipeline: Pipeline, stack: Stack, moved_on: world.Truth
-) -> None:
-    found = books(pipeline, pipeline.run_well())
-    assert all(book.balances for book in found.values())
-    assert found["order_items"].extracted == moved_on.changes[("order_items", "insert")]
-    assert found["customers"].unchanged >= moved_on.changes[("customers", "touch")]
-    assert [
-        proof for proof in proofs.prove(stack, pipeline.client, proofs.read_gold(pipeline.client)) if not proof.ok
-    ] == []
-    assert [row for row in proofs.quarantine(stack, pipeline.client) if not row["matches"]] == []
-
-
-def test_a_run_with_nothing_new_writes_nothing_but_its_audit_entry(pipeline: Pipeline) -> None:
-    pipeline.run_well()
-    before, audits = footprint(pipeline.client), _audits(pipeline)
-    run = pipeline.run_well()
-    assert footprint(pipeline.client) == before
-    assert _audits(pipeline) - audits == {run["run_id"]}
-
-
-def _audits(pipeline: Pipeline) -> set[str | None]:
-    return {run_id for (run_id,) in pipeline.client.query("redshift", "SELECT run_id FROM etl.run_audit").rows}
+def test_a_run_with_nothing_new_writes_nothing_but_its_audit_entry(story: Story) -> None:
+    assert story.after_nothing == story.before_nothing
+    assert story.after_nothing_again == story.before_nothing_again
+    assert story.audited == {story.nothing["run_id"]}
 
 
 def test_a_run_id_is_used_once(pipeline: Pipeline) -> None:
@@ -62,7 +37,6 @@ def test_a_run_id_is_used_once(pipeline: Pipeline) -> None:
 
 
 def test_a_rewound_bookmark_doubles_nothing(pipeline: Pipeline) -> None:
-    pipeline.run_well("rds_postgres")
     before = pipeline.content()
     pipeline.client.rewind("rds_postgres", None)
     pipeline.run_well("rds_postgres")

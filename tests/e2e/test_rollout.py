@@ -25,7 +25,8 @@ from headwater.runs import books_of
 from local import world
 from local.postgres import free_port
 from local.stack import ROOT, Ports, Stack, running
-from tests.e2e.conftest import Pipeline
+
+from .pipeline import Pipeline
 
 SOURCE = "clevertap"
 STREAMS = ("events", "profiles")

@@ -38,11 +38,6 @@ def test_the_history_lands_and_its_books_balance(story: Story, source: str, stre
     assert all(book.balances for book in books)
 
 
-def test_a_run_with_nothing_new_writes_nothing(story: Story) -> None:
-    assert story.after_nothing == story.before_nothing
-    assert story.after_nothing_again == story.before_nothing_again
-
-
 @pytest.mark.parametrize("source", SOURCES)
 def test_what_happens_in_a_source_arrives_in_spite_of_a_kill(story: Story, source: str) -> None:
     books = [book for (name, _), found in story.after_step.items() if name == source for book in found]

@@ -14,15 +14,18 @@ from headwater.client import Client
 from headwater.config import load_project
 from headwater.ledger import Book
 from headwater.runs import books_of
+from local import proofs, world
 from local.demo import footprint
 from local.gateway.calls import Call
 from local.postgres import free_port
 from local.stack import ROOT, Ports, Stack, running
-from tests.e2e.conftest import Faults, Pipeline
 from tests.iam import recorded
 from tests.local.conftest import wait_for
 
+from .pipeline import Faults, Pipeline
+
 HOUSEHOLDS = 40
+DROPPED = "BY-EVENT;2018-01-02T00:00:00Z;SKU-1;2;3.50;EUR;Zoë;=1+1\n"
 SOURCES = tuple(load_project(ROOT, "local").sources)
 STREAMS = tuple((name, stream) for name in SOURCES for stream in load_project(ROOT, "local").sources[name].streams)
 EXTRACTED = tuple(name for name in SOURCES if load_project(ROOT, "local").sources[name].kind != "kinesis")
@@ -34,12 +37,17 @@ class Story:
 
     pipeline: Pipeline
     history: dict[tuple[str, str], list[Book]]
+    wrong_after_history: list[Any]
+    moved: world.Truth
     after_step: dict[tuple[str, str], list[Book]]
     kills: int
+    nothing: dict[str, Any]
+    audited: set[str | None]
     before_nothing: dict[str, Any]
     after_nothing: dict[str, Any]
     before_nothing_again: dict[str, Any]
     after_nothing_again: dict[str, Any]
+    dropped: dict[str, Any]
     calls: list[Call]
 
 
@@ -48,6 +56,16 @@ def _books(client: Client, run: dict[str, Any]) -> dict[tuple[str, str], list[Bo
     for book in books_of(client.environment, run["run_id"]):
         found.setdefault((book.source, book.stream), []).append(book)
     return found
+
+
+def wrong(stack: Stack, client: Client) -> list[Any]:
+    """What the tables say and the sources do not: proofs that fail, and defects that are not in quarantine as they were planted."""
+    failed = [proof for proof in proofs.prove(stack, client, proofs.read_gold(client)) if not proof.ok]
+    return [*failed, *(row for row in proofs.quarantine(stack, client) if not row["matches"])]
+
+
+def _audits(client: Client) -> set[str | None]:
+    return {run_id for (run_id,) in client.query("redshift", "SELECT run_id FROM etl.run_audit").rows}
 
 
 def _kill_before_the_manifest(faults: Faults, prefix: str, source: str) -> None:
@@ -60,10 +78,22 @@ def _kill_before_the_manifest(faults: Faults, prefix: str, source: str) -> None:
     )
 
 
-def _drop(client: Client, name: str) -> None:
+def _drop(client: Client, name: str, rows: str = "") -> None:
     landing = client.project.environment.bucket("landing")
-    body = b"order_id;ordered_at;sku;quantity;unit_price;currency;customer;note\n"
+    body = f"order_id;ordered_at;sku;quantity;unit_price;currency;customer;note\n{rows}".encode("utf-8-sig")
     boto3.client("s3").put_object(Bucket=landing, Key=f"s3_drops/partner_orders/{name}.csv", Body=body)
+
+
+def _started_by_drops(client: Client) -> set[str]:
+    listed = boto3.client("stepfunctions").list_executions(stateMachineArn=client.deployment.state_machine_arn)
+    return {found["name"] for found in listed["executions"] if found["name"].startswith("drop-s3_drops-")}
+
+
+def _run_after_drop(client: Client, name: str, rows: str = "") -> str:
+    """Drops a file and waits for the run that it starts."""
+    before = _started_by_drops(client)
+    _drop(client, name, rows)
+    return wait_for(lambda: next(iter(_started_by_drops(client) - before), None))
 
 
 def _a_dropped_file_starts_a_run_that_fails(client: Client, faults: Faults) -> None:
@@ -71,22 +101,14 @@ def _a_dropped_file_starts_a_run_that_fails(client: Client, faults: Faults) -> N
     prefix = client.deployment.prefix
     _kill_before_the_manifest(faults, prefix, "s3_drops")
     faults.fail_the_retry(prefix, f"{prefix}-s3_drops-extract")
-    _drop(client, "first")
-    machine = client.deployment.state_machine_arn
-    states = boto3.client("stepfunctions")
-
-    def started() -> str | None:
-        listed = states.list_executions(stateMachineArn=machine)["executions"]
-        return next((found["name"] for found in listed if found["name"].startswith("drop-s3_drops-")), None)
-
-    run_id = wait_for(started)
+    run_id = _run_after_drop(client, "first")
     _drop(client, "second")
     assert client.wait(run_id)["status"] == "FAILED"
 
 
 @contextmanager
 def told(home: Path) -> Iterator[Story]:
-    """Runs history, nothing new, a step of the world with kills, nothing new, and a run that fails; the stack stays up meanwhile."""
+    """Runs history, nothing new, a step of the world with kills, nothing new, a file's run, and one that fails; the stack stays up."""
     ports = Ports(free_port(), free_port(), free_port(), free_port())
     with running(Stack(home, ports), HOUSEHOLDS) as stack:
         stack.use()
@@ -94,10 +116,11 @@ def told(home: Path) -> Iterator[Story]:
         client = Client(stack.deployment())
         pipeline = Pipeline(stack, client)
         history = _books(client, pipeline.run_well())
-        before_nothing = footprint(client)
-        pipeline.run_well()
-        after_nothing = footprint(client)
-        stack.advance(2, 11)
+        wrong_after_history = wrong(stack, client)
+        before_nothing, audits = footprint(client), _audits(client)
+        nothing = pipeline.run_well()
+        after_nothing, audited = footprint(client), _audits(client) - audits
+        moved = stack.advance(2, 11)
         faults = Faults(stack)
         for source in EXTRACTED:
             # The first batch of each source is cut off between its files and its manifest.
@@ -108,16 +131,22 @@ def told(home: Path) -> Iterator[Story]:
         before_nothing_again = footprint(client)
         pipeline.run_well()
         after_nothing_again = footprint(client)
+        dropped = client.wait(_run_after_drop(client, "by-event", DROPPED))
         _a_dropped_file_starts_a_run_that_fails(client, faults)
         faults.clear()
         yield Story(
             pipeline,
             history,
+            wrong_after_history,
+            moved,
             after_step,
             kills,
+            nothing,
+            audited,
             before_nothing,
             after_nothing,
             before_nothing_again,
             after_nothing_again,
+            dropped,
             recorded(stack.aws_endpoint),
         )

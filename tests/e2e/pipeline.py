@@ -1,0 +1,119 @@
+"""One deployed environment and its faults, as the end-to-end tests drive them."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from typing import Any
+
+import duckdb
+from deltalake import DeltaTable
+
+from headwater.client import Client, run_input
+from local.stack import Stack
+
+
+class Pipeline:
+    """One deployed environment, driven as a person would drive it."""
+
+    def __init__(self, stack: Stack, client: Client) -> None:
+        self.stack = stack
+        self.client = client
+
+    def run(self, *sources: str, start_from: str | None = None) -> dict[str, Any]:
+        """Runs to the end and describes the run."""
+        run_id = self.client.start(run_input(sources, start_from, None, self.stack.clock()))
+        return self.client.wait(run_id)
+
+    def run_well(self, *sources: str, start_from: str | None = None) -> dict[str, Any]:
+        """Runs to the end, which must be success."""
+        found = self.run(*sources, start_from=start_from)
+        assert found["status"] == "SUCCEEDED", f"{found['error']}: {found['cause']}"
+        return found
+
+    def maintain(self) -> dict[str, Any]:
+        """Runs Maintain to the end and describes its job run."""
+        return self.client.wait_for_maintain(self.client.start_maintain())
+
+    def content(self, *names: str) -> dict[str, tuple[int, int]]:
+        """Rows and an order-free content hash of every table of every zone and of the warehouse whose name begins so."""
+        begins = names or ("",)
+        tables = {}
+        for zone in ("bronze", "silver", "gold", "quarantine"):
+            for name in self.client.project.tables(zone):
+                table = self.table(f"{zone}/{name}") if f"{zone}/{name}".startswith(begins) else None
+                if table is not None:
+                    tables[f"{zone}/{name}"] = _content(table)
+        for name in self.client.project.gold:
+            if f"warehouse/{name}".startswith(begins):
+                rows = self.client.query("redshift", f"SELECT * FROM analytics.{name}").rows
+                tables[f"warehouse/{name}"] = (len(rows), sum(hash(row) for row in rows))
+        return tables
+
+    def table(self, path: str) -> DeltaTable | None:
+        """Opens a table of the lake; None before its first commit."""
+        uri = f"s3://{self.client.project.environment.bucket('lake')}/{path}"
+        storage = {
+            "AWS_ENDPOINT_URL": self.stack.aws_endpoint,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_REGION": "eu-west-1",
+            "AWS_ALLOW_HTTP": "true",
+        }
+        return DeltaTable(uri, storage_options=storage) if DeltaTable.is_deltatable(uri, storage) else None
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Reads the alerts that were sent."""
+        return [json.loads(path.read_text()) for path in sorted(self.stack.outbox.glob("*.json"))]
+
+
+def _content(table: DeltaTable) -> tuple[int, int]:
+    data = table.to_pyarrow_dataset()
+    # Where a row came from differs from run to run by nature: run ids and file names are no content.
+    columns = ", ".join(f'"{name}"' for name in data.schema.names if name not in {"_file", "raw_file", "run_id"})
+    with duckdb.connect() as connection:
+        connection.register("data", data)
+        [found] = connection.execute(
+            f"SELECT count(*), coalesce(sum(hash(row)::HUGEINT), 0) FROM (SELECT row({columns})::VARCHAR AS row FROM data)"
+        ).fetchall()
+    return int(found[0]), int(found[1])
+
+
+class Faults:
+    """The gateway's and the simulators' ways to misbehave."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._gateway = f"{stack.aws_endpoint}/_headwater/faults"
+        self._simulators = f"{stack.simulators_url}/_admin/misbehave"
+
+    def arm(self, **fault: Any) -> None:
+        _send("POST", self._gateway, fault)
+
+    def misbehave(self, **misbehaviour: Any) -> None:
+        _send("POST", self._simulators, misbehaviour)
+
+    def fail_the_retry(self, prefix: str, job: str) -> None:
+        """Lets a job's first run read its project, and no other until the faults are cleared."""
+        self.arm(method="GET", path=f"/{prefix}-artifacts/project.json", job=job, action="error", skip=1, times=100)
+
+    def kills(self) -> int:
+        """Workers that were killed by the faults in force."""
+        return sum(fault["fired"] for fault in self._armed() if fault["action"] == "kill")
+
+    def fired(self) -> int:
+        return sum(fault["fired"] for fault in self._armed())
+
+    def _armed(self) -> list[dict[str, Any]]:
+        return _send("GET", self._gateway)["faults"]
+
+    def clear(self) -> None:
+        _send("DELETE", self._gateway)
+        _send("DELETE", self._simulators)
+
+
+def _send(method: str, url: str, body: Any = None) -> Any:
+    request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        text = answer.read()
+    return json.loads(text) if text else None
