@@ -48,7 +48,8 @@ def build_gold(job: Job, table: str, lease: Lease) -> None:
     # Kept, since rows and deletions ask for it again and again, and each time it would be read from the change feeds.
     affected = job.spark.sql(sql.affected).distinct().persist()
     try:
-        affected.createOrReplaceTempView("affected")
+        # An increment's few values go to where silver is read: its many rows must not be sent around to meet them.
+        (F.broadcast(affected) if gold.exists() else affected).createOrReplaceTempView("affected")
         values = {"reporting_currency": job.project.environment.reporting_currency}
         rows = job.spark.sql(Template(sql.rows).substitute(values))
         lease.check()
