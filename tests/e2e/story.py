@@ -62,7 +62,9 @@ def _books(client: Client, run: dict[str, Any]) -> dict[tuple[str, str], list[Bo
 def wrong(stack: Stack, client: Client) -> list[Any]:
     """What the tables say and the sources do not: proofs that fail, and defects that are not in quarantine as they were planted."""
     failed = [proof for proof in proofs.prove(stack, client, proofs.read_gold(client)) if not proof.ok]
-    return [*failed, *(row for row in proofs.quarantine(stack, client) if not row["matches"])]
+    refused = proofs.quarantine(stack, client)
+    assert refused
+    return [*failed, *(row for row in refused if not row["matches"])]
 
 
 def _audits(client: Client) -> set[str | None]:

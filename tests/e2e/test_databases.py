@@ -22,6 +22,7 @@ from .pipeline import Pipeline
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="MariaDB is not installed: apt-get install mariadb-server")
 
+HOUSEHOLDS = 60
 STREAMS = ("rds_mysql.payments", "rds_mysql.inventory", "rds_postgres.loyalty_accounts")
 
 
@@ -30,7 +31,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """A pipeline over MySQL and over the one PostgreSQL table that is read from the log."""
     ports = Ports(free_port(), free_port(), free_port(), free_port())
     sources = frozenset({"rds_mysql", "rds_postgres"})
-    with running(Stack(tmp_path_factory.mktemp("databases"), ports, sources), 60) as stack:
+    with running(Stack(tmp_path_factory.mktemp("databases"), ports, sources), HOUSEHOLDS) as stack:
         project = stack.project()
         shop = project.sources["rds_postgres"]
         logged = shop.model_copy(update={"streams": {"loyalty_accounts": shop.streams["loyalty_accounts"]}})

@@ -8,7 +8,6 @@ from typing import Any
 import boto3
 import duckdb
 import pytest
-from deltalake import DeltaTable
 
 from headwater.config import Scd2Write
 
@@ -17,17 +16,10 @@ from .story import EXTRACTED, SOURCES, STREAMS, Story
 
 def rows(story: Story, zone: str, table: str, query: str) -> list[tuple[Any, ...]]:
     """Asks DuckDB about one Delta table, known as `t`."""
-    storage = {
-        "AWS_ENDPOINT_URL": story.pipeline.stack.aws_endpoint,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_REGION": "eu-west-1",
-        "AWS_ALLOW_HTTP": "true",
-    }
-    bucket = story.pipeline.client.project.environment.bucket("lake")
-    found = DeltaTable(f"s3://{bucket}/{zone}/{table}", storage_options=storage).to_pyarrow_dataset()
+    found = story.pipeline.table(f"{zone}/{table}")
+    assert found is not None
     with duckdb.connect() as connection:
-        connection.register("t", found)
+        connection.register("t", found.to_pyarrow_dataset())
         return connection.execute(query).fetchall()
 
 
