@@ -25,6 +25,7 @@ START_STAGES = ("Extract", "Check", "Silver", "Gold", "Load")
 _WINDOW = re.compile(r"^(\d{4}-\d{2}-\d{2})\.\.(\d{4}-\d{2}-\d{2})$")
 _STATEMENT_SECONDS = 60.0
 _MOST_QUALITY_ROWS = 500
+_WORST_FIRST = ("missing", "halt", "warn", "pass", "none")
 
 
 @dataclass(frozen=True)
@@ -149,21 +150,27 @@ def _window(mode: str, window: Any) -> str:
 
 
 def read_verdict(environment: Environment, source: str) -> dict[str, str]:
-    """Tells the worst verdict that stands in a source's way: pass, warn or halt, and which batches halt."""
+    """Tells the worst verdict on the batches of a source that wait for silver, and which of them halt.
+
+    Worst first: missing (Check has not seen them all), halt, warn, pass; none when no batch waits.
+    """
     halted = []
-    worst = "pass"
+    found = {"none"}
     for ledger in environment.streams(source):
         for manifest in ledger.since(ledger.closed_up_to()):
             verdict = ledger.verdict(manifest.batch)
-            if verdict is None or verdict.verdict == "pass":
-                continue
-            if verdict.verdict == "halt" and ledger.decision(manifest.batch) is None:
+            if verdict is None:
+                found.add("missing")
+            elif verdict.verdict == "halt" and ledger.decision(manifest.batch) is None:
                 failed = ", ".join(
                     f"{check.check} {check.message}".strip() for check in verdict.checks if not check.passed
                 )
                 halted.append(f"{source}.{ledger.stream} batch {manifest.batch}: {failed}")
-            worst = "warn"
-    return {"verdict": "halt" if halted else worst, "halted": "; ".join(halted)}
+                found.add("halt")
+            else:
+                # What a person has decided on is held back no more.
+                found.add("pass" if verdict.verdict == "pass" else "warn")
+    return {"verdict": min(found, key=_WORST_FIRST.index), "halted": "; ".join(halted)}
 
 
 def prepare_load(environment: Environment, run_id: str) -> dict[str, Any]:

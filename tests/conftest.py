@@ -7,7 +7,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-from local.glue.speed import remember_services
+from local import service_models
 
 # A busy machine is slow, which is no failure.
 settings.register_profile("headwater", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,4 +26,4 @@ _QUICK_START = {
 os.environ.setdefault("HEADWATER_SPARK_CONF", json.dumps(_QUICK_START))
 
 # Most tests have AWS clients of their own.
-remember_services()
+service_models.remember()

@@ -10,6 +10,7 @@ import threading
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -134,13 +135,18 @@ def glue_type_of_arrow(kind: pa.DataType) -> str:
     return next((name for name, matches in tests.items() if matches(kind)), "string")
 
 
+@lru_cache
+def _s3(endpoint: str, region: str) -> Any:
+    # To make a client costs more than a crawl asks of it; one serves all threads.
+    session = boto3.session.Session(aws_access_key_id="glue", aws_secret_access_key="glue")  # noqa: S106
+    return session.client("s3", endpoint_url=endpoint, region_name=region)
+
+
 class Lake:
     """Reads S3 for the crawls."""
 
     def __init__(self, settings: GatewaySettings) -> None:
-        self._s3 = boto3.session.Session(aws_access_key_id="glue", aws_secret_access_key="glue").client(  # noqa: S106
-            "s3", endpoint_url=settings.endpoint, region_name=settings.region
-        )
+        self._s3 = _s3(settings.endpoint, settings.region)
 
     def keys(self, uri: str) -> list[str]:
         """Lists the keys below a folder."""

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 When = Literal["before", "after"]
-Action = Literal["kill", "error", "drop_reply"]
+Action = Literal["kill", "error", "deny", "drop_reply"]
+"""The worker dies, the service has too much to do, the caller may not do it, or nobody hears the answer."""
 
 
 class InjectedFault(Exception):  # noqa: N818 - the name that callers of `hit` know
@@ -120,7 +121,7 @@ TABLE = FaultTable()
 
 
 def hit(point: str) -> None:
-    """Marks a named point of the gateway; raises InjectedFault when an `error` fault waits for it."""
+    """Marks a named point of the gateway; raises InjectedFault when a fault that is no kill waits for it."""
     fault = TABLE.for_point(point) if TABLE.armed else None
     if fault is None:
         return

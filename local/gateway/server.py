@@ -46,7 +46,10 @@ from local.gateway.settings import GatewaySettings
 REPOSITORY = Path(__file__).resolve().parents[2]
 _OWN_PAGES = "/_headwater/"
 _STATUS = {200: "200 OK", 400: "400 Bad Request", 404: "404 Not Found", 409: "409 Conflict"}
-_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate. (injected)</Message></Error>"
+_REFUSALS = {
+    "error": ("503 Slow Down", "SlowDown", "Please reduce your request rate."),
+    "deny": ("403 Forbidden", "AccessDenied", "Access Denied"),
+}
 
 
 class Gateway:
@@ -108,8 +111,9 @@ class Gateway:
             if answer is not None:
                 return answer
             raise ConnectionDroppedError
-        start_response("503 Slow Down", [("Content-Type", "application/xml")])
-        return [_SLOW_DOWN]
+        status, code, message = _REFUSALS[fault.action]
+        start_response(status, [("Content-Type", "application/xml")])
+        return [f"<Error><Code>{code}</Code><Message>{message} (injected)</Message></Error>".encode()]
 
     def _own_page(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         page = environ["PATH_INFO"].removeprefix(_OWN_PAGES)

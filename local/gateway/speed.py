@@ -9,11 +9,14 @@ from typing import Any
 from moto.core import serialize
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
+from local import service_models
+
 
 def install() -> None:
-    """Caches the choice of backend for a host, and reads ISO timestamps without guessing their format."""
+    """Caches the choice of backend for a host and the models of services, and reads ISO timestamps without guessing their format."""
     DomainDispatcherApplication.get_backend_for_host = _cached_backend_for_host()
     serialize.parse_to_aware_datetime = _quick_datetime(serialize.parse_to_aware_datetime)
+    service_models.remember()
 
 
 def _cached_backend_for_host() -> Any:

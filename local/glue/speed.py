@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import py_compile
 import zipfile
-from functools import lru_cache
 from pathlib import Path
 from py_compile import PycInvalidationMode
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from botocore import session
 from py4j.java_gateway import JavaClass, JavaPackage, JVMView
+
+from local import service_models
 
 
 def install() -> None:
     """Remembers what names mean in the JVM, and the models of AWS's services, for the life of the process."""
     for names in (JVMView, JavaPackage):
         names.__getattr__ = _remembered(names.__getattr__)
-    remember_services()
-
-
-def remember_services() -> None:
-    """Shares what is known of AWS's services among the sessions of a process.
-
-    Each session finds and reads their models anew, which costs more than what most runs ask of a service.
-    """
-    session.create_loader = lru_cache(session.create_loader)
+    service_models.remember()
 
 
 def _remembered(look_up: Any) -> Any:

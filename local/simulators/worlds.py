@@ -22,6 +22,7 @@ class WorldReader:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._lock = threading.Lock()
+        self._connection: Connection | None = None
         self._world: World | None = None
         self._parts: dict[Callable[[Connection], Any], Any] = {}
 
@@ -37,13 +38,24 @@ class WorldReader:
         """What `part` finds in the database, kept until the next step. Raises NoWorldError as `world` does."""
         with self._lock:
             try:
-                with psycopg.connect(self._dsn, connect_timeout=5) as connection:
-                    world = read_world(connection)
-                    if self._world != world:
-                        self._world, self._parts = world, {}
-                    if part not in self._parts:
-                        self._parts[part] = part(connection)
+                return self._read(part)
+            except psycopg.OperationalError:
+                # The database has been away since the last request, or still is.
+                self._connection = None
+            try:
+                return self._read(part)
             except psycopg.OperationalError as error:
                 raise NoWorldError(UNSEEDED) from error
-            found: T = self._parts[part]
-            return found
+
+    def _read(self, part: Callable[[Connection], T]) -> T:
+        # One connection for all requests: to make one costs more than what most of them ask.
+        if self._connection is None:
+            self._connection = psycopg.connect(self._dsn, connect_timeout=5, autocommit=True)
+        with self._connection.transaction():
+            world = read_world(self._connection)
+            if self._world != world:
+                self._world, self._parts = world, {}
+            if part not in self._parts:
+                self._parts[part] = part(self._connection)
+        found: T = self._parts[part]
+        return found

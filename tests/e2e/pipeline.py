@@ -94,14 +94,11 @@ class Faults:
 
     def fail_the_retry(self, prefix: str, job: str) -> None:
         """Lets a job's first run read its project, and no other until the faults are cleared."""
-        self.arm(method="GET", path=f"/{prefix}-artifacts/project.json", job=job, action="error", skip=1, times=100)
+        self.arm(method="GET", path=f"/{prefix}-artifacts/project.json", job=job, action="deny", skip=1, times=100)
 
-    def kills(self) -> int:
-        """Workers that were killed by the faults in force."""
-        return sum(fault["fired"] for fault in self._armed() if fault["action"] == "kill")
-
-    def fired(self) -> int:
-        return sum(fault["fired"] for fault in self._armed())
+    def fired(self, action: str) -> int:
+        """Counts how often the gateway's faults in force have done this."""
+        return sum(fault["fired"] for fault in self._armed() if fault["action"] == action)
 
     def _armed(self) -> list[dict[str, Any]]:
         return _send("GET", self._gateway)["faults"]

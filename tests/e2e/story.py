@@ -22,6 +22,7 @@ from local.stack import ROOT, Ports, Stack, running
 from tests.iam import recorded
 from tests.local.conftest import wait_for
 
+from .databases import differing
 from .pipeline import Faults, Pipeline
 
 HOUSEHOLDS = 60
@@ -60,11 +61,11 @@ def _books(client: Client, run: dict[str, Any]) -> dict[tuple[str, str], list[Bo
 
 
 def wrong(stack: Stack, client: Client) -> list[Any]:
-    """What the tables say and the sources do not: proofs that fail, and defects that are not in quarantine as they were planted."""
+    """What the tables say and the sources do not: proofs that fail, defects not in quarantine as they were planted, rows unlike."""
     failed = [proof for proof in proofs.prove(stack, client, proofs.read_gold(client)) if not proof.ok]
     refused = proofs.quarantine(stack, client)
     assert refused
-    return [*failed, *(row for row in refused if not row["matches"])]
+    return [*failed, *(row for row in refused if not row["matches"]), *differing(stack, client)]
 
 
 def _audits(client: Client) -> set[str | None]:
@@ -129,7 +130,7 @@ def told(home: Path) -> Iterator[Story]:
             # The first batch of each source is cut off between its files and its manifest.
             _kill_before_the_manifest(faults, client.deployment.prefix, source)
         after_step = _books(client, pipeline.run_well())
-        kills = faults.kills()
+        kills = faults.fired("kill")
         faults.clear()
         before_nothing_again = footprint(client)
         pipeline.run_well()

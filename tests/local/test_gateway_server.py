@@ -121,6 +121,14 @@ def test_an_error_fault_is_answered_with_slow_down_as_often_as_asked(aws: Aws) -
     assert fault["fired"] == 2
 
 
+def test_what_is_denied_is_not_worth_another_try(aws: Aws) -> None:
+    aws.own("faults", "POST", {"method": "GET", "path": f"^/{aws.bucket}/x", "action": "deny", "times": 9})
+    with pytest.raises(ClientError, match="AccessDenied"):
+        aws.client("s3", retries={"total_max_attempts": 5}).get_object(Bucket=aws.bucket, Key="x")
+    [fault] = aws.own("faults")["faults"]
+    assert fault["fired"] == 1
+
+
 def test_a_dropped_reply_took_effect(aws: Aws) -> None:
     aws.own("faults", "POST", {"path": "sns.CreateTopic", "action": "drop_reply"})
     sns = aws.client("sns", retries={"total_max_attempts": 1})

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import pytest
 
 from headwater.config import Project
 from headwater.errors import ConfigError
-from headwater.ledger import CheckResult, Ledger, Verdict
+from headwater.ledger import Book, CheckResult, Decision, Ledger, StreamLedger, Verdict
 from headwater.log import redact
 from headwater.runs import Environment, alert_of, plan_run, read_verdict
 from tests.unit.test_ledger import writer
@@ -80,16 +81,50 @@ def test_what_comes_by_itself_is_left_out_of_a_backfill_and_refused_where_it_is_
         plan(environment, mode="backfill", sources=["fx_rates", "s3_drops"], window=window)
 
 
-def test_one_halted_batch_halts_its_source(environment: Environment, ledger: Ledger) -> None:
+def judge(stream: StreamLedger, batch: int, verdict: Literal["pass", "warn", "halt"], *checks: CheckResult) -> None:
+    stream.judge(
+        Verdict(
+            source=stream.source, stream=stream.stream, batch=batch, run_id="r", verdict=verdict, rows=1, checks=checks
+        )
+    )
+
+
+def test_one_halted_batch_halts_its_source_until_a_person_decides(environment: Environment, ledger: Ledger) -> None:
     stream = ledger.stream("rds_postgres", "orders")
     writer(stream).commit({"n": 1})
-    checks = (CheckResult(check="order_id_unique", level="halt", passed=False, message="0.9"),)
-    stream.judge(
-        Verdict(source="rds_postgres", stream="orders", batch=1, run_id="r", verdict="halt", rows=1, checks=checks)
-    )
+    judge(stream, 1, "halt", CheckResult(check="order_id_unique", level="halt", passed=False, message="0.9"))
     found = read_verdict(environment, "rds_postgres")
     assert found == {"verdict": "halt", "halted": "rds_postgres.orders batch 1: order_id_unique 0.9"}
-    assert read_verdict(environment, "fx_rates")["verdict"] == "pass"
+    stream.decide(Decision(batch=1, decision="release", reason="seen", by="test", at=datetime.now(UTC)))
+    assert read_verdict(environment, "rds_postgres") == {"verdict": "warn", "halted": ""}
+
+
+def test_a_batch_without_a_verdict_is_checked_before_anything_halts(environment: Environment, ledger: Ledger) -> None:
+    orders, customers = (ledger.stream("rds_postgres", name) for name in ("orders", "customers"))
+    writer(orders).commit({"n": 1})
+    judge(orders, 1, "halt")
+    writer(customers).commit({"n": 1})
+    assert read_verdict(environment, "rds_postgres")["verdict"] == "missing"
+    judge(customers, 1, "pass")
+    assert read_verdict(environment, "rds_postgres")["verdict"] == "halt"
+
+
+def test_a_source_of_which_no_batch_waits_has_no_verdict(environment: Environment, ledger: Ledger) -> None:
+    stream = ledger.stream("rds_postgres", "orders")
+    assert read_verdict(environment, "rds_postgres")["verdict"] == "none"
+    writer(stream).commit({"n": 1})
+    judge(stream, 1, "pass")
+    assert read_verdict(environment, "rds_postgres")["verdict"] == "pass"
+    counts = {
+        "extracted": 1,
+        "silver_inserted": 1,
+        "silver_updated": 0,
+        "unchanged": 0,
+        "quarantined": 0,
+        "duplicates": 0,
+    }
+    stream.close(Book(source="rds_postgres", stream="orders", batch=1, run_id="r", **counts))
+    assert read_verdict(environment, "rds_postgres")["verdict"] == "none"
 
 
 def failure(cause: str) -> dict[str, Any]:

@@ -1,0 +1,15 @@
+"""What botocore knows of AWS's services, read once a process."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from botocore import session
+
+
+def remember() -> None:
+    """Shares what is known of AWS's services among the sessions of a process.
+
+    Each session finds and reads their models anew, which costs more than what most runs ask of a service.
+    """
+    session.create_loader = lru_cache(session.create_loader)
