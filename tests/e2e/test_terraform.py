@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -10,10 +11,13 @@ import pytest
 from headwater.client import Client
 from headwater.config import load_project
 from headwater.deployment import Deployment
-from local.stack import ROOT, Stack
+from local.postgres import free_port
+from local.stack import ROOT, Ports, Stack, running
 from local.terraform import NoProviderError, Terraform
 
-from .conftest import Pipeline
+from .pipeline import Pipeline
+
+HOUSEHOLDS = 60
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +27,15 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> None:
         Terraform(tmp_path_factory.mktemp("provider"), "-").init(Deployment(load_project(ROOT, "local"), ROOT))
     except NoProviderError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def stack(provider: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of its own, on which nothing has happened."""
+    ports = Ports(free_port(), free_port(), free_port(), free_port())
+    with running(Stack(tmp_path_factory.mktemp("stack"), ports), HOUSEHOLDS) as stack:
+        stack.use()
+        yield stack
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +71,7 @@ def left_over(prefix: str) -> list[str]:
 
 
 def test_what_terraform_makes_runs_like_what_the_api_makes_and_goes_away_again(
-    provider: None, stack: Stack, twin: Pipeline, tmp_path: Path
+    stack: Stack, twin: Pipeline, tmp_path: Path
 ) -> None:
     deployment = stack.deployment()
     terraform = Terraform(tmp_path, stack.aws_endpoint)
