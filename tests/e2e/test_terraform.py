@@ -18,6 +18,7 @@ from local.terraform import NoProviderError, Terraform
 from .pipeline import Pipeline
 
 HOUSEHOLDS = 60
+SOURCES = frozenset({"facebook_ads", "fx_rates", "google_ads", "rds_postgres"})
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +32,9 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def stack(provider: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of its own, on which nothing has happened."""
+    """A stack of its own with what gold is made of; `make terraform-local` does it with every source."""
     ports = Ports(free_port(), free_port(), free_port(), free_port())
-    with running(Stack(tmp_path_factory.mktemp("stack"), ports), HOUSEHOLDS) as stack:
+    with running(Stack(tmp_path_factory.mktemp("stack"), ports, SOURCES), HOUSEHOLDS) as stack:
         stack.use()
         yield stack
 
