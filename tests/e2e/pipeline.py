@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import duckdb
 from deltalake import DeltaTable
 
 from headwater.client import Client, run_input
-from local.stack import Stack
+from local.postgres import free_port
+from local.stack import Ports, Stack, running
+
+
+@contextmanager
+def own_stack(home: Path, households: int, sources: frozenset[str] | None = None) -> Iterator[Stack]:
+    """A running stack on ports of its own, with some of the sources or with all, which this process speaks to."""
+    ports = Ports(free_port(), free_port(), free_port(), free_port())
+    with running(Stack(home, ports, sources), households) as stack:
+        stack.use()
+        yield stack
 
 
 class Pipeline:
@@ -88,6 +101,10 @@ class Faults:
 
     def arm(self, **fault: Any) -> None:
         _send("POST", self._gateway, fault)
+
+    def kill(self, job: str, path: str, when: str = "before") -> None:
+        """Kills a job's worker at its first PUT to a path."""
+        self.arm(method="PUT", path=path, when=when, action="kill", job=job)
 
     def misbehave(self, **misbehaviour: Any) -> None:
         _send("POST", self._simulators, misbehaviour)

@@ -17,13 +17,12 @@ from headwater.runs import books_of
 from local import proofs, world
 from local.demo import footprint
 from local.gateway.calls import Call
-from local.postgres import free_port
-from local.stack import ROOT, Ports, Stack, running
+from local.stack import ROOT, Stack
 from tests.iam import recorded
 from tests.local.conftest import wait_for
 
 from .databases import differing
-from .pipeline import Faults, Pipeline
+from .pipeline import Faults, Pipeline, own_stack
 
 HOUSEHOLDS = 60
 """Of fewer, one day has so few orders that the one bad row among them is more than its check lets pass."""
@@ -73,13 +72,7 @@ def _audits(client: Client) -> set[str | None]:
 
 
 def _kill_before_the_manifest(faults: Faults, prefix: str, source: str) -> None:
-    faults.arm(
-        method="PUT",
-        path=f"/{prefix}-raw/{source}/.*/manifests/",
-        when="before",
-        job=f"{prefix}-{source}-extract",
-        action="kill",
-    )
+    faults.kill(f"{prefix}-{source}-extract", f"/{prefix}-raw/{source}/.*/manifests/")
 
 
 def _drop(client: Client, name: str, rows: str = "") -> None:
@@ -113,9 +106,7 @@ def _a_dropped_file_starts_a_run_that_fails(client: Client, faults: Faults) -> N
 @contextmanager
 def told(home: Path) -> Iterator[Story]:
     """Runs history, nothing new, a step of the world with kills, nothing new, a file's run, and one that fails; the stack stays up."""
-    ports = Ports(free_port(), free_port(), free_port(), free_port())
-    with running(Stack(home, ports), HOUSEHOLDS) as stack:
-        stack.use()
+    with own_stack(home, HOUSEHOLDS) as stack:
         stack.deploy()
         client = Client(stack.deployment())
         pipeline = Pipeline(stack, client)

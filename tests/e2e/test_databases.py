@@ -29,7 +29,7 @@ def test_a_backfill_brings_nothing_new_and_leaves_the_positions(pipeline: Pipeli
     asked = {
         "mode": "backfill",
         "sources": ["rds_mysql"],
-        "window": {"from": "2017-12-15", "to": "2018-01-03"},
+        "window": {"from": "2017-11-01", "to": "2018-01-03"},
         "as_of": str(pipeline.stack.clock()),
     }
     run = client.wait(client.start(asked))

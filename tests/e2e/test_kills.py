@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -13,11 +12,10 @@ from headwater.deployment import Deployment
 from headwater.roles import LATE_ARNS, roles
 from local import world
 from local.demo import footprint
-from local.postgres import free_port
-from local.stack import ROOT, Ports, Stack, running
+from local.stack import ROOT, Stack
 from tests.iam import grants, recorded, refused
 
-from .pipeline import Faults, Pipeline
+from .pipeline import Faults, Pipeline, own_stack
 
 HOUSEHOLDS = 60
 RAW = "/headwater-small-raw/rds_postgres/orders"
@@ -26,48 +24,21 @@ EXTRACT = "headwater-small-rds_postgres-extract"
 SILVER = "headwater-small-silver"
 MAINTAIN = "headwater-small-maintain"
 
-PLACES: dict[str, dict[str, Any]] = {
-    "during extract": {"method": "PUT", "path": f"{RAW}/data/", "action": "kill", "job": EXTRACT},
-    "after raw data files, before the manifest": {
-        "method": "PUT",
-        "path": f"{RAW}/manifests/",
-        "action": "kill",
-        "job": EXTRACT,
-    },
-    "after the bronze commit, before job.commit": {
-        "method": "PUT",
-        "path": f"{LAKE}/bronze/rds_postgres/orders/_delta_log/[0-9]+.json",
-        "when": "after",
-        "action": "kill",
-        "job": EXTRACT,
-    },
-    "in the silver MERGE": {
-        "method": "PUT",
-        "path": f"{LAKE}/silver/orders/_delta_log/[0-9]+.json",
-        "action": "kill",
-        "job": SILVER,
-    },
-    "between the silver and the quarantine commit": {
-        "method": "PUT",
-        "path": f"{LAKE}/silver/orders/_delta_log/[0-9]+.json",
-        "when": "after",
-        "action": "kill",
-        "job": SILVER,
-    },
-    "after the Redshift COMMIT, before the state machine hears of it": {
-        "point": "redshift.after_commit",
-        "action": "error",
-        "times": 3,
-    },
+ORDERS_LOG = "orders/_delta_log/[0-9]+.json"
+PLACES = {
+    "during extract": (EXTRACT, f"{RAW}/data/", "before"),
+    "after raw data files, before the manifest": (EXTRACT, f"{RAW}/manifests/", "before"),
+    "after the bronze commit, before job.commit": (EXTRACT, f"{LAKE}/bronze/rds_postgres/{ORDERS_LOG}", "after"),
+    "in the silver MERGE": (SILVER, f"{LAKE}/silver/{ORDERS_LOG}", "before"),
+    "between the silver and the quarantine commit": (SILVER, f"{LAKE}/silver/{ORDERS_LOG}", "after"),
 }
+UNHEARD = "after the Redshift COMMIT, before the state machine hears of it"
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own: so many workers are killed that nobody else should have to wait for new ones."""
-    ports = Ports(free_port(), free_port(), free_port(), free_port())
-    with running(Stack(tmp_path_factory.mktemp("stack"), ports, frozenset({"rds_postgres"})), HOUSEHOLDS) as stack:
-        stack.use()
+    with own_stack(tmp_path_factory.mktemp("stack"), HOUSEHOLDS, frozenset({"rds_postgres"})) as stack:
         yield stack
 
 
@@ -121,21 +92,27 @@ def survived(stack: Stack, small: Pipeline, control: Pipeline) -> Survived:
     """Each rerun starts from what the last death has left, and gets further before it dies: nothing is mended on the way."""
     world.advance(stack.rds_dsn, 1, 11)
     faults, ended = Faults(stack), {}
-    for place, fault in PLACES.items():
-        faults.arm(**fault)
+    for place, (job, path, when) in PLACES.items():
+        faults.kill(job, path, when)
         # The state machine tries a failed stage again: that must not be what mends it.
-        if "job" in fault:
-            faults.fail_the_retry("headwater-small", fault["job"])
-        ended[place] = small.run()["status"], faults.fired(fault["action"])
+        faults.fail_the_retry("headwater-small", job)
+        ended[place] = small.run()["status"], faults.fired("kill")
         faults.clear()
+    faults.arm(point="redshift.after_commit", action="error", times=3)
+    ended[UNHEARD] = small.run()["status"], faults.fired("error")
+    faults.clear()
     small.run_well()
     control.run_well()
     return Survived(ended, small.content(), control.content())
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_run_is_struck_down(survived: Survived, place: str) -> None:
-    status, struck = survived.ended[place]
+def test_kill_9_ends_a_run(survived: Survived, place: str) -> None:
+    assert survived.ended[place] == ("FAILED", 1)
+
+
+def test_a_load_whose_commit_was_not_heard_of_ends_a_run(survived: Survived) -> None:
+    status, struck = survived.ended[UNHEARD]
     assert status == "FAILED"
     assert struck >= 1
 
@@ -154,8 +131,7 @@ def test_a_maintain_that_was_killed_is_run_again_leaves_every_row_and_nothing_to
     small: Pipeline, faults: Faults
 ) -> None:
     before = small.content()
-    commit = f"{LAKE}/bronze/rds_postgres/orders/_delta_log/[0-9]+.json"
-    faults.arm(method="PUT", path=commit, when="before", action="kill", job=MAINTAIN)
+    faults.kill(MAINTAIN, f"{LAKE}/bronze/rds_postgres/{ORDERS_LOG}")
     assert small.maintain()["status"] == "FAILED"
     assert faults.fired("kill") == 1
     assert small.content() == before

@@ -23,10 +23,9 @@ from headwater.http_stream import rolled_out
 from headwater.ledger import Manifest, Verdict
 from headwater.runs import books_of
 from local import world
-from local.postgres import free_port
-from local.stack import ROOT, Ports, Stack, running
+from local.stack import ROOT, Stack
 
-from .pipeline import Pipeline
+from .pipeline import Pipeline, own_stack
 
 SOURCE = "clevertap"
 STREAMS = ("events", "profiles")
@@ -196,9 +195,7 @@ def _purchases(stack: Stack, pipeline: Pipeline) -> tuple[list[tuple[Any, ...]],
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    ports = Ports(free_port(), free_port(), free_port(), free_port())
-    with running(Stack(tmp_path_factory.mktemp("stack"), ports, frozenset({SOURCE})), HOUSEHOLDS) as stack:
-        stack.use()
+    with own_stack(tmp_path_factory.mktemp("stack"), HOUSEHOLDS, frozenset({SOURCE})) as stack:
         first, twin = deploy(stack, "first", 0), deploy(stack, "twin", 1)
         at_0 = _stage(stack, first, twin)
         stack.advance(3, 11)

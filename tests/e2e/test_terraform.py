@@ -11,11 +11,10 @@ import pytest
 from headwater.client import Client
 from headwater.config import load_project
 from headwater.deployment import Deployment
-from local.postgres import free_port
-from local.stack import ROOT, Ports, Stack, running
+from local.stack import ROOT, Stack
 from local.terraform import NoProviderError, Terraform
 
-from .pipeline import Pipeline
+from .pipeline import Pipeline, own_stack
 
 HOUSEHOLDS = 60
 SOURCES = frozenset({"facebook_ads", "fx_rates", "google_ads", "rds_postgres"})
@@ -33,9 +32,7 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def stack(provider: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own with what gold is made of; `make terraform-local` does it with every source."""
-    ports = Ports(free_port(), free_port(), free_port(), free_port())
-    with running(Stack(tmp_path_factory.mktemp("stack"), ports, SOURCES), HOUSEHOLDS) as stack:
-        stack.use()
+    with own_stack(tmp_path_factory.mktemp("stack"), HOUSEHOLDS, SOURCES) as stack:
         yield stack
 
 
