@@ -17,7 +17,8 @@ from headwater.entrances import Entrances
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 LAMBDAS = ("plan_run", "read_verdict", "prepare_load", "prepare_audit", "notify_failure")
 SHARED_STAGES: tuple[SharedStage, ...] = get_args(SharedStage)
-SHARED_STAGE_RUNS = 10
+SHARED_STAGE_RUNS = 20
+"""Runs that Check and Silver may each have at once: as many as the state machine takes sources at once."""
 PROJECT_KEY = "project.json"
 LIBRARY_KEY = "packages/headwater.zip"
 # Wheels that Glue's workers lack, in the form that they install without an index.

@@ -5,6 +5,8 @@ That silver is what they hold is among the numbers that test_pipeline compares.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from headwater.runs import books_of
@@ -29,13 +31,13 @@ def test_a_backfill_brings_nothing_new_and_leaves_the_positions(pipeline: Pipeli
     asked = {
         "mode": "backfill",
         "sources": ["rds_mysql"],
-        "window": {"from": "2017-11-01", "to": "2018-01-03"},
+        "window": {"from": "2017-12-01", "to": "2018-01-03"},
         "as_of": str(pipeline.stack.clock()),
     }
     run = client.wait(client.start(asked))
     assert run["status"] == "SUCCEEDED", run["cause"]
     found = list(books_of(client.environment, run["run_id"]))
-    assert {book.stream for book in found} == {"payments", "inventory"}
+    assert Counter(book.stream for book in found) == {"payments": 2, "inventory": 2}
     assert all(book.silver_inserted == book.silver_updated == 0 and book.balances for book in found)
     assert [ledger.position() for ledger in ledgers] == before
     assert differing(pipeline.stack, client) == []

@@ -1,4 +1,4 @@
-"""The contract of every source through the whole pipeline: history, nothing new, a step of the world with kills, nothing new."""
+"""The contract of every source through the whole pipeline: history, a step of the world with kills, nothing new."""
 
 from __future__ import annotations
 

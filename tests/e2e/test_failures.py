@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from local import world
+from local.demo import footprint
 from local.stack import Stack
 
 from .pipeline import Faults, Pipeline
@@ -96,12 +97,12 @@ def test_a_needed_source_that_answers_500_for_ever_fails_the_run_and_leaves_gold
 
 
 def test_an_input_that_cannot_be_carried_out_fails_before_any_data_is_touched(pipeline: Pipeline) -> None:
-    before, alerts = pipeline.content(), len(pipeline.alerts())
+    before, alerts = footprint(pipeline.client), len(pipeline.alerts())
     run_id = pipeline.client.start({"sources": ["facebok_ads"]})
     run = pipeline.client.wait(run_id)
     assert (run["status"], run["error"]) == ("FAILED", "ConfigError")
     assert f"known: {min(pipeline.client.project.sources)}" in str(one_new_alert(pipeline, alerts))
-    assert pipeline.content() == before
+    assert footprint(pipeline.client) == before
 
 
 @pytest.mark.parametrize("log", ["glue", "lambda", "gateway"])

@@ -26,7 +26,6 @@ def test_an_increment_reads_what_changed(story: Story) -> None:
 
 def test_a_run_with_nothing_new_writes_nothing_but_its_audit_entry(story: Story) -> None:
     assert story.after_nothing == story.before_nothing
-    assert story.after_nothing_again == story.before_nothing_again
     assert story.audited == {story.nothing["run_id"]}
 
 
@@ -37,10 +36,11 @@ def test_a_run_id_is_used_once(pipeline: Pipeline) -> None:
 
 
 def test_a_rewound_bookmark_doubles_nothing(pipeline: Pipeline) -> None:
-    before = pipeline.content()
+    zones = ("bronze/rds_postgres", "silver/order_items", "quarantine/order_items", "gold", "warehouse")
+    before = pipeline.content(*zones)
     pipeline.client.rewind("rds_postgres", None)
     pipeline.run_well("rds_postgres")
-    assert pipeline.content() == before
+    assert pipeline.content(*zones) == before
 
 
 def test_every_table_is_in_the_catalog_after_a_run(pipeline: Pipeline) -> None:

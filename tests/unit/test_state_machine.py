@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headwater.config import Project
-from headwater.deployment import LAMBDAS, Deployment
+from headwater.deployment import LAMBDAS, SHARED_STAGE_RUNS, Deployment
 from tests.unit.conftest import ROOT
 
 
@@ -86,6 +86,10 @@ def test_glue_stages_are_retried_once_for_a_failed_run_and_more_for_the_service(
             attempts = {error: retry["MaxAttempts"] for retry in state["Retry"] for error in retry["ErrorEquals"]}
             assert attempts["States.TaskFailed"] == 1, name
             assert attempts["Glue.ConcurrentRunsExceededException"] == 4, name
+
+
+def test_as_many_sources_run_at_once_as_a_stage_may_have_runs(definition: dict[str, Any]) -> None:
+    assert definition["States"]["Sources"]["MaxConcurrency"] == SHARED_STAGE_RUNS
 
 
 def test_every_failure_is_told_before_the_run_fails(definition: dict[str, Any]) -> None:

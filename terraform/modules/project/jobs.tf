@@ -14,8 +14,8 @@ locals {
     merge(lookup(var.environment.stages, stage, local.default_stage), {
       script = stage
       source = null
-      # Gold is one job for all sources; the others run for several sources side by side.
-      max_concurrent_runs = contains(["gold", "maintain"], stage) ? 1 : 10
+      # Gold is one job for all sources; the others run for as many sources side by side as the state machine takes at once.
+      max_concurrent_runs = contains(["gold", "maintain"], stage) ? 1 : 20
     })
   }
   jobs = {
