@@ -1,4 +1,7 @@
-"""One local stack with every source: its story is told once, and then tests move the world on or do bad things to it."""
+"""One local stack with every source: its story is told once, and then tests move the world on or do bad things to it.
+
+Another is small: modules deploy environments of their own there.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import pytest
 from local import world
 from local.stack import Stack
 
-from .pipeline import Faults, Pipeline
-from .story import Story, told
+from .pipeline import Faults, Pipeline, own_stack
+from .story import HOUSEHOLDS, Story, told
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +32,14 @@ def pipeline(story: Story) -> Pipeline:
 @pytest.fixture(scope="session")
 def stack(story: Story) -> Stack:
     return story.pipeline.stack
+
+
+@pytest.fixture(scope="session")
+def small_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of two sources: whose workers are killed often, and what changes its API, should keep nobody else waiting."""
+    sources = frozenset({"clevertap", "rds_postgres"})
+    with own_stack(tmp_path_factory.mktemp("small"), HOUSEHOLDS, sources) as stack:
+        yield stack
 
 
 @pytest.fixture

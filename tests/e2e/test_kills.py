@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -15,9 +14,8 @@ from local.demo import footprint
 from local.stack import ROOT, Stack
 from tests.iam import grants, recorded, refused
 
-from .pipeline import Faults, Pipeline, own_stack
+from .pipeline import Faults, Pipeline
 
-HOUSEHOLDS = 60
 RAW = "/headwater-small-raw/rds_postgres/orders"
 LAKE = "/headwater-small-lake"
 EXTRACT = "headwater-small-rds_postgres-extract"
@@ -36,10 +34,8 @@ UNHEARD = "after the Redshift COMMIT, before the state machine hears of it"
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of its own: so many workers are killed that nobody else should have to wait for new ones."""
-    with own_stack(tmp_path_factory.mktemp("stack"), HOUSEHOLDS, frozenset({"rds_postgres"})) as stack:
-        yield stack
+def stack(small_stack: Stack) -> Stack:
+    return small_stack
 
 
 def _small(stack: Stack, name: str) -> Pipeline:

@@ -120,7 +120,8 @@ def test_stages_are_drawn_where_they_ran(browser: webdriver.Chrome, pages: Path,
             assert tracks[0]["left"] - 0.5 <= bar["left"] < bar["right"] <= tracks[0]["right"] + 0.5
             assert bar["width"] >= 3
         for source in sources - {"-"}:
-            lane = [bar for bar in bars if bar["top"] == _top_of(browser, section, source)]
+            top = _top_of(browser, section, source)
+            lane = [bar for bar in bars if bar["top"] == top]
             assert [bar["stage"] for bar in lane] == ["Extract", "Check", "Silver"]
             assert lane[0]["right"] <= lane[1]["left"] + 3
             assert lane[1]["right"] <= lane[2]["left"] + 3

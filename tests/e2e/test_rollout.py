@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -23,19 +22,18 @@ from headwater.http_stream import rolled_out
 from headwater.ledger import Manifest, Verdict
 from headwater.runs import books_of
 from local import world
-from local.stack import ROOT, Stack
+from local.stack import ROOT, Stack, restricted
 
-from .pipeline import Pipeline, own_stack
+from .pipeline import Pipeline
 
 SOURCE = "clevertap"
 STREAMS = ("events", "profiles")
 TABLES = ("app_events", "app_profiles")
-HOUSEHOLDS = 30
 
 
 def deploy(stack: Stack, name: str, share: float) -> Pipeline:
     """Deploys an environment in which version 2 reads a share of the accounts."""
-    project = stack.project()
+    project = restricted(stack.project(), frozenset({SOURCE}))
     environment = project.environment
     override = environment.sources.get(SOURCE, SourceOverride()).model_copy(
         update={"rollout": {stream: Rollout(parser="v2", share=share) for stream in STREAMS}}
@@ -194,15 +192,15 @@ def _purchases(stack: Stack, pipeline: Pipeline) -> tuple[list[tuple[Any, ...]],
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    with own_stack(tmp_path_factory.mktemp("stack"), HOUSEHOLDS, frozenset({SOURCE})) as stack:
-        first, twin = deploy(stack, "first", 0), deploy(stack, "twin", 1)
-        at_0 = _stage(stack, first, twin)
-        stack.advance(3, 11)
-        first = deploy(stack, "first", 0.5)
-        at_half = _stage(stack, first, twin)
-        stack.advance(2, 12)
-        yield Story(at_0, at_half, _unannounced(stack, first, twin), _purchases(stack, twin))
+def story(small_stack: Stack) -> Story:
+    stack = small_stack
+    first, twin = deploy(stack, "first", 0), deploy(stack, "twin", 1)
+    at_0 = _stage(stack, first, twin)
+    stack.advance(3, 11)
+    first = deploy(stack, "first", 0.5)
+    at_half = _stage(stack, first, twin)
+    stack.advance(2, 12)
+    return Story(at_0, at_half, _unannounced(stack, first, twin), _purchases(stack, twin))
 
 
 def _unannounced(stack: Stack, first: Pipeline, twin: Pipeline) -> Unannounced:

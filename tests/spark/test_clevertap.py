@@ -127,6 +127,13 @@ def test_both_versions_of_an_event_are_the_same_row_whoever_it_was(spark: SparkS
     assert row.customer_id is None
 
 
+def test_both_versions_of_an_event_whose_phone_has_lost_its_clock_are_the_same_row(spark: SparkSession) -> None:
+    first, second = both(event(AT, PURCHASE, clock_lost=True))
+    [row] = shaped(spark, "events", first)
+    assert [row] == shaped(spark, "events", second, parser="v2")
+    assert row.occurred_at is None
+
+
 def test_an_event_that_was_sent_twice_has_one_key_and_any_difference_makes_another(spark: SparkSession) -> None:
     events = [
         event(AT, PURCHASE),
