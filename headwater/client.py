@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from typing import Any, Literal
 
 import boto3
@@ -57,15 +58,19 @@ class Client:
         """The declared project."""
         return self.deployment.project
 
-    @property
+    @cached_property
     def environment(self) -> Environment:
         """The environment as its Lambdas see it."""
         return Environment(self.project)
 
+    @cached_property
+    def _step_functions(self) -> Any:
+        return boto3.client("stepfunctions")
+
     def start(self, run_input: dict[str, Any], run_id: str | None = None) -> str:
         """Starts a run and returns its id, which is the execution's name; a name that was used is refused."""
         run_id = run_id or _new_id()
-        client: Any = boto3.client("stepfunctions")
+        client = self._step_functions
         try:
             client.start_execution(
                 stateMachineArn=self.deployment.state_machine_arn, name=run_id, input=json.dumps(run_input)
@@ -79,7 +84,7 @@ class Client:
 
     def describe(self, run_id: str) -> dict[str, Any]:
         """Describes a run: status, times, error and cause."""
-        answer: Any = boto3.client("stepfunctions").describe_execution(executionArn=self._execution_arn(run_id))
+        answer = self._step_functions.describe_execution(executionArn=self._execution_arn(run_id))
         return {
             "run_id": run_id,
             "status": answer["status"],
