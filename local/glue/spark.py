@@ -60,7 +60,9 @@ def s3_conf(endpoint: str) -> dict[str, str]:
         "access.key": os.environ.get("AWS_ACCESS_KEY_ID", "headwater"),
         "secret.key": os.environ.get("AWS_SECRET_ACCESS_KEY", "headwater"),
         "aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+        # Each file that is written takes a cleared buffer as large as a part.
         "fast.upload.buffer": "bytebuffer",
+        "multipart.size": "8M",
         "connection.maximum": "64",
         "threads.max": "16",
         "attempts.maximum": "3",
