@@ -78,7 +78,8 @@ class JobRun:
         now = datetime.now(UTC)
         self.modified_on = now
         if state == "RUNNING":
-            self.running_since = time.monotonic()
+            # The wait for a worker is no part of what a run took.
+            self.started_on, self.running_since = now, time.monotonic()
         if self.running_since is not None:
             self.execution_seconds = time.monotonic() - self.running_since
         if error_message is not None:

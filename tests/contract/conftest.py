@@ -26,7 +26,7 @@ from tests.unit.http_fakes import KeptFiles
 Edit = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 _REALLY_SLEPT = 0.02
-_PARTS = 3
+_PARTS = 4
 
 HTTP_SOURCES = tuple(
     name for name, source in load_project(ROOT, "local").sources.items() if isinstance(source, HttpSource)

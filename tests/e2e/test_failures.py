@@ -56,7 +56,7 @@ def test_a_failed_copy_leaves_the_warehouse_as_it_was(
     before, alerts = pipeline.content("warehouse"), len(pipeline.alerts())
     ledger = pipeline.client.query("redshift", "SELECT load_id FROM etl.load_ledger ORDER BY load_id").rows
     faults.arm(method="GET", path="/headwater-local-lake/load/.*parquet", action="error", times=1000)
-    run = pipeline.run("fx_rates")
+    run = pipeline.run("google_ads")
     assert run["status"] == "FAILED"
     assert pipeline.content("warehouse") == before
     assert pipeline.client.query("redshift", "SELECT load_id FROM etl.load_ledger ORDER BY load_id").rows == ledger
@@ -64,7 +64,7 @@ def test_a_failed_copy_leaves_the_warehouse_as_it_was(
     for part in (run["run_id"], "stage: Load", "LoadError"):
         assert part in message
     faults.clear()
-    pipeline.run_well("fx_rates", start_from="Load")
+    pipeline.run_well("google_ads", start_from="Load")
     assert pipeline.content("warehouse") != before
 
 
