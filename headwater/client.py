@@ -22,7 +22,7 @@ from headwater.ledger import Decision, Manifest, StreamLedger
 from headwater.runs import Environment, books_of
 
 Engine = Literal["athena", "redshift"]
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.5
 _ATHENA_SECONDS = 300.0
 _ATHENA_POLL_SECONDS = 0.1
 _ACTIVE = {"STARTING", "RUNNING", "STOPPING", "WAITING"}
@@ -95,7 +95,7 @@ class Client:
         }
 
     def wait(self, run_id: str, on_tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
-        """Waits until a run has ended and describes it; calls `on_tick` about once a second."""
+        """Waits until a run has ended and describes it; calls `on_tick` about twice a second."""
         while (found := self.describe(run_id))["status"] == "RUNNING":
             on_tick()
             time.sleep(_POLL_SECONDS)
