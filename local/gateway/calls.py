@@ -109,7 +109,8 @@ def _exists(response: S3Response, bucket_arn: str, key: str) -> bool:
     return bucket is None or key in bucket.keys
 
 
-def _signature(authorization: str) -> tuple[str, str] | None:
+def signature(authorization: str) -> tuple[str, str] | None:
+    """Reads who signed a request for which service, as access key id and service's name; None when it is not signed."""
     # AWS4-HMAC-SHA256 Credential=<access key id>/<day>/<region>/<service>/aws4_request, …
     scope = authorization.partition("Credential=")[2].partition(",")[0].split("/")
     return (scope[0], scope[3]) if len(scope) > 3 else None
@@ -121,10 +122,10 @@ def install(settings: GatewaySettings, principal_of: Callable[[str], str]) -> Ca
     place = f"{settings.region}:{settings.account_id}"
 
     def note(self: BaseResponse, _iam_request: type, resource: str = "*") -> None:
-        signature = _signature(self.headers.get("Authorization", ""))
-        if signature is None:
+        signed = signature(self.headers.get("Authorization", ""))
+        if signed is None:
             return
-        access_key, service = signature
+        access_key, service = signed
         principal, action = principal_of(access_key), f"{service}:{self._get_action()}"
         action = _IAM_NAMES.get(action, action)
         if isinstance(self, S3Response):

@@ -94,19 +94,26 @@ class FaultTable:
         with self._lock:
             return [asdict(fault) for fault in self._faults]
 
-    def for_request(self, method: str, targets: list[str]) -> Fault | None:
-        """Returns the fault that this request sets off, counted as fired."""
-        return self._take(lambda fault: fault.waits_for_request(method, targets), f"{method} {targets[0]}")
+    def for_request(self, method: str, targets: list[str], caller: str) -> Fault | None:
+        """Returns the fault that this request sets off, counted as fired; one that concerns a job, by the job's own requests."""
+        return self._take(
+            lambda fault: fault.waits_for_request(method, targets) and fault.job in {None, caller},
+            f"{method} {targets[0]}",
+        )
 
     def for_point(self, point: str) -> Fault | None:
-        """Returns the fault that reaching a named point sets off, counted as fired."""
-        return self._take(lambda fault: fault.point == point and fault.fired < fault.times, point)
+        """Returns the fault that reaching a named point sets off, counted as fired; one that concerns a job, while that runs."""
+        return self._take(
+            lambda fault: (
+                fault.point == point and fault.fired < fault.times and (fault.job is None or self.is_running(fault.job))
+            ),
+            point,
+        )
 
     def _take(self, matches: Callable[[Fault], bool], what: str) -> Fault | None:
         with self._lock:
             for fault in self._faults:
-                # A fault that concerns a job's run waits until there is one: other clients make the same requests.
-                if not matches(fault) or (fault.job is not None and not self.is_running(fault.job)):
+                if not matches(fault):
                     continue
                 if fault.skip > 0:
                     fault.skip -= 1

@@ -89,10 +89,14 @@ class Gateway:
             return self.redshift_serverless.answer(environ, start_response)
         if not faults.TABLE.armed:
             return self._moto(environ, start_response)
-        fault = faults.TABLE.for_request(environ["REQUEST_METHOD"], _names_of(environ))
+        fault = faults.TABLE.for_request(environ["REQUEST_METHOD"], _names_of(environ), self._caller(environ))
         if fault is None:
             return self._moto(environ, start_response)
         return self._with_fault(fault, environ, start_response)
+
+    def _caller(self, environ: Environ) -> str:
+        signature = calls.signature(environ.get("HTTP_AUTHORIZATION", ""))
+        return self.glue.principal_of(signature[0]) if signature else ""
 
     def close(self) -> None:
         """Ends every process that the gateway has started."""
