@@ -70,12 +70,11 @@ class Client:
     def start(self, run_input: dict[str, Any], run_id: str | None = None) -> str:
         """Starts a run and returns its id, which is the execution's name; a name that was used is refused."""
         run_id = run_id or _new_id()
-        client = self._step_functions
         try:
-            client.start_execution(
+            self._step_functions.start_execution(
                 stateMachineArn=self.deployment.state_machine_arn, name=run_id, input=json.dumps(run_input)
             )
-        except client.exceptions.ExecutionAlreadyExists:
+        except self._step_functions.exceptions.ExecutionAlreadyExists:
             raise HeadwaterError(f"run {run_id} exists; a run id is used once. hint: leave the id out") from None
         return run_id
 
@@ -149,8 +148,9 @@ class Client:
         return sorted(found, key=lambda run: run.started)
 
     def _publish_stages(self, run_id: str) -> Iterator[StageRun]:
-        client: Any = boto3.client("stepfunctions")
-        pages = client.get_paginator("get_execution_history").paginate(executionArn=self._execution_arn(run_id))
+        pages = self._step_functions.get_paginator("get_execution_history").paginate(
+            executionArn=self._execution_arn(run_id)
+        )
         entered: dict[str, datetime] = {}
         named = {"Plan": "Plan", "Crawlers": "Crawlers", "Loads": "Load", "Audit": "Audit"}
         left = {"Plan": "Plan", "Crawlers": "Crawlers", "Loads": "Loads", "LookAtAudit": "Audit"}
@@ -168,7 +168,7 @@ class Client:
 
     def runs(self, most: int = 20) -> list[dict[str, Any]]:
         """Lists the newest runs."""
-        answer: Any = boto3.client("stepfunctions").list_executions(
+        answer = self._step_functions.list_executions(
             stateMachineArn=self.deployment.state_machine_arn, maxResults=most
         )
         return [

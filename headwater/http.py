@@ -477,10 +477,9 @@ class Wire:
     FatalSourceError when it is larger than `max_bytes` or the server's certificate does not hold.
     """
 
-    def __init__(self, timeout_seconds: float, max_bytes: int = MAX_BODY_BYTES, clock: Clock = time.monotonic) -> None:
+    def __init__(self, timeout_seconds: float, max_bytes: int = MAX_BODY_BYTES) -> None:
         self._timeout_seconds = timeout_seconds
         self._max_bytes = max_bytes
-        self._clock = clock
         self._session = requests.Session()
         # Without an auth of its own, requests would put a matching ~/.netrc entry over the Authorization header.
         self._session.auth = _as_it_is
@@ -489,7 +488,8 @@ class Wire:
 
     def __call__(self, request: Request) -> Response:
         """Sends one request and reads the whole answer."""
-        deadline = self._clock() + self._timeout_seconds
+        # In real time, whatever clock waits go by: one thread's wait may jump on that while another reads a body.
+        deadline = time.monotonic() + self._timeout_seconds
         in_query = request.method == "GET"
         try:
             with self._session.request(
@@ -537,7 +537,7 @@ class Wire:
                 raise FatalSourceError(
                     f"the body is larger than {self._max_bytes} bytes. hint: ask for smaller pages or ranges"
                 )
-            if self._clock() > deadline:
+            if time.monotonic() > deadline:
                 raise RetriableSourceError(
                     f"the body dripped in too slowly: {len(body)} bytes within {self._timeout_seconds:g} s"
                 )

@@ -180,7 +180,6 @@ def open_client(
     `save` gets the whole secret when the provider has rotated a part of it.
     """
     api = api_of(source.name)
-    # Not on `clock`: the waits of one reading thread may jump on it, and another's body takes the time that it takes.
     wire = Wire(source.timeout_seconds)
 
     def connect(base_url: str, rate: Rate, credentials: Credentials) -> Client:

@@ -58,7 +58,7 @@ class Fault:
 
     def waits_for_request(self, method: str, targets: list[str]) -> bool:
         """True if a request with this method and these names (path, `service.Action`) is what this fault waits for."""
-        if self.path is None or self.fired >= self.times or (self.method and self.method != method):
+        if self.path is None or (self.method and self.method != method):
             return False
         return any(re.search(self.path, target) for target in targets)
 
@@ -104,16 +104,13 @@ class FaultTable:
     def for_point(self, point: str) -> Fault | None:
         """Returns the fault that reaching a named point sets off, counted as fired; one that concerns a job, while that runs."""
         return self._take(
-            lambda fault: (
-                fault.point == point and fault.fired < fault.times and (fault.job is None or self.is_running(fault.job))
-            ),
-            point,
+            lambda fault: fault.point == point and (fault.job is None or self.is_running(fault.job)), point
         )
 
     def _take(self, matches: Callable[[Fault], bool], what: str) -> Fault | None:
         with self._lock:
             for fault in self._faults:
-                if not matches(fault):
+                if fault.fired >= fault.times or not matches(fault):
                     continue
                 if fault.skip > 0:
                     fault.skip -= 1

@@ -31,12 +31,14 @@ BROKEN_ROWS = {
 }
 
 
+HOUSEHOLDS = 300
+UNLISTED = "select count(*), count(distinct product_id) from lines anti join products using (product_id)"
+DESCRIBED = "select count(*) from demographics semi join lines using (household_id)"
+
+
 def ask(dsn: str, query: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(dsn) as connection:
         return connection.execute(query).fetchall()
-
-
-HOUSEHOLDS = 300
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +72,8 @@ def test_the_whole_journey_is_a_year_of_real_shopping_with_its_oddities():
     )
     with open_journey() as whole:
         lines = whole.execute(f"select {columns} from lines").fetchone()
-        unlisted = whole.execute(
-            "select count(*), count(distinct product_id) from lines anti join products using (product_id)"
-        ).fetchone()
-        described = whole.execute("select count(*) from demographics semi join lines using (household_id)").fetchone()
+        unlisted = whole.execute(UNLISTED).fetchone()
+        described = whole.execute(DESCRIBED).fetchone()
     times = ("2017-01-01 11:53:26", "2018-01-01 04:01:20")
     sums = (1_469_307, Decimal("4596039.58"), 1_469_307, 155_848, 2469)
     assert lines == (*sums, *times, 8869, 8840, 89_638, 0, Decimal("0.00"))
@@ -91,9 +91,7 @@ def test_every_real_line_is_in_the_shop_once_with_its_oddities(shop, journey):
 
 
 def test_products_that_the_list_lacks_are_sold_all_the_same(shop, journey):
-    [unlisted] = journey.execute(
-        "select count(*), count(distinct product_id) from lines anti join products using (product_id)"
-    ).fetchall()
+    unlisted = journey.execute(UNLISTED).fetchone()
     found = (
         f"select count(*), count(distinct product_id) from ({sound_items('product_id')}) sold"
         " join shop.products using (product_id) where department is null"
@@ -129,7 +127,7 @@ def test_orders_add_up_to_their_sound_items_except_those_that_are_counted(shop):
 
 
 def test_customers_are_the_real_households_with_names_in_several_scripts(shop, journey):
-    [described] = journey.execute("select count(*) from demographics semi join lines using (household_id)").fetchone()
+    [described] = journey.execute(DESCRIBED).fetchone()
     [found] = ask(
         shop,
         "select count(distinct customer_id), count(distinct customer_id) filter (where age_band is not null)"
