@@ -50,7 +50,7 @@ check: setup ## Lint, types, formats, config, state machine, Terraform
 	@./tests/terraform/check
 
 package: setup ## Pack what jobs and Lambdas run from, for ENV=dev, staging or prod, into build/packages
-	@$(BIN)/python -m headwater.packages $(or $(ENV),dev) build/packages
+	@$(BIN)/python -m headwater.deploy.packages $(or $(ENV),dev) build/packages
 
 format: setup ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -63,13 +63,13 @@ apply: plan ## Carry that plan out
 	@terraform -chdir=terraform apply -input=false $(or $(ENV),dev).tfplan
 
 cost: setup ## Compute docs/cost.md from config/
-	@$(BIN)/python -m headwater.cost > docs/cost.md
+	@$(BIN)/python -m headwater.deploy.cost > docs/cost.md
 
 schema: setup ## Write the JSON Schemas of config/
 	@$(BIN)/python -m headwater.config config/schema
 
 docs: setup ## Write the pages that are made from config/
-	@$(BIN)/python -m headwater.catalogue docs/sources.md
+	@$(BIN)/python -m headwater.deploy.sources_page docs/sources.md
 
 lock: ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile -q --python $(BIN)/python --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock

@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from headwater.config import HttpSource, Rate
-from headwater.http_stream import open_client, read
-from headwater.raw import Learned, RowFile
-from headwater.sources import hubspot
+from headwater.ledger.raw import Learned, RowFile
+from headwater.sources.apis import hubspot
+from headwater.sources.http.stream import open_client, read
 from local import world
 from local.stack import SECRETS, Ports, Stack
 from tests.simulators.conftest import Simulators, own_world

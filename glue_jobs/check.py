@@ -1,7 +1,7 @@
 """Check: every new batch of one source gets its verdict from Deequ."""
 
-from headwater.check import check_stream
 from headwater.job import Job, run_job
+from headwater.stages.check import check_stream
 
 
 def check(job: Job) -> None:

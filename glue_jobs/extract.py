@@ -1,7 +1,7 @@
 """Extract: what is new in one source becomes raw batches and bronze rows, stream by stream."""
 
-from headwater.extract import append_bronze, extract_stream
 from headwater.job import Job, run_job
+from headwater.stages.extract import append_bronze, extract_stream
 
 
 def extract(job: Job) -> None:

@@ -1,7 +1,7 @@
 """Gold: what changed in silver since the last time is carried into the gold tables and published for Load."""
 
-from headwater.gold import build_gold, publish_gold
 from headwater.job import Job, run_job
+from headwater.stages.gold import build_gold, publish_gold
 
 
 def gold(job: Job) -> None:

@@ -1,7 +1,7 @@
 """Maintain: the lake's tables get few large files for many small ones, and lose the files that only old versions need."""
 
 from headwater.job import Job, run_job
-from headwater.maintain import maintain_tables
+from headwater.stages.maintain import maintain_tables
 
 
 def maintain(job: Job) -> None:

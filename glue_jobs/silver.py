@@ -1,7 +1,7 @@
 """Silver: the judged batches of one source become conformed rows and quarantined rows."""
 
 from headwater.job import Job, run_job
-from headwater.silver import silver_stream
+from headwater.stages.silver import silver_stream
 
 
 def silver(job: Job) -> None:

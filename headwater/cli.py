@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from headwater.catalogue import catalogue
 from headwater.client import Client, Engine, run_input
 from headwater.config import json_schemas, load_project, parse_date
-from headwater.deployment import Deployment
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.sources_page import catalogue
 from headwater.errors import ConfigError, HeadwaterError
-from headwater.gold_sql import gold_sql
+from headwater.lake.gold_sql import gold_sql
 
 ROOT = Path(__file__).resolve().parent.parent
 

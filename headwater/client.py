@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 import boto3
 
-from headwater import data_api
 from headwater.config import InsertWrite, MergeWrite, Project
-from headwater.data_api import Rows
-from headwater.deployment import Deployment
+from headwater.deploy.deployment import Deployment
 from headwater.errors import ConfigError, HeadwaterError, LoadError
-from headwater.ledger import Decision, Manifest, StreamLedger
-from headwater.runs import Environment, books_of
+from headwater.ledger.stream import Decision, Manifest, StreamLedger
+from headwater.run.plan import Environment, books_of
+from headwater.warehouse import data_api
+from headwater.warehouse.data_api import Rows
 
 Engine = Literal["athena", "redshift"]
 _POLL_SECONDS = 0.5

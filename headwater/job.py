@@ -22,8 +22,8 @@ from awsglue.utils import getResolvedOptions
 from pyspark.context import SparkContext
 
 from headwater.config import AnySource, Project, load_deployed, parse_date
-from headwater.lake import Lake
-from headwater.ledger import Bucket, Lease, Ledger, Manifest
+from headwater.lake.tables import Lake
+from headwater.ledger.stream import Bucket, Lease, Ledger, Manifest
 from headwater.log import bind, get_logger
 
 if TYPE_CHECKING:

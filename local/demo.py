@@ -20,10 +20,10 @@ from rich.table import Table
 
 from headwater.cli import watch
 from headwater.client import Client, run_input
-from headwater.deployment import Deployment
+from headwater.deploy.deployment import Deployment
 from headwater.errors import HeadwaterError
-from headwater.ledger import Book
-from headwater.runs import books_of
+from headwater.ledger.stream import Book
+from headwater.run.plan import books_of
 from local import proofs, world
 from local.deploy import deploy
 from local.report import write_report

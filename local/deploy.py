@@ -11,10 +11,10 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from headwater.data_api import finish
-from headwater.deployment import LIBRARY_KEY, PROJECT_KEY, Deployment
+from headwater.deploy.deployment import LIBRARY_KEY, PROJECT_KEY, Deployment
+from headwater.deploy.packages import lambda_zip, library_zip
 from headwater.errors import LoadError
-from headwater.packages import lambda_zip, library_zip
+from headwater.warehouse.data_api import finish
 from local.deploy_entrances import deploy_entrances
 
 _ROLE = "arn:aws:iam::{account}:role/headwater-local"

@@ -9,8 +9,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from headwater.deployment import Deployment
-from headwater.entrances import Entrances, MappingSpec
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.entrances import Entrances, MappingSpec
 
 _SHARDS = 2
 

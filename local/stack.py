@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from headwater.config import Project, SourceOverride, load_project
-from headwater.deployment import Deployment
+from headwater.deploy.deployment import Deployment
 from headwater.errors import ConfigError
-from headwater.gold_sql import gold_sql
+from headwater.lake.gold_sql import gold_sql
 from local import world
 from local.counterparts import COUNTERPARTS, Counterpart, Place, WorldView
 from local.deploy import deploy, put_secrets

@@ -8,9 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from headwater.deployment import Deployment
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.packages import package
 from headwater.errors import HeadwaterError
-from headwater.packages import package
 
 # What Terraform and `make package` read, from the repository's root.
 _READ = ("config", "crawlers", "glue_jobs", "headwater", "lambdas", "sql", "step_functions", "terraform")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from headwater.roles import RoleSpec
+from headwater.deploy.roles import RoleSpec
 from local.gateway.calls import Call
 
 # Conditions that no recorded call can break: who owns a statement and which service a key is used through are not told

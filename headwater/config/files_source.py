@@ -12,7 +12,7 @@ from headwater.config.stream import JsonStream, SourceBase
 from headwater.config.strict import Name, Strict
 
 ENVELOPE = ("_file_key", "_row", "_value", "_value_encoding")
-"""What a raw row has beside the file's own fields; headwater/files_stream.py tells what each holds."""
+"""What a raw row has beside the file's own fields; headwater/sources/files/stream.py tells what each holds."""
 PUSHED = ("_received_at", "_sender", "_idempotency_key")
 """What the HTTP API adds to an event."""
 

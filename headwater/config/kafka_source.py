@@ -23,7 +23,7 @@ ENVELOPE = (
     "_value",
     "_value_encoding",
 )
-"""What a raw row has beside the fields of the record's value; headwater/kafka_stream.py tells what each holds."""
+"""What a raw row has beside the fields of the record's value; headwater/sources/kafka/stream.py tells what each holds."""
 
 
 class Plaintext(Strict):

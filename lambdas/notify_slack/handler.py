@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 
-from headwater.slack import post
+from headwater.run.slack import post
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headwater.runs import Environment, plan_run
+from headwater.run.plan import Environment, plan_run
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

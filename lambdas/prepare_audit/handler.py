@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headwater.runs import Environment, prepare_audit
+from headwater.run.plan import Environment, prepare_audit
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headwater.runs import Environment, prepare_load
+from headwater.run.plan import Environment, prepare_load
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

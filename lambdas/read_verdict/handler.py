@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headwater.runs import Environment, read_verdict
+from headwater.run.plan import Environment, read_verdict
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from headwater.receive_event import Fresh, Receiver, Request
-from headwater.runs import Environment
+from headwater.receive.event import Fresh, Receiver, Request
+from headwater.run.plan import Environment
 
 # A new key or a new schema counts within a minute.
 ENVIRONMENTS = Fresh[Environment](60)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from headwater.receive_records import receive_records
-from headwater.runs import Environment
+from headwater.receive.records import receive_records
+from headwater.run.plan import Environment
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import boto3
 
-from headwater.runs import Environment
-from headwater.start_on_drop import Starter
+from headwater.receive.drop import Starter
+from headwater.run.plan import Environment
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, list[dict[str, str]]]:

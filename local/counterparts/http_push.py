@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import requests
 
-from headwater.entrances import Entrances
+from headwater.deploy.entrances import Entrances
 from headwater.errors import HeadwaterError
 from local.counterparts import Place, WorldView
 from local.counterparts.entrance import aws, is_seeded, local_project

@@ -9,9 +9,9 @@ from typing import Any
 
 import psycopg
 
-from headwater.entrances import Entrances
+from headwater.deploy.entrances import Entrances
 from headwater.errors import HeadwaterError
-from headwater.ledger import Bucket, Position, StreamLedger
+from headwater.ledger.stream import Bucket, Position, StreamLedger
 from local.counterparts import Place, WorldView
 from local.counterparts.entrance import aws, is_seeded, local_project
 

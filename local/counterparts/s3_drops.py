@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from headwater.entrances import Entrances
+from headwater.deploy.entrances import Entrances
 from local.counterparts import Place, WorldView
 from local.counterparts.entrance import aws, is_seeded, local_project
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from headwater.config import HttpSource, load_project
-from headwater.http import Client, Request, Response
-from headwater.http_stream import Extraction, open_client
-from headwater.http_stream import read as read_stream
-from headwater.ledger import Position
-from headwater.raw import to_line
+from headwater.ledger.raw import to_line
+from headwater.ledger.stream import Position
+from headwater.sources.http.client import Client, Request, Response
+from headwater.sources.http.stream import Extraction, open_client
+from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.stack import ROOT, SECRETS, Ports, Stack
 from tests.simulators.conftest import Simulators, own_world

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from headwater.ledger import Book
-from headwater.runs import books_of
+from headwater.ledger.stream import Book
+from headwater.run.plan import books_of
 from local import world
 
 from .pipeline import Pipeline

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from headwater.client import Client
-from headwater.deployment import Deployment
-from headwater.roles import LATE_ARNS, roles
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.roles import LATE_ARNS, roles
 from local import world
 from local.demo import footprint
 from local.stack import ROOT, Stack

@@ -17,10 +17,10 @@ import pytest
 
 from headwater.client import Client, run_input
 from headwater.config import HttpSource, Rollout, SourceOverride
-from headwater.deployment import Deployment
-from headwater.http_stream import rolled_out
-from headwater.ledger import Manifest, Verdict
-from headwater.runs import books_of
+from headwater.deploy.deployment import Deployment
+from headwater.ledger.stream import Manifest, Verdict
+from headwater.run.plan import books_of
+from headwater.sources.http.stream import rolled_out
 from local import world
 from local.stack import ROOT, Stack, restricted
 

@@ -10,7 +10,7 @@ import pytest
 
 from headwater.client import Client
 from headwater.config import load_project
-from headwater.deployment import Deployment
+from headwater.deploy.deployment import Deployment
 from local.stack import ROOT, Stack
 from local.terraform import NoProviderError, Terraform
 

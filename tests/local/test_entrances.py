@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from headwater.config import load_project
-from headwater.deployment import Deployment
-from headwater.ledger import Bucket, Ledger, StreamLedger
+from headwater.deploy.deployment import Deployment
+from headwater.ledger.stream import Bucket, Ledger, StreamLedger
 from local import deploy
 from local.deploy_entrances import deploy_entrances
 from local.stack import ROOT, restricted

@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headwater import redshift_stream, watermark
 from headwater.config import RedshiftStream, Warehouse
 from headwater.errors import LoadError
-from headwater.ledger import BatchWriter, Bucket, Ledger, Manifest, Position, StreamLedger
-from headwater.redshift_stream import unload
+from headwater.ledger.stream import BatchWriter, Bucket, Ledger, Manifest, Position, StreamLedger
+from headwater.sources import redshift as redshift_stream
+from headwater.sources import watermark
+from headwater.sources.redshift import unload
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer, free_port
 from tests.local.conftest import Aws

@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from moto import mock_aws
 
-from headwater import snowflake_stream, watermark
 from headwater.config import SnowflakeSource
 from headwater.errors import FatalSourceError, RetriableSourceError
-from headwater.ledger import BatchWriter, Bucket, Ledger, Manifest, StreamLedger
-from headwater.snowflake_stream import connected
+from headwater.ledger.stream import BatchWriter, Bucket, Ledger, Manifest, StreamLedger
+from headwater.sources import snowflake as snowflake_stream
+from headwater.sources import watermark
+from headwater.sources.snowflake import connected
 from local.counterparts import Place
 from local.counterparts.snowflake import Snowflake
 from local.postgres import free_port

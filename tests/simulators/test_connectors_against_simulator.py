@@ -15,9 +15,9 @@ from pydantic import TypeAdapter
 
 from headwater.config import HttpSource, Retry, Source
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, SourceError, ThrottledError
-from headwater.http_stream import Extraction, open_client
-from headwater.http_stream import read as read_stream
-from headwater.ledger import Position
+from headwater.ledger.stream import Position
+from headwater.sources.http.stream import Extraction, open_client
+from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.world import ads, fx
 from tests.simulators.conftest import TOKEN, Simulators, own_world

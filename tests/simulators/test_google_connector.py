@@ -13,9 +13,9 @@ import pytest
 
 from headwater.config import HttpSource, load_project
 from headwater.errors import ClosedAccountError, FatalSourceError, QuotaUsedUpError
-from headwater.http_stream import Extraction, open_client
-from headwater.http_stream import read as read_stream
-from headwater.ledger import Position
+from headwater.ledger.stream import Position
+from headwater.sources.http.stream import Extraction, open_client
+from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.stack import ROOT, SECRETS
 from local.world import google

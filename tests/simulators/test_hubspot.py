@@ -18,9 +18,9 @@ from pydantic import TypeAdapter
 
 from headwater.config import BearerAuth, HttpSource, Retry, Source
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, ThrottledError
-from headwater.http_stream import Extraction, open_client, read
-from headwater.ledger import Position
-from headwater.sources.hubspot import DailyLimitError
+from headwater.ledger.stream import Position
+from headwater.sources.apis.hubspot import DailyLimitError
+from headwater.sources.http.stream import Extraction, open_client, read
 from local import world
 from local.simulators.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
 from local.world.truth import now

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from headwater.lake import Lake
+from headwater.lake.tables import Lake
 from local.glue.spark import build_session
 
 

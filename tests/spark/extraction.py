@@ -13,8 +13,8 @@ from typing import Any
 from pyspark.sql import Row, SparkSession
 
 from headwater.config import JdbcSource
-from headwater.jdbc_stream import extract
-from headwater.ledger import BatchWriter, Manifest, StreamLedger
+from headwater.ledger.stream import BatchWriter, Manifest, StreamLedger
+from headwater.sources.jdbc.stream import extract
 from local.awsglue.context import GlueContext
 
 _LONG_AGO = datetime(2000, 1, 1)  # noqa: DTZ001

@@ -13,8 +13,8 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import types as T
 
 from headwater.config import HttpStream, Project, load_project
-from headwater.quality import judge_rows, row_predicates, shape
-from headwater.raw import ADDED
+from headwater.ledger.raw import ADDED
+from headwater.quality.deequ import judge_rows, row_predicates, shape
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,8 +14,8 @@ from pyspark.sql import Row, SparkSession
 
 from headwater.config import JdbcSource
 from headwater.errors import FatalSourceError
-from headwater.jdbc import change_log
-from headwater.jdbc.pgoutput import parse_lsn
+from headwater.sources.jdbc import change_log
+from headwater.sources.jdbc.pgoutput import parse_lsn
 from local.postgres import PostgresServer, free_port
 
 from .extraction import Extraction

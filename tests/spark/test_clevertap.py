@@ -15,9 +15,9 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from headwater.config import HttpSource, HttpStream, Policy, Source
-from headwater.lake import FILE, REASONS
-from headwater.quality import judge_rows, row_predicates, shape
-from headwater.raw import ADDED, to_line
+from headwater.lake.tables import FILE, REASONS
+from headwater.ledger.raw import ADDED, to_line
+from headwater.quality.deequ import judge_rows, row_predicates, shape
 from local.simulators import clevertap as simulator
 from local.world.app_events import Device, Event, Profile
 

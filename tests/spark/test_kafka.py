@@ -27,12 +27,12 @@ from confluent_kafka.cimpl import TopicPartition
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from headwater import kafka_stream
 from headwater.config import KafkaSource
 from headwater.errors import FatalSourceError, LostOffsetsError
-from headwater.lake import REASONS, Lake
-from headwater.ledger import BatchWriter, Bucket, Manifest, StreamLedger
-from headwater.quality import judge_rows, row_predicates, shape
+from headwater.lake.tables import REASONS, Lake
+from headwater.ledger.stream import BatchWriter, Bucket, Manifest, StreamLedger
+from headwater.quality.deequ import judge_rows, row_predicates, shape
+from headwater.sources.kafka import stream as kafka_stream
 from local.counterparts.kafka import Broker
 from local.postgres import free_port
 from local.simulators.registry import PASSWORD, USERNAME, SchemaRegistry

@@ -10,9 +10,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from headwater.config import JdbcStream
-from headwater.lake import REASONS, Lake, SilverCounts, newest
-from headwater.ledger import DataFile, Manifest
-from headwater.quality import summarize
+from headwater.lake.tables import REASONS, Lake, SilverCounts, newest
+from headwater.ledger.stream import DataFile, Manifest
+from headwater.quality.deequ import summarize
 
 ROW = "id bigint, city string, updated_at timestamp"
 

@@ -15,15 +15,15 @@ import pytest
 from moto import mock_aws
 from pyspark.sql import SparkSession
 
-from headwater import maintain
 from headwater.config import Project, load_project
-from headwater.delta import Table
 from headwater.errors import LedgerError
-from headwater.gold import build_gold, publish_gold
-from headwater.lake import Lake
-from headwater.ledger import Lease, Ledger
-from headwater.maintain import maintain_tables
-from headwater.warehouse import ChangeLog
+from headwater.lake.delta import Table
+from headwater.lake.tables import Lake
+from headwater.ledger.stream import Lease, Ledger
+from headwater.stages import maintain
+from headwater.stages.gold import build_gold, publish_gold
+from headwater.stages.maintain import maintain_tables
+from headwater.warehouse.load import ChangeLog
 from local.stack import ROOT, restricted
 
 from .extraction import FolderBucket

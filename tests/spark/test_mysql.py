@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from headwater.config import JdbcSource
 from headwater.errors import FatalSourceError, RetriableSourceError
-from headwater.jdbc import read
+from headwater.sources.jdbc import read
 from local.mariadb import MariaDbServer, is_installed
 from local.postgres import free_port
 

@@ -8,9 +8,9 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from headwater.config import HttpStream, Parser, Policy
-from headwater.ledger import Manifest
-from headwater.quality import judge_drift, judge_rows, row_predicates, shape, summarize, verify, worst
-from headwater.raw import FieldChange
+from headwater.ledger.raw import FieldChange
+from headwater.ledger.stream import Manifest
+from headwater.quality.deequ import judge_drift, judge_rows, row_predicates, shape, summarize, verify, worst
 
 TAGS = {"source": "shop", "stream": "sales", "batch": "1", "run_id": "r"}
 

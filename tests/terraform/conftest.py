@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from headwater.config import load_project
-from headwater.deployment import Deployment
-from headwater.roles import LATE_ARNS
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.roles import LATE_ARNS
 from tests.terraform.every_kind import make
 from tests.unit.conftest import ROOT
 

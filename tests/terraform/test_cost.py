@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from headwater.config import load_project
-from headwater.cost import Item, Prices, Workload, bill, page
-from headwater.deployment import Deployment
+from headwater.deploy.cost import Item, Prices, Workload, bill, page
+from headwater.deploy.deployment import Deployment
 from tests.unit.conftest import ROOT
 
 WORKLOAD: dict[str, Any] = {

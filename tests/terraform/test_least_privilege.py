@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from headwater.config import AnySource, FilesSource
+from headwater.deploy.roles import RoleSpec, roles
 from headwater.errors import ConfigError
-from headwater.roles import RoleSpec, roles
 from tests.iam import matches
 from tests.terraform.conftest import LATE, Place
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from headwater import packages
-from headwater.packages import digest, lambda_zip, library_zip
+from headwater.deploy import packages
+from headwater.deploy.packages import digest, lambda_zip, library_zip
 from tests.terraform.conftest import ENVIRONMENTS, Derive, Place
 from tests.unit.conftest import ROOT
 

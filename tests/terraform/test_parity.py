@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from headwater.roles import roles
+from headwater.deploy.roles import roles
 from tests.terraform.conftest import LATE, Derive, Place
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from headwater.config import load_project
-from headwater.deployment import DEEQU_JAR
-from headwater.packages import digest, lambda_zip, library_zip
+from headwater.deploy.deployment import DEEQU_JAR
+from headwater.deploy.packages import digest, lambda_zip, library_zip
 from tests.terraform.every_kind import make
 from tests.unit.conftest import ROOT
 

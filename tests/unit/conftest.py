@@ -9,7 +9,7 @@ import pytest
 from moto import mock_aws
 
 from headwater.config import Project, load_project
-from headwater.ledger import Bucket, Ledger
+from headwater.ledger.stream import Bucket, Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from headwater.config import Rate, Retry
-from headwater.http import Backoff, Client, Credentials, RateLimit, Request, Response
-from headwater.raw import Learned, RowFile
+from headwater.ledger.raw import Learned, RowFile
+from headwater.sources.http.client import Backoff, Client, Credentials, RateLimit, Request, Response
 
 Handler = Callable[[Request], Response]
 

@@ -17,11 +17,11 @@ from pydantic import TypeAdapter
 
 from headwater.config import HttpSource, Source
 from headwater.errors import ConfigError, FatalSourceError, PagingError, RetriableSourceError, ThrottledError
-from headwater.http import Client, MalformedAnswerError, Request, Response
-from headwater.http_stream import Part, read
-from headwater.raw import RowFile
-from headwater.sources import clevertap
-from headwater.sources.clevertap import ExportNotAllowedError, active_day, classify, event_day, zone_of
+from headwater.ledger.raw import RowFile
+from headwater.sources.apis import clevertap
+from headwater.sources.apis.clevertap import ExportNotAllowedError, active_day, classify, event_day, zone_of
+from headwater.sources.http.client import Client, MalformedAnswerError, Request, Response
+from headwater.sources.http.stream import Part, read
 from tests.unit.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "clevertap.yaml"

@@ -7,7 +7,7 @@ import pytest
 
 from headwater.config import Project, load_deployed, load_project, parse_date
 from headwater.errors import ConfigError
-from headwater.gold_sql import gold_sql
+from headwater.lake.gold_sql import gold_sql
 from tests.unit.conftest import ROOT
 
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from headwater.config import FilesSource, KinesisSource, Project
-from headwater.deployment import Deployment
-from headwater.entrances import Entrances
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.entrances import Entrances
 from tests.unit.conftest import ROOT
 
 ACCOUNT = "eu-west-1:123456789012"

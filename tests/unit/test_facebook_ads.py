@@ -18,11 +18,11 @@ from pydantic import TypeAdapter
 
 from headwater.config import HttpSource, Source
 from headwater.errors import FatalSourceError, RetriableSourceError, ThrottledError
-from headwater.http import Client, Request, Response
-from headwater.http_stream import Part
-from headwater.http_stream import read as read_stream
-from headwater.sources import facebook_ads
-from headwater.sources.facebook_ads import ReportFailedError, TooMuchDataError, classify, sign, usage
+from headwater.sources.apis import facebook_ads
+from headwater.sources.apis.facebook_ads import ReportFailedError, TooMuchDataError, classify, sign, usage
+from headwater.sources.http.client import Client, Request, Response
+from headwater.sources.http.stream import Part
+from headwater.sources.http.stream import read as read_stream
 from tests.unit.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "facebook_ads.yaml"

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headwater.config import FilesStream
-from headwater.file_formats import BadFileError, FileRow, plain, rows_of
+from headwater.sources.files.formats import BadFileError, FileRow, plain, rows_of
 
 RAW = ("id", "name")
 

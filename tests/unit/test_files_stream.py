@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headwater import files_stream
 from headwater.config import JsonStream, Project
 from headwater.errors import ConfigError
-from headwater.files_stream import LandedFile, extract, not_taken
-from headwater.ledger import BatchWriter, Ledger, Manifest, StreamLedger, TakenFile
+from headwater.ledger.stream import BatchWriter, Ledger, Manifest, StreamLedger, TakenFile
+from headwater.sources.files import stream as files_stream
+from headwater.sources.files.stream import LandedFile, extract, not_taken
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

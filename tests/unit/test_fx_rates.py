@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 
 from headwater.config import HttpSource, Source
 from headwater.errors import FatalSourceError
-from headwater.http_stream import read as read_stream
-from headwater.sources.fx_rates import rates
+from headwater.sources.apis.fx_rates import rates
+from headwater.sources.http.stream import read as read_stream
 from tests.unit.http_fakes import FakeSend, KeptFiles, answer, client
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "fx_rates.yaml"

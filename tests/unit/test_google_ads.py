@@ -25,11 +25,11 @@ from headwater.errors import (
     RetriableSourceError,
     ThrottledError,
 )
-from headwater.http import Client, Request, Response
-from headwater.http_stream import Part, read
-from headwater.ledger import Position
-from headwater.sources import google_ads
-from headwater.sources.google_ads import classify, flatten, headers, seconds_of
+from headwater.ledger.stream import Position
+from headwater.sources.apis import google_ads
+from headwater.sources.apis.google_ads import classify, flatten, headers, seconds_of
+from headwater.sources.http.client import Client, Request, Response
+from headwater.sources.http.stream import Part, read
 from tests.unit.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "google_ads.yaml"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from headwater.config import CursorPaging, OnePage, Rate, Retry
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, ThrottledError
-from headwater.http import (
+from headwater.sources.http.client import (
     MALFORMED_TRIES,
     MAX_EMPTY_PAGES,
     MAX_REPEATED_PAGES,

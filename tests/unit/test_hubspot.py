@@ -24,10 +24,8 @@ from headwater.errors import (
     SourceError,
     ThrottledError,
 )
-from headwater.http import Client, Request, Response
-from headwater.http_stream import Part
-from headwater.sources import hubspot
-from headwater.sources.hubspot import (
+from headwater.sources.apis import hubspot
+from headwater.sources.apis.hubspot import (
     DailyLimitError,
     RefusedRequestError,
     TooManyPropertiesError,
@@ -35,6 +33,8 @@ from headwater.sources.hubspot import (
     paths,
     usage,
 )
+from headwater.sources.http.client import Client, Request, Response
+from headwater.sources.http.stream import Part
 from tests.unit.http_fakes import FakeClock, FakeSend, answer, client
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "hubspot.yaml"

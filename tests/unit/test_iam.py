@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headwater.roles import RoleSpec
+from headwater.deploy.roles import RoleSpec
 from tests.iam import Grant, grants, matches
 
 BUCKET = "arn:aws:s3:::b"

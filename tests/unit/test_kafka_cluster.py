@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from headwater.config import KafkaSource, KafkaStream, Project, SourceOverride
 from headwater.config.kafka_source import Iam, Plaintext, Scram
 from headwater.errors import FatalSourceError
-from headwater.http import Response
-from headwater.kafka.cluster import Cluster, client_options
-from headwater.kafka.registry import Registry, UnknownSchemaError, classify
 from headwater.log import redact
+from headwater.sources.http.client import Response
+from headwater.sources.kafka.cluster import Cluster, client_options
+from headwater.sources.kafka.registry import Registry, UnknownSchemaError, classify
 
 SECRET = {"bootstrap_servers": "b-1:9096,b-2:9096", "username": "etl", "password": 'pass"word\\1'}
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from headwater.config.kafka_source import Resume
 from headwater.errors import LostOffsetsError
-from headwater.kafka.offsets import Topic, frozen_ends, position_of, sliced, starts
+from headwater.sources.kafka.offsets import Topic, frozen_ends, position_of, sliced, starts
 
 WHERE = "kafka.events"
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headwater.errors import LedgerError
-from headwater.ledger import BatchWriter, Book, Bucket, CheckResult, Decision, Ledger, StreamLedger, Verdict
+from headwater.ledger.stream import BatchWriter, Book, Bucket, CheckResult, Decision, Ledger, StreamLedger, Verdict
 
 # Every example of a property test has a stream of its own.
 _streams = count()

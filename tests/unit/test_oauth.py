@@ -6,8 +6,8 @@ import pytest
 
 from headwater.config import OAuth, Retry
 from headwater.errors import ExpiredTokenError, FatalSourceError
-from headwater.http import Credentials, Request, Response
-from headwater.oauth import RefreshedTokens
+from headwater.sources.http.client import Credentials, Request, Response
+from headwater.sources.http.oauth import RefreshedTokens
 from tests.unit.http_fakes import FakeClock, FakeSend, answer, client, never_saved
 
 SECRET = {"client_id": "id-of-client", "client_secret": "secret-of-client", "refresh_token": "refresh-1"}

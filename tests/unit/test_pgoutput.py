@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.errors import FatalSourceError
-from headwater.jdbc.pgoutput import Change, Decoder, Values, VisibleTransactions, parse_lsn
+from headwater.sources.jdbc.pgoutput import Change, Decoder, Values, VisibleTransactions, parse_lsn
 from tests.unit import pgoutput_writer as write
 
 COLUMNS = ("id", "name", "story")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.config import FilesSource, Project
-from headwater.ledger import Bucket, Ledger
-from headwater.receive_event import Answer, Fresh, Receiver, Request
-from headwater.runs import Environment
+from headwater.ledger.stream import Bucket, Ledger
+from headwater.receive.event import Answer, Fresh, Receiver, Request
+from headwater.run.plan import Environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from headwater.config import Project
-from headwater.entrances import Entrances
-from headwater.ledger import Bucket, Ledger, StreamLedger
-from headwater.receive_records import MOST_TRIES, receive_records
-from headwater.runs import Environment
+from headwater.deploy.entrances import Entrances
+from headwater.ledger.stream import Bucket, Ledger, StreamLedger
+from headwater.receive.records import MOST_TRIES, receive_records
+from headwater.run.plan import Environment
 
 ARRIVED = datetime.now(UTC).replace(microsecond=500_000)
 

@@ -8,9 +8,9 @@ import pytest
 
 from headwater.config import Project
 from headwater.errors import ConfigError
-from headwater.ledger import Book, CheckResult, Decision, Ledger, StreamLedger, Verdict
+from headwater.ledger.stream import Book, CheckResult, Decision, Ledger, StreamLedger, Verdict
 from headwater.log import redact
-from headwater.runs import Environment, alert_of, plan_run, read_verdict
+from headwater.run.plan import Environment, alert_of, plan_run, read_verdict
 from tests.unit.test_ledger import writer
 
 STARTED = "2024-05-06T07:08:09.123Z"

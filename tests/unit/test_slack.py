@@ -8,7 +8,7 @@ from email.message import Message
 import pytest
 
 from headwater.errors import ConfigError, FatalSourceError, RetriableSourceError
-from headwater.slack import post
+from headwater.run.slack import post
 
 WEBHOOK = "https://hooks.slack.com/services/T0/B0/canary"
 

@@ -27,10 +27,10 @@ from snowflake.connector.constants import FIELD_ID_TO_NAME
 from snowflake.connector.cursor import ResultMetadata
 from snowflake.connector.errors import DatabaseError, OperationalError, ProgrammingError, ServiceUnavailableError
 
-from headwater import snowflake_stream
 from headwater.config import SnowflakeSource
 from headwater.errors import ConfigError, FatalSourceError, RetriableSourceError, SourceError
-from headwater.snowflake_stream import arguments, connected, parquet_files, schema_of
+from headwater.sources import snowflake as snowflake_stream
+from headwater.sources.snowflake import arguments, connected, parquet_files, schema_of
 
 TYPE_CODES = {name: code for code, name in FIELD_ID_TO_NAME.items()}
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

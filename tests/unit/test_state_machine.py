@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headwater.config import Project
-from headwater.deployment import LAMBDAS, SHARED_STAGE_RUNS, Deployment
+from headwater.deploy.deployment import LAMBDAS, SHARED_STAGE_RUNS, Deployment
 from tests.unit.conftest import ROOT
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from headwater.errors import ConfigError
-from headwater.ledger import Ledger
-from headwater.warehouse import ChangeFile, ChangeLog, load_of
+from headwater.ledger.stream import Ledger
+from headwater.warehouse.load import ChangeFile, ChangeLog, load_of
 
 ROLE = "arn:aws:iam::123456789012:role/copy"
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from headwater.config import WatermarkRead
 from headwater.errors import FatalSourceError
-from headwater.ledger import Position
-from headwater.watermark import Span, news, of_days
+from headwater.ledger.stream import Position
+from headwater.sources.watermark import Span, news, of_days
 
 READ = WatermarkRead(kind="watermark", column="updated_at", overlap_minutes=10)
 NOON = datetime(2018, 1, 1, 12, tzinfo=UTC)

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from headwater.config import FilesStream, load_project
-from headwater.file_formats import BadFileError, rows_of
-from headwater.landing import is_data
-from headwater.receive_event import RefusedError, Request, _event
-from headwater.untrusted import read_object
+from headwater.ledger.landing import is_data
+from headwater.ledger.untrusted import read_object
+from headwater.receive.event import RefusedError, Request, _event
+from headwater.sources.files.formats import BadFileError, rows_of
 from local import world
 from local.postgres import PostgresServer
 from local.stack import ROOT

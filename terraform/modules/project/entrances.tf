@@ -1,4 +1,4 @@
-# What records, events and files come in by, as headwater/entrances.py derives it.
+# What records, events and files come in by, as headwater/deploy/entrances.py derives it.
 locals {
   files   = { for name, source in var.sources : name => source if source.kind == "files" }
   pushed  = { for name, source in local.files : name => source if source.entrance.kind == "http" }

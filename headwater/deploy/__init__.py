@@ -1,0 +1,1 @@
+"""What an environment is made of; for operators, not for workers or Lambdas."""

@@ -1,0 +1,192 @@
+"""Packs what jobs and Lambdas run from, the same bytes from the same files: `python -m headwater.deploy.packages dev build/packages`.
+
+    <out>/glue/headwater.zip               the library, for --extra-py-files
+    <out>/glue/headwater.gluewheels.zip    wheels that Glue's workers lack, for --additional-python-modules
+    <out>/glue/deequ-….jar                 for --extra-jars
+    <out>/lambdas/<folder>.zip             a handler, the library, and what both need that Lambda lacks
+    <out>/<environment>/project.json       the declared project, which every job and Lambda reads
+    <out>/<environment>/packed.json        the digest of everything that was packed, which Terraform compares
+
+Loading the project validates all of config/, so Terraform, which drops unknown keys silently, plans nothing that was not validated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from headwater.config import load_project
+from headwater.deploy.deployment import DEEQU_JAR, LIBRARY_KEY, WHEELS_KEY, Deployment
+from headwater.deploy.roles import LATE_ARNS, roles
+from headwater.errors import ConfigError
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+LAMBDA_NEEDS = ("fastjsonschema", "pydantic", "pyyaml")
+# urllib3 2, which the library needs, and which Glue's own botocore takes as well; it brings an older one.
+GLUE_NEEDS = (*LAMBDA_NEEDS, "cryptography", "openpyxl", "pydeequ", "snowflake-connector-python", "urllib3")
+# What Glue 5 brings along and packing would only make slower, or break.
+_GLUE_HAS = {
+    *(
+        "boto3",
+        "botocore",
+        "certifi",
+        "charset-normalizer",
+        "idna",
+        "jmespath",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "pyspark",
+    ),
+    *("python-dateutil", "pytz", "requests", "s3transfer", "setuptools", "six", "tzdata"),
+}
+# Where Glue 5 and Lambda run them: CPython 3.11 on Amazon Linux 2023 and 2.
+_PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
+_TARGET = ("--python-version", "3.11", "--implementation", "cp", *(f"--platform={name}" for name in _PLATFORMS))
+_PACKED = (
+    *(f"config/{folder}/**/*.yaml" for folder in ("environments", "quality", "roles", "sources")),
+    "sql/gold/*.sql",
+    *(f"{folder}/**/*.py" for folder in ("headwater", "glue_jobs", "lambdas")),
+)
+
+
+def library_zip(root: Path) -> bytes:
+    """Zips the headwater package."""
+    return _zip(_library(root))
+
+
+def lambda_zip(root: Path, folder: str, modules: Mapping[str, bytes] | None = None) -> bytes:
+    """Zips one Lambda's handler with the headwater package and other modules' files beside it."""
+    handler = {"handler.py": (root / "lambdas" / folder / "handler.py").read_bytes()}
+    return _zip({**(modules or {}), **_library(root), **handler})
+
+
+def digest(root: Path) -> str:
+    """Computes the SHA-256 over everything that is packed, as terraform/modules/config does."""
+    paths = {path.relative_to(root).as_posix() for pattern in _PACKED for path in root.glob(pattern)}
+    lines = [
+        f"{path} {hashlib.sha256((root / path).read_bytes()).hexdigest()}"
+        for path in sorted({*paths, "requirements.lock"})
+    ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def package(root: Path, environment: str, out: Path) -> list[Path]:
+    """Packs everything for one environment and lists the files; ConfigError when config/ or a role is wrong."""
+    deployment = Deployment(load_project(root, environment), root)
+    roles(deployment, {name: f"arn:{name}" for name in LATE_ARNS})
+    in_glue, in_lambda = modules(GLUE_NEEDS), modules(LAMBDA_NEEDS)
+    wheels = _wheels(root / "requirements.lock", in_glue)
+    unpacked = _unpacked([wheel for name, wheel in wheels.items() if _module_of(name) in in_lambda])
+    requirements = pins(root / "requirements.lock", in_glue).encode()
+    bundle = {"requirements.txt": requirements, **{f"wheels/{name}": wheel for name, wheel in wheels.items()}}
+    files = {
+        f"glue/{Path(LIBRARY_KEY).name}": library_zip(root),
+        f"glue/{Path(WHEELS_KEY).name}": _zip(bundle),
+        f"glue/{DEEQU_JAR}": _jar(DEEQU_JAR),
+        f"{environment}/project.json": deployment.project.model_dump_json(by_alias=True).encode(),
+        f"{environment}/packed.json": json.dumps({"digest": digest(root)}).encode(),
+    }
+    for handler in sorted((root / "lambdas").glob("*/handler.py")):
+        files[f"lambdas/{handler.parent.name}.zip"] = lambda_zip(root, handler.parent.name, unpacked)
+    for name, content in files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return [out / name for name in files]
+
+
+def modules(needed: Sequence[str]) -> list[str]:
+    """Lists some distributions and all that they need in turn, less what Glue brings along."""
+    found: set[str] = set()
+    waiting = list(needed)
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name in found or (name in _GLUE_HAS and name not in needed):
+            continue
+        found.add(name)
+        requirements = [Requirement(text) for text in metadata.requires(name) or ()]
+        waiting += [part.name for part in requirements if part.marker is None or part.marker.evaluate({"extra": ""})]
+    return sorted(found)
+
+
+def _library(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in (root / "headwater").rglob("*.py")}
+
+
+def _zip(files: Mapping[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            # Lambda runs as another user than the one that unpacks.
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def _locked(lock: Path, modules: Sequence[str]) -> list[str]:
+    """Reads the blocks of requirements.lock that pin some modules, hashes included."""
+    pinned = {}
+    for block in re.split(r"\n(?=[a-z0-9])", lock.read_text()):
+        pinned[block.partition("==")[0]] = block.rstrip()
+    missing = [name for name in modules if name not in pinned]
+    if missing:
+        raise ConfigError(f"{lock}: {', '.join(missing)} not pinned. hint: make lock")
+    return [pinned[name] for name in modules]
+
+
+def pins(lock: Path, modules: Sequence[str]) -> str:
+    """Reads the locked versions of some modules, one a line; ConfigError names those that are not locked."""
+    return "".join(f"{block.split()[0]}\n" for block in _locked(lock, modules))
+
+
+def _wheels(lock: Path, modules: Sequence[str]) -> dict[str, bytes]:
+    """Downloads the locked wheels for the target, each checked against its hash."""
+    with tempfile.TemporaryDirectory() as folder:
+        requirements = Path(folder) / "requirements.txt"
+        requirements.write_text("\n".join(_locked(lock, modules)) + "\n")
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
+        wanted = ["--only-binary", ":all:", *_TARGET, "--require-hashes", "-r", str(requirements), "-d", folder]
+        done = subprocess.run([*pip, *wanted], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ConfigError(f"pip could not download the locked wheels: {done.stderr.strip()}")
+        return {path.name: path.read_bytes() for path in sorted(Path(folder).glob("*.whl"))}
+
+
+def _module_of(wheel: str) -> str:
+    return wheel.partition("-")[0].replace("_", "-").lower()
+
+
+def _unpacked(wheels: Sequence[bytes]) -> dict[str, bytes]:
+    files = {}
+    for wheel in wheels:
+        with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+            files.update({name: archive.read(name) for name in archive.namelist() if not name.endswith("/")})
+    return files
+
+
+def _jar(name: str) -> bytes:
+    cache = Path(os.environ.get("HEADWATER_IVY") or Path.home() / ".cache" / "headwater" / "ivy")
+    found = list((cache / "jars").glob(f"*_{name}"))
+    if not found:
+        raise ConfigError(f"{name} is not in {cache}. hint: make setup")
+    return found[0].read_bytes()
+
+
+if __name__ == "__main__":
+    for packed in package(Path(__file__).resolve().parents[2], sys.argv[1], Path(sys.argv[2])):
+        print(f"{hashlib.sha256(packed.read_bytes()).hexdigest()}  {packed}")  # noqa: T201 - what the command is for

@@ -1,0 +1,205 @@
+"""The IAM roles of one environment: one for each job, Lambda, crawler zone and service, as config/roles declares them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from headwater.config import AnySource, FilesSource, HttpSource, JdbcSource, KafkaSource, KinesisSource, RedshiftSource
+from headwater.config.role import Role, Shared, Statement
+from headwater.deploy.deployment import LAMBDAS, Deployment, JobSpec
+from headwater.errors import ConfigError
+
+_Declared = TypeVar("_Declared", bound=Shared)
+ZONES: tuple[Literal["bronze", "silver", "gold", "quarantine"], ...] = ("bronze", "silver", "gold", "quarantine")
+# What only AWS knows before Terraform has made it.
+LATE_ARNS = ("alerts_key", "bookmarks_key", "data_key", "namespace_arn", "secrets_key", "workgroup_arn")
+
+
+@dataclass(frozen=True)
+class RoleSpec:
+    """One role: its name, trust policy and permissions policy, as IAM takes them."""
+
+    name: str
+    trust: dict[str, Any]
+    permissions: dict[str, Any]
+
+
+def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec]:
+    """Lists every role of an environment; ConfigError names the file that is wrong.
+
+    `late_arns` holds the ARN for each of LATE_ARNS.
+    """
+    environment = deployment.project.environment
+    common = {
+        **{zone: environment.bucket(zone) for zone in ("raw", "lake", "artifacts", "logs", "landing")},
+        "prefix": environment.prefix,
+        "region": environment.region,
+        "account": environment.account,
+        **late_arns,
+    }
+    jobs = deployment.jobs()
+    arns = f"arn:aws:glue:{environment.region}:{environment.account}"
+    job_arns = json.dumps([f"{arns}:job/{job.name}" for job in jobs])
+    specs = [_job_role(deployment, common, job, job_arns) for job in jobs]
+    for zone in ZONES:
+        name = f"{environment.prefix}-crawl-{zone}"
+        values = {"zone": zone, "database": environment.database(zone), "role": name}
+        specs.append(_role(deployment.root, name, "crawler", common | values))
+    specs += _lambda_roles(deployment, common)
+    entrances = deployment.entrances
+    for pipe in entrances.pipes():
+        values = {"stream_arn": pipe.stream_arn, "queue_arn": pipe.queue_arn}
+        specs.append(_role(deployment.root, f"{pipe.name}-pipe", "pipe", common | values))
+    for name, proxy in (environment.network.rds_proxies if environment.network else {}).items():
+        secret = deployment.project.source(proxy.source).secret or "-"
+        specs.append(
+            _role(
+                deployment.root,
+                f"{environment.prefix}-{name.replace('_', '-')}-proxy",
+                "rds_proxy",
+                common | {"secret": secret},
+            )
+        )
+    lambdas = f"arn:aws:lambda:{environment.region}:{environment.account}:function"
+    values = {
+        # Maintain starts by its own schedule, or by hand.
+        "job_arns": json.dumps([f"{arns}:job/{job.name}" for job in jobs if job.script != "maintain"]),
+        "crawler_arns": json.dumps([f"{arns}:crawler/{crawler.name}" for crawler in deployment.crawlers()]),
+        "lambda_arns": json.dumps([f"{lambdas}:{environment.prefix}-{folder}" for folder in LAMBDAS]),
+    }
+    specs.append(_role(deployment.root, deployment.state_machine, "state_machine", common | values))
+    traits = {"maintain"} if environment.maintenance else set()
+    specs.append(_role(deployment.root, f"{environment.prefix}-scheduler", "scheduler", common, traits))
+    traits = {"redshift"} if any(_is_redshift(source) for source in deployment.project.sources.values()) else set()
+    specs.append(_role(deployment.root, f"{environment.prefix}-copy", "copy", common, traits))
+    return specs
+
+
+def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[RoleSpec]:
+    environment = deployment.project.environment
+    entrances = deployment.entrances
+    pushed = [
+        f"arn:aws:s3:::{environment.bucket('landing')}/{stream.prefix}*"
+        for source in deployment.project.sources.values()
+        if isinstance(source, FilesSource) and source.entrance.kind == "http"
+        for stream in source.streams.values()
+    ]
+    received = [name for name, source in deployment.project.sources.items() if isinstance(source, KinesisSource)]
+    dropped = [
+        name
+        for name, source in deployment.project.sources.items()
+        if isinstance(source, FilesSource) and source.entrance.kind == "drop"
+    ]
+    queued = [pipe.queue_arn for pipe in entrances.pipes()]
+    # A queued stream is read by its pipe.
+    piped = {pipe.stream_arn for pipe in entrances.pipes()}
+    streams = [stream.arn for stream in entrances.record_streams() if stream.arn not in piped]
+    secrets = f"arn:aws:secretsmanager:{environment.region}:{environment.account}:secret"
+    shared = {
+        "secret": environment.alerts.slack_secret or "-",
+        "sender_secrets": json.dumps([f"{secrets}:{name}-??????" for name in entrances.pushed_secrets]),
+        "pushed": json.dumps(pushed),
+        "streams": json.dumps(streams),
+        "queues": json.dumps(queued),
+        "received": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*" for name in received]),
+        "received_data": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*/data/*" for name in received]),
+        "arrivals": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*/arrivals/*" for name in dropped]),
+    }
+    traits = {*(["queued"] if queued else []), *(["direct"] if streams else [])}
+    return [
+        _role(deployment.root, function.name, function.folder, {**common, **shared, "function": function.name}, traits)
+        for function in deployment.lambdas()
+    ]
+
+
+def _is_redshift(source: AnySource) -> bool:
+    return isinstance(source, RedshiftSource)
+
+
+def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, job_arns: str) -> RoleSpec:
+    environment = deployment.project.environment
+    owned = [
+        source
+        for source in deployment.project.sources.values()
+        if job.name == f"{environment.prefix}-{source.name}-extract"
+    ]
+    source = owned[0] if owned else None
+    drops = sorted(stream.prefix for stream in source.streams.values()) if isinstance(source, FilesSource) else []
+    values = {
+        "job": job.name,
+        "script": job.script,
+        "source": source.name if source else "-",
+        "secret": (source.secret if source else None) or "-",
+        "subnet": environment.network.subnets[0] if environment.network else "-",
+        "job_arns": job_arns,
+        "drops": json.dumps([f"arn:aws:s3:::{environment.bucket('landing')}/{prefix}*" for prefix in drops]),
+        "drop_lists": json.dumps([f"{prefix}*" for prefix in drops]),
+    }
+    traits: set[str] = set()
+    if source:
+        traits.add(source.kind)
+        # The keys of those who push are for the Lambda that checks them.
+        if source.secret and not (isinstance(source, FilesSource) and source.entrance.kind == "http"):
+            traits.add("secret")
+        if isinstance(source, HttpSource) and source.auth.kind == "oauth":
+            traits.add("rotates")
+        if environment.network and isinstance(source, JdbcSource | KafkaSource):
+            traits.add("network")
+    return _role(deployment.root, job.name, job.script, {**common, **values}, traits)
+
+
+def _role(root: Path, name: str, file: str, values: Mapping[str, str], traits: set[str] | None = None) -> RoleSpec:
+    folder = root / "config" / "roles"
+    role = _read(folder / f"{file}.yaml", values, Role)
+    statements: dict[str, Statement] = {}
+    bases: list[Shared] = [role]
+    while bases[-1].also:
+        bases.append(_read(folder / "shared" / f"{bases[-1].also}.yaml", values, Shared))
+    for base in reversed(bases):
+        statements |= base.statements
+    trust: dict[str, Any] = {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"Service": list(role.services)},
+    }
+    if role.own_account:
+        trust["Condition"] = {"StringEquals": {"aws:SourceAccount": values["account"]}}
+    allowed = [
+        _iam(sid, statement)
+        for sid, statement in sorted(statements.items())
+        if statement.when is None or statement.when in (traits or set())
+    ]
+    return RoleSpec(
+        name, {"Version": "2012-10-17", "Statement": [trust]}, {"Version": "2012-10-17", "Statement": allowed}
+    )
+
+
+def _iam(sid: str, statement: Statement) -> dict[str, Any]:
+    allowed: dict[str, Any] = {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": list(statement.actions),
+        "Resource": list(statement.resources),
+    }
+    if statement.conditions:
+        allowed["Condition"] = statement.model_dump(mode="json")["conditions"]
+    return allowed
+
+
+def _read(path: Path, values: Mapping[str, str], model: type[_Declared]) -> _Declared:
+    try:
+        return model.model_validate(yaml.safe_load(Template(path.read_text()).substitute(values)))
+    except KeyError as error:
+        raise ConfigError(
+            f"{path}: placeholder {error} has no value here; known: {', '.join(sorted(values))}"
+        ) from None
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(f"{path}: {error}") from None

@@ -1,0 +1,1 @@
+"""Checks on batches and rows, by Deequ and column expressions."""

@@ -1,0 +1,1 @@
+"""What comes in by itself, as Lambdas receive it."""

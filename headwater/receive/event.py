@@ -1,0 +1,220 @@
+"""What the Lambda `receive_event` decides: whether a pushed event is taken, and what the sender is told.
+
+An event that is taken is one file in the landing bucket, named after its sender and its idempotency key and created only if it is not
+there: of two requests with one key, one makes the file, and the other learns whether it said the same.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+import boto3
+import fastjsonschema
+
+from headwater.config import FilesSource, FilesStream, HttpEntrance
+from headwater.config.files_source import PUSHED
+from headwater.errors import HeadwaterError
+from headwater.ledger.raw import to_line
+from headwater.ledger.stream import Bucket
+from headwater.ledger.untrusted import read_json
+from headwater.log import get_logger
+from headwater.run.plan import Environment
+
+_LONGEST_KEY = 255
+_JSON = "application/json"
+_Value = TypeVar("_Value")
+
+log = get_logger(__name__)
+
+
+@dataclass
+class Fresh(Generic[_Value]):
+    """Values that are kept for some seconds, so that a warm function does not read them for each request."""
+
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+    _kept: dict[str, tuple[float, _Value]] = field(default_factory=dict)
+
+    def get(self, name: str, read: Callable[[], _Value]) -> _Value:
+        """Returns the kept value, or reads it anew once it is too old."""
+        now = self.clock()
+        if name not in self._kept or now - self._kept[name][0] > self.seconds:
+            self._kept[name] = (now, read())
+        return self._kept[name][1]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the sender is told: a status and a JSON document."""
+
+    status: int
+    document: dict[str, Any]
+
+    def render(self) -> dict[str, Any]:
+        """Writes the answer as API Gateway takes it."""
+        return {"statusCode": self.status, "headers": {"content-type": _JSON}, "body": json.dumps(self.document)}
+
+
+class RefusedError(HeadwaterError):
+    """The event is not taken; the sender learns why."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.answer = Answer(status, {"error": code, "message": message})
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of the API."""
+
+    source: str
+    stream: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Request:
+        """Takes a call as API Gateway hands it over (payload format 2.0)."""
+        named = event["pathParameters"]
+        text = event.get("body") or ""
+        body = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
+        headers = {name.lower(): value for name, value in event["headers"].items()}
+        return cls(named["source"], named["stream"], headers, body)
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Takes events in for one environment; `keys` reads the senders' keys of a source by sender's name."""
+
+    environment: Environment
+    keys: Callable[[FilesSource], Mapping[str, str]]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @classmethod
+    def deployed(cls, environments: Fresh[Environment], secrets: Fresh[dict[str, str]]) -> Receiver:
+        """Opens the deployed environment; the project and the keys are read again when they are no longer fresh."""
+        environment = environments.get("project", Environment.deployed)
+        prefix = environment.project.environment.prefix
+
+        def keys(source: FilesSource) -> Mapping[str, str]:
+            name = f"{prefix}/{source.secret}"
+            return secrets.get(name, lambda: _secret(name))
+
+        return cls(environment, keys)
+
+    def receive(self, request: Request) -> Answer:
+        """Takes one event in, or says why not."""
+        try:
+            return self._receive(request)
+        except RefusedError as refused:
+            log.info("refused", source=request.source, stream=request.stream, **refused.answer.document)
+            return refused.answer
+
+    def _receive(self, request: Request) -> Answer:
+        source, entrance = self._source(request)
+        # Who has no key learns nothing: not even which streams there are.
+        sender = self._sender(source, request.headers.get("x-api-key", ""))
+        if source is None or request.stream not in source.streams:
+            raise RefusedError(404, "unknown_stream", f"there is no stream {request.source}/{request.stream}")
+        stream = source.streams[request.stream]
+        key = _idempotency_key(request)
+        event = _event(request, stream, entrance)
+        return self._store(stream, sender, key, event)
+
+    def _source(self, request: Request) -> tuple[FilesSource | None, HttpEntrance]:
+        source = self.environment.project.sources.get(request.source)
+        if isinstance(source, FilesSource) and isinstance(source.entrance, HttpEntrance):
+            return source, source.entrance
+        return None, HttpEntrance(kind="http")
+
+    def _sender(self, source: FilesSource | None, given: str) -> str:
+        sender = None
+        digest = hashlib.sha256(given.encode()).digest()
+        # Every key is compared, in the same time, wherever the right one stands.
+        for name, key in (self.keys(source) if source else {}).items():
+            if hmac.compare_digest(digest, hashlib.sha256(key.encode()).digest()) and key:
+                sender = name
+        if sender is None:
+            raise RefusedError(401, "unauthorized", "the header x-api-key holds no key of a known sender")
+        return sender
+
+    def _store(self, stream: FilesStream, sender: str, key: str, event: dict[str, Any]) -> Answer:
+        landing = self.environment.project.environment.bucket("landing")
+        bucket = Bucket(self.environment.ledger.bucket.s3, landing)
+        name = hashlib.sha256(f"{sender}\n{key}".encode()).hexdigest()
+        path = f"{stream.prefix}{name}.json"
+        added = dict(zip(PUSHED, (self.now().isoformat(timespec="milliseconds"), sender, key), strict=True))
+        if bucket.create(path, f"{to_line({**event, **added})}\n".encode()):
+            return Answer(202, {"accepted": True, "duplicate": False, "id": name})
+        stored = bucket.read(path)
+        if stored is None:
+            # Two at the same moment: S3 told this one so before the other's file could be read.
+            raise RefusedError(
+                409, "in_progress", "another request with this Idempotency-Key is being taken; try again"
+            )
+        before = read_json(stored.decode())
+        if to_line({field: value for field, value in before.items() if field not in PUSHED}) == to_line(event):
+            return Answer(202, {"accepted": True, "duplicate": True, "id": name})
+        raise RefusedError(
+            409,
+            "idempotency_key_reused",
+            "another event was sent with this Idempotency-Key; use a new key for a new event",
+        )
+
+
+def _idempotency_key(request: Request) -> str:
+    key = request.headers.get("idempotency-key", "").strip()
+    if not key:
+        raise RefusedError(
+            400, "no_idempotency_key", "the header Idempotency-Key is missing: a name of your own for this event"
+        )
+    if len(key) > _LONGEST_KEY or not key.isprintable():
+        raise RefusedError(
+            400, "bad_idempotency_key", f"Idempotency-Key must be printable, {_LONGEST_KEY} characters at most"
+        )
+    return key
+
+
+def _event(request: Request, stream: FilesStream, entrance: HttpEntrance) -> dict[str, Any]:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != _JSON:
+        raise RefusedError(415, "not_json_type", f"Content-Type must be {_JSON}, not {content_type or 'absent'}")
+    if len(request.body) > entrance.largest_bytes:
+        raise RefusedError(
+            413, "too_large", f"the event has {len(request.body)} bytes; {entrance.largest_bytes} are the most"
+        )
+    try:
+        event = read_json(request.body.decode())
+    except ValueError as error:
+        raise RefusedError(400, "not_json", f"the body is not JSON in UTF-8: {error}") from None
+    reserved = sorted(name for name in event if name.startswith("_")) if isinstance(event, dict) else []
+    if reserved:
+        raise RefusedError(422, "schema", f"{', '.join(reserved)}: names that begin with _ are reserved")
+    try:
+        _validator(json.dumps(stream.accepts))(event)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise RefusedError(422, "schema", error.message.replace("data", "event", 1)) from None
+    if not isinstance(event, dict):
+        raise RefusedError(422, "schema", "event must be object")
+    return event
+
+
+@lru_cache(maxsize=64)
+def _validator(schema: str) -> Callable[[Any], Any]:
+    compiled: Callable[[Any], Any] = fastjsonschema.compile(json.loads(schema), use_default=False)
+    return compiled
+
+
+def _secret(name: str) -> dict[str, str]:
+    answer = boto3.client("secretsmanager").get_secret_value(SecretId=name)
+    secret: dict[str, str] = json.loads(answer["SecretString"])
+    return secret

@@ -1,0 +1,261 @@
+"""What the Lambda `receive_records` decides: records of a Kinesis stream become one raw batch, committed through the ledger.
+
+Records come from the shards themselves, or through a pipe and a queue. From a shard the position is its last sequence number, and
+what comes again at or below it is dropped; a queue has no order, so silver tells records apart by their key. A record whose data
+cannot be read becomes a row all the same, with its problem, so no record can hold up those behind it.
+
+A raw row has the fields of the record's data, if that is a JSON object, and beside them:
+
+    _event_id                          <shard>:<sequence number>, or the id of a message that holds no record
+    _shard, _sequence, _partition_key  where the record was
+    _arrived_at                        when Kinesis took it, ISO 8601 in UTC
+    _value, _value_encoding            the data of a record that cannot be read, as text or as base64
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import random
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from headwater.config import KinesisStream, QueueDelivery
+from headwater.deploy.entrances import Entrances
+from headwater.errors import LedgerError
+from headwater.ledger.raw import PROBLEM, Problem
+from headwater.ledger.stream import BatchWriter, Position, StreamLedger
+from headwater.ledger.untrusted import read_object
+from headwater.log import bind, get_logger
+from headwater.run.plan import Environment
+
+MOST_TRIES = 12
+"""Tries to commit a batch while invocations for other shards take the same number."""
+_WAIT_SECONDS = 0.05
+_LONGEST_WAIT_SECONDS = 2.0
+# Kinesis keeps a record for a year at most, so nothing can come again from a shard that has been silent for longer.
+_SHARD_MEMORY = timedelta(days=366)
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record as it came: `item` is what the mapping knows it by, `data` is base64.
+
+    A `stray` is a message of a queue that holds no record; its data is what it holds instead.
+    """
+
+    item: str
+    stream_arn: str
+    event_id: str
+    shard: str
+    sequence: int
+    partition_key: str
+    arrived_at: str
+    data: str
+    stray: bool = False
+
+    @classmethod
+    def of_shard(cls, record: Mapping[str, Any]) -> Record:
+        """Takes a record as Lambda hands it over from a stream."""
+        kinesis = record["kinesis"]
+        return cls._of(str(kinesis["sequenceNumber"]), {**record, **kinesis})
+
+    @classmethod
+    def of_message(cls, message: Mapping[str, Any]) -> Record:
+        """Takes a record out of a queue's message, as pipes put it there."""
+        item, body = str(message["messageId"]), str(message["body"])
+        try:
+            return cls._of(item, json.loads(body))
+        except (ValueError, LookupError, TypeError, RecursionError):
+            sent_at = datetime.fromtimestamp(int(message["attributes"]["SentTimestamp"]) / 1000, UTC)
+            data = base64.b64encode(body.encode()).decode()
+            arrived_at = sent_at.isoformat(timespec="milliseconds")
+            return cls(item, str(message["eventSourceARN"]), item, "", 0, "", arrived_at, data, stray=True)
+
+    @classmethod
+    def _of(cls, item: str, record: Mapping[str, Any]) -> Record:
+        shard, _, sequence = str(record["eventID"]).partition(":")
+        arrived_at = datetime.fromtimestamp(float(record["approximateArrivalTimestamp"]), UTC)
+        return cls(
+            item=item,
+            stream_arn=str(record["eventSourceARN"]),
+            event_id=str(record["eventID"]),
+            shard=shard,
+            sequence=int(sequence),
+            partition_key=str(record["partitionKey"]),
+            arrived_at=arrived_at.isoformat(timespec="milliseconds"),
+            data=str(record["data"]),
+        )
+
+
+@dataclass(frozen=True)
+class RawRow:
+    """What becomes of one record: the fields of its data, what is beside them, and its problem if it has one."""
+
+    fields: dict[str, Any]
+    added: dict[str, str]
+    problem: Problem | None = None
+
+
+def receive_records(
+    environment: Environment,
+    event: Mapping[str, Any],
+    request_id: str,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[str, list[dict[str, str]]]:
+    """Commits the records of one invocation as one batch of their stream; returns the partial batch response.
+
+    Reported as failed are records of a stream that is not declared, and all records when other invocations were quicker
+    MOST_TRIES times; whatever else goes wrong is raised, and the mapping tries again.
+    """
+    failed: list[str] = []
+    records: dict[tuple[str, str], list[Record]] = {}
+    places = _places(environment)
+    for given in event["Records"]:
+        record = Record.of_message(given) if given["eventSource"] == "aws:sqs" else Record.of_shard(given)
+        place = places.get(record.stream_arn)
+        if place is None:
+            failed.append(record.item)
+            log.warning("record of a stream that is not declared", arn=record.stream_arn)
+        else:
+            records.setdefault(place, []).append(record)
+    for (source, stream), mine in records.items():
+        with bind(source=source, stream=stream):
+            failed += _Receiver(environment, source, stream, request_id, sleep).receive(mine)
+    return {"batchItemFailures": [{"itemIdentifier": item} for item in failed]}
+
+
+def _places(environment: Environment) -> dict[str, tuple[str, str]]:
+    """Finds source and stream by the ARN of the Kinesis stream, and by that of the queue behind it."""
+    entrances = Entrances(environment.project)
+    places = {}
+    for source, declared in environment.project.sources.items():
+        for stream in declared.streams if declared.kind == "kinesis" else ():
+            spec = entrances.record_stream(source, stream)
+            places[spec.arn] = (source, stream)
+            places.update({queue.arn: (source, stream) for queue in entrances.queues() if queue.name == spec.name})
+    return places
+
+
+@dataclass(frozen=True)
+class _Receiver:
+    """Receives for one stream."""
+
+    environment: Environment
+    source: str
+    stream: str
+    request_id: str
+    sleep: Callable[[float], None]
+
+    def receive(self, records: Sequence[Record]) -> list[str]:
+        """Commits what is new; returns the items that could not be stored."""
+        for attempt in range(1, MOST_TRIES + 1):
+            ledger = self.environment.ledger.stream(self.source, self.stream)
+            writer = self._writer(ledger)
+            fresh = list(records) if self._queued else _fresh(records, writer.position_before)
+            if not fresh:
+                log.info("nothing new", received=len(records))
+                return []
+            try:
+                self._commit(writer, fresh)
+            except LedgerError:
+                # Another shard's invocation was quicker: its batch counts, and this one gets the next number.
+                log.info("number taken", batch=writer.batch, attempt=attempt)
+                self._forget(writer)
+                self.sleep(random.uniform(0, min(_WAIT_SECONDS * 2**attempt, _LONGEST_WAIT_SECONDS)))
+            else:
+                log.info("received", batch=writer.batch, rows=len(fresh), again=len(records) - len(fresh))
+                return []
+        return [record.item for record in records]
+
+    @property
+    def _declared(self) -> KinesisStream:
+        declared = self.environment.project.source(self.source).streams[self.stream]
+        assert isinstance(declared, KinesisStream)  # noqa: S101 - only these have an ARN
+        return declared
+
+    @property
+    def _queued(self) -> bool:
+        return isinstance(self._declared.delivery, QueueDelivery)
+
+    def _writer(self, ledger: StreamLedger) -> BatchWriter:
+        latest = ledger.latest()
+        return BatchWriter(
+            ledger=ledger,
+            batch=latest.batch + 1 if latest else 1,
+            run_id=f"receive_records-{self.request_id}",
+            attempt=uuid.uuid4().hex[:12],
+            format="jsonl",
+            position_before=latest.position_after if latest else None,
+            known=latest.fields if latest else {},
+            declared=frozenset(self._declared.raw_fields),
+            flag=self.environment.project.drift_of(self.source, self.stream) == "quarantine",
+        )
+
+    def _commit(self, writer: BatchWriter, fresh: Sequence[Record]) -> None:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "rows.jsonl.gz"
+            with writer.open_rows(path) as file:
+                for record in fresh:
+                    row = raw_row(record, self._declared.largest_bytes)
+                    file.write(row.fields, **row.added, **({PROBLEM: row.problem} if row.problem else {}))
+            writer.learned.merge(file.learned)
+            writer.add(path, file.rows)
+        before = writer.position_before
+        writer.commit(_counted(before, len(fresh)) if self._queued else _moved(before, fresh))
+
+    def _forget(self, writer: BatchWriter) -> None:
+        bucket = writer.ledger.bucket
+        for file in writer.files:
+            bucket.s3.delete_object(Bucket=bucket.name, Key=file.key)
+
+
+def _fresh(records: Sequence[Record], position: Position | None) -> list[Record]:
+    shards = position["shards"] if position else {}
+    return [record for record in records if record.sequence > int(shards.get(record.shard, {}).get("sequence", -1))]
+
+
+def _moved(before: Position | None, fresh: Sequence[Record]) -> Position:
+    shards: dict[str, dict[str, str]] = dict(before["shards"]) if before else {}
+    for record in sorted(fresh, key=lambda each: each.sequence):
+        shards[record.shard] = {"sequence": str(record.sequence), "arrived_at": record.arrived_at}
+    forgotten = (datetime.now(UTC) - _SHARD_MEMORY).isoformat()
+    return {"shards": {shard: last for shard, last in sorted(shards.items()) if last["arrived_at"] > forgotten}}
+
+
+def _counted(before: Position | None, rows: int) -> Position:
+    # Nothing points into a queue: it forgets what was taken, and what comes again silver knows by its key.
+    return {"records": (before["records"] if before else 0) + rows}
+
+
+def raw_row(record: Record, largest_bytes: int) -> RawRow:
+    """Reads a record's data; what cannot be read is kept as it is, under its problem."""
+    fields: dict[str, Any] = {}
+    problem: Problem | None
+    added = {
+        "_event_id": record.event_id,
+        "_shard": record.shard,
+        "_sequence": str(record.sequence),
+        "_partition_key": record.partition_key,
+        "_arrived_at": record.arrived_at,
+    }
+    try:
+        text = base64.b64decode(record.data, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return RawRow({}, {**added, "_value": record.data, "_value_encoding": "base64"}, "bad_encoding")
+    if record.stray:
+        problem = "bad_row"
+    elif len(text.encode()) > largest_bytes:
+        problem = "too_large"
+    else:
+        fields, problem = read_object(text)
+    return RawRow(fields, added if problem is None else {**added, "_value": text, "_value_encoding": "text"}, problem)

@@ -1,0 +1,1 @@
+"""What the state machine's Lambdas decide and say."""

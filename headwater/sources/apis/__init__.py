@@ -1,0 +1,1 @@
+"""What YAML cannot say of one HTTP API."""

@@ -1,0 +1,227 @@
+"""Takes new files of the landing bucket into raw: each version of a file once, good rows as JSON lines, bad files with the reason.
+
+A file is found in two ways. S3 told of it, and `start_on_drop` registered it: the job's bookmark finds the registrations that are new.
+Or the listing shows it, by modification time from the position on, which is what an event that got lost costs. What was taken is in the
+manifests: a batch names the key and ETag of each of its files, so a file that is found again, in whichever way, is not taken again.
+
+A raw row has the file's fields, and beside them:
+
+    _file_key, _row          which file it is from, and its number in it, from 1; the header is not counted
+    _value, _value_encoding  a row that cannot be read, as text; of a file that cannot be read, what was wrong
+    _received_at, _sender, _idempotency_key   of pushed events: when, from whom and under which key the API took it
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from headwater.config import FilesStream, HttpEntrance
+from headwater.config.files_source import PUSHED
+from headwater.errors import ConfigError
+from headwater.ledger.landing import ARRIVALS, is_data
+from headwater.ledger.raw import PROBLEM, RowFile
+from headwater.ledger.stream import BatchWriter, Bucket, Manifest, Position, StreamLedger, TakenFile
+from headwater.log import get_logger
+from headwater.sources.files.formats import MEGABYTE, BadFileError, rows_of
+
+if TYPE_CHECKING:
+    from headwater.job import Job
+
+MOST_FILES = 1000
+"""Files in one batch; what is beyond has its turn in the next."""
+MOST_BYTES = 512 * MEGABYTE
+"""Bytes of files after which a batch takes no other."""
+# How far behind the position a file may lie: S3 tells whole seconds, and an upload in parts is as old as its beginning.
+_BAND = timedelta(hours=24)
+# A partner who sends the same file again within this time has not sent anything new.
+_RESENT = timedelta(days=7)
+# The API writes an event's file at once, and only once.
+_PUSHED_BAND = timedelta(minutes=15)
+_LARGEST_PART = 128 * MEGABYTE
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, order=True)
+class LandedFile:
+    """One version of a file in the landing bucket."""
+
+    modified: datetime
+    key: str
+    etag: str
+    size: int
+
+    @property
+    def taken(self) -> TakenFile:
+        """The file as a manifest names it."""
+        return TakenFile(key=self.key, etag=self.etag)
+
+
+def extract(job: Job, name: str, writer: BatchWriter, window: tuple[date, date] | None) -> Manifest | None:
+    """Takes one bounded batch of the files that are new; None when none is.
+
+    ConfigError for a backfill: what a partner has not sent, nobody can ask for; what was taken is in bronze.
+    """
+    if window is not None:
+        raise ConfigError(f"{job.source_name}.{name}: files come by themselves. hint: run it without --backfill")
+    stream = job.source.streams[name]
+    assert isinstance(stream, FilesStream)  # noqa: S101 - dispatched by kind
+    landing = Bucket(job.ledger.bucket.s3, job.project.environment.bucket("landing"))
+    pushed = isinstance(getattr(job.source, "entrance", None), HttpEntrance)
+    found = listed(landing, stream, writer.position_before, _PUSHED_BAND if pushed else _BAND)
+    if not pushed:
+        found |= _registered(job, name, landing)
+    new = sorted(not_taken(writer.ledger, found, _PUSHED_BAND if pushed else _RESENT))
+    batch = _first_batch(new)
+    with TemporaryDirectory() as folder:
+        _Intake(landing, stream, writer, Path(folder)).take(batch)
+    if not writer.taken:
+        return None
+    until = max(batch[-1].modified.isoformat(), (writer.position_before or {"until": ""})["until"])
+    return writer.commit({"until": until})
+
+
+def listed(landing: Bucket, stream: FilesStream, position: Position | None, band: timedelta) -> set[LandedFile]:
+    """Lists the files with data that were modified after the position, or within `band` before it."""
+    since = datetime.fromisoformat(position["until"]) - band if position else datetime.min.replace(tzinfo=UTC)
+    pages = landing.s3.get_paginator("list_objects_v2").paginate(Bucket=landing.name, Prefix=stream.prefix)
+    return {
+        LandedFile(item["LastModified"], item["Key"], item["ETag"].strip('"'), item["Size"])
+        for page in pages
+        for item in page.get("Contents", [])
+        if item["LastModified"] >= since and is_data(item["Key"].removeprefix(stream.prefix), item["Size"])
+    }
+
+
+def _registered(job: Job, name: str, landing: Bucket) -> set[LandedFile]:
+    """Reads the registrations that are new to the job's bookmark, and looks each file up as it is now."""
+    ledger = job.ledger.stream(job.source_name, name)
+    frame = job.glue.create_dynamic_frame.from_options(
+        connection_type="s3",
+        connection_options={"paths": [f"s3://{ledger.bucket.name}/{ledger.prefix}/{ARRIVALS}/"]},
+        format="json",
+        format_options={"multiline": True},
+        transformation_ctx=f"{name}_arrivals",
+    ).toDF()
+    keys = [row.key for row in frame.select("key").distinct().toLocalIterator()] if "key" in frame.columns else []
+    return {file for key in keys for file in _look_up(landing, key)}
+
+
+def _look_up(landing: Bucket, key: str) -> Iterator[LandedFile]:
+    try:
+        head = landing.s3.head_object(Bucket=landing.name, Key=key)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+            raise
+        # Whoever dropped it has taken it away again.
+        log.warning("dropped file is gone", key=key)
+        return
+    yield LandedFile(head["LastModified"], key, head["ETag"].strip('"'), head["ContentLength"])
+
+
+def not_taken(ledger: StreamLedger, files: set[LandedFile], look_back: timedelta) -> set[LandedFile]:
+    """Drops the files that a batch has taken, judging by the manifests that are younger than the oldest file, and some more."""
+    if not files:
+        return files
+    oldest = min(file.modified for file in files) - look_back
+    taken: set[TakenFile] = set()
+    latest = ledger.latest()
+    batch = latest.batch if latest else 0
+    while batch > 0:
+        manifest = ledger.manifest(batch)
+        if manifest.created_at < oldest:
+            break
+        taken.update(manifest.taken)
+        batch -= 1
+    return {file for file in files if file.taken not in taken}
+
+
+def _first_batch(files: list[LandedFile]) -> list[LandedFile]:
+    batch: list[LandedFile] = []
+    size = 0
+    for file in files[:MOST_FILES]:
+        if batch and size + file.size > MOST_BYTES:
+            break
+        batch.append(file)
+        size += file.size
+    return batch
+
+
+class _Intake:
+    """Turns files into the raw parts of one batch."""
+
+    def __init__(self, landing: Bucket, stream: FilesStream, writer: BatchWriter, folder: Path) -> None:
+        self._landing = landing
+        self._stream = stream
+        self._writer = writer
+        self._folder = folder
+        self._part = folder / "part.jsonl.gz"
+        self._rows = 0
+
+    def take(self, files: list[LandedFile]) -> None:
+        """Adds the rows of all files to the batch."""
+        for file in files:
+            rows = self._read(file)
+            if rows is None:
+                log.info("file was replaced meanwhile", key=file.key)
+                continue
+            # Members of gzip that follow each other are one file of gzip, so no file has to be read again.
+            with (self._folder / "rows.jsonl.gz").open("rb") as source, self._part.open("ab") as part:
+                shutil.copyfileobj(source, part, MEGABYTE)
+            self._writer.learned.merge(rows.learned)
+            self._writer.taken.append(file.taken)
+            self._rows += rows.rows
+            if self._part.stat().st_size > _LARGEST_PART:
+                self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.add(self._part, self._rows)
+        self._part.unlink(missing_ok=True)
+        self._rows = 0
+
+    def _read(self, file: LandedFile) -> RowFile | None:
+        local = self._folder / "file"
+        try:
+            if not self._fetch(file, local):
+                return None
+            with self._writer.open_rows(self._folder / "rows.jsonl.gz") as rows:
+                for row in rows_of(local, self._stream):
+                    pushed = {name: str(row.fields[name]) for name in PUSHED if name in row.fields}
+                    fields = {name: value for name, value in row.fields.items() if name not in pushed}
+                    added: dict[str, Any] = {"_file_key": file.key, "_row": str(row.number), **pushed}
+                    if row.problem:
+                        added |= {PROBLEM: row.problem, "_value": row.text, "_value_encoding": "text"}
+                    rows.write(fields, **added)
+        except BadFileError as bad:
+            log.warning("bad file", key=file.key, problem=bad.problem, message=str(bad))
+            with self._writer.open_rows(self._folder / "rows.jsonl.gz") as rows:
+                about = {"_file_key": file.key, "_value": str(bad), "_value_encoding": "text"}
+                rows.write({}, **about, **{PROBLEM: bad.problem})
+        finally:
+            local.unlink(missing_ok=True)
+        return rows
+
+    def _fetch(self, file: LandedFile, local: Path) -> bool:
+        largest = self._stream.largest_megabytes * MEGABYTE
+        if file.size > largest:
+            raise BadFileError("too_large", f"{file.size} bytes; {largest} are the most")
+        # Just this version: one that has replaced it is a file of its own, and has its turn.
+        try:
+            answer = self._landing.s3.get_object(Bucket=self._landing.name, Key=file.key, IfMatch=f'"{file.etag}"')
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in {404, 412}:
+                return False
+            raise
+        with local.open("wb") as out:
+            shutil.copyfileobj(answer["Body"], out, MEGABYTE)
+        return True

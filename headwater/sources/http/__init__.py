@@ -1,0 +1,1 @@
+"""Sources that speak HTTP and JSON."""

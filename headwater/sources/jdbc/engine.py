@@ -1,0 +1,70 @@
+"""What differs between database engines when a relation is read at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from pyspark.sql import SparkSession
+
+from headwater.sources.jdbc.session import Database, Session, connect
+
+STATEMENT_TIMEOUT_MS = 30 * 60 * 1000
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A read-only transaction that sees the database at one moment.
+
+    `join` is the SQL with which another connection begins; where snapshots are `shared`, it then sees the same moment.
+    """
+
+    session: Session
+    join: str
+    shared: bool
+
+    def row(self, sql: str) -> tuple[str | None, ...]:
+        """Runs a query of one row and reads its columns as text."""
+        return self.session.row(sql)
+
+
+class Engine(Protocol):
+    """One database engine."""
+
+    def database(self, secret: Mapping[str, str]) -> Database:
+        """Makes the address from a secret in the form that RDS keeps it."""
+        ...
+
+    def begin(self, session: Session) -> Snapshot:
+        """Begins a read-only transaction that sees the database at one moment."""
+        ...
+
+    def text(self, expression: str) -> str:
+        """SQL that writes a value as text that `moment` and the readers' bounds understand."""
+        ...
+
+    def moment(self, text: str) -> str:
+        """SQL of a moment in UTC, from the text of a watermark or from `YYYY-MM-DD HH:MM:SS`."""
+        ...
+
+    def earlier(self, moment: str, minutes: int) -> str:
+        """SQL of a moment some minutes earlier."""
+        ...
+
+    def digest(self, session: Session, relation: str) -> str:
+        """SQL of an aggregate over rows of relation `t` that tells one set of rows from another."""
+        ...
+
+
+@contextmanager
+def snapshot(spark: SparkSession, engine: Engine, database: Database) -> Iterator[Snapshot]:
+    """Opens a snapshot for the length of the block."""
+    with connect(spark, database) as session:
+        session.connection.setReadOnly(True)
+        session.connection.setAutoCommit(False)
+        try:
+            yield engine.begin(session)
+        finally:
+            session.connection.rollback()

@@ -1,0 +1,47 @@
+"""PostgreSQL: a transaction exports its snapshot, and every other connection can join it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from headwater.sources.jdbc.engine import STATEMENT_TIMEOUT_MS, Snapshot
+from headwater.sources.jdbc.session import Database, Session
+
+_REPEATABLE_READ = 4
+
+
+class PostgreSql:
+    """PostgreSQL 10 or later."""
+
+    def database(self, secret: Mapping[str, str]) -> Database:
+        """Makes the address; sessions that are opened here work in UTC and give up after half an hour."""
+        return Database(
+            url=f"jdbc:postgresql://{secret['host']}:{secret['port']}/{secret['dbname']}",
+            driver="org.postgresql.Driver",
+            user=secret["username"],
+            password=secret["password"],
+            properties={"options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c TimeZone=UTC"},
+        )
+
+    def begin(self, session: Session) -> Snapshot:
+        """Exports the transaction's snapshot."""
+        session.connection.setTransactionIsolation(_REPEATABLE_READ)
+        [name] = session.row("SELECT pg_export_snapshot()")
+        join = f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET TRANSACTION SNAPSHOT '{name}'"
+        return Snapshot(session, join, shared=True)
+
+    def text(self, expression: str) -> str:
+        """SQL that writes a value as text."""
+        return f"({expression})::text"
+
+    def moment(self, text: str) -> str:
+        """SQL of a moment."""
+        return f"timestamptz '{text}'"
+
+    def earlier(self, moment: str, minutes: int) -> str:
+        """SQL of a moment some minutes earlier."""
+        return f"{moment} - interval '{minutes} minutes'"
+
+    def digest(self, session: Session, relation: str) -> str:  # noqa: ARG002 - a row knows its columns here
+        """SQL that adds up the hashes of the rows' text."""
+        return "coalesce(sum(hashtextextended(t::text, 0)), 0)"

@@ -1,0 +1,148 @@
+"""Reads one relation of a database into raw Parquet: what is new since the position, or a window of days, at one moment.
+
+The driver opens a snapshot and takes the bounds from it; Spark's parallel connections join it where the engine can
+share it (docs/adr/0006 tells what happens where it cannot).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from headwater.config import BookmarkRead, JdbcSource, JdbcStream, LogRead, WatermarkRead
+from headwater.errors import ConfigError
+from headwater.ledger.stream import BatchWriter, Manifest, Position
+from headwater.log import get_logger
+from headwater.sources.jdbc.change_log import extract_changes, log_end, snapshot_columns
+from headwater.sources.jdbc.engine import Engine, Snapshot, snapshot
+from headwater.sources.jdbc.mysql import MySql
+from headwater.sources.jdbc.pgoutput import parse_lsn
+from headwater.sources.jdbc.postgresql import PostgreSql
+from headwater.sources.jdbc.read import extent, extract_rows, read_joined, write_rows
+from headwater.sources.jdbc.session import Database, connect
+from headwater.sources.watermark import Span, news, of_days
+
+if TYPE_CHECKING:
+    from awsglue.context import GlueContext
+
+    from headwater.job import Job
+
+ENGINES: dict[str, Engine] = {"postgresql": PostgreSql(), "mysql": MySql()}
+
+log = get_logger(__name__)
+
+
+def extract(job: Job, name: str, writer: BatchWriter, window: tuple[date, date] | None) -> Manifest | None:
+    """Extracts one batch of a relation as raw Parquet; None when there is nothing new."""
+    source = job.source
+    assert isinstance(source, JdbcSource)  # noqa: S101 - the caller chose by kind
+    stream, engine = source.streams[name], ENGINES[source.engine]
+    relation = _Relation(job.glue, source, name, stream, engine, engine.database(job.secret(source.secret)), writer)
+    if window is not None:
+        relation.by_window(window)
+        return writer.commit(None) if writer.files else None
+    after = relation.new()
+    # The change log may have gone on without a change of this relation: its batch is then empty.
+    return writer.commit(after) if after is not None and (writer.files or isinstance(stream.read, LogRead)) else None
+
+
+@dataclass(frozen=True)
+class _Relation:
+    """A stream's relation, on its way into one batch."""
+
+    glue: GlueContext
+    source: JdbcSource
+    name: str
+    stream: JdbcStream
+    engine: Engine
+    database: Database
+    writer: BatchWriter
+
+    def new(self) -> Position | None:
+        """Writes what is new since the position; returns the position after, or None when there is nothing new."""
+        match self.stream.read:
+            case LogRead() as read:
+                return extract_changes(
+                    self.glue.spark_session, self.source, self.stream, read, self.database, self.writer
+                )
+            case WatermarkRead() as read:
+                with snapshot(self.glue.spark_session, self.engine, self.database) as view:
+                    return self._by_watermark(read, view)
+            case BookmarkRead() as read:
+                with snapshot(self.glue.spark_session, self.engine, self.database) as view:
+                    return self._by_bookmark(read, view)
+
+    def by_window(self, window: tuple[date, date]) -> None:
+        """Writes the rows of some days, the last included, whatever the position is."""
+        column = self.stream.backfill_column
+        if column is None:
+            raise ConfigError(
+                f"{self.source.name}.{self.name}: cannot be read by days. hint: declare `day`, the column that has them"
+            )
+        days, spark = of_days(column, self.engine, window), self.glue.spark_session
+        if not isinstance(self.stream.read, LogRead):
+            with snapshot(spark, self.engine, self.database) as view:
+                self._extract(view, days)
+            return
+        # Before the snapshot, so that every change that it lacks is later in the log than its rows.
+        with connect(spark, self.database) as session:
+            place = parse_lsn(log_end(session))
+        with snapshot(spark, self.engine, self.database) as view:
+            rows = read_joined(spark, self.source, self.stream, self.engine, self.database, view, days.where)
+            if rows is not None:
+                write_rows(snapshot_columns(rows, place), self.writer)
+
+    def _by_watermark(self, read: WatermarkRead, view: Snapshot) -> Position | None:
+        relation = self.stream.relation
+        digest = self.engine.digest(view.session, relation)
+
+        def fingerprint(where: str) -> tuple[str, str]:
+            rows, total = view.row(f"SELECT count(*), {digest} FROM {relation} t WHERE {where}")
+            return str(rows), str(total)
+
+        [high] = view.row(f"SELECT {self.engine.text(f'max({read.column})')} FROM {relation}")
+        span = news(read, self.engine, self.writer.position_before, high, fingerprint)
+        if span is not None:
+            self._extract(view, span)
+        return span.after if span is not None else None
+
+    def _by_bookmark(self, read: BookmarkRead, view: Snapshot) -> Position | None:
+        [key] = read.keys
+        position = self.writer.position_before
+        low = 0 if position is None else int(position["key"])
+        [high] = view.row(f"SELECT {self.engine.text(f'max({key})')} FROM {self.stream.relation}")
+        if high is None or int(high) <= low:
+            return None
+        after = {"key": int(high)}
+        where = f"{key} > {low} AND {key} <= {high}"
+        expected = extent(view, self.stream, where)
+        rows = self.glue.create_dynamic_frame.from_options(
+            connection_type=self.source.engine,
+            connection_options={
+                **self.database.options,
+                "dbtable": self.stream.relation,
+                "jobBookmarkKeys": [key],
+                "jobBookmarkKeysSortOrder": "asc",
+                "hashexpression": self.stream.partition_column,
+                "hashpartitions": str(self.stream.partitions),
+            },
+            transformation_ctx=f"{self.name}_rows",
+        ).toDF()
+        # The bookmark spares reading what was read; the ledger decides what is new. A bookmark behind the ledger (a run died
+        # between the manifest and job.commit()) must not double rows, one ahead of it (it was moved by hand, or Glue's
+        # connections saw rows that the snapshot lacks) must not lose any.
+        if key in rows.columns:
+            new = rows.where((F.col(key) > low) & (F.col(key) <= int(high)))
+            if write_rows(new, self.writer, self.stream.partition_column, "bookmark/") == expected:
+                return after
+            self.writer.files.clear()
+        log.warning("the bookmark is not where the ledger is: reading by the ledger's position", low=low, high=high)
+        self._extract(view, Span(where, after, where))
+        return after
+
+    def _extract(self, view: Snapshot, span: Span) -> None:
+        spark, engine = self.glue.spark_session, self.engine
+        extract_rows(spark, self.source, self.stream, engine, self.database, view, span, self.writer)

@@ -1,0 +1,81 @@
+"""The Confluent schema registry: which Avro schema an id stands for."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from headwater.config import Rate, Retry
+from headwater.errors import FatalSourceError, SourceError
+from headwater.sources.http.client import Backoff, Client, Credentials, RateLimit, Response, Wire, classify_by_status
+from headwater.sources.kafka.cluster import needed
+
+_JSON = "application/vnd.schemaregistry.v1+json"
+# An answer without this code, such as a proxy's, says nothing of the schema.
+_UNKNOWN_SCHEMA = re.compile(rb'"error_code"\s*:\s*40403\b')
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A Confluent schema registry."""
+
+    client: Client
+
+    def schema(self, schema_id: int) -> str | None:
+        """Fetches an Avro schema as JSON text; None when the registry knows no Avro schema of this id.
+
+        FatalSourceError when the schema refers to others, which are not fetched.
+        """
+        try:
+            answer = self.client.get(f"/schemas/ids/{schema_id}", headers={"Accept": _JSON})
+        except UnknownSchemaError:
+            return None
+        # One record that was written for another topic must not stop the stream.
+        if answer.get("schemaType", "AVRO") != "AVRO":
+            return None
+        if answer.get("references"):
+            raise FatalSourceError(
+                f"{self.client.name}: schema {schema_id} refers to other schemas. hint: register it with these inlined"
+            )
+        return str(answer["schema"])
+
+
+class UnknownSchemaError(FatalSourceError):
+    """The registry has no schema with the id that was asked for."""
+
+
+def classify(response: Response) -> SourceError | None:
+    """Tells what an answer means: an unknown schema is one record's problem, any other refusal the whole stream's."""
+    if response.status == 404 and _UNKNOWN_SCHEMA.search(response.body):
+        return UnknownSchemaError("unknown schema")
+    return classify_by_status(response)
+
+
+@contextmanager
+def open_registry(where: str, secret: Mapping[str, str]) -> Iterator[Registry]:
+    """Opens the registry that a source's secret names."""
+    fixed: dict[str, str] = {}
+    secrets: tuple[str, ...] = ()
+    if secret.get("registry_username"):
+        password = needed(where, secret, "registry_password")
+        token = base64.b64encode(f"{secret['registry_username']}:{password}".encode()).decode()
+        fixed, secrets = {"Authorization": f"Basic {token}"}, (password, token)
+    retry = Retry(attempts=6, longest_wait_seconds=60, total_wait_seconds=180)
+    wire = Wire(timeout_seconds=30)
+    try:
+        yield Registry(
+            Client(
+                name=f"{where}: schema registry",
+                base_url=needed(where, secret, "registry_url"),
+                send=wire,
+                limit=RateLimit(Rate(calls=20), retry.longest_wait_seconds),
+                backoff=Backoff(retry),
+                credentials=Credentials(fixed=fixed, secrets=secrets),
+                classify=classify,
+            )
+        )
+    finally:
+        wire.close()

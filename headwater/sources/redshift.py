@@ -1,0 +1,125 @@
+"""Reads one relation of the warehouse into raw Parquet: Redshift unloads what is new to S3 itself, and no row passes through here.
+
+UNLOAD is one statement, so the rows of one batch are those of one moment; the watermark and the fingerprint of the overlap are read
+by statements before it (watermark.py says why nothing is lost in between). UNLOAD's own manifest tells which files there are
+and how many rows each has. An UNLOAD that dies half-way, or that goes on after its job has died, leaves files that no manifest of
+the ledger names, and that are swept.
+
+The fingerprint is made of each row's id and watermark: it sees rows that are added, changed or removed in the overlap, as long as
+a change moves the watermark.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from headwater.config import RedshiftSource, RedshiftStream, Warehouse
+from headwater.errors import FatalSourceError, LoadError
+from headwater.ledger.raw import Learned
+from headwater.ledger.stream import BatchWriter, DataFile, Manifest
+from headwater.sources import watermark
+from headwater.sources.watermark import Span
+from headwater.warehouse import data_api
+
+if TYPE_CHECKING:
+    from headwater.job import Job
+
+_QUERY_SECONDS = 10 * 60.0
+_UNLOAD_SECONDS = 50 * 60.0
+_MARK_FORMAT = "YYYY-MM-DD HH24:MI:SS.US"
+_FILE_MB = 256
+
+
+class Redshift:
+    """How Redshift writes moments; sessions of the Data API work in UTC."""
+
+    def moment(self, text: str) -> str:
+        """SQL of a moment in UTC."""
+        return f"'{text}'::TIMESTAMPTZ"
+
+    def earlier(self, moment: str, minutes: int) -> str:
+        """SQL of a moment some minutes earlier."""
+        return f"DATEADD(minute, -{minutes}, {moment})"
+
+
+def extract(job: Job, name: str, writer: BatchWriter, window: tuple[date, date] | None) -> Manifest | None:
+    """Extracts one batch of a relation as raw Parquet; None when there is nothing new.
+
+    FatalSourceError when Redshift refuses a statement or does not finish it in time.
+    """
+    source = job.source
+    assert isinstance(source, RedshiftSource)  # noqa: S101 - the caller chose by kind
+    warehouse, client = job.project.environment.warehouse, boto3.client("redshift-data")
+    try:
+        unloaded = unload(client, warehouse, source.streams[name], writer, window)
+    except LoadError as error:
+        raise FatalSourceError(f"{source.name}.{name}: {error}") from None
+    if unloaded is None or not unloaded[1]:
+        return None
+    span, files = unloaded
+    writer.files += files
+    rows = job.spark.read.parquet(*[f"s3://{writer.ledger.bucket.name}/{file.key}" for file in files])
+    writer.learned = Learned.of_columns({field.name: field.dataType.simpleString() for field in rows.schema.fields})
+    return writer.commit(span.after)
+
+
+def unload(
+    client: Any, warehouse: Warehouse, stream: RedshiftStream, writer: BatchWriter, window: tuple[date, date] | None
+) -> tuple[Span, list[DataFile]] | None:
+    """Unloads the rows of the window, or those that are new, below the batch's raw prefix; None when there are none."""
+    span = _span(client, warehouse, stream, writer, window)
+    if span is None:
+        return None
+    select = f"SELECT * FROM {stream.relation} WHERE {span.where}"
+    # A window without rows, or whose rows have all changed meanwhile, unloads nothing and leaves no manifest.
+    data_api.query(
+        client,
+        warehouse,
+        f"UNLOAD ({_quoted(select)}) TO {_quoted(f'{writer.data_uri}/')} IAM_ROLE {_quoted(warehouse.copy_role)} "
+        f"FORMAT AS PARQUET MANIFEST VERBOSE MAXFILESIZE {_FILE_MB} MB",
+        _UNLOAD_SECONDS,
+    )
+    body = writer.ledger.bucket.read(f"{writer.data_prefix}/manifest")
+    return span, [] if body is None else _files(json.loads(body), writer.ledger.bucket.name)
+
+
+def _span(
+    client: Any, warehouse: Warehouse, stream: RedshiftStream, writer: BatchWriter, window: tuple[date, date] | None
+) -> Span | None:
+    dialect, column = Redshift(), stream.read.column
+    if window is not None:
+        return watermark.of_days(column, dialect, window)
+
+    def row(sql: str) -> tuple[str | None, ...]:
+        [found] = data_api.query(client, warehouse, sql, _QUERY_SECONDS).rows
+        return found
+
+    [high] = row(f"SELECT TO_CHAR(MAX({column})::TIMESTAMPTZ, '{_MARK_FORMAT}') FROM {stream.relation}")
+
+    def fingerprint(where: str) -> tuple[str, str]:
+        bits = f"STRTOL(LEFT(MD5({stream.row_id}::VARCHAR || ' ' || {column}::VARCHAR), 15), 16)"
+        rows, digest = row(
+            f"SELECT COUNT(*), COALESCE(SUM({bits}::DECIMAL(38,0)), 0) FROM {stream.relation} WHERE {where}"
+        )
+        return str(rows), str(digest)
+
+    return watermark.news(stream.read, dialect, writer.position_before, high, fingerprint)
+
+
+def _quoted(text: str) -> str:
+    return "'{}'".format(text.replace("'", "''"))
+
+
+def _files(manifest: Mapping[str, Any], bucket: str) -> list[DataFile]:
+    """Reads UNLOAD's verbose manifest; files without rows are left out."""
+    entries = [(entry["url"].removeprefix(f"s3://{bucket}/"), entry["meta"]) for entry in manifest["entries"]]
+    return [
+        DataFile(key=key, rows=int(meta["record_count"]), bytes=int(meta["content_length"]))
+        for key, meta in entries
+        if int(meta["record_count"])
+    ]

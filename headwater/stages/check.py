@@ -1,0 +1,48 @@
+"""Check: every new batch of a source gets a verdict: pass, warn or halt."""
+
+from __future__ import annotations
+
+from headwater.job import Job
+from headwater.ledger.stream import Manifest, Verdict
+from headwater.log import get_logger
+from headwater.quality.deequ import judge_drift, row_predicates, shape, verify, worst
+
+log = get_logger(__name__)
+
+
+def check_stream(job: Job, stream: str) -> None:
+    """Judges the batches of a stream that have no verdict yet, oldest first."""
+    ledger = job.ledger.stream(job.source_name, stream)
+    for manifest in ledger.since(ledger.judged_up_to()):
+        with job.sized(manifest.rows):
+            verdict = ledger.judge(_judge(job, stream, manifest))
+        failed = [result.check for result in verdict.checks if not result.passed]
+        log.info("judged", stream=stream, batch=manifest.batch, verdict=verdict.verdict, failed=failed)
+
+
+def _judge(job: Job, stream: str, manifest: Manifest) -> Verdict:
+    declared = job.source.streams[stream]
+    policy = job.project.quality.get(declared.table)
+    # One repository file a month: Deequ rewrites the file on every append.
+    metrics = f"{job.source_name}/{stream}/metrics/{manifest.created_at:%Y-%m}.json"
+    with job.kept(shape(declared, job.lake.batch(manifest)), manifest.rows) as rows:
+        checks = verify(
+            rows,
+            row_predicates(declared, policy),
+            policy,
+            f"s3://{job.ledger.bucket.name}/{metrics}",
+            {"source": job.source_name, "stream": stream, "batch": str(manifest.batch), "run_id": job.run_id},
+        )
+    drift = judge_drift(manifest, job.project.drift_of(job.source_name, stream))
+    told = (drift,) if drift else ()
+    # What Deequ says of no rows at all is not about the data: every check of an empty batch fails.
+    counted = (*(checks if manifest.rows else ()), *told)
+    return Verdict(
+        source=job.source_name,
+        stream=stream,
+        batch=manifest.batch,
+        run_id=job.run_id,
+        verdict=worst(counted),
+        rows=manifest.rows,
+        checks=(*checks, *told),
+    )

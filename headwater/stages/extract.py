@@ -1,0 +1,116 @@
+"""Extract: what is new in a source becomes raw batches, and raw batches become bronze rows, once."""
+
+from __future__ import annotations
+
+import importlib
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+
+from headwater.config import JsonStream
+from headwater.job import Job, now
+from headwater.ledger.stream import BatchWriter, Lease, Manifest, StreamLedger
+from headwater.log import bind, get_logger
+
+Window = tuple[date, date]
+Extractor = Callable[[Job, str, BatchWriter, Window | None], Manifest | None]
+
+MOST_BATCHES = 100
+"""Batches of one stream in one run; what is left has its turn in the next."""
+
+# One call of these extracts one bounded batch, so it is called until nothing is left; the others extract all at once.
+_BOUNDED_KINDS = {"kafka", "files"}
+# Nothing to extract: a Lambda commits the batches as the records arrive.
+_RECEIVED_KINDS = {"kinesis"}
+
+_READERS = {
+    **{kind: f"headwater.sources.{kind}.stream" for kind in ("http", "jdbc", "kafka", "files")},
+    **{kind: f"headwater.sources.{kind}" for kind in ("snowflake", "redshift")},
+}
+
+log = get_logger(__name__)
+
+
+def extract_stream(job: Job, stream: str) -> list[Manifest]:
+    """Extracts a stream's new rows into raw batches; none when the source has nothing new.
+
+    A backfill reads its window in batches of the stream's `backfill_days`, and leaves the position where it is.
+    """
+    ledger = job.ledger.stream(job.source_name, stream)
+    kind = job.source.kind
+    extracted: list[Manifest] = []
+    with bind(stream=stream):
+        if kind not in _RECEIVED_KINDS:
+            extract: Extractor = importlib.import_module(_READERS[kind]).extract
+            windows = list(_windows(job, stream, ledger, job.window)) if job.window else [None] * MOST_BATCHES
+            for number, window in enumerate(windows, 1):
+                manifest = _extract_batch(job, ledger, stream, window, extract)
+                extracted += [manifest] if manifest else []
+                if window is not None:
+                    since, until = (day.isoformat() for day in window)
+                    log.info("backfilled", since=since, until=until, part=number, parts=len(windows))
+                elif manifest is None or kind not in _BOUNDED_KINDS:
+                    break
+        swept = ledger.sweep(now())
+        rows = sum(manifest.rows for manifest in extracted)
+        log.info("extracted" if extracted else "nothing new", batches=len(extracted), rows=rows, swept=swept)
+    return extracted
+
+
+def _extract_batch(
+    job: Job, ledger: StreamLedger, stream: str, window: Window | None, extract: Extractor
+) -> Manifest | None:
+    latest = ledger.latest()
+    declared = job.source.streams[stream]
+    raw_fields = declared.raw_fields if isinstance(declared, JsonStream) else None
+    writer = BatchWriter(
+        ledger=ledger,
+        batch=latest.batch + 1 if latest else 1,
+        run_id=job.run_id,
+        attempt=uuid.uuid4().hex[:12],
+        format="parquet" if raw_fields is None else "jsonl",
+        position_before=latest.position_after if latest else None,
+        window=window,
+        known=latest.fields if latest else {},
+        declared=frozenset(raw_fields or ()),
+        flag=job.project.drift_of(job.source_name, stream) == "quarantine",
+    )
+    with bind(batch=writer.batch):
+        manifest = extract(job, stream, writer, window)
+        for change in manifest.drift if manifest else ():
+            log.warning("schema drift", change=str(change))
+    return manifest
+
+
+def _windows(job: Job, stream: str, ledger: StreamLedger, window: Window) -> Iterator[Window]:
+    """Cuts a backfill's window into batches, less those that this run has extracted before it was interrupted."""
+    length = timedelta(days=job.source.streams[stream].backfill_days)
+    done = {manifest.window for manifest in ledger.of_run(job.run_id)}
+    since, last = window
+    while since <= last:
+        until = min(since + length - timedelta(days=1), last)
+        if (since, until) not in done:
+            yield since, until
+        since = until + timedelta(days=1)
+
+
+def append_bronze(job: Job, stream: str, extracted: list[Manifest], lease: Lease) -> None:
+    """Appends to bronze every batch that it lacks, in order.
+
+    The bookmark tells which manifests arrived; Delta's transaction id tells which batches are in. A bookmark that was reset
+    or fell behind therefore neither doubles nor skips a batch. LedgerError when another run has taken the `lease` over.
+    """
+    ledger = job.ledger.stream(job.source_name, stream)
+    arrived = {manifest.batch: manifest for manifest in (*job.arrived(stream), *extracted)}
+    if not arrived:
+        return
+    table = job.lake.bronze(job.source_name, stream)
+    appended = table.transaction(f"{job.source_name}.{stream}")
+    declared = job.source.streams[stream]
+    evolves = job.project.drift_of(job.source_name, stream) == "evolve"
+    for batch in range(appended + 1, max(arrived) + 1):
+        manifest = arrived.get(batch) or ledger.manifest(batch)
+        lease.check()
+        with job.sized(manifest.rows):
+            job.lake.append_bronze(f"s3://{job.ledger.bucket.name}", manifest, declared, evolves=evolves)
+        log.info("appended to bronze", stream=stream, batch=batch, rows=manifest.rows)

@@ -1,0 +1,71 @@
+"""Maintain: small files become large ones (OPTIMIZE), and files that only old versions need are deleted (VACUUM).
+
+No row changes: readers, change feeds and transaction ids go on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headwater.config import Project
+from headwater.errors import LedgerError
+from headwater.lake.delta import Table
+from headwater.log import get_logger
+
+if TYPE_CHECKING:
+    from headwater.job import Job
+
+FULL_BYTES = 256 * 1024**2
+"""Size of a full file. One that has half of it is never rewritten, so the cost grows with what is new and not with the table."""
+
+# What Delta insists on: a reader or writer that is under way may need what was current when it began.
+_LEAST_DAYS = 7
+
+log = get_logger(__name__)
+
+
+def maintain_tables(job: Job) -> None:
+    """Maintains every table that exists; LedgerError names those that another run held, once all others are done."""
+    settings = {
+        "spark.databricks.delta.optimize.minFileSize": FULL_BYTES // 2,
+        "spark.databricks.delta.optimize.maxFileSize": FULL_BYTES,
+        # Two commits for each table and night, which say nothing that the log of this job does not.
+        "spark.databricks.delta.vacuum.logging.enabled": False,
+        # VACUUM spreads a table's list of files over this many tasks; the default is ten thousand.
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": 8,
+    }
+    for setting, value in settings.items():
+        job.spark.conf.set(setting, value)
+    # Gold reads silver's change feed from the version it last used, and publishes gold's from the version it last published.
+    # A Gold that fails is told of within a day, and finds all it needs for as long as people can bring overwritten objects back.
+    days = max(_LEAST_DAYS, job.project.environment.retention.old_versions)
+    held = []
+    for lease, paths in _paths_by_lease(job.project).items():
+        tables = [table for path in paths if (table := Table(job.spark, f"{job.lake.root}/{path}")).exists()]
+        if not tables:
+            continue
+        try:
+            with job.lease(lease):
+                for table in tables:
+                    _maintain(table, days)
+        except LedgerError as error:
+            log.warning("held by another run", lease=lease, error=str(error))
+            held.append(str(error))
+    if held:
+        raise LedgerError("; ".join(held))
+
+
+def _paths_by_lease(project: Project) -> dict[str, list[str]]:
+    """Lists the tables by the lease that their writer holds: one writes a silver table and its quarantine."""
+    bronze = [f"bronze/{table}" for table in project.tables("bronze")]
+    gold = [f"gold/{table}" for table in project.tables("gold")]
+    silver = {f"silver/{table}": [f"silver/{table}", f"quarantine/{table}"] for table in project.tables("silver")}
+    return {path: [path] for path in bronze} | silver | {path: [path] for path in gold}
+
+
+def _maintain(table: Table, days: int) -> None:
+    delta = table.delta()
+    [compacted] = delta.optimize().executeCompaction().collect()
+    delta.vacuum(days * 24)
+    files = compacted.metrics
+    log.info("maintained", table=table.path, files_removed=files.numFilesRemoved, files_added=files.numFilesAdded)
