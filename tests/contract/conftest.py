@@ -20,8 +20,8 @@ from headwater.sources.http.stream import Extraction, open_client
 from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.stack import ROOT, SECRETS, Ports, Stack
-from tests.simulators.conftest import Simulators, own_world
-from tests.unit.http_fakes import KeptFiles
+from tests.support.http_fakes import KeptFiles
+from tests.support.simulators import Simulators, own_world
 
 Edit = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 

@@ -14,8 +14,8 @@ from headwater.config import HttpSource, Retry
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, SourceError, ThrottledError
 from local import world
 from local.stack import Ports, Stack
-from tests.simulators.conftest import Simulators, own_world
-from tests.unit.http_fakes import KeptFiles
+from tests.support.http_fakes import KeptFiles
+from tests.support.simulators import Simulators, own_world
 
 from .conftest import SECRETS, Edit, Reader, content
 

@@ -18,8 +18,8 @@ from local import proofs, world
 from local.demo import footprint
 from local.gateway.calls import Call
 from local.stack import ROOT, Stack
-from tests.iam import recorded
-from tests.local.conftest import wait_for
+from tests.support.iam import recorded
+from tests.support.waiting import wait_for
 
 from .databases import differing
 from .pipeline import Faults, Pipeline, own_stack

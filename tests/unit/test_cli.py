@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local.postgres import free_port
-from tests.unit.conftest import ROOT
+from tests.support.paths import ROOT
 
 
 def headwater(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
