@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 STAMP := $(VENV)/.setup-$(shell sha256sum requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 
-.PHONY: help setup demo terraform-local test test-unit check package plan apply cost schema docs format up down clean lock
+.PHONY: help setup demo terraform-local test test-unit check package plan apply docs format up down clean lock
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,10 +42,11 @@ test: setup ## Run every test this machine can run
 test-unit: setup ## Run the tests that take seconds
 	@$(BIN)/python -m pytest tests/unit -q -n 2
 
-check: setup ## Lint, types, formats, config, state machine, Terraform
+check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/headwater validate
+	@$(BIN)/python -m headwater.deploy.pages --check
 	@$(BIN)/statelint step_functions/pipeline.asl.json
 	@./tests/terraform/check
 
@@ -62,14 +63,8 @@ plan: package ## Show what Terraform would change in ENV=dev, staging or prod
 apply: plan ## Carry that plan out
 	@terraform -chdir=terraform apply -input=false $(or $(ENV),dev).tfplan
 
-cost: setup ## Compute docs/cost.md from config/
-	@$(BIN)/python -m headwater.deploy.cost > docs/cost.md
-
-schema: setup ## Write the JSON Schemas of config/
-	@$(BIN)/python -m headwater.config config/schema
-
-docs: setup ## Write the pages that are made from config/
-	@$(BIN)/python -m headwater.deploy.sources_page docs/sources.md
+docs: setup ## Write every generated page: sources, cost, JSON Schemas, the README of each Terraform module
+	@$(BIN)/python -m headwater.deploy.pages
 
 lock: ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile -q --python $(BIN)/python --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock

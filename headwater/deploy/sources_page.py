@@ -1,11 +1,10 @@
 """The source catalogue: what is declared of every source, as one page of Markdown.
 
-`python -m headwater.deploy.sources_page docs/sources.md` writes it; `headwater validate` says when it is out of date.
+`make docs` writes it; `make check` and `headwater validate` say when it is out of date.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import assert_never
@@ -191,7 +190,3 @@ def _backfill(stream: Stream) -> str:
             return "no: read a new snapshot"
         case _:
             return f"{stream.backfill_days} days a batch"
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(catalogue(Path.cwd()))
