@@ -37,7 +37,7 @@ down: ## Stop the local stack
 	@$(BIN)/headwater down
 
 test: setup ## Run every test this machine can run
-	@./tests/run
+	@$(BIN)/python -m tests.run
 
 test-unit: setup ## Run the tests that take seconds
 	@$(BIN)/python -m pytest tests/unit -q -n 2
