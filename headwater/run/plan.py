@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from headwater.config import FilesSource, JdbcSource, KinesisSource, Project, load_deployed, parse_date
+from headwater.config import JdbcSource, Project, load_deployed, parse_date
 from headwater.errors import ConfigError, LoadError
 from headwater.ledger.stream import Book, Bucket, Ledger, StreamLedger
 from headwater.log import redact
+from headwater.sources.kinds import kind_of
 from headwater.warehouse import data_api
 from headwater.warehouse.load import ChangeLog, load_of
 
@@ -134,7 +135,7 @@ def _refuse_streams_without_days(project: Project, sources: Sequence[str]) -> No
 
 
 def _comes_by_itself(project: Project, source: str) -> bool:
-    return isinstance(project.source(source), FilesSource | KinesisSource)
+    return kind_of(project.source(source)).received
 
 
 def _window(mode: str, window: Any) -> str:
