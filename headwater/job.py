@@ -24,7 +24,7 @@ from pyspark.context import SparkContext
 from headwater.config import AnySource, Project, load_deployed, parse_date
 from headwater.lake.tables import Lake
 from headwater.ledger.stream import Bucket, Lease, Ledger, Manifest
-from headwater.log import bind, get_logger
+from headwater.log import STARTED, bind, get_logger
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -173,7 +173,7 @@ def run_job(stage: Callable[[Job], None]) -> None:
         spark=spark,
     )
     with bind(run_id=job.run_id, source=job.source_name, stage=stage.__name__):
-        log.info("started", job_name=job.name, job_run_id=job.job_run_id)
+        log.info(STARTED, job_name=job.name, job_run_id=job.job_run_id)
         stage(job)
         log.info("finished")
     glue_job.commit()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from headwater.config import RedshiftSource, RedshiftStream, Warehouse
-from headwater.errors import FatalSourceError, LoadError
+from headwater.errors import FatalSourceError, QueryError
 from headwater.ledger.raw import Learned
 from headwater.ledger.stream import BatchWriter, DataFile, Manifest
 from headwater.sources import watermark
@@ -62,7 +62,7 @@ def extract(
     client = boto3.client("redshift-data")
     try:
         unloaded = unload(client, warehouse, source.streams[name], writer, window)
-    except LoadError as error:
+    except QueryError as error:
         raise FatalSourceError(f"{source.name}.{name}: {error}") from None
     if unloaded is None or not unloaded[1]:
         return None

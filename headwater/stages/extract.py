@@ -10,7 +10,7 @@ from typing import Any
 from headwater.config import JsonStream
 from headwater.job import Job, now
 from headwater.ledger.stream import BatchWriter, Lease, Manifest, StreamLedger
-from headwater.log import bind, get_logger
+from headwater.log import APPENDED, bind, get_logger
 from headwater.sources.kinds import Days, Read, kind_of
 
 MOST_BATCHES = 100
@@ -101,4 +101,4 @@ def append_bronze(job: Job, stream: str, extracted: list[Manifest], lease: Lease
         lease.check()
         with job.sized(manifest.rows):
             job.lake.append_bronze(f"s3://{job.ledger.bucket.name}", manifest, declared, evolves=evolves)
-        log.info("appended to bronze", stream=stream, batch=batch, rows=manifest.rows)
+        log.info(APPENDED, stream=stream, batch=batch, rows=manifest.rows)
