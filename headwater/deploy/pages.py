@@ -12,7 +12,7 @@ from pathlib import Path
 from headwater.config import json_schemas
 from headwater.deploy import cost
 from headwater.deploy.module_pages import module_pages
-from headwater.deploy.sources_page import catalogue
+from headwater.deploy.sources_page import sources_page
 
 
 def pages(root: Path) -> dict[Path, str]:
@@ -21,7 +21,7 @@ def pages(root: Path) -> dict[Path, str]:
         root / "config" / "schema" / f"{name}.schema.json": json.dumps(schema, indent=1) + "\n"
         for name, schema in json_schemas().items()
     }
-    docs = {root / "docs" / "sources.md": catalogue(root), root / "docs" / "cost.md": cost.page(root)}
+    docs = {root / "docs" / "sources.md": sources_page(root), root / "docs" / "cost.md": cost.page(root)}
     return schemas | docs | module_pages(root / "terraform")
 
 
