@@ -9,7 +9,7 @@ ifeq ($(filter 4.% 5.%,$(MAKE_VERSION)),)
 $(error GNU make 4 is needed, and this is $(MAKE_VERSION). hint: python3.11 -m local.setup sets up without make, then .venv/bin/python -m local.demo is the demo and tests/run are the tests)
 endif
 
-.PHONY: help setup demo terraform-local test test-unit check package plan apply cost schema docs format up down clean lock
+.PHONY: help setup demo terraform-local test test-unit test-bare check package plan apply cost schema docs format up down clean lock
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ test: setup ## Run every test this machine can run
 
 test-unit: setup ## Run the tests that take seconds
 	@$(BIN)/python -m pytest tests/unit -q -n 2
+
+test-bare: setup ## Set up and run on a machine made for it that has only Python 3.11, make and git: minutes, and a gigabyte of downloads
+	@$(BIN)/python -m tests.bare.run
 
 check: setup ## Lint, types, formats, config, state machine, Terraform
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
