@@ -29,6 +29,10 @@ class Environment:
         """Its Python."""
         return self._folder / "bin" / "python"
 
+    def exists(self) -> bool:
+        """Tells whether a setup has ever begun here."""
+        return self._folder.exists()
+
     def is_current(self) -> bool:
         """Tells whether all that is locked has been installed, to the end."""
         return self._is_whole() and self._mark.read_text() == self._wanted()
