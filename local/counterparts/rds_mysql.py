@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import psycopg
 
 from local.counterparts import Place, WorldView
-from local.mariadb import MariaDbError, MariaDbServer
+from local.mariadb import MariaDbServer
+from local.mariadb_programs import MariaDbError
 from local.postgres import free_port, is_free
 from local.world.truth import now
 
