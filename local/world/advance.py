@@ -18,6 +18,7 @@ import duckdb
 import psycopg
 
 from local.world import facebook_ads, fx_rates
+from local.world.advertising import Sale
 from local.world.dice import dice
 from local.world.facebook_ads_demographics import planted_parts
 from local.world.journey import HOUSEHOLDS, open_journey
@@ -212,7 +213,7 @@ class _Step:
         self._changes["ads", "insert"] += 1
         return facebook_ads.read_ads(self._connection)
 
-    def _orders(self, shoppers: list[int], running: facebook_ads.AdWorld) -> dict[tuple[int, date], facebook_ads.Sale]:
+    def _orders(self, shoppers: list[int], running: facebook_ads.AdWorld) -> dict[tuple[int, date], Sale]:
         """Real baskets of the same weekday are bought again; older orders are returned, cancelled, deleted, touched."""
         rng = dice(self._seed, self._step, "orders")
         first_order = self._next_id("orders", "order_id")

@@ -18,6 +18,7 @@ import duckdb
 import psycopg
 
 from local.world import facebook_ads
+from local.world.advertising import Sale
 from local.world.dice import dice
 from local.world.facebook_ads_demographics import planted_parts
 from local.world.journey import open_journey
@@ -414,14 +415,14 @@ def register_campaigns(journey: duckdb.DuckDBPyConnection, campaigns: Sequence[f
 
 def sales_of(
     running: Sequence[facebook_ads.Ad], attributed: Sequence[tuple[Any, ...]], seed: int
-) -> dict[tuple[int, date], facebook_ads.Sale]:
+) -> dict[tuple[int, date], Sale]:
     """Sales by ad and day from rows (order_id, campaign_id, day, total_amount)."""
-    sales: dict[tuple[int, date], facebook_ads.Sale] = {}
+    sales: dict[tuple[int, date], Sale] = {}
     for order_id, campaign_id, day, total in attributed:
         ad = facebook_ads.ad_of_order(running, campaign_id, day, seed, order_id)
         if ad is not None:
-            before = sales.get((ad.ad_id, day), facebook_ads.Sale(0, Decimal(0)))
-            sales[ad.ad_id, day] = facebook_ads.Sale(before.orders + 1, before.amount_usd + total)
+            before = sales.get((ad.ad_id, day), Sale(0, Decimal(0)))
+            sales[ad.ad_id, day] = Sale(before.orders + 1, before.amount_usd + total)
     return sales
 
 

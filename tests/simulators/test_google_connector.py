@@ -17,7 +17,8 @@ from headwater.ledger.stream import Position
 from headwater.sources.http.stream import Extraction, open_client
 from headwater.sources.http.stream import read as read_stream
 from local import world
-from local.stack import ROOT, SECRETS
+from local.counterparts import credentials
+from local.stack import ROOT
 from local.world import google_ads
 from tests.simulators.conftest import Simulators, own_world
 from tests.simulators.test_google import DEFAULTS
@@ -25,7 +26,7 @@ from tests.unit.http_fakes import KeptFiles, never_saved
 
 CLOCK = date(2018, 1, 1)
 US, EUROPE = (str(customer.customer_id) for customer in google_ads.CUSTOMERS)
-SECRET = SECRETS["google_ads"]
+SECRET = credentials("google_ads")
 
 
 class Extract:
