@@ -109,7 +109,7 @@ def measure(source: HttpSource, simulators: Simulators) -> Reading:
         read(long, name, secret, writer, None, world.clock(simulators.dsn), None, client)  # type: ignore[arg-type]
     seconds = time.monotonic() - started
     asked = [entry for entry in simulators.admin("requests", "GET")["requests"] if entry["source"] == source.name]
-    let_through = [datetime.fromisoformat(entry["time"]) for entry in asked if entry.get("misbehaviour") != "throttle"]
+    let_through = [datetime.fromisoformat(entry["time"]) for entry in asked if entry.get("fault") != "throttle"]
     return Reading(
         source.name,
         len(let_through),

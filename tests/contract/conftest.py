@@ -116,7 +116,7 @@ class Reader:
         return found, files
 
     def misbehave(self, kind: str, **rule: Any) -> None:
-        """Switches a misbehaviour on, or skips the test where it has no meaning for the source."""
+        """Switches a fault on, or skips the test where it has no meaning for the source."""
         answer = self.simulators.try_misbehave(source=self.source.name, kind=kind, **rule)
         if "means nothing" in answer:
             pytest.skip(answer)

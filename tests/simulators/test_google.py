@@ -409,7 +409,7 @@ def test_a_query_is_one_operation_however_many_pages(ads):
     assert re.fullmatch(r"\d+s", details["retryDelay"])
 
 
-# Misbehaviour
+# Faults
 
 
 def test_paging_misbehaves_as_asked(ads):

@@ -138,7 +138,7 @@ class Facebook:
                 code = 1 if transient else 100
                 return GraphError(code, message, status=rule.status, is_transient=transient).response()
             case "throttle":
-                return GraphError.throttled(rule.code or 80000, "misbehaviour", rule.seconds).response()
+                return GraphError.throttled(rule.code or 80000, "fault", rule.seconds).response()
             case "expire_token":
                 return GraphError.expired().response()
             case "revoke":
@@ -182,7 +182,7 @@ class Facebook:
             token = self.kept.state.tokens.check(
                 _bearer(request) or params.get("access_token"), params.get("appsecret_proof")
             )
-        rule = request.scope.get("misbehaviour")
+        rule = request.scope.get("fault")
         call = Call(
             method=request.method,
             path=rest,

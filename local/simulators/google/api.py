@@ -117,7 +117,7 @@ class GoogleAds:
     async def _grant(self, request: Request) -> Response:
         """The token endpoint, which on the platform has a host of its own."""
         params = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
-        rule: Rule | None = request.scope.get("misbehaviour")
+        rule: Rule | None = request.scope.get("fault")
         try:
             if rule and rule.kind == "throttle":
                 raise GrantError("rate_limit_exceeded", "Too many requests.", 429)
@@ -162,7 +162,7 @@ class GoogleAds:
 
     def _enter(self, request: Request) -> None:
         """Raises GoogleError unless the caller may pass; words the refusals that were asked for."""
-        rule: Rule | None = request.scope.get("misbehaviour")
+        rule: Rule | None = request.scope.get("fault")
         match rule.kind if rule else None:
             case "status":
                 assert rule  # noqa: S101 - just matched
@@ -185,7 +185,7 @@ class GoogleAds:
 
     def _answer(self, request: Request, content: bytes, request_id: str) -> Any:
         self._enter(request)
-        rule: Rule | None = request.scope.get("misbehaviour")
+        rule: Rule | None = request.scope.get("fault")
         customer_id = self._customer(request)
         method = request.path_params["method"]
         call = Call(customer_id, method, _body(request, content, method), rule.kind if rule else None)
