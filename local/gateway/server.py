@@ -28,8 +28,7 @@ from local.gateway.glue import runtime as glue_runtime
 from local.gateway.http_server import ConnectionDroppedError, Environ, StartResponse, Wsgi, WsgiServer
 from local.gateway.lambdas import event_sources, events, http_api
 from local.gateway.lambdas import runtime as lambdas
-from local.gateway.moto import gaps as moto_gaps
-from local.gateway.moto import provisioning, speed, step_functions
+from local.gateway.moto import gaps, speed, step_functions
 from local.gateway.redshift import data_api as redshift
 from local.gateway.redshift import serverless as redshift_serverless
 from local.gateway.settings import GatewaySettings
@@ -53,8 +52,7 @@ class Gateway:
         # Larger objects would go to temporary files, one open descriptor each.
         os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(256 << 20)
         speed.install()
-        moto_gaps.install()
-        provisioning.install()
+        gaps.install()
         crawlers.install(settings)
         self.bookmarks = bookmarks.install()
         self.outbox = outbox.install(settings)

@@ -93,7 +93,7 @@ def _content(table: DeltaTable) -> tuple[int, int]:
 
 
 class Faults:
-    """The gateway's and the simulators' ways to misbehave."""
+    """The gateway's and the simulators' faults."""
 
     def __init__(self, stack: Stack) -> None:
         self._gateway = f"{stack.aws_endpoint}/_headwater/faults"
@@ -106,8 +106,8 @@ class Faults:
         """Kills a job's worker at its first PUT to a path."""
         self.arm(method="PUT", path=path, when=when, action="kill", job=job)
 
-    def misbehave(self, **misbehaviour: Any) -> None:
-        send("POST", self._simulators, misbehaviour)
+    def misbehave(self, **rule: Any) -> None:
+        send("POST", self._simulators, rule)
 
     def fail_the_retry(self, prefix: str, job: str) -> None:
         """Lets a job's first run read its project, and no other until the faults are cleared."""
