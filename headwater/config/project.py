@@ -95,15 +95,6 @@ class Project(Strict):
             return sorted({stream.table for source in self.sources.values() for stream in source.streams.values()})
         raise ConfigError(f"zone {zone!r} unknown; known: bronze, silver, gold, quarantine")
 
-    def streams_of(self, table: str) -> list[tuple[str, str]]:
-        """Lists (source, stream) of every stream that feeds a silver table."""
-        return [
-            (source.name, name)
-            for source in self.sources.values()
-            for name, stream in source.streams.items()
-            if stream.table == table
-        ]
-
 
 def _where(error: ValidationError) -> str:
     problems = []

@@ -9,7 +9,10 @@ from datetime import date, timedelta
 
 from headwater.config import JsonStream
 from headwater.job import Job, now
-from headwater.ledger.stream import BatchWriter, Lease, Manifest, StreamLedger
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import Manifest
+from headwater.ledger.lease import Lease
+from headwater.ledger.stream import StreamLedger
 from headwater.log import bind, get_logger
 
 Window = tuple[date, date]

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from headwater.config import BearerAuth, HttpSource, Retry, Source
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, ThrottledError
-from headwater.ledger.stream import Position
+from headwater.ledger.entries import Position
 from headwater.sources.apis.hubspot import DailyLimitError
 from headwater.sources.http.stream import Extraction, open_client, read
 from local import world
