@@ -16,7 +16,7 @@ import psycopg
 from headwater.client import Client, Engine
 from local import world
 from local.stack import Stack
-from local.world.google import google_ledger
+from local.world.google_ads import google_ledger
 
 ENGINES: tuple[Engine, ...] = ("athena", "redshift")
 Gold = dict[str, dict[Engine, list[tuple[str, ...]]]]

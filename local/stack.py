@@ -24,10 +24,10 @@ from local.counterparts import COUNTERPARTS, Counterpart, Place, WorldView
 from local.deploy import deploy, put_secrets
 from local.postgres import PostgresServer
 from local.processes import Program
-from local.simulators import google_api
 from local.simulators.clevertap import passcodes
+from local.simulators.google import messages as google_api
 from local.simulators.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
-from local.world.google import MANAGER_ID
+from local.world.google_ads import MANAGER_ID
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 90.0

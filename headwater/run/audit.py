@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from headwater.errors import LoadError
+from headwater.errors import BooksError
 from headwater.ledger.entries import Book
 from headwater.run.project import Environment
 
@@ -28,7 +28,7 @@ def prepare_audit(environment: Environment, run_id: str, started_at: str, in_par
     books = books_of(environment, run_id)
     if not all(book.balances for book in books):
         wrong = ", ".join(f"{book.source}.{book.stream} batch {book.batch}" for book in books if not book.balances)
-        raise LoadError(f"the books of run {run_id} do not balance: {wrong}")
+        raise BooksError(f"the books of run {run_id} do not balance: {wrong}")
     started = datetime.fromisoformat(started_at).astimezone(UTC)
     sums = [
         sum(book.extracted for book in books),

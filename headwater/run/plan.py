@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headwater.config import FilesSource, JdbcSource, KinesisSource, Project, parse_date
+from headwater.config import JdbcSource, Project, parse_date
 from headwater.errors import ConfigError
 from headwater.run.project import Environment
+from headwater.sources.kinds import kind_of
 
 START_STAGES = ("Extract", "Check", "Silver", "Gold", "Load")
 _WINDOW = re.compile(r"^(\d{4}-\d{2}-\d{2})\.\.(\d{4}-\d{2}-\d{2})$")
@@ -89,7 +90,7 @@ def _refuse_streams_without_days(project: Project, sources: Sequence[str]) -> No
 
 
 def _comes_by_itself(project: Project, source: str) -> bool:
-    return isinstance(project.source(source), FilesSource | KinesisSource)
+    return kind_of(project.source(source)).received
 
 
 def _window(mode: str, window: Any) -> str:

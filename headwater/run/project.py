@@ -47,6 +47,6 @@ class Environment:
                     yield self.ledger.stream(name, stream)
 
     def query(self, sql: str) -> tuple[tuple[str | None, ...], ...]:
-        """Runs one query in the warehouse and reads its rows; LoadError when the warehouse refuses."""
+        """Runs one query in the warehouse and reads its rows; QueryError when the warehouse refuses."""
         warehouse = self.project.environment.warehouse
         return data_api.query(boto3.client("redshift-data"), warehouse, sql, _STATEMENT_SECONDS).rows

@@ -9,7 +9,7 @@ from headwater.job import Job
 from headwater.lake.tables import REASONS
 from headwater.ledger.entries import Book, Manifest
 from headwater.ledger.lease import Lease
-from headwater.log import get_logger
+from headwater.log import CLOSED, get_logger
 from headwater.quality.predicates import judge_rows, reason_ids, row_predicates, summarize
 from headwater.quality.typed import typed
 
@@ -33,7 +33,7 @@ def silver_stream(job: Job, stream: str) -> None:
                 book = _write(job, declared, manifest, lease)
         ledger.close(book)
         log.info(
-            "closed", stream=stream, batch=manifest.batch, balances=book.balances, **book.model_dump(include=_COUNTS)
+            CLOSED, stream=stream, batch=manifest.batch, balances=book.balances, **book.model_dump(include=_COUNTS)
         )
 
 

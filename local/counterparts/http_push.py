@@ -15,7 +15,7 @@ from headwater.deploy.entrances import Entrances
 from headwater.errors import HeadwaterError
 from local.counterparts import Place, WorldView
 from local.counterparts.entrance import aws, is_seeded, local_project
-from local.world.pushed_events import STREAM, WRONG_SENDER, Sent
+from local.world.http_push import STREAM, WRONG_SENDER, Sent
 
 _KEYS = {"stores": "local-key-of-the-stores", "call_centre": "local-key-of-the-call-centre"}
 _SENDERS_AT_ONCE = 4

@@ -26,7 +26,7 @@ from local.jars import KAFKA, class_path
 from local.postgres import free_port
 from local.processes import Program, listens
 from local.simulators.registry import PASSWORD, USERNAME, SchemaRegistry
-from local.world.stream_events import EVENTS, ORDERS, SCHEMAS
+from local.world.kafka import EVENTS, ORDERS, SCHEMAS
 
 TOPICS: Mapping[str, int] = {EVENTS: 3, ORDERS: 2}
 """Topics and their partitions."""

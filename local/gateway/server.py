@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 import json
 import os
 import signal
@@ -23,24 +21,17 @@ from urllib.request import urlopen
 from moto.glue.exceptions import EntityNotFoundException
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local.gateway import (
-    bookmarks,
-    calls,
-    crawlers,
-    event_sources,
-    events,
-    faults,
-    glue_runtime,
-    http_api,
-    lambdas,
-    moto_gaps,
-    outbox,
-    provisioning,
-    redshift_serverless,
-    speed,
-    step_functions,
-)
+from local.gateway import calls, faults, outbox
+from local.gateway.athena import queries as athena
+from local.gateway.glue import bookmarks, crawlers
+from local.gateway.glue import runtime as glue_runtime
 from local.gateway.http_server import ConnectionDroppedError, Environ, StartResponse, Wsgi, WsgiServer
+from local.gateway.lambdas import event_sources, events, http_api
+from local.gateway.lambdas import runtime as lambdas
+from local.gateway.moto import gaps as moto_gaps
+from local.gateway.moto import provisioning, speed, step_functions
+from local.gateway.redshift import data_api as redshift
+from local.gateway.redshift import serverless as redshift_serverless
 from local.gateway.settings import GatewaySettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -74,9 +65,8 @@ class Gateway:
         step_functions.install(settings, self.glue.await_end)
         self.calls = calls.install(settings, self.glue.principal_of)
         self.event_sources = event_sources.install(settings, self.lambdas, self.calls)
-        for name in ("redshift", "athena"):
-            if importlib.util.find_spec(f"local.gateway.{name}") is not None:
-                importlib.import_module(f"local.gateway.{name}").install(settings)
+        redshift.install(settings)
+        athena.install(settings)
         self._moto: Wsgi = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

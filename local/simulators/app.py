@@ -13,12 +13,12 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from local.simulators.clevertap import CleverTap
-from local.simulators.facebook import Facebook
-from local.simulators.fx import Frankfurter
-from local.simulators.google import GoogleAds
-from local.simulators.graph import Limits, Tokens
+from local.simulators.facebook.api import Facebook
+from local.simulators.facebook.graph import Limits, Tokens
+from local.simulators.faults import ANY_SOURCE_KINDS, MisbehavingApp, Misbehaviour, Rule, Simulator
+from local.simulators.fx_rates import Frankfurter
+from local.simulators.google.api import GoogleAds
 from local.simulators.hubspot import HubSpot
-from local.simulators.misbehaviour import ANY_SOURCE_KINDS, MisbehavingApp, Misbehaviour, Rule, Simulator
 from local.simulators.registry import SchemaRegistry
 from local.simulators.worlds import WorldReader
 

@@ -26,9 +26,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local.simulators.misbehaviour import Rule
+from local.simulators.faults import Rule
 from local.simulators.worlds import UNSEEDED, WorldReader
-from local.world.app_events import PROJECTS, AppWorld, Event, Profile, read_app
+from local.world.clevertap import PROJECTS, AppWorld, Event, Profile, read_app
 from local.world.truth import Connection, NoWorldError
 
 CONCURRENT = 3

@@ -23,8 +23,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from local.simulators.faults import Rule
 from local.simulators.kept import Kept
-from local.simulators.misbehaviour import Rule
 from local.simulators.worlds import UNSEEDED, WorldReader
 from local.world.dice import draw
 from local.world.truth import Connection, NoWorldError, now, read_world

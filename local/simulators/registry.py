@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local.simulators.misbehaviour import Rule
+from local.simulators.faults import Rule
 
 USERNAME = "headwater"
 PASSWORD = "local-registry-password"  # noqa: S105 - the simulator's

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from local.world.ads import AdWorld, read_ads
+from local.world.facebook_ads import AdWorld, read_ads
 from local.world.truth import Connection, NoWorldError, World, read_world
 
 UNSEEDED = "the world has not been seeded"

@@ -1,8 +1,8 @@
 """The world the sources tell of: one shop, its advertising and the exchange rates, with a clock that can be moved."""
 
-from local.world.ads import LedgerDay, ads_ledger
 from local.world.advance import advance
-from local.world.shop import seed
+from local.world.facebook_ads import LedgerDay, ads_ledger
+from local.world.rds_postgres import seed
 from local.world.truth import NoWorldError, Truth, changes, clock, defects, households, mismatched_orders
 
 __all__ = [

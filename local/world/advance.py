@@ -17,13 +17,14 @@ from typing import Any
 import duckdb
 import psycopg
 
-from local.world import ads, fx
-from local.world.demographics import planted_parts
+from local.world import facebook_ads as ads
+from local.world import fx_rates as fx
 from local.world.dice import dice
+from local.world.facebook_ads_demographics import planted_parts
 from local.world.journey import HOUSEHOLDS, open_journey
 from local.world.parts import PARTS, Step
 from local.world.people import CITIES, Person, address, person
-from local.world.shop import (
+from local.world.rds_postgres import (
     ATTRIBUTED_ORDERS,
     ITEMS,
     MALFORMED_EMAILS,

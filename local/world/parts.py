@@ -53,17 +53,17 @@ class Part(Protocol):
 
 
 # Each part knows the step from here, so they come last.
-from local.world.app_events import APP_EVENTS  # noqa: E402
-from local.world.b2b import B2B  # noqa: E402
-from local.world.behavior import BEHAVIOR  # noqa: E402
-from local.world.crm import CRM  # noqa: E402
-from local.world.drops import DROPS  # noqa: E402
-from local.world.google import GOOGLE_ADS  # noqa: E402
-from local.world.loyalty import LOYALTY  # noqa: E402
-from local.world.payments import PAYMENTS_AND_INVENTORY  # noqa: E402
-from local.world.pushed_events import PUSHED_EVENTS  # noqa: E402
-from local.world.stream_events import STREAM_EVENTS  # noqa: E402
-from local.world.web_events import WEB_EVENTS  # noqa: E402
+from local.world.clevertap import APP_EVENTS  # noqa: E402
+from local.world.google_ads import GOOGLE_ADS  # noqa: E402
+from local.world.http_push import PUSHED_EVENTS  # noqa: E402
+from local.world.hubspot import CRM  # noqa: E402
+from local.world.kafka import STREAM_EVENTS  # noqa: E402
+from local.world.kinesis import WEB_EVENTS  # noqa: E402
+from local.world.rds_mysql import PAYMENTS_AND_INVENTORY  # noqa: E402
+from local.world.rds_postgres_loyalty import LOYALTY  # noqa: E402
+from local.world.redshift import BEHAVIOR  # noqa: E402
+from local.world.s3_drops import DROPS  # noqa: E402
+from local.world.snowflake import B2B  # noqa: E402
 
 PARTS: Sequence[Part] = (
     GOOGLE_ADS,

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import psycopg
 
-from local.world.fx import Restatement
+from local.world.fx_rates import Restatement
 from local.world.journey import UTC_HOUR_OF_MIDNIGHT
 
 Connection: TypeAlias = psycopg.Connection[Any]

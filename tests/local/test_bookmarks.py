@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from local.awsglue.bookmarks import S3File, has_seen, state_after
-from local.gateway.bookmarks import BookmarkStore, VersionMismatchError
+from local.gateway.glue.bookmarks import BookmarkStore, VersionMismatchError
 from local.mariadb import MariaDbServer, is_installed
 from local.postgres import PostgresServer, free_port
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from local.gateway.crawlers import CrawlError, glue_type
+from local.gateway.glue.crawlers import CrawlError, glue_type
 
 from .conftest import ROLE, Aws, wait_for
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.gateway.event_sources import reported
+from local.gateway.lambdas.event_sources import reported
 
 from .conftest import Aws, wait_for
 

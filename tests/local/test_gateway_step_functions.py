@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.gateway.step_functions import sdk_service_name
+from local.gateway.moto.step_functions import sdk_service_name
 
 from .conftest import ROLE, Aws, wait_for
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from local.gateway.redshift_serverless import RedshiftServerless
+from local.gateway.redshift.serverless import RedshiftServerless
 from local.gateway.settings import GatewaySettings
 from local.postgres import PostgresServer, free_port
 

@@ -24,7 +24,7 @@ from headwater.errors import FatalSourceError, PagingError, RetriableSourceError
 from headwater.ledger.entries import Position
 from headwater.sources.http.stream import Extraction, open_client, read
 from local.simulators.clevertap import passcodes
-from local.world.app_events import CHARGED, LAUNCHED, PROJECTS, AppWorld, read_app
+from local.world.clevertap import CHARGED, LAUNCHED, PROJECTS, AppWorld, read_app
 from tests.simulators.conftest import Simulators
 from tests.unit.http_fakes import KeptFiles, never_saved
 

@@ -19,7 +19,8 @@ from headwater.ledger.entries import Position
 from headwater.sources.http.stream import Extraction, open_client
 from headwater.sources.http.stream import read as read_stream
 from local import world
-from local.world import ads, fx
+from local.world import facebook_ads as ads
+from local.world import fx_rates as fx
 from tests.simulators.conftest import TOKEN, Simulators, own_world
 from tests.unit.http_fakes import KeptFiles, never_saved
 

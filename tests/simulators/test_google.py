@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from local.postgres import free_port
-from local.world import google
+from local.world import google_ads as google
 from tests.simulators.conftest import Simulators, start, stop
 
 US, EUROPE, MANAGER = (

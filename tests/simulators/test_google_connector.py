@@ -18,7 +18,7 @@ from headwater.sources.http.stream import Extraction, open_client
 from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.stack import ROOT, SECRETS
-from local.world import google
+from local.world import google_ads as google
 from tests.simulators.conftest import Simulators, own_world
 from tests.simulators.test_google import DEFAULTS
 from tests.unit.http_fakes import KeptFiles, never_saved

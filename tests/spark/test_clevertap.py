@@ -20,7 +20,7 @@ from headwater.ledger.raw import ADDED, to_line
 from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed
 from local.simulators import clevertap as simulator
-from local.world.app_events import Device, Event, Profile
+from local.world.clevertap import Device, Event, Profile
 
 CONFIG = Path(__file__).parents[2] / "config"
 ACCOUNT = "4R7-5K6-466Z"

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from local import world
-from local.world import ads
+from local.world import facebook_ads as ads
 
 FIRST_DAY = date(2017, 1, 1)
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 
 from local import world
-from local.world.app_events import CHARGED, LATE_DAYS, LAUNCHED, PROJECTS, AppWorld, Event, read_app
+from local.world.clevertap import CHARGED, LATE_DAYS, LAUNCHED, PROJECTS, AppWorld, Event, read_app
 from local.world.truth import now
 
 EVENTS, PROFILES = "clevertap.events", "clevertap.profiles"

@@ -12,7 +12,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from local import world
-from local.world.crm import STAGES
+from local.world.hubspot import STAGES
 from local.world.truth import now
 
 CLOCK = date(2018, 1, 1)

@@ -10,8 +10,8 @@ import psycopg
 import yaml
 
 from local import world
-from local.world import ads
-from local.world.demographics import AGES, READ_DAYS, STREAM, Demographic, demographics
+from local.world import facebook_ads as ads
+from local.world.facebook_ads_demographics import AGES, READ_DAYS, STREAM, Demographic, demographics
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "facebook_ads.yaml"
 SUMMED = ("impressions", "clicks", "spend", "reach", "purchases", "purchase_value")

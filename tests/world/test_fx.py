@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from decimal import Decimal
 
-from local.world import fx
+from local.world import fx_rates as fx
 
 CLOCK = date(2018, 1, 1)
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from local import world
-from local.world import google
+from local.world import google_ads as google
 
 FIRST_DAY = date(2017, 1, 1)
 STREAM = "google_ads.ad_performance"

@@ -12,7 +12,7 @@ import pytest
 
 from local import world
 from local.postgres import PostgresServer
-from local.world.stream_events import EVENTS, ORDERS, SCHEMAS
+from local.world.kafka import EVENTS, ORDERS, SCHEMAS
 
 EVENTS_STREAM, ORDERS_STREAM = f"kafka.{EVENTS}", f"kafka.{ORDERS}"
 

@@ -10,7 +10,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from local import world
-from local.world import b2b, behavior
+from local.world import redshift as behavior
+from local.world import snowflake as b2b
 
 STREAMS = {
     b2b.CUSTOMERS: ("b2b.customers", "customer_id"),

@@ -24,7 +24,7 @@ from moto.glue.exceptions import CrawlerNotRunningException, CrawlerRunningExcep
 from moto.glue.models import FakeCrawler, GlueBackend
 from moto.glue.responses import GlueResponse
 
-from local.gateway import cloudwatch_logs
+from local.gateway import logs as cloudwatch_logs
 from local.gateway.settings import GatewaySettings
 
 LOG_GROUP = "/aws-glue/crawlers"

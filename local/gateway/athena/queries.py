@@ -26,8 +26,8 @@ from deltalake.exceptions import DeltaError
 from moto.athena.exceptions import JsonRESTError
 from moto.athena.responses import AthenaResponse
 
-from local.gateway.athena_catalog import Catalog
-from local.gateway.athena_sql import SESSION_SETUP, Action, AthenaError, Request, SyntaxRefusedError, understand
+from local.gateway.athena.catalog import Catalog
+from local.gateway.athena.sql import SESSION_SETUP, Action, AthenaError, Request, SyntaxRefusedError, understand
 from local.gateway.settings import GatewaySettings
 
 _ROWS_A_PAGE = 1_000

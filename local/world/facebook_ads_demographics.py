@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from local.world import ads
+from local.world import facebook_ads as ads
 from local.world.dice import draw
 from local.world.truth import Defect
 

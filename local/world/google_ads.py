@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from local.world.ads import CLICKS_ABOVE_IMPRESSIONS, NEGATIVE_COST, Sale, is_reported
 from local.world.dice import dice, draw
+from local.world.facebook_ads import CLICKS_ABOVE_IMPRESSIONS, NEGATIVE_COST, Sale, is_reported
 from local.world.journey import UTC_HOUR_OF_MIDNIGHT
 from local.world.parts import Happened, Step
 from local.world.truth import Connection, Defect, Kind, read_world

@@ -21,7 +21,7 @@ from moto.apigatewayv2.models import Api, Integration, Route, apigatewayv2_backe
 from moto.awslambda.models import LambdaFunction, lambda_backends
 
 from local.gateway.http_server import Environ, StartResponse
-from local.gateway.lambdas import LambdaRuntime
+from local.gateway.lambdas.runtime import LambdaRuntime
 from local.gateway.settings import GatewaySettings
 
 PATH = "/_aws/execute-api/"

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import duckdb
 import psycopg
 
-from local.world import ads
-from local.world.demographics import planted_parts
+from local.world import facebook_ads as ads
 from local.world.dice import dice
+from local.world.facebook_ads_demographics import planted_parts
 from local.world.journey import open_journey
 from local.world.parts import PARTS, Step
 from local.world.people import person

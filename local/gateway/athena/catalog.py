@@ -21,7 +21,7 @@ from moto.glue.exceptions import DatabaseNotFoundException, TableNotFoundExcepti
 from moto.glue.models import GlueBackend, glue_backends
 from pyarrow.fs import FileSelector
 
-from local.gateway.athena_sql import AthenaError, TableName, understand
+from local.gateway.athena.sql import AthenaError, TableName, understand
 from local.gateway.s3_objects import S3Objects
 from local.gateway.settings import GatewaySettings
 

@@ -21,9 +21,8 @@ from moto.pipes.models import Pipe, pipes_backends
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 
 from local.gateway.calls import Call, Calls
-from local.gateway.lambdas import LambdaRuntime
-from local.gateway.settings import GatewaySettings
-from local.gateway.shards import (
+from local.gateway.lambdas.runtime import LambdaRuntime
+from local.gateway.lambdas.shards import (
     ENVELOPE_BYTES,
     PAYLOAD_BYTES,
     Deliver,
@@ -34,6 +33,7 @@ from local.gateway.shards import (
     origin_part,
     queue_name,
 )
+from local.gateway.settings import GatewaySettings
 
 _LOOK_SECONDS = 0.1
 _MOST_DELIVERIES = 8

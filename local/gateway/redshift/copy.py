@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from psycopg import sql
 from pyarrow.fs import FileSystem
 
-from local.gateway.redshift_sql import Lexeme, RedshiftError, identifier, lex, translate
+from local.gateway.redshift.sql import Lexeme, RedshiftError, identifier, lex, translate
 from local.gateway.s3_objects import S3Objects
 
 Session = psycopg.Connection[tuple[Any, ...]]

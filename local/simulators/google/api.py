@@ -18,8 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local.simulators import gaql
-from local.simulators.google_api import (
+from local.simulators.faults import Rule
+from local.simulators.google import gaql
+from local.simulators.google.messages import (
     Accounts,
     GoogleError,
     GoogleState,
@@ -32,9 +33,8 @@ from local.simulators.google_api import (
     fingerprint,
     revoked,
 )
-from local.simulators.misbehaviour import Rule
 from local.simulators.worlds import UNSEEDED, WorldReader
-from local.world import google
+from local.world import google_ads as google
 from local.world.truth import NoWorldError
 
 VERSIONS = range(23, 27)

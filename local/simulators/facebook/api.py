@@ -18,11 +18,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local.simulators import insights
-from local.simulators.graph import GraphError, GraphState, Meter, Report, page
-from local.simulators.misbehaviour import Rule
+from local.simulators.facebook import insights
+from local.simulators.facebook.graph import GraphError, GraphState, Meter, Report, page
+from local.simulators.faults import Rule
 from local.simulators.worlds import UNSEEDED, WorldReader
-from local.world import ads
+from local.world import facebook_ads as ads
 from local.world.dice import draw
 from local.world.truth import NoWorldError, now
 

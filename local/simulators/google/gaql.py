@@ -13,8 +13,8 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple
 
-from local.simulators.google_api import GoogleError
-from local.world import google
+from local.simulators.google.messages import GoogleError
+from local.world import google_ads as google
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>'[^']*'|\"[^\"]*\")|(?P<word>[A-Za-z_][\w.]*)|(?P<number>-?\d+(?:\.\d+)?)|(?P<sign>!=|<=|>=|[=<>(),]))"

@@ -9,9 +9,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from local.simulators.graph import GraphError
-from local.world import ads
-from local.world.demographics import demographics
+from local.simulators.facebook.graph import GraphError
+from local.world import facebook_ads as ads
+from local.world.facebook_ads_demographics import demographics
 
 PARAMETERS = frozenset(
     {

@@ -17,7 +17,7 @@ from moto.s3 import notifications
 from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey
 from moto.sqs.models import sqs_backends
 
-from local.gateway.lambdas import LambdaRuntime
+from local.gateway.lambdas.runtime import LambdaRuntime
 from local.gateway.settings import GatewaySettings
 
 _REASONS = {

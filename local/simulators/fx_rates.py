@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local.simulators.misbehaviour import Rule
+from local.simulators.faults import Rule
 from local.simulators.worlds import UNSEEDED, WorldReader
-from local.world import fx
+from local.world import fx_rates as fx
 from local.world.dice import draw
 from local.world.truth import NoWorldError, World
 

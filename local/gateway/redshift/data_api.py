@@ -22,8 +22,8 @@ from moto.redshiftdata.responses import RedshiftDataAPIServiceResponse
 from psycopg.conninfo import make_conninfo
 
 from local.gateway import faults
-from local.gateway.redshift_s3 import Session, copy, unload
-from local.gateway.redshift_sql import (
+from local.gateway.redshift.copy import Session, copy, unload
+from local.gateway.redshift.sql import (
     COMPATIBILITY_FUNCTIONS,
     COMPATIBILITY_SCHEMA,
     Kind,

@@ -21,10 +21,10 @@ from typing import IO, Any
 
 from moto.awslambda.models import LambdaFunction
 
-from local.gateway import cloudwatch_logs
+from local.gateway import logs as cloudwatch_logs
 from local.gateway.settings import GatewaySettings
 
-_BOOTSTRAP = Path(__file__).with_name("lambda_bootstrap.py")
+_BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 # Loading the code is not charged against the timeout on AWS either, but it has a limit of its own.
 _INIT_SECONDS = 10.0
 _LOG_TAIL_BYTES = 4096

@@ -29,10 +29,11 @@ from moto.glue.exceptions import ConcurrentRunsExceededException, InvalidInputEx
 from moto.glue.models import FakeJob, GlueBackend
 from moto.glue.responses import GlueResponse
 
-from local.gateway import cloudwatch_logs, faults
+from local.gateway import faults
+from local.gateway import logs as cloudwatch_logs
 from local.gateway.settings import GatewaySettings
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 LOG_GROUP = "/aws-glue/jobs/output"
 ACTIVE = {"STARTING", "WAITING", "RUNNING", "STOPPING"}
 _DEFAULT_TIMEOUT_MINUTES = 480.0

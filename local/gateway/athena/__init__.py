@@ -1,0 +1,1 @@
+"""Athena, on DuckDB over the Glue catalog."""

@@ -1,0 +1,1 @@
+"""Glue: job runs in warm Spark workers, their bookmarks, crawlers."""

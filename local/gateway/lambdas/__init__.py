@@ -1,0 +1,1 @@
+"""Lambda, and what calls its functions."""

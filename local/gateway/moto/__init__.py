@@ -1,0 +1,1 @@
+"""What moto lacks, answers wrongly or is slow at."""
