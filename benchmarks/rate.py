@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from headwater.config import HttpSource, Rate
-from headwater.ledger.raw import Learned, RowFile
+from headwater.ledger.raw import RowFile
+from headwater.ledger.shape import Learned
 from headwater.sources.apis import hubspot
 from headwater.sources.http.stream import open_client, read
 from local import world

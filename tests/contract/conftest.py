@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from headwater.config import HttpSource, load_project
+from headwater.ledger.entries import Position
 from headwater.ledger.raw import to_line
-from headwater.ledger.stream import Position
 from headwater.sources.http.client import Client, Request, Response
 from headwater.sources.http.stream import Extraction, open_client
 from headwater.sources.http.stream import read as read_stream

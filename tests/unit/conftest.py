@@ -9,7 +9,8 @@ import pytest
 from moto import mock_aws
 
 from headwater.config import Project, load_project
-from headwater.ledger.stream import Bucket, Ledger
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.stream import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
