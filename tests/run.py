@@ -32,6 +32,7 @@ OTHERS = (
     ("tests/unit", "tests/terraform"),
     ("tests/spark", "tests/world", "tests/simulators"),
     ("tests/e2e/test_kills.py", "tests/e2e/test_rollout.py"),
+    ("tests/e2e/test_upgrade.py",),
     ("tests/local",),
     ("tests/contract",),
     ("tests/e2e/test_report_page.py", "tests/e2e/test_terraform.py"),

@@ -18,8 +18,8 @@ import boto3
 
 from headwater.client import Client
 from headwater.config import load_project
-from headwater.ledger.stream import Book
-from headwater.run.plan import books_of
+from headwater.ledger.entries import Book
+from headwater.run.audit import books_of
 from local import proofs, world
 from local.demo import footprint
 from local.gateway.calls import Call

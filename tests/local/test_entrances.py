@@ -12,7 +12,8 @@ import requests
 
 from headwater.config import load_project
 from headwater.deploy.deployment import Deployment
-from headwater.ledger.stream import Bucket, Ledger, StreamLedger
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.stream import Ledger, StreamLedger
 from local import deploy
 from local.deploy_entrances import deploy_entrances
 from local.stack import ROOT, restricted

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from headwater.config import HttpSource, Retry, Rollout, Source
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, ThrottledError
-from headwater.ledger.stream import Position
+from headwater.ledger.entries import Position
 from headwater.sources.http.stream import Extraction, open_client, read
 from local.simulators.clevertap import passcodes
 from local.world.clevertap import CHARGED, LAUNCHED, PROJECTS, AppWorld, read_app

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from headwater.config import BearerAuth, HttpSource, Retry, Source
 from headwater.errors import FatalSourceError, PagingError, QuotaUsedUpError, RetriableSourceError, ThrottledError
-from headwater.ledger.stream import Position
+from headwater.ledger.entries import Position
 from headwater.sources.http.stream import Extraction, open_client, read
 from local import world
 from local.simulators.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY

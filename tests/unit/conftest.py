@@ -8,7 +8,8 @@ import pytest
 from moto import mock_aws
 
 from headwater.config import Project, load_project
-from headwater.ledger.stream import Bucket, Ledger
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.stream import Ledger
 from tests.support.paths import ROOT
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from headwater.errors import (
     RetriableSourceError,
     ThrottledError,
 )
-from headwater.ledger.stream import Position
+from headwater.ledger.entries import Position
 from headwater.sources.apis import google_ads
 from headwater.sources.apis.google_ads import classify, flatten, headers, seconds_of
 from headwater.sources.http.client import Client, Request, Response

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headwater.config import HttpSource
 from headwater.errors import FatalSourceError, RetriableSourceError
-from headwater.ledger.stream import Position
+from headwater.ledger.entries import Position
 from headwater.sources.http import stream as http_stream
 from headwater.sources.http.client import Request, Response
 from headwater.sources.http.stream import Extraction, Part, day_of, open_client
