@@ -37,11 +37,11 @@ from local.gateway import (
     outbox,
     provisioning,
     redshift_serverless,
-    s3_objects,
     speed,
     step_functions,
 )
 from local.gateway.http_server import ConnectionDroppedError, Environ, StartResponse, Wsgi, WsgiServer
+from local.gateway.s3_objects import set_modified
 from local.gateway.settings import GatewaySettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -149,7 +149,7 @@ class Gateway:
                 self.calls.forget()
             return 200, {"calls": self.calls.describe()}
         if (method, page) == ("POST", "modified"):
-            s3_objects.set_modified(self._settings, body)
+            set_modified(self._settings, body)
             return 200, {}
         if name == "bookmarks" and rest:
             return self._bookmark(method, unquote(rest), query, body)
