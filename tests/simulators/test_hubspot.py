@@ -22,7 +22,7 @@ from headwater.ledger.stream import Position
 from headwater.sources.apis.hubspot import DailyLimitError
 from headwater.sources.http.stream import Extraction, open_client, read
 from local import world
-from local.simulators.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
+from local.simulators.hubspot.access import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
 from local.world.truth import now
 from tests.simulators.conftest import Simulators, own_world
 from tests.unit.http_fakes import KeptFiles
