@@ -21,7 +21,7 @@ from rich.table import Table
 from headwater.client import Client, Engine, run_input
 from headwater.config import json_schemas, load_project, parse_date
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.sources_page import catalogue
+from headwater.deploy.sources_page import sources_page
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.lake.gold_sql import gold_sql
 
@@ -259,7 +259,7 @@ def validate(as_json: JsonOption = False) -> None:
         if not path.exists() or json.loads(path.read_text()) != schema:
             raise ConfigError(f"{path}: not up to date. hint: make schema")
     page = ROOT / "docs" / "sources.md"
-    if not page.exists() or page.read_text() != catalogue(ROOT):
+    if not page.exists() or page.read_text() != sources_page(ROOT):
         raise ConfigError(f"{page}: not up to date. hint: make docs")
     say(as_json, {"environments": environments}, f"valid: {', '.join(environments)}")
 

@@ -15,7 +15,7 @@ import boto3
 
 from headwater.config import InsertWrite, MergeWrite, Project
 from headwater.deploy.deployment import Deployment
-from headwater.errors import ConfigError, HeadwaterError, LoadError
+from headwater.errors import ConfigError, HeadwaterError, QueryError
 from headwater.ledger.stream import Decision, Manifest, StreamLedger
 from headwater.run.plan import Environment, books_of
 from headwater.warehouse import data_api
@@ -281,7 +281,7 @@ class Client:
         return counted
 
     def query(self, engine: Engine, sql: str) -> Rows:
-        """Runs one query in Athena or Redshift; LoadError when the engine refuses it."""
+        """Runs one query in Athena or Redshift; QueryError when the engine refuses it."""
         return self._athena(sql) if engine == "athena" else self._redshift(sql)
 
     def _redshift(self, sql: str) -> Rows:
@@ -299,10 +299,10 @@ class Client:
             if answer["Status"]["State"] in {"SUCCEEDED", "FAILED", "CANCELLED"}:
                 break
             if time.monotonic() > deadline:
-                raise LoadError(f"the query did not finish within {_ATHENA_SECONDS:.0f} s")
+                raise QueryError(f"the query did not finish within {_ATHENA_SECONDS:.0f} s")
             time.sleep(_ATHENA_POLL_SECONDS)
         if answer["Status"]["State"] != "SUCCEEDED":
-            raise LoadError(f"Athena refused: {answer['Status'].get('StateChangeReason', answer['Status']['State'])}")
+            raise QueryError(f"Athena refused: {answer['Status'].get('StateChangeReason', answer['Status']['State'])}")
         lines: list[tuple[str | None, ...]] = []
         for page in client.get_paginator("get_query_results").paginate(QueryExecutionId=query):
             lines += [tuple(cell.get("VarCharValue") for cell in row["Data"]) for row in page["ResultSet"]["Rows"]]

@@ -1,21 +1,23 @@
-"""Every error Headwater raises, grouped by who must act.
+"""The errors that leave a module, grouped by who must act; one that a module handles itself stands beside what it handles.
 
 HeadwaterError
 ├── ConfigError            edit a file in config/, sql/ or an argument
 ├── SourceError
 │   ├── RetriableSourceError   wait: the source said try again later
 │   │   └── ThrottledError         the source's rate limit, with the wait it asked for
-│   │       └── QuotaUsedUpError       a quota that comes back later than any run could wait for; not tried again
+│   │       └── QuotaUsedUpError       a quota that comes back later than any run could wait for; not retried
+│   ├── HandledSourceError     the reader acts: it renews, rereads, splits or sets aside; nobody else need do anything
+│   │   ├── ExpiredTokenError      a short-lived token has expired; it is renewed, once
+│   │   ├── ExpiredCursorError     a cursor has expired while its pages were read; they are read again from the first
+│   │   └── ClosedAccountError     the source does not serve one of the accounts; the others are read all the same
 │   └── FatalSourceError       a person must act at the source (credentials, permission, contract)
-│       ├── ExpiredTokenError      a short-lived token has run out; the client renews it by itself, once
-│       ├── ExpiredCursorError     a cursor has run out while its pages were read; they are read again from the first
-│       ├── ClosedAccountError     the source does not serve one of the accounts; the others are read all the same
 │       ├── LostOffsetsError       a topic no longer has what lies after the position; a person says where to go on
 │       ├── PagingError            the source's paging would never end or leaves its host
-│       └── SchemaDriftError       the rows have become of another shape than any table could take
+│       └── SchemaDriftError       the rows have changed their shape beyond what any table could take
 ├── LedgerError            another writer holds or has taken this place; run again
-├── QualityError           the data's owner must decide (release or discard)
-└── LoadError              the warehouse refused the load
+├── BooksError             rows were lost or counted twice on their way; a person must look before anyone trusts the run
+└── QueryError             the warehouse or Athena refused a statement, or did not finish it in time
+    └── LoadError              the warehouse refused a load; its tables are as they were
 """
 
 from __future__ import annotations
@@ -49,20 +51,24 @@ class QuotaUsedUpError(ThrottledError):
     """A long quota, such as a day's, is used up: another try within the run would be in vain."""
 
 
+class HandledSourceError(SourceError):
+    """The source refuses in a way that its reader copes with; in an alert, the reader has tried, and in vain."""
+
+
+class ExpiredTokenError(HandledSourceError):
+    """A token has expired, and was not revoked: a new one is all it takes."""
+
+
+class ExpiredCursorError(HandledSourceError):
+    """A cursor has expired while its pages were read: what was asked must be asked again."""
+
+
+class ClosedAccountError(HandledSourceError):
+    """The source does not serve an account any more, or not yet."""
+
+
 class FatalSourceError(SourceError):
     """The source refuses in a way that only a person can mend."""
-
-
-class ExpiredTokenError(FatalSourceError):
-    """A token has run out, and was not taken back: a new one is all it takes."""
-
-
-class ExpiredCursorError(FatalSourceError):
-    """A cursor has run out while its pages were read: what was asked must be asked anew."""
-
-
-class ClosedAccountError(FatalSourceError):
-    """The source does not serve an account any more, or not yet."""
 
 
 class SchemaDriftError(FatalSourceError):
@@ -81,9 +87,13 @@ class LedgerError(HeadwaterError):
     """A lease or a batch number belongs to another writer."""
 
 
-class QualityError(HeadwaterError):
-    """A batch is held back by its verdict."""
+class BooksError(HeadwaterError):
+    """The books of a run do not balance."""
 
 
-class LoadError(HeadwaterError):
+class QueryError(HeadwaterError):
+    """An engine refused a statement, or did not finish it in time."""
+
+
+class LoadError(QueryError):
     """The warehouse refused a load; its tables are as they were."""

@@ -24,13 +24,12 @@ from pyspark.context import SparkContext
 from headwater.config import AnySource, Project, load_deployed, parse_date
 from headwater.lake.tables import Lake
 from headwater.ledger.stream import Bucket, Lease, Ledger, Manifest
-from headwater.log import bind, get_logger
+from headwater.log import STARTED, bind, get_logger
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 ARGUMENTS = ("JOB_NAME", "project", "source", "run_id", "as_of", "mode", "window")
-ALL_SOURCES = "-"
 _SESSION = {
     # Gold and Load follow what changed.
     "spark.databricks.delta.properties.defaults.enableChangeDataFeed": "true",
@@ -125,19 +124,29 @@ class Job:
         finally:
             frame.unpersist()
 
-    def arrived(self, stream: str) -> list[Manifest]:
-        """Reads the manifests that are new to this job's bookmark, oldest first."""
+    def new_values(self, uri: str, field: str, context: str) -> list[Any]:
+        """Reads one field of each JSON document below a URI that is new to the bookmark of a context."""
         frame = self.glue.create_dynamic_frame.from_options(
             connection_type="s3",
-            connection_options={"paths": [self.ledger.stream(self.source_name, stream).manifests_uri]},
+            connection_options={"paths": [uri]},
             format="json",
             format_options={"multiline": True},
-            transformation_ctx=f"{stream}_manifests",
+            transformation_ctx=context,
         ).toDF()
-        if "batch" not in frame.columns:
-            return []
-        batches = sorted({int(row.batch) for row in frame.select("batch").collect()})
-        return [self.ledger.stream(self.source_name, stream).manifest(batch) for batch in batches]
+        return [row[0] for row in frame.select(field).collect()] if field in frame.columns else []
+
+    def new_rows(self, engine: str, options: Mapping[str, Any], context: str) -> DataFrame:
+        """Reads the rows of a database that are new to the bookmark of a context."""
+        rows: DataFrame = self.glue.create_dynamic_frame.from_options(
+            connection_type=engine, connection_options=dict(options), transformation_ctx=context
+        ).toDF()
+        return rows
+
+    def arrived(self, stream: str) -> list[Manifest]:
+        """Reads the manifests that are new to this job's bookmark, oldest first."""
+        ledger = self.ledger.stream(self.source_name, stream)
+        batches = {int(batch) for batch in self.new_values(ledger.manifests_uri, "batch", f"{stream}_manifests")}
+        return [ledger.manifest(batch) for batch in sorted(batches)]
 
 
 def run_job(stage: Callable[[Job], None]) -> None:
@@ -164,7 +173,7 @@ def run_job(stage: Callable[[Job], None]) -> None:
         spark=spark,
     )
     with bind(run_id=job.run_id, source=job.source_name, stage=stage.__name__):
-        log.info("started", job_name=job.name, job_run_id=job.job_run_id)
+        log.info(STARTED, job_name=job.name, job_run_id=job.job_run_id)
         stage(job)
         log.info("finished")
     glue_job.commit()

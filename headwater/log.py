@@ -12,6 +12,11 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+# What Terraform's metric filters look for in the jobs' logs, and alarms count: a test holds the two together.
+STARTED = "started"
+APPENDED = "appended to bronze"
+CLOSED = "closed"
+
 _bound: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039 - never mutated, only replaced
 _SECRET = re.compile(
     r"(?i)((?:access_token|refresh_token|client_secret|app_secret|appsecret_proof|passcode|password|passwd|pwd|token"

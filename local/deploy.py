@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from headwater.deploy.deployment import LIBRARY_KEY, PROJECT_KEY, Deployment
 from headwater.deploy.packages import lambda_zip, library_zip
-from headwater.errors import LoadError
+from headwater.errors import LoadError, QueryError
 from headwater.warehouse.data_api import finish
 from local.deploy_entrances import deploy_entrances
 
@@ -172,7 +172,7 @@ def run_script(deployment: Deployment, path: Path) -> None:
     )["Id"]
     try:
         finish(client, statement, _DDL_SECONDS)
-    except LoadError as error:
+    except QueryError as error:
         raise LoadError(f"{path}: {error}") from None
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import fastjsonschema
 from pydantic import Field, model_validator
@@ -75,6 +76,11 @@ class FilesStream(JsonStream):
         return self
 
     @property
+    def position_note(self) -> str:
+        """What the position is, in words."""
+        return "files taken, by key and etag"
+
+    @property
     def raw_fields(self) -> tuple[str, ...]:
         """Fields that a raw row may have: the file's, and the envelope."""
         pushed = PUSHED if self.accepts is not None else ()
@@ -128,11 +134,24 @@ class FilesSource(SourceBase):
     entrance: Entrance = DropEntrance()
     streams: dict[Name, FilesStream] = Field(min_length=1)
 
-    def waiting(self, seconds: int) -> FilesSource:
-        """The same source with another window, if files of it wait."""
-        if not isinstance(self.entrance, DropEntrance):
-            return self
-        return self.model_copy(update={"entrance": self.entrance.model_copy(update={"window_seconds": seconds})})
+    @property
+    def speaks(self) -> str:
+        """Its protocol, in words."""
+        return "HTTP API" if isinstance(self.entrance, HttpEntrance) else "files in the landing bucket"
+
+    def limits(self) -> Iterator[str]:
+        """Tells the declared bounds, in words."""
+        for name, stream in self.streams.items():
+            size = f"at most {stream.largest_megabytes} MB a file"
+            yield f"`{name}`: {stream.format.kind} below `{stream.prefix}`, {size}"
+
+    def overridden(self, changes: Mapping[str, Any]) -> Self:
+        """The same source as an environment has it; `window_seconds` is the drop entrance's."""
+        source = super().overridden(changes)
+        if "window_seconds" not in changes or not isinstance(source.entrance, DropEntrance):
+            return source
+        window = {"window_seconds": changes["window_seconds"]}
+        return source.model_copy(update={"entrance": source.entrance.model_copy(update=window)})
 
     @model_validator(mode="after")
     def _entrance_fits(self) -> FilesSource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -70,6 +71,11 @@ class Rate(Strict):
     per_seconds: float = Field(1.0, gt=0)
     concurrent: int = Field(1, gt=0)
 
+    @property
+    def note(self) -> str:
+        """The rate in words."""
+        return f"{self.calls} calls in {self.per_seconds:g} s"
+
 
 class Retry(Strict):
     """How long a request that time may mend is tried again."""
@@ -107,6 +113,14 @@ class HttpStream(JsonStream):
     paging: Paging | None = Field(None, description="Overrides the source's paging.")
     window: Window
 
+    @property
+    def position_note(self) -> str:
+        """What the position is, in words."""
+        window = self.window
+        if window.field is None:
+            return "none: read whole, and dropped when it reads as before"
+        return f"day of `{window.field}`, {window.reread_days} days read again; history {window.history_days} days"
+
     @model_validator(mode="after")
     def _days_are_told(self) -> HttpStream:
         if self.window.field is None and (self.window.chunk_days or isinstance(self.write, ReplaceWrite)):
@@ -139,6 +153,20 @@ class HttpSource(SourceBase):
     )
     streams: dict[Name, HttpStream] = Field(min_length=1)
     rollout: dict[Name, Rollout] = Field({}, description="Which streams are read by another parser, and for how many.")
+
+    @property
+    def speaks(self) -> str:
+        """Its protocol, in words."""
+        return f"HTTP and JSON{f', {self.api_version}' if self.api_version else ''}"
+
+    def limits(self) -> Iterator[str]:
+        """Tells the declared bounds, in words."""
+        yield f"at {self.base_url}, auth `{self.auth.kind}`"
+        yield f"at most {self.rate.note}, {self.rate.concurrent} at a time"
+        for path, rate in self.rates.items():
+            yield f"at most {rate.note} where the path ends in `{path}`"
+        tries = f"{self.retry.attempts} tries, {self.retry.total_wait_seconds:g} s of waiting"
+        yield f"{self.timeout_seconds:g} s for a request, {tries}"
 
     @model_validator(mode="after")
     def _rollouts_have_parsers(self) -> HttpSource:

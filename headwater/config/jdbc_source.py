@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -17,12 +18,22 @@ class WatermarkRead(Strict):
     column: Name
     overlap_minutes: int = Field(10, ge=0)
 
+    @property
+    def position_note(self) -> str:
+        """What the position is, in words."""
+        return f"`{self.column}`, {self.overlap_minutes} min of overlap"
+
 
 class BookmarkRead(Strict):
     """Reads rows beyond the Glue job bookmark's keys: for append-only relations with a strictly growing key."""
 
     kind: Literal["bookmark"]
     keys: tuple[Name, ...] = Field(min_length=1, max_length=1)
+
+    @property
+    def position_note(self) -> str:
+        """What the position is, in words."""
+        return f"`{self.keys[0]}`, by the Glue bookmark"
 
 
 class LogRead(Strict):
@@ -35,6 +46,11 @@ class LogRead(Strict):
     kind: Literal["log"]
     slot: Name = Field(description="Replication slot of this stream alone; another name reads a new snapshot.")
     publication: Name = Field(description="Publication that holds the relation; its owner creates it.")
+
+    @property
+    def position_note(self) -> str:
+        """What the position is, in words."""
+        return f"log sequence number, slot `{self.slot}`"
 
 
 Read = Annotated[WatermarkRead | BookmarkRead | LogRead, Field(discriminator="kind")]
@@ -50,6 +66,16 @@ class JdbcStream(StreamBase):
     day: Name | None = Field(
         None, description="Column of the relation that a backfill's days are about; the watermark's column if absent."
     )
+
+    @property
+    def position_note(self) -> str:
+        """What the position is, in words."""
+        return self.read.position_note
+
+    @property
+    def backfill_note(self) -> str:
+        """How the stream is read again, in words."""
+        return "no: read a new snapshot" if self.backfill_column is None else super().backfill_note
 
     @property
     def backfill_column(self) -> str | None:
@@ -71,6 +97,15 @@ class JdbcSource(SourceBase):
     secret: str
     fetch_size: int = Field(10_000, gt=0)
     streams: dict[Name, JdbcStream] = Field(min_length=1)
+
+    @property
+    def speaks(self) -> str:
+        """Its protocol, in words."""
+        return f"JDBC, {self.engine}"
+
+    def limits(self) -> Iterator[str]:
+        """Tells the declared bounds, in words."""
+        yield f"{self.fetch_size:,} rows at a time over a connection"
 
     @model_validator(mode="after")
     def _engine_has_a_log(self) -> JdbcSource:

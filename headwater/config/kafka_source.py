@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -90,6 +91,11 @@ class KafkaStream(JsonStream):
         return self
 
     @property
+    def position_note(self) -> str:
+        """What the position is, in words."""
+        return "next offset of each partition"
+
+    @property
     def raw_fields(self) -> tuple[str, ...]:
         """Fields that a raw row may have: those of the value, and the envelope."""
         return (*super().raw_fields, *ENVELOPE)
@@ -106,3 +112,13 @@ class KafkaSource(SourceBase):
     secret: str
     security: Security
     streams: dict[Name, KafkaStream] = Field(min_length=1)
+
+    @property
+    def speaks(self) -> str:
+        """Its protocol, in words."""
+        return f"Kafka, {self.security.kind}"
+
+    def limits(self) -> Iterator[str]:
+        """Tells the declared bounds, in words."""
+        for name, stream in self.streams.items():
+            yield f"`{name}`: topic `{stream.topic}`, {stream.format}, {stream.max_records:,} records in a batch"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,7 +11,7 @@ from headwater.config.stream import JsonStream, SourceBase
 from headwater.config.strict import Name, Strict
 
 ENVELOPE = ("_event_id", "_shard", "_sequence", "_partition_key", "_arrived_at", "_value", "_value_encoding")
-"""What a raw row has beside the fields of the record's data; headwater/receive.py tells what each holds."""
+"""What a raw row has beside the fields of the record's data; headwater/receive/records.py tells what each holds."""
 
 
 class DirectDelivery(Strict):
@@ -53,6 +54,17 @@ class KinesisStream(JsonStream):
         return self
 
     @property
+    def position_note(self) -> str:
+        """What the position is, in words."""
+        direct = self.delivery.kind == "direct"
+        return "last sequence number of each shard" if direct else "none: told apart by event"
+
+    @property
+    def backfill_note(self) -> str:
+        """How the stream is read again, in words."""
+        return "no: raw is its history"
+
+    @property
     def raw_fields(self) -> tuple[str, ...]:
         """Fields that a raw row may have: those of the data, and the envelope."""
         return (*super().raw_fields, *ENVELOPE)
@@ -64,10 +76,25 @@ class KinesisSource(SourceBase):
     kind: Literal["kinesis"]
     streams: dict[Name, KinesisStream] = Field(min_length=1)
 
-    def waiting(self, seconds: int) -> KinesisSource:
-        """The same source with another window in every stream."""
+    @property
+    def speaks(self) -> str:
+        """Its protocol, in words."""
+        return "Kinesis"
+
+    def limits(self) -> Iterator[str]:
+        """Tells the declared bounds, in words."""
+        for name, stream in self.streams.items():
+            waits = f"{stream.delivery.batch_size:,} records or {stream.delivery.window_seconds} s in a batch"
+            yield f"`{name}`: {stream.delivery.kind}, {waits}, at most {stream.largest_bytes:,} bytes a record"
+
+    def overridden(self, changes: Mapping[str, Any]) -> Self:
+        """The same source as an environment has it; `window_seconds` is every stream's."""
+        source = super().overridden(changes)
+        if "window_seconds" not in changes:
+            return source
+        window = {"window_seconds": changes["window_seconds"]}
         streams = {
-            name: stream.model_copy(update={"delivery": stream.delivery.model_copy(update={"window_seconds": seconds})})
-            for name, stream in self.streams.items()
+            name: stream.model_copy(update={"delivery": stream.delivery.model_copy(update=window)})
+            for name, stream in source.streams.items()
         }
-        return self.model_copy(update={"streams": streams})
+        return source.model_copy(update={"streams": streams})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -26,7 +26,8 @@ from headwater.errors import ConfigError
 AnySource = HttpSource | JdbcSource | SnowflakeSource | RedshiftSource | KafkaSource | FilesSource | KinesisSource
 Source = Annotated[AnySource, Field(discriminator="kind")]
 Stream = HttpStream | JdbcStream | SnowflakeStream | RedshiftStream | KafkaStream | FilesStream | KinesisStream
-_KINDS = {"http", "jdbc", "snowflake", "redshift", "kafka", "files", "kinesis"}
+# A tagged union names the kind in an error's path; what a person wrote has no such step.
+_KINDS = {kind for model in get_args(AnySource) for kind in get_args(model.model_fields["kind"].annotation)}
 
 
 class Project(Strict):
@@ -66,20 +67,8 @@ class Project(Strict):
             source = self.sources[name]
         except KeyError:
             raise ConfigError(f"source {name!r} is not declared; known: {', '.join(sorted(self.sources))}") from None
-        override = self.environment.sources.get(name)
-        if (
-            override is not None
-            and override.window_seconds is not None
-            and isinstance(source, KinesisSource | FilesSource)
-        ):
-            return source.waiting(override.window_seconds)
-        if override is not None and override.security is not None and isinstance(source, KafkaSource):
-            return source.model_copy(update={"security": override.security})
-        if override is None or not isinstance(source, HttpSource):
-            return source
-        changed = {name: getattr(override, name) for name in SourceOverride.model_fields}
-        changed = {name: value for name, value in changed.items() if value is not None}
-        return source.model_copy(update=changed)
+        override = self.environment.sources.get(name, SourceOverride())
+        return source.overridden({field: value for field, value in override if value is not None})
 
     def drift_of(self, source: str, stream: str) -> Drift:
         """Tells what happens when a stream's rows change their shape."""
@@ -94,15 +83,6 @@ class Project(Strict):
         if zone in {"silver", "quarantine"}:
             return sorted({stream.table for source in self.sources.values() for stream in source.streams.values()})
         raise ConfigError(f"zone {zone!r} unknown; known: bronze, silver, gold, quarantine")
-
-    def streams_of(self, table: str) -> list[tuple[str, str]]:
-        """Lists (source, stream) of every stream that feeds a silver table."""
-        return [
-            (source.name, name)
-            for source in self.sources.values()
-            for name, stream in source.streams.items()
-            if stream.table == table
-        ]
 
 
 def _where(error: ValidationError) -> str:

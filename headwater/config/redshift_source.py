@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
@@ -18,9 +19,23 @@ class RedshiftStream(StreamBase):
     read: WatermarkRead
     row_id: Name = Field(description="Column that tells rows apart, for the fingerprint of the overlap.")
 
+    @property
+    def position_note(self) -> str:
+        """What the position is, in words."""
+        return self.read.position_note
+
 
 class RedshiftSource(SourceBase):
     """The environment's own warehouse, asked through the Redshift Data API."""
 
     kind: Literal["redshift"]
     streams: dict[Name, RedshiftStream] = Field(min_length=1)
+
+    @property
+    def speaks(self) -> str:
+        """Its protocol, in words."""
+        return "Redshift Data API, UNLOAD"
+
+    def limits(self) -> Iterator[str]:
+        """Tells the declared bounds, in words."""
+        yield "no row goes over a connection: UNLOAD writes Parquet into the batch's own prefix"

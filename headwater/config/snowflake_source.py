@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
@@ -17,6 +18,11 @@ class SnowflakeStream(StreamBase):
     relation: Identifier
     read: WatermarkRead
 
+    @property
+    def position_note(self) -> str:
+        """What the position is, in words."""
+        return self.read.position_note
+
 
 class SnowflakeSource(SourceBase):
     """A Snowflake database.
@@ -31,3 +37,12 @@ class SnowflakeSource(SourceBase):
     warehouse: Identifier = Field(description="Virtual warehouse that runs the queries.")
     role: Identifier | None = Field(None, description="Role to assume; the user's default role if absent.")
     streams: dict[Name, SnowflakeStream] = Field(min_length=1)
+
+    @property
+    def speaks(self) -> str:
+        """Its protocol, in words."""
+        return "Snowflake's connector, Arrow"
+
+    def limits(self) -> Iterator[str]:
+        """Tells the declared bounds, in words."""
+        yield f"database `{self.database}`, virtual warehouse `{self.warehouse}`"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -72,6 +73,11 @@ class StreamBase(Strict):
         None, description="What happens when the rows' shape changes; the environment's if absent."
     )
     backfill_days: int = Field(31, ge=1, description="Days in one batch of a backfill.")
+
+    @property
+    def backfill_note(self) -> str:
+        """How the stream is read again, in words."""
+        return f"{self.backfill_days} days a batch"
 
     @model_validator(mode="after")
     def _names_are_columns(self) -> StreamBase:
@@ -146,3 +152,9 @@ class SourceBase(Strict):
     )
     optional: bool = Field(False, description="A failure of this source leaves the others running.")
     job: JobSize = JobSize()
+
+    def overridden(self, changes: Mapping[str, Any]) -> Self:
+        """The same source with the values that an environment gives to fields of it; others are not its own."""
+        return self.model_copy(
+            update={name: value for name, value in changes.items() if name in type(self).model_fields}
+        )

@@ -12,10 +12,11 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from headwater.config import AnySource, FilesSource, HttpSource, JdbcSource, KafkaSource, KinesisSource, RedshiftSource
+from headwater.config import AnySource, FilesSource, HttpSource, KinesisSource, RedshiftSource
 from headwater.config.role import Role, Shared, Statement
 from headwater.deploy.deployment import LAMBDAS, Deployment, JobSpec
 from headwater.errors import ConfigError
+from headwater.sources.kinds import kind_of
 
 _Declared = TypeVar("_Declared", bound=Shared)
 ZONES: tuple[Literal["bronze", "silver", "gold", "quarantine"], ...] = ("bronze", "silver", "gold", "quarantine")
@@ -151,7 +152,7 @@ def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, j
             traits.add("secret")
         if isinstance(source, HttpSource) and source.auth.kind == "oauth":
             traits.add("rotates")
-        if environment.network and isinstance(source, JdbcSource | KafkaSource):
+        if environment.network and kind_of(source).in_network:
             traits.add("network")
     return _role(deployment.root, job.name, job.script, {**common, **values}, traits)
 

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from headwater.config import FilesSource, JdbcSource, KinesisSource, Project, load_deployed, parse_date
-from headwater.errors import ConfigError, LoadError
+from headwater.config import JdbcSource, Project, load_deployed, parse_date
+from headwater.errors import BooksError, ConfigError
 from headwater.ledger.stream import Book, Bucket, Ledger, StreamLedger
 from headwater.log import redact
+from headwater.sources.kinds import kind_of
 from headwater.warehouse import data_api
 from headwater.warehouse.load import ChangeLog, load_of
 
@@ -54,7 +55,7 @@ class Environment:
                     yield self.ledger.stream(name, stream)
 
     def query(self, sql: str) -> tuple[tuple[str | None, ...], ...]:
-        """Runs one query in the warehouse and reads its rows; LoadError when the warehouse refuses."""
+        """Runs one query in the warehouse and reads its rows; QueryError when the warehouse refuses."""
         warehouse = self.project.environment.warehouse
         return data_api.query(boto3.client("redshift-data"), warehouse, sql, _STATEMENT_SECONDS).rows
 
@@ -134,7 +135,7 @@ def _refuse_streams_without_days(project: Project, sources: Sequence[str]) -> No
 
 
 def _comes_by_itself(project: Project, source: str) -> bool:
-    return isinstance(project.source(source), FilesSource | KinesisSource)
+    return kind_of(project.source(source)).received
 
 
 def _window(mode: str, window: Any) -> str:
@@ -213,7 +214,7 @@ def prepare_audit(environment: Environment, run_id: str, started_at: str, in_par
     books = books_of(environment, run_id)
     if not all(book.balances for book in books):
         wrong = ", ".join(f"{book.source}.{book.stream} batch {book.batch}" for book in books if not book.balances)
-        raise LoadError(f"the books of run {run_id} do not balance: {wrong}")
+        raise BooksError(f"the books of run {run_id} do not balance: {wrong}")
     started = datetime.fromisoformat(started_at).astimezone(UTC)
     sums = [
         sum(book.extracted for book in books),

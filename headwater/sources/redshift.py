@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from headwater.config import RedshiftSource, RedshiftStream, Warehouse
-from headwater.errors import FatalSourceError, LoadError
+from headwater.errors import FatalSourceError, QueryError
 from headwater.ledger.raw import Learned
 from headwater.ledger.stream import BatchWriter, DataFile, Manifest
 from headwater.sources import watermark
@@ -27,7 +27,7 @@ from headwater.sources.watermark import Span
 from headwater.warehouse import data_api
 
 if TYPE_CHECKING:
-    from headwater.job import Job
+    from pyspark.sql import SparkSession
 
 _QUERY_SECONDS = 10 * 60.0
 _UNLOAD_SECONDS = 50 * 60.0
@@ -47,23 +47,28 @@ class Redshift:
         return f"DATEADD(minute, -{minutes}, {moment})"
 
 
-def extract(job: Job, name: str, writer: BatchWriter, window: tuple[date, date] | None) -> Manifest | None:
+def extract(
+    spark: SparkSession,
+    source: RedshiftSource,
+    name: str,
+    writer: BatchWriter,
+    window: tuple[date, date] | None,
+    warehouse: Warehouse,
+) -> Manifest | None:
     """Extracts one batch of a relation as raw Parquet; None when there is nothing new.
 
     FatalSourceError when Redshift refuses a statement or does not finish it in time.
     """
-    source = job.source
-    assert isinstance(source, RedshiftSource)  # noqa: S101 - the caller chose by kind
-    warehouse, client = job.project.environment.warehouse, boto3.client("redshift-data")
+    client = boto3.client("redshift-data")
     try:
         unloaded = unload(client, warehouse, source.streams[name], writer, window)
-    except LoadError as error:
+    except QueryError as error:
         raise FatalSourceError(f"{source.name}.{name}: {error}") from None
     if unloaded is None or not unloaded[1]:
         return None
     span, files = unloaded
     writer.files += files
-    rows = job.spark.read.parquet(*[f"s3://{writer.ledger.bucket.name}/{file.key}" for file in files])
+    rows = spark.read.parquet(*[f"s3://{writer.ledger.bucket.name}/{file.key}" for file in files])
     writer.learned = Learned.of_columns({field.name: field.dataType.simpleString() for field in rows.schema.fields})
     return writer.commit(span.after)
 

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
     from snowflake.connector.cursor import ResultMetadata
 
-    from headwater.job import Job
-
 FILE_BYTES = 128 << 20
 """Size at which a raw file ends and the next one begins."""
 
@@ -84,11 +82,15 @@ class Snowflake:
         return f"DATEADD(minute, -{minutes}, {moment})"
 
 
-def extract(job: Job, name: str, writer: BatchWriter, window: tuple[date, date] | None) -> Manifest | None:
+def extract(
+    source: SnowflakeSource,
+    name: str,
+    writer: BatchWriter,
+    window: tuple[date, date] | None,
+    secret: Mapping[str, str],
+) -> Manifest | None:
     """Extracts one batch of a relation as raw Parquet; None when there is nothing new."""
-    source = job.source
-    assert isinstance(source, SnowflakeSource)  # noqa: S101 - the caller chose by kind
-    with connected(source, job.secret(source.secret)) as connection:
+    with connected(source, secret) as connection:
         return read(connection, source.streams[name], writer, window)
 
 

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import uuid
-from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 from headwater.config import JsonStream
 from headwater.job import Job, now
 from headwater.ledger.stream import BatchWriter, Lease, Manifest, StreamLedger
-from headwater.log import bind, get_logger
-
-Window = tuple[date, date]
-Extractor = Callable[[Job, str, BatchWriter, Window | None], Manifest | None]
+from headwater.log import APPENDED, bind, get_logger
+from headwater.sources.kinds import Days, Read, kind_of
 
 MOST_BATCHES = 100
 """Batches of one stream in one run; what is left has its turn in the next."""
 
-# One call of these extracts one bounded batch, so it is called until nothing is left; the others extract all at once.
-_BOUNDED_KINDS = {"kafka", "files"}
-# Nothing to extract: a Lambda commits the batches as the records arrive.
-_RECEIVED_KINDS = {"kinesis"}
-
-_READERS = {
-    **{kind: f"headwater.sources.{kind}.stream" for kind in ("http", "jdbc", "kafka", "files")},
-    **{kind: f"headwater.sources.{kind}" for kind in ("snowflake", "redshift")},
-}
 
 log = get_logger(__name__)
 
@@ -37,19 +26,18 @@ def extract_stream(job: Job, stream: str) -> list[Manifest]:
     A backfill reads its window in batches of the stream's `backfill_days`, and leaves the position where it is.
     """
     ledger = job.ledger.stream(job.source_name, stream)
-    kind = job.source.kind
+    kind = kind_of(job.source)
     extracted: list[Manifest] = []
     with bind(stream=stream):
-        if kind not in _RECEIVED_KINDS:
-            extract: Extractor = importlib.import_module(_READERS[kind]).extract
+        if kind.read:
             windows = list(_windows(job, stream, ledger, job.window)) if job.window else [None] * MOST_BATCHES
             for number, window in enumerate(windows, 1):
-                manifest = _extract_batch(job, ledger, stream, window, extract)
+                manifest = _extract_batch(job, ledger, stream, window, kind.read)
                 extracted += [manifest] if manifest else []
                 if window is not None:
                     since, until = (day.isoformat() for day in window)
                     log.info("backfilled", since=since, until=until, part=number, parts=len(windows))
-                elif manifest is None or kind not in _BOUNDED_KINDS:
+                elif manifest is None or not kind.bounded:
                     break
         swept = ledger.sweep(now())
         rows = sum(manifest.rows for manifest in extracted)
@@ -58,7 +46,7 @@ def extract_stream(job: Job, stream: str) -> list[Manifest]:
 
 
 def _extract_batch(
-    job: Job, ledger: StreamLedger, stream: str, window: Window | None, extract: Extractor
+    job: Job, ledger: StreamLedger, stream: str, window: Days | None, read: Read[Any]
 ) -> Manifest | None:
     latest = ledger.latest()
     declared = job.source.streams[stream]
@@ -76,13 +64,13 @@ def _extract_batch(
         flag=job.project.drift_of(job.source_name, stream) == "quarantine",
     )
     with bind(batch=writer.batch):
-        manifest = extract(job, stream, writer, window)
+        manifest = read(job, job.source, stream, writer, window)
         for change in manifest.drift if manifest else ():
             log.warning("schema drift", change=str(change))
     return manifest
 
 
-def _windows(job: Job, stream: str, ledger: StreamLedger, window: Window) -> Iterator[Window]:
+def _windows(job: Job, stream: str, ledger: StreamLedger, window: Days) -> Iterator[Days]:
     """Cuts a backfill's window into batches, less those that this run has extracted before it was interrupted."""
     length = timedelta(days=job.source.streams[stream].backfill_days)
     done = {manifest.window for manifest in ledger.of_run(job.run_id)}
@@ -113,4 +101,4 @@ def append_bronze(job: Job, stream: str, extracted: list[Manifest], lease: Lease
         lease.check()
         with job.sized(manifest.rows):
             job.lake.append_bronze(f"s3://{job.ledger.bucket.name}", manifest, declared, evolves=evolves)
-        log.info("appended to bronze", stream=stream, batch=batch, rows=manifest.rows)
+        log.info(APPENDED, stream=stream, batch=batch, rows=manifest.rows)

@@ -8,7 +8,7 @@ from headwater.config import KnownCheck, Scd2Write, Stream
 from headwater.job import Job
 from headwater.lake.tables import REASONS
 from headwater.ledger.stream import Book, Lease, Manifest
-from headwater.log import get_logger
+from headwater.log import CLOSED, get_logger
 from headwater.quality.deequ import judge_rows, reason_ids, row_predicates, shape, summarize
 
 log = get_logger(__name__)
@@ -31,7 +31,7 @@ def silver_stream(job: Job, stream: str) -> None:
                 book = _write(job, declared, manifest, lease)
         ledger.close(book)
         log.info(
-            "closed", stream=stream, batch=manifest.batch, balances=book.balances, **book.model_dump(include=_COUNTS)
+            CLOSED, stream=stream, batch=manifest.batch, balances=book.balances, **book.model_dump(include=_COUNTS)
         )
 
 

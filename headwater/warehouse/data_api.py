@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headwater.config import Warehouse
-from headwater.errors import LoadError
+from headwater.errors import QueryError
 
 _LONGEST_POLL_SECONDS = 1.0
 
@@ -22,7 +22,7 @@ class Rows:
 
 
 def query(client: Any, warehouse: Warehouse, sql: str, seconds: float = 300) -> Rows:
-    """Runs one statement and reads its rows; LoadError when the warehouse refuses it or takes longer than `seconds`."""
+    """Runs one statement and reads its rows; QueryError when the warehouse refuses it or takes longer than `seconds`."""
     statement = client.execute_statement(WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sql=sql)["Id"]
     answer = finish(client, statement, seconds)
     columns: tuple[str, ...] = ()
@@ -35,16 +35,16 @@ def query(client: Any, warehouse: Warehouse, sql: str, seconds: float = 300) -> 
 
 
 def finish(client: Any, statement: str, seconds: float) -> Mapping[str, Any]:
-    """Waits until a statement or a batch has finished and describes it; LoadError when it fails or takes too long."""
+    """Waits until a statement or a batch has finished and describes it; QueryError when it fails or takes too long."""
     deadline = time.monotonic() + seconds
     delay = 0.05
     while (answer := client.describe_statement(Id=statement))["Status"] not in {"FINISHED", "FAILED", "ABORTED"}:
         if time.monotonic() > deadline:
-            raise LoadError(f"statement {statement} did not finish within {seconds:.0f} s")
+            raise QueryError(f"statement {statement} did not finish within {seconds:.0f} s")
         time.sleep(delay)
         delay = min(delay * 2, _LONGEST_POLL_SECONDS)
     if answer["Status"] != "FINISHED":
-        raise LoadError(f"Redshift refused: {answer.get('Error', answer['Status'])}")
+        raise QueryError(f"Redshift refused: {answer.get('Error', answer['Status'])}")
     described: Mapping[str, Any] = answer
     return described
 

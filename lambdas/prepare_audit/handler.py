@@ -6,5 +6,5 @@ from headwater.run.plan import Environment, prepare_audit
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, list[str]]:
-    """Returns the SQL of one run's audit; books that do not balance raise LoadError."""
+    """Returns the SQL of one run's audit; books that do not balance raise BooksError."""
     return prepare_audit(Environment.deployed(), event["run_id"], event["started_at"], event["in_part"])

@@ -21,6 +21,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from headwater.config.kafka_source import Plaintext
 from headwater.errors import HeadwaterError
+from local import java
 from local.counterparts.counterpart import Counterpart, Place
 from local.jars import KAFKA, class_path
 from local.postgres import free_port
@@ -54,7 +55,13 @@ class Broker:
         if self.answers():
             return
         self.home.mkdir(parents=True, exist_ok=True)
-        program = ["java", *_JAVA, f"-Dlog4j.configuration=file:{self._logging()}", "-cp", self._class_path()]
+        program = [
+            str(java.program()),
+            *_JAVA,
+            f"-Dlog4j.configuration=file:{self._logging()}",
+            "-cp",
+            self._class_path(),
+        ]
         properties = self._properties()
         if not (self.home / "data" / "meta.properties").exists():
             cluster = uuid.uuid5(uuid.NAMESPACE_URL, str(self.home)).hex[:22]
@@ -117,7 +124,7 @@ class Broker:
         return Program("broker", self.home)
 
     def _class_path(self) -> str:
-        return os.pathsep.join(str(jar) for jar in class_path("kafka", KAFKA))
+        return os.pathsep.join(str(jar) for jar in class_path(KAFKA))
 
     def _properties(self) -> Path:
         listeners = f"PLAINTEXT://{self.address},CONTROLLER://{_HOST}:{self.controller_port}"

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import psycopg
 
 from local.counterparts.counterpart import Counterpart
-from local.mariadb import MariaDbError, MariaDbServer
+from local.mariadb import MariaDbServer
+from local.mariadb_programs import MariaDbError
 from local.postgres import free_port
 from local.processes import listens
 from local.world.truth import now

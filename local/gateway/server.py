@@ -21,7 +21,7 @@ from urllib.request import urlopen
 from moto.glue.exceptions import EntityNotFoundException
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local.gateway import calls, faults, outbox
+from local.gateway import calls, faults, outbox, s3_objects
 from local.gateway.athena import queries as athena
 from local.gateway.glue import bookmarks, crawlers
 from local.gateway.glue import runtime as glue_runtime
@@ -46,6 +46,7 @@ class Gateway:
     """The WSGI application: the gateway's own pages, faults, and moto for everything else."""
 
     def __init__(self, settings: GatewaySettings, workers: int) -> None:
+        self._settings = settings
         os.environ["MOTO_PORT"] = str(settings.port)
         os.environ["MOTO_ACCOUNT_ID"] = settings.account_id
         # Larger objects would go to temporary files, one open descriptor each.
@@ -134,9 +135,12 @@ class Gateway:
             if method == "DELETE":
                 self.calls.forget()
             return 200, {"calls": self.calls.describe()}
+        if (method, page) == ("POST", "modified"):
+            s3_objects.set_modified(self._settings, body)
+            return 200, {}
         if name == "bookmarks" and rest:
             return self._bookmark(method, unquote(rest), query, body)
-        return 404, {"error": f"no page {page!r}. hint: health, outbox, faults, calls, bookmarks/<job>"}
+        return 404, {"error": f"no page {page!r}. hint: health, outbox, faults, calls, modified, bookmarks/<job>"}
 
     def _bookmark(self, method: str, job: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         store = self.bookmarks

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import boto3
 import pytest
+
+from headwater.log import APPENDED, CLOSED, STARTED
+from local.stack import Stack
 
 from .pipeline import Pipeline
 from .story import Story, wrong
@@ -40,6 +45,21 @@ def test_a_rewound_bookmark_doubles_nothing(pipeline: Pipeline) -> None:
     pipeline.client.rewind("rds_postgres", None)
     pipeline.run_well("rds_postgres")
     assert pipeline.content(*zones) == before
+
+
+def test_what_alarms_count_is_in_the_jobs_logs(pipeline: Pipeline, stack: Stack) -> None:
+    lines = [
+        json.loads(line)
+        for path in (stack.home / "logs").glob("headwater-*/*.log")
+        for line in path.read_text(errors="replace").splitlines()
+        if line.startswith('{"time"')
+    ]
+    for word in (STARTED, APPENDED):
+        assert pipeline.client.project.sources.keys() <= {line["source"] for line in lines if line["event"] == word}
+    closed = [line for line in lines if line["event"] == CLOSED]
+    assert closed
+    assert all(isinstance(line[count], int) for line in closed for count in ("extracted", "quarantined"))
+    assert sum(line["quarantined"] for line in closed) > 0
 
 
 def test_every_table_is_in_the_catalog_after_a_run(pipeline: Pipeline) -> None:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headwater.config import RedshiftStream, Warehouse
-from headwater.errors import LoadError
+from headwater.errors import QueryError
 from headwater.ledger.stream import BatchWriter, Bucket, Ledger, Manifest, Position, StreamLedger
 from headwater.sources import redshift as redshift_stream
 from headwater.sources import watermark
@@ -198,7 +198,7 @@ def test_an_unload_whose_job_died_leaves_orphans_alone(things: Relation) -> None
 
 def test_what_redshift_refuses_leaves_no_batch(things: Relation) -> None:
     things.sql(f"DROP TABLE {things.stream.relation}")
-    with pytest.raises(LoadError, match="does not exist"):
+    with pytest.raises(QueryError, match="does not exist"):
         things.read()
     assert things.ledger.latest() is None
 

@@ -17,9 +17,8 @@ from psycopg.rows import dict_row
 from pydantic import TypeAdapter
 
 from headwater.config import BearerAuth, HttpSource, Retry, Source
-from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, ThrottledError
+from headwater.errors import FatalSourceError, PagingError, QuotaUsedUpError, RetriableSourceError, ThrottledError
 from headwater.ledger.stream import Position
-from headwater.sources.apis.hubspot import DailyLimitError
 from headwater.sources.http.stream import Extraction, open_client, read
 from local import world
 from local.simulators.hubspot.access import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
@@ -427,7 +426,7 @@ LASTING = [
     ({"kind": "truncate"}, FatalSourceError, 3),
     ({"kind": "html"}, FatalSourceError, 3),
     ({"kind": "throttle", "seconds": 9999}, ThrottledError, 8),
-    ({"kind": "throttle", "code": 86400}, DailyLimitError, 1),
+    ({"kind": "throttle", "code": 86400}, QuotaUsedUpError, 1),
     ({"kind": "expire_token"}, FatalSourceError, 2),
     ({"kind": "revoke"}, FatalSourceError, 1),
     ({"kind": "cursor_loop"}, PagingError, 30),

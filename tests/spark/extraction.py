@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
 from headwater.config import JdbcSource
 from headwater.ledger.stream import BatchWriter, Manifest, StreamLedger
@@ -83,14 +82,17 @@ class Extraction:
         )
         if dies:
             writer.commit = _die  # type: ignore[assignment, method-assign]
-        job: Any = SimpleNamespace(
-            source=self.source, glue=GlueContext(self.spark.sparkContext), secret=lambda name: self.secret
-        )
         try:
-            manifest = extract(job, stream, writer, window)
+            manifest = extract(self.spark, self.source, stream, writer, window, self.secret, self.new_rows)
         except KilledError:
             return None
         return None if manifest is None else self.rows(manifest)
+
+    def new_rows(self, engine: str, options: Mapping[str, Any], context: str) -> DataFrame:
+        frames = GlueContext(self.spark.sparkContext).create_dynamic_frame
+        return frames.from_options(
+            connection_type=engine, connection_options=dict(options), transformation_ctx=context
+        ).toDF()
 
     def rows(self, manifest: Manifest) -> list[Row]:
         if not manifest.files:

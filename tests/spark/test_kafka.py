@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from uuid import uuid4
 
 import fastavro
@@ -36,9 +35,6 @@ from headwater.sources.kafka import stream as kafka_stream
 from local.counterparts.kafka import Broker
 from local.postgres import free_port
 from local.simulators.registry import PASSWORD, USERNAME, SchemaRegistry
-
-if TYPE_CHECKING:
-    from headwater.job import Job
 
 COLUMNS = {
     "id": {"type": "string", "from": "coalesce(id, _key)"},
@@ -129,7 +125,6 @@ class Stream:
             "registry_username": USERNAME,
             "registry_password": PASSWORD,
         }
-        job = cast("Job", SimpleNamespace(spark=self.spark, source=self.source, secret=lambda name: secret))
         writer = FolderWriter(
             ledger=StreamLedger(Folder(self.root), "kafka", "sales"),
             batch=len(self.batches) + 1,
@@ -142,7 +137,7 @@ class Stream:
             declared=frozenset(self.source.streams["sales"].raw_fields),
             flag=flag,
         )
-        manifest = kafka_stream.extract(job, "sales", writer, window)
+        manifest = kafka_stream.extract(self.spark, self.source, "sales", writer, window, secret)
         self.batches += [manifest] if manifest else []
         return manifest
 

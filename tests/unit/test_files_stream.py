@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headwater.config import JsonStream, Project
+from headwater.config import FilesSource, Project
 from headwater.errors import ConfigError
 from headwater.ledger.stream import BatchWriter, Ledger, Manifest, StreamLedger, TakenFile
 from headwater.sources.files import stream as files_stream
@@ -26,35 +26,29 @@ ROW = "{};2018-01-01T00:00:00Z;SKU-1;1;1.00;EUR;Zoë;\n"
 
 
 class Landing:
-    """The landing bucket, the ledger, and a job whose bookmark shows what a test registers."""
+    """The landing bucket, the ledger, and a bookmark that shows what a test registers."""
 
     def __init__(self, project: Project, ledger: Ledger, s3: S3Client, stream: str, source: str = "s3_drops") -> None:
         self.s3 = s3
-        self.source, self.name = source, stream
-        self.declared = project.sources[source].streams[stream]
+        declared = project.sources[source]
+        assert isinstance(declared, FilesSource)
+        self.source, self.name, self.declared = declared, stream, declared.streams[stream]
         self.registered: list[str] = []
-        self.job: Any = SimpleNamespace(
-            source=project.sources[source], source_name=source, ledger=ledger, project=project, glue=self
-        )
         self.ledger: StreamLedger = ledger.stream(source, stream)
         s3.create_bucket(Bucket=LANDING, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
 
-    @property
-    def create_dynamic_frame(self) -> Any:
-        rows = [SimpleNamespace(key=key) for key in self.registered]
-        selected = SimpleNamespace(distinct=lambda: SimpleNamespace(toLocalIterator=lambda: iter(rows)))
-        frame = SimpleNamespace(columns=["key"] if rows else [], select=lambda _: selected)
-        return SimpleNamespace(from_options=lambda **_: SimpleNamespace(toDF=lambda: frame))
+    def new_values(self, uri: str, field: str, context: str) -> list[str]:
+        assert (uri, field) == (f"s3://{self.ledger.bucket.name}/{self.ledger.prefix}/arrivals/", "key")
+        assert context == f"{self.name}_arrivals"
+        return self.registered
 
     def put(self, name: str, body: str | bytes) -> str:
-        assert hasattr(self.declared, "prefix")
         key = f"{self.declared.prefix}{name}"
         self.s3.put_object(Bucket=LANDING, Key=key, Body=body.encode() if isinstance(body, str) else body)
         return key
 
     def extract(self) -> Manifest | None:
         latest = self.ledger.latest()
-        assert isinstance(self.declared, JsonStream)
         writer = BatchWriter(
             ledger=self.ledger,
             batch=latest.batch + 1 if latest else 1,
@@ -65,7 +59,7 @@ class Landing:
             known=latest.fields if latest else {},
             declared=frozenset(self.declared.raw_fields),
         )
-        return extract(self.job, self.name, writer, None)
+        return extract(self.source, self.name, writer, None, LANDING, self.new_values)
 
     def rows(self, manifest: Manifest | None) -> list[dict[str, Any]]:
         assert manifest is not None
@@ -202,7 +196,7 @@ def test_a_file_that_was_replaced_while_others_were_read_is_left_for_the_next_ba
 def test_a_backfill_is_refused(orders: Landing) -> None:
     day = date(2018, 1, 1)
     with pytest.raises(ConfigError, match="files come by themselves"):
-        extract(orders.job, orders.name, SimpleNamespace(), (day, day))  # type: ignore[arg-type]
+        extract(orders.source, orders.name, SimpleNamespace(), (day, day), LANDING, orders.new_values)  # type: ignore[arg-type]
 
 
 def test_a_pushed_event_keeps_what_the_api_knew_of_it(project: Project, ledger: Ledger, s3: S3Client) -> None:

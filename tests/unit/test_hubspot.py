@@ -20,13 +20,13 @@ from headwater.errors import (
     ExpiredTokenError,
     FatalSourceError,
     PagingError,
+    QuotaUsedUpError,
     RetriableSourceError,
     SourceError,
     ThrottledError,
 )
 from headwater.sources.apis import hubspot
 from headwater.sources.apis.hubspot import (
-    DailyLimitError,
     RefusedRequestError,
     TooManyPropertiesError,
     classify,
@@ -75,7 +75,7 @@ def error(
         (error(429, policyName="TEN_SECONDLY_ROLLING"), ThrottledError),
         (error(429, policyName="SECONDLY"), ThrottledError),
         (error(429), ThrottledError),
-        (error(429, policyName="DAILY"), DailyLimitError),
+        (error(429, policyName="DAILY"), QuotaUsedUpError),
         (error(401, "EXPIRED_AUTHENTICATION"), ExpiredTokenError),
         (error(401, "INVALID_AUTHENTICATION"), FatalSourceError),
         (error(403, "MISSING_SCOPES"), FatalSourceError),
@@ -128,7 +128,7 @@ def test_a_missing_scope_is_named():
 
 def test_the_day_s_limit_stops_the_run_at_once():
     send, clock = FakeSend(error(429, policyName="DAILY")), FakeClock()
-    with pytest.raises(DailyLimitError, match="hint: run again after midnight"):
+    with pytest.raises(QuotaUsedUpError, match="hint: run again after midnight"):
         list(hubspot.read_objects(hub(send, clock), part("deals")))
     assert (len(send.requests), clock.slept) == (1, [])
 

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from headwater.errors import (
     ConfigError,
     FatalSourceError,
+    HandledSourceError,
     PagingError,
     RetriableSourceError,
     SourceError,
@@ -38,7 +39,7 @@ _TIMESTAMP = re.compile(r"\d{14}")
 log = get_logger(__name__)
 
 
-class ExportNotAllowedError(FatalSourceError):
+class ExportNotAllowedError(HandledSourceError):
     """The platform exports no events of this name, such as those of its own notifications."""
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import quote
 
-from headwater.errors import FatalSourceError, RetriableSourceError, SourceError, ThrottledError
+from headwater.errors import FatalSourceError, HandledSourceError, RetriableSourceError, SourceError, ThrottledError
 from headwater.ledger.raw import Row
 from headwater.sources.http.client import Client, Response, classify_by_status, dig
 from headwater.sources.http.stream import Api, Part
@@ -33,7 +33,7 @@ _TRANSIENT_CODES = {2, -2, 104, 960, 2637}
 _TRANSIENT_PAIRS = {(1, 99)}
 
 
-class TooMuchDataError(FatalSourceError):
+class TooMuchDataError(HandledSourceError):
     """One request asked for more than the platform makes at once: ask for fewer days or shorter pages."""
 
 
@@ -210,7 +210,7 @@ def _why(client: Client, status: str, answer: Mapping[str, Any]) -> str:
     said = f"{client.name}: {status}: {client.credentials.strike_out(str(error))}"
     if isinstance(error, TooMuchDataError):
         raise TooMuchDataError(said)
-    if isinstance(error, FatalSourceError):
+    if not isinstance(error, RetriableSourceError):
         raise FatalSourceError(said)
     return said
 

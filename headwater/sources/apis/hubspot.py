@@ -16,7 +16,9 @@ from typing import Any
 from headwater.errors import (
     ExpiredTokenError,
     FatalSourceError,
+    HandledSourceError,
     PagingError,
+    QuotaUsedUpError,
     RetriableSourceError,
     SourceError,
     ThrottledError,
@@ -42,15 +44,11 @@ _LEGACY = {"objects": "/crm/v3/objects", "associations": "/crm/v4/associations"}
 log = get_logger(__name__)
 
 
-class DailyLimitError(FatalSourceError):
-    """The account's calls of this day are used up; time mends it, but not within a run."""
-
-
-class TooManyPropertiesError(FatalSourceError):
+class TooManyPropertiesError(HandledSourceError):
     """The names of the properties make the URL too long: read them in batches."""
 
 
-class RefusedRequestError(FatalSourceError):
+class RefusedRequestError(HandledSourceError):
     """The request itself is refused; of a batch it may be a single id that is wrong."""
 
 
@@ -83,7 +81,7 @@ def classify(response: Response) -> SourceError | None:
 
 def _throttled(said: str, policy: str, asked: float | None) -> SourceError:
     if policy == "DAILY":
-        return DailyLimitError(f"{said} hint: run again after midnight of the account's time zone, or raise its limit")
+        return QuotaUsedUpError(f"{said} hint: run again after midnight of the account's time zone, or raise its limit")
     return ThrottledError(f"{said} ({policy})", asked or _WAITS.get(policy, _WAITS["TEN_SECONDLY_ROLLING"]))
 
 

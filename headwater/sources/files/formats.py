@@ -29,7 +29,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from headwater.config import CsvFormat, ExcelFormat, FilesStream, JsonLinesFormat, ParquetFormat
 from headwater.config.files_source import PUSHED
-from headwater.errors import FatalSourceError
+from headwater.errors import HandledSourceError
 from headwater.ledger.raw import Problem
 from headwater.ledger.untrusted import read_json, read_object
 
@@ -57,7 +57,7 @@ _BROKEN_WORKBOOK = (
 )
 
 
-class BadFileError(FatalSourceError):
+class BadFileError(HandledSourceError):
     """A file cannot be read to its end; the problem is the reason it has in quarantine."""
 
     def __init__(self, problem: Problem, message: str) -> None:

@@ -14,16 +14,16 @@ A raw row has the file's fields, and beside them:
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from headwater.config import FilesStream, HttpEntrance
+from headwater.config import FilesSource, FilesStream, HttpEntrance
 from headwater.config.files_source import PUSHED
 from headwater.errors import ConfigError
 from headwater.ledger.landing import ARRIVALS, is_data
@@ -32,9 +32,8 @@ from headwater.ledger.stream import BatchWriter, Bucket, Manifest, Position, Str
 from headwater.log import get_logger
 from headwater.sources.files.formats import MEGABYTE, BadFileError, rows_of
 
-if TYPE_CHECKING:
-    from headwater.job import Job
-
+NewValues = Callable[[str, str, str], Iterable[Any]]
+"""Reads one field of each JSON document below a URI that is new to the bookmark of a context."""
 MOST_FILES = 1000
 """Files in one batch; what is beyond has its turn in the next."""
 MOST_BYTES = 512 * MEGABYTE
@@ -65,21 +64,30 @@ class LandedFile:
         return TakenFile(key=self.key, etag=self.etag)
 
 
-def extract(job: Job, name: str, writer: BatchWriter, window: tuple[date, date] | None) -> Manifest | None:
+def extract(
+    source: FilesSource,
+    name: str,
+    writer: BatchWriter,
+    window: tuple[date, date] | None,
+    landing_bucket: str,
+    new_values: NewValues,
+) -> Manifest | None:
     """Takes one bounded batch of the files that are new; None when none is.
 
+    `new_values` finds the registrations that are new to the job's bookmark.
     ConfigError for a backfill: what a partner has not sent, nobody can ask for; what was taken is in bronze.
     """
     if window is not None:
-        raise ConfigError(f"{job.source_name}.{name}: files come by themselves. hint: run it without --backfill")
-    stream = job.source.streams[name]
-    assert isinstance(stream, FilesStream)  # noqa: S101 - dispatched by kind
-    landing = Bucket(job.ledger.bucket.s3, job.project.environment.bucket("landing"))
-    pushed = isinstance(getattr(job.source, "entrance", None), HttpEntrance)
+        raise ConfigError(f"{source.name}.{name}: files come by themselves. hint: run it without --backfill")
+    stream, ledger = source.streams[name], writer.ledger
+    landing = Bucket(ledger.bucket.s3, landing_bucket)
+    pushed = isinstance(source.entrance, HttpEntrance)
     found = listed(landing, stream, writer.position_before, _PUSHED_BAND if pushed else _BAND)
     if not pushed:
-        found |= _registered(job, name, landing)
-    new = sorted(not_taken(writer.ledger, found, _PUSHED_BAND if pushed else _RESENT))
+        arrivals = f"s3://{ledger.bucket.name}/{ledger.prefix}/{ARRIVALS}/"
+        keys = dict.fromkeys(map(str, new_values(arrivals, "key", f"{name}_arrivals")))
+        found |= {file for key in keys for file in _look_up(landing, key)}
+    new = sorted(not_taken(ledger, found, _PUSHED_BAND if pushed else _RESENT))
     batch = _first_batch(new)
     with TemporaryDirectory() as folder:
         _Intake(landing, stream, writer, Path(folder)).take(batch)
@@ -99,20 +107,6 @@ def listed(landing: Bucket, stream: FilesStream, position: Position | None, band
         for item in page.get("Contents", [])
         if item["LastModified"] >= since and is_data(item["Key"].removeprefix(stream.prefix), item["Size"])
     }
-
-
-def _registered(job: Job, name: str, landing: Bucket) -> set[LandedFile]:
-    """Reads the registrations that are new to the job's bookmark, and looks each file up as it is now."""
-    ledger = job.ledger.stream(job.source_name, name)
-    frame = job.glue.create_dynamic_frame.from_options(
-        connection_type="s3",
-        connection_options={"paths": [f"s3://{ledger.bucket.name}/{ledger.prefix}/{ARRIVALS}/"]},
-        format="json",
-        format_options={"multiline": True},
-        transformation_ctx=f"{name}_arrivals",
-    ).toDF()
-    keys = [row.key for row in frame.select("key").distinct().toLocalIterator()] if "key" in frame.columns else []
-    return {file for key in keys for file in _look_up(landing, key)}
 
 
 def _look_up(landing: Bucket, key: str) -> Iterator[LandedFile]:

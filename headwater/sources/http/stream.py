@@ -26,7 +26,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from headwater.config import (
@@ -58,9 +58,6 @@ from headwater.sources.http.client import (
     dig,
 )
 from headwater.sources.http.oauth import RefreshedTokens, Save
-
-if TYPE_CHECKING:
-    from headwater.job import Job
 
 _PLACEHOLDER = re.compile(r"\{(account|since|until|since_epoch|api_version|raw)\}")
 _ACCOUNT = "{account}"
@@ -241,21 +238,25 @@ def _of(source: HttpSource, secret: Mapping[str, str], key: str) -> str:
     return secret[key]
 
 
-def extract(job: Job, stream: str, writer: BatchWriter, window: tuple[date, date] | None) -> Manifest | None:
-    """Extracts one batch of an HTTP stream; None when nothing is new or reads differently."""
-    source = job.source
-    assert isinstance(source, HttpSource)  # noqa: S101 - the caller chose by kind
-    secret = job.secret(source.secret)
+def extract(
+    source: HttpSource,
+    stream: str,
+    writer: BatchWriter,
+    window: tuple[date, date] | None,
+    as_of: date,
+    secret: Mapping[str, str],
+    save: Save,
+) -> Manifest | None:
+    """Extracts one batch of an HTTP stream; None when nothing is new or reads differently.
 
-    def save(changed: Mapping[str, str]) -> None:
-        job.save_secret(source.secret, changed)
-
+    `save` gets the whole secret when the provider has rotated a part of it.
+    """
     parsers = rolled_out(source, stream)
     in_use = {parsers.get(account) for account in source.accounts or ("",)}
     # Fields of a shape that is not rolled out yet are as unexpected as any.
     writer.declared -= _foreign(source.streams[stream], in_use)
     with open_client(source, secret, save) as client:
-        found = read(source, stream, secret, writer, writer.position_before, job.as_of, window, client)
+        found = read(source, stream, secret, writer, writer.position_before, as_of, window, client)
     return None if found is None else writer.commit(found.position_after, found.slices)
 
 

@@ -6,10 +6,12 @@ share it (docs/adr/0006 tells what happens where it cannot).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import Any
 
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from headwater.config import BookmarkRead, JdbcSource, JdbcStream, LogRead, WatermarkRead
@@ -25,22 +27,27 @@ from headwater.sources.jdbc.read import extent, extract_rows, read_joined, write
 from headwater.sources.jdbc.session import Database, connect
 from headwater.sources.watermark import Span, news, of_days
 
-if TYPE_CHECKING:
-    from awsglue.context import GlueContext
-
-    from headwater.job import Job
-
+NewRows = Callable[[str, Mapping[str, Any], str], DataFrame]
 ENGINES: dict[str, Engine] = {"postgresql": PostgreSql(), "mysql": MySql()}
 
 log = get_logger(__name__)
 
 
-def extract(job: Job, name: str, writer: BatchWriter, window: tuple[date, date] | None) -> Manifest | None:
-    """Extracts one batch of a relation as raw Parquet; None when there is nothing new."""
-    source = job.source
-    assert isinstance(source, JdbcSource)  # noqa: S101 - the caller chose by kind
+def extract(
+    spark: SparkSession,
+    source: JdbcSource,
+    name: str,
+    writer: BatchWriter,
+    window: tuple[date, date] | None,
+    secret: Mapping[str, str],
+    new_rows: NewRows,
+) -> Manifest | None:
+    """Extracts one batch of a relation as raw Parquet; None when there is nothing new.
+
+    `new_rows` reads, over the connection of an engine with some options, what is new to the job's bookmark of a context.
+    """
     stream, engine = source.streams[name], ENGINES[source.engine]
-    relation = _Relation(job.glue, source, name, stream, engine, engine.database(job.secret(source.secret)), writer)
+    relation = _Relation(spark, source, name, stream, engine, engine.database(secret), writer, new_rows)
     if window is not None:
         relation.by_window(window)
         return writer.commit(None) if writer.files else None
@@ -53,26 +60,25 @@ def extract(job: Job, name: str, writer: BatchWriter, window: tuple[date, date] 
 class _Relation:
     """A stream's relation, on its way into one batch."""
 
-    glue: GlueContext
+    spark: SparkSession
     source: JdbcSource
     name: str
     stream: JdbcStream
     engine: Engine
     database: Database
     writer: BatchWriter
+    new_rows: NewRows
 
     def new(self) -> Position | None:
         """Writes what is new since the position; returns the position after, or None when there is nothing new."""
         match self.stream.read:
             case LogRead() as read:
-                return extract_changes(
-                    self.glue.spark_session, self.source, self.stream, read, self.database, self.writer
-                )
+                return extract_changes(self.spark, self.source, self.stream, read, self.database, self.writer)
             case WatermarkRead() as read:
-                with snapshot(self.glue.spark_session, self.engine, self.database) as view:
+                with snapshot(self.spark, self.engine, self.database) as view:
                     return self._by_watermark(read, view)
             case BookmarkRead() as read:
-                with snapshot(self.glue.spark_session, self.engine, self.database) as view:
+                with snapshot(self.spark, self.engine, self.database) as view:
                     return self._by_bookmark(read, view)
 
     def by_window(self, window: tuple[date, date]) -> None:
@@ -82,7 +88,7 @@ class _Relation:
             raise ConfigError(
                 f"{self.source.name}.{self.name}: cannot be read by days. hint: declare `day`, the column that has them"
             )
-        days, spark = of_days(column, self.engine, window), self.glue.spark_session
+        days, spark = of_days(column, self.engine, window), self.spark
         if not isinstance(self.stream.read, LogRead):
             with snapshot(spark, self.engine, self.database) as view:
                 self._extract(view, days)
@@ -119,18 +125,15 @@ class _Relation:
         after = {"key": int(high)}
         where = f"{key} > {low} AND {key} <= {high}"
         expected = extent(view, self.stream, where)
-        rows = self.glue.create_dynamic_frame.from_options(
-            connection_type=self.source.engine,
-            connection_options={
-                **self.database.options,
-                "dbtable": self.stream.relation,
-                "jobBookmarkKeys": [key],
-                "jobBookmarkKeysSortOrder": "asc",
-                "hashexpression": self.stream.partition_column,
-                "hashpartitions": str(self.stream.partitions),
-            },
-            transformation_ctx=f"{self.name}_rows",
-        ).toDF()
+        options = {
+            **self.database.options,
+            "dbtable": self.stream.relation,
+            "jobBookmarkKeys": [key],
+            "jobBookmarkKeysSortOrder": "asc",
+            "hashexpression": self.stream.partition_column,
+            "hashpartitions": str(self.stream.partitions),
+        }
+        rows = self.new_rows(self.source.engine, options, f"{self.name}_rows")
         # The bookmark spares reading what was read; the ledger decides what is new. A bookmark behind the ledger (a run died
         # between the manifest and job.commit()) must not double rows, one ahead of it (it was moved by hand, or Glue's
         # connections saw rows that the snapshot lacks) must not lose any.
@@ -144,5 +147,5 @@ class _Relation:
         return after
 
     def _extract(self, view: Snapshot, span: Span) -> None:
-        spark, engine = self.glue.spark_session, self.engine
+        spark, engine = self.spark, self.engine
         extract_rows(spark, self.source, self.stream, engine, self.database, view, span, self.writer)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from headwater.config import Rate, Retry
-from headwater.errors import FatalSourceError, SourceError
+from headwater.errors import FatalSourceError, HandledSourceError, SourceError
 from headwater.sources.http.client import Backoff, Client, Credentials, RateLimit, Response, Wire, classify_by_status
 from headwater.sources.kafka.cluster import needed
 
@@ -43,7 +43,7 @@ class Registry:
         return str(answer["schema"])
 
 
-class UnknownSchemaError(FatalSourceError):
+class UnknownSchemaError(HandledSourceError):
     """The registry has no schema with the id that was asked for."""
 
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from headwater.config import KafkaSource, KafkaStream
@@ -20,22 +19,23 @@ from headwater.sources.kafka.offsets import Slice, frozen_ends, position_of, sli
 from headwater.sources.kafka.records import as_rows, learn, schema_ids
 from headwater.sources.kafka.registry import open_registry
 
-if TYPE_CHECKING:
-    from headwater.job import Job
-
 _DAY = timedelta(days=1)
 
 
-def extract(job: Job, stream: str, writer: BatchWriter, window: tuple[date, date] | None) -> Manifest | None:
+def extract(
+    spark: SparkSession,
+    source: KafkaSource,
+    stream: str,
+    writer: BatchWriter,
+    window: tuple[date, date] | None,
+    secret: Mapping[str, str],
+) -> Manifest | None:
     """Extracts one batch of at most `max_records` offsets; None when there is nothing new.
 
     A backfill reads every record whose timestamp lies within the window's days (UTC), whatever their number.
     """
-    source = job.source
-    assert isinstance(source, KafkaSource)  # noqa: S101 - the kind chose this module
     declared, where = source.streams[stream], f"{source.name}.{stream}"
-    secret = job.secret(source.secret)
-    cluster = Cluster(job.spark, where, client_options(where, source.security, secret))
+    cluster = Cluster(spark, where, client_options(where, source.security, secret))
     with cluster.admin() as admin:
         topic = admin.topic(declared.topic)
         if window is not None:
