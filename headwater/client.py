@@ -16,8 +16,10 @@ import boto3
 from headwater.config import InsertWrite, MergeWrite, Project
 from headwater.deploy.deployment import Deployment
 from headwater.errors import ConfigError, HeadwaterError, QueryError
-from headwater.ledger.stream import Decision, Manifest, StreamLedger
-from headwater.run.plan import Environment, books_of
+from headwater.ledger.entries import Decision, Manifest
+from headwater.ledger.stream import StreamLedger
+from headwater.run.audit import books_of
+from headwater.run.project import Environment
 from headwater.warehouse import data_api
 from headwater.warehouse.data_api import Rows
 

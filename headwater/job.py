@@ -23,7 +23,10 @@ from pyspark.context import SparkContext
 
 from headwater.config import AnySource, Project, load_deployed, parse_date
 from headwater.lake.tables import Lake
-from headwater.ledger.stream import Bucket, Lease, Ledger, Manifest
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.entries import Manifest
+from headwater.ledger.lease import Lease, hold_lease
+from headwater.ledger.stream import Ledger
 from headwater.log import STARTED, bind, get_logger
 
 if TYPE_CHECKING:
@@ -97,7 +100,7 @@ class Job:
     @contextmanager
     def lease(self, name: str) -> Iterator[Lease]:
         """Holds the right to write `name` for the length of the block."""
-        with self.ledger.lease(name, self.name, self.job_run_id, _ended) as lease:
+        with hold_lease(self.ledger.bucket, name, self.name, self.job_run_id, _ended) as lease:
             yield lease
 
     @contextmanager

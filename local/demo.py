@@ -22,8 +22,8 @@ from headwater.cli import watch
 from headwater.client import Client, run_input
 from headwater.deploy.deployment import Deployment
 from headwater.errors import HeadwaterError
-from headwater.ledger.stream import Book
-from headwater.run.plan import books_of
+from headwater.ledger.entries import Book
+from headwater.run.audit import books_of
 from local import proofs, world
 from local.deploy import deploy
 from local.report import write_report

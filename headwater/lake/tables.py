@@ -7,20 +7,21 @@ writes what is missing and skips what is there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from headwater.config import InsertWrite, JsonStream, MergeWrite, Name, ReplaceWrite, Scd2Write, Stream
+from headwater.config import JsonStream, Stream
+from headwater.lake import silver
 from headwater.lake.delta import Table
+from headwater.lake.silver import Bounds, SilverCounts
+from headwater.ledger.entries import Manifest
 from headwater.ledger.raw import ADDED
-from headwater.ledger.stream import Manifest
 
-Bounds = Mapping[str, tuple[Any, Any]]
 Zone = Literal["bronze", "silver", "gold", "quarantine"]
 
 BATCH = "_batch"
@@ -28,17 +29,6 @@ FILE = "_file"
 REASONS = "_reasons"
 RAW = "_raw"
 _PLAIN = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,126}$")
-SCD2_COLUMNS = ("valid_from", "valid_to", "is_current")
-
-
-@dataclass(frozen=True)
-class SilverCounts:
-    """What one silver write did with the valid rows of a batch."""
-
-    written_from: int
-    inserted: int
-    updated: int
-    deleted: int
 
 
 @dataclass(frozen=True)
@@ -107,11 +97,8 @@ class Lake:
         app_id = app_id_of(manifest)
         if table.transaction(app_id) < manifest.batch:
             with table.transact(app_id, manifest.batch, rows=manifest.rows):
-                if isinstance(stream.write, Scd2Write):
-                    _write_scd2(table, stream, stream.write, valid, bounds)
-                else:
-                    _write_newest(table, stream, manifest, valid, bounds)
-        return _counts(table, stream, app_id, manifest.batch)
+                silver.write(table, stream, manifest, valid, bounds)
+        return silver.counts(table, stream, app_id, manifest.batch)
 
     def write_quarantine(self, stream: Stream, manifest: Manifest, refused: DataFrame) -> None:
         """Appends a batch's refused rows, once: typed and as they came, with every reason, batch and raw file."""
@@ -149,118 +136,3 @@ def _evolved(names: Sequence[str], fields: Iterable[str]) -> list[str]:
 def app_id_of(manifest: Manifest) -> str:
     """Names the writer of a stream's batches in Delta's transaction log."""
     return f"{manifest.source}.{manifest.stream}"
-
-
-def newest(rows: DataFrame, key: Sequence[Name], position: Name | None) -> DataFrame:
-    """Keeps one row for each key: the one with the newest position; equal positions are broken by content."""
-    newest_first = [F.xxhash64(*rows.columns).desc()]
-    if position is not None:
-        newest_first.insert(0, F.col(position).desc_nulls_last())
-    ranked = rows.withColumn("_rank", F.row_number().over(Window.partitionBy(*key).orderBy(*newest_first)))
-    return ranked.where("_rank = 1").drop("_rank")
-
-
-def _same(left: str, right: str, columns: Sequence[str]) -> Column:
-    return _all([F.col(f"{left}.`{name}`").eqNullSafe(F.col(f"{right}.`{name}`")) for name in columns])
-
-
-def _all(conditions: Sequence[Column]) -> Column:
-    joined = F.lit(True)
-    for condition in conditions:
-        joined = joined & condition
-    return joined
-
-
-def _within(table: str, bounds: Bounds) -> Column:
-    return _all([F.col(f"{table}`{name}`").between(F.lit(lo), F.lit(hi)) for name, (lo, hi) in bounds.items()])
-
-
-def _write_newest(table: Table, stream: Stream, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> None:
-    rows = newest(valid, stream.key, stream.position)
-    if not table.exists():
-        rows.write.format("delta").mode("append").save(table.path)
-        return
-    on = _same("s", "t", stream.key) & _within("t.", bounds)
-    merge = table.delta().alias("t").merge(rows.alias("s"), on)
-    if isinstance(stream.write, MergeWrite | ReplaceWrite):
-        changed = ~_same("s", "t", [name for name in stream.columns if name not in stream.key])
-        if stream.position is not None:
-            changed = changed & (F.col(f"s.`{stream.position}`") >= F.col(f"t.`{stream.position}`"))
-        merge = merge.whenMatchedUpdateAll(changed)
-    merge = merge.whenNotMatchedInsertAll()
-    if isinstance(stream.write, ReplaceWrite) and manifest.slices:
-        merge = merge.whenNotMatchedBySourceDelete(_in_slices(stream.write, manifest.slices))
-    merge.execute()
-
-
-def _in_slices(write: ReplaceWrite, slices: Sequence[dict[str, str]]) -> Column:
-    days: dict[str, list[str]] = {}
-    for piece in slices:
-        days.setdefault(piece["account"], []).append(piece["day"])
-    covered = F.lit(False)
-    for account, listed in days.items():
-        day = F.col(f"t.`{write.day}`").cast("string").isin(listed)
-        covered = covered | ((F.col(f"t.`{write.account}`") == account) & day)
-    return covered
-
-
-def _write_scd2(table: Table, stream: Stream, write: Scd2Write, valid: DataFrame, bounds: Bounds) -> None:
-    """Closes changed versions and opens new ones in one MERGE, so that no reader sees a gap or an overlap."""
-    assert stream.position is not None  # noqa: S101 - config refuses scd2 without a position
-    tracked = [name for name in stream.columns if name not in (*stream.key, stream.position, *write.ignore)]
-    by_key = Window.partitionBy(*stream.key).orderBy(stream.position)
-    rows = newest(valid, (*stream.key, stream.position), stream.position)
-    rows = rows.withColumn("_content", F.xxhash64(*tracked))
-    if table.exists():
-        current = (
-            table.read()
-            .where(F.col("is_current") & _within("", bounds))
-            .select(
-                *stream.key, F.col(stream.position).alias("_current_position"), F.xxhash64(*tracked).alias("_current")
-            )
-        )
-        rows = rows.join(current, list(stream.key), "left").where(
-            F.col("_current_position").isNull() | (F.col(stream.position) > F.col("_current_position"))
-        )
-    else:
-        rows = rows.withColumns({"_current": F.lit(None).cast("bigint")})
-    before = F.coalesce(F.lag("_content").over(by_key), F.col("_current"))
-    rows = rows.where(F.col(stream.position).isNotNull()).withColumn("_before", before)
-    versions = rows.where(F.col("_before").isNull() | (F.col("_before") != F.col("_content")))
-    versions = versions.withColumns(
-        {
-            "valid_from": F.col(stream.position),
-            "valid_to": F.lead(stream.position).over(by_key),
-            "_first": F.lag(stream.position).over(by_key).isNull(),
-        }
-    ).withColumn("is_current", F.col("valid_to").isNull())
-    columns = [*stream.columns, *SCD2_COLUMNS]
-    if not table.exists():
-        versions.select(*columns).write.format("delta").mode("append").save(table.path)
-        return
-    # The first new version of a key comes twice: to be opened, and to close the version that was current.
-    twice = F.when(F.col("_first"), F.array(F.lit(False), F.lit(True))).otherwise(F.array(F.lit(False)))
-    source = versions.select(*columns, F.explode(twice).alias("_closing"))
-    on = _same("s", "t", stream.key) & F.col("s._closing") & F.col("t.is_current") & _within("t.", bounds)
-    (
-        table.delta()
-        .alias("t")
-        .merge(source.alias("s"), on)
-        .whenMatchedUpdate(set={"valid_to": "s.valid_from", "is_current": "false"})
-        .whenNotMatchedInsert(condition="NOT s._closing", values={name: f"s.`{name}`" for name in columns})
-        .execute()
-    )
-
-
-def _counts(table: Table, stream: Stream, app_id: str, batch: int) -> SilverCounts:
-    metrics = table.commit_of(app_id, batch).metrics
-    if "numSourceRows" not in metrics:
-        written = metrics.get("numOutputRows", 0)
-        return SilverCounts(written_from=written, inserted=written, updated=0, deleted=0)
-    inserted = metrics.get("numTargetRowsInserted", 0)
-    updated = metrics.get("numTargetRowsUpdated", 0)
-    deleted = metrics.get("numTargetRowsDeleted", 0)
-    written_from = metrics["numSourceRows"]
-    if isinstance(stream.write, InsertWrite):
-        return SilverCounts(written_from, inserted, 0, 0)
-    return SilverCounts(written_from, inserted, updated, deleted)

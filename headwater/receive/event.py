@@ -23,11 +23,11 @@ import fastjsonschema
 from headwater.config import FilesSource, FilesStream, HttpEntrance
 from headwater.config.files_source import PUSHED
 from headwater.errors import HeadwaterError
+from headwater.ledger.bucket import Bucket
 from headwater.ledger.raw import to_line
-from headwater.ledger.stream import Bucket
 from headwater.ledger.untrusted import read_json
 from headwater.log import get_logger
-from headwater.run.plan import Environment
+from headwater.run.project import Environment
 
 _LONGEST_KEY = 255
 _JSON = "application/json"

@@ -30,11 +30,13 @@ from typing import Any
 from headwater.config import KinesisStream, QueueDelivery
 from headwater.deploy.entrances import Entrances
 from headwater.errors import LedgerError
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import Position
 from headwater.ledger.raw import PROBLEM, Problem
-from headwater.ledger.stream import BatchWriter, Position, StreamLedger
+from headwater.ledger.stream import StreamLedger
 from headwater.ledger.untrusted import read_object
 from headwater.log import bind, get_logger
-from headwater.run.plan import Environment
+from headwater.run.project import Environment
 
 MOST_TRIES = 12
 """Tries to commit a batch while invocations for other shards take the same number."""

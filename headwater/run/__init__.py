@@ -1,1 +1,1 @@
-"""What the state machine's Lambdas decide and say."""
+"""The opened project, and what the state machine's Lambdas decide and say."""

@@ -22,7 +22,8 @@ from headwater.config import (
     RedshiftSource,
     SnowflakeSource,
 )
-from headwater.ledger.stream import BatchWriter, Manifest
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import Manifest
 
 if TYPE_CHECKING:
     from headwater.job import Job

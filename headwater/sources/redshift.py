@@ -20,8 +20,9 @@ import boto3
 
 from headwater.config import RedshiftSource, RedshiftStream, Warehouse
 from headwater.errors import FatalSourceError, QueryError
-from headwater.ledger.raw import Learned
-from headwater.ledger.stream import BatchWriter, DataFile, Manifest
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import DataFile, Manifest
+from headwater.ledger.shape import Learned
 from headwater.sources import watermark
 from headwater.sources.watermark import Span
 from headwater.warehouse import data_api

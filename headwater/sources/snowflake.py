@@ -32,8 +32,9 @@ from snowflake.connector.errors import DatabaseError, Error, ForbiddenError, Ope
 
 from headwater.config import SnowflakeSource, SnowflakeStream
 from headwater.errors import ConfigError, FatalSourceError, RetriableSourceError
-from headwater.ledger.raw import Learned
-from headwater.ledger.stream import BatchWriter, Manifest
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import Manifest
+from headwater.ledger.shape import Learned
 from headwater.sources import watermark
 from headwater.sources.watermark import Span
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from headwater.config import WatermarkRead
 from headwater.errors import FatalSourceError
-from headwater.ledger.stream import Position
+from headwater.ledger.entries import Position
 
 Fingerprint = Callable[[str], tuple[str, str]]
 """Counts the rows that meet a condition and tells them from other rows by a digest."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from headwater.job import Job
-from headwater.ledger.stream import Manifest, Verdict
+from headwater.ledger.entries import Manifest, Verdict
 from headwater.log import get_logger
-from headwater.quality.deequ import judge_drift, row_predicates, shape, verify, worst
+from headwater.quality.deequ import verify
+from headwater.quality.predicates import row_predicates
+from headwater.quality.typed import typed
+from headwater.quality.verdict import judge_drift, worst
 
 log = get_logger(__name__)
 
@@ -25,7 +28,7 @@ def _judge(job: Job, stream: str, manifest: Manifest) -> Verdict:
     policy = job.project.quality.get(declared.table)
     # One repository file a month: Deequ rewrites the file on every append.
     metrics = f"{job.source_name}/{stream}/metrics/{manifest.created_at:%Y-%m}.json"
-    with job.kept(shape(declared, job.lake.batch(manifest)), manifest.rows) as rows:
+    with job.kept(typed(declared, job.lake.batch(manifest)), manifest.rows) as rows:
         checks = verify(
             rows,
             row_predicates(declared, policy),

@@ -9,7 +9,10 @@ from typing import Any
 
 from headwater.config import JsonStream
 from headwater.job import Job, now
-from headwater.ledger.stream import BatchWriter, Lease, Manifest, StreamLedger
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import Manifest
+from headwater.ledger.lease import Lease
+from headwater.ledger.stream import StreamLedger
 from headwater.log import APPENDED, bind, get_logger
 from headwater.sources.kinds import Days, Read, kind_of
 

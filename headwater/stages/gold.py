@@ -15,9 +15,9 @@ from pyspark.sql import functions as F
 
 from headwater.lake.delta import Table
 from headwater.lake.gold_sql import GoldSql, gold_sql
-from headwater.ledger.stream import Lease
+from headwater.ledger.lease import Lease
 from headwater.log import get_logger
-from headwater.warehouse.load import ChangeFile, ChangeLog
+from headwater.warehouse.changes import ChangeFile, ChangeLog
 
 if TYPE_CHECKING:
     from headwater.job import Job

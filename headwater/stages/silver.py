@@ -7,9 +7,11 @@ from pyspark.sql import functions as F
 from headwater.config import KnownCheck, Scd2Write, Stream
 from headwater.job import Job
 from headwater.lake.tables import REASONS
-from headwater.ledger.stream import Book, Lease, Manifest
+from headwater.ledger.entries import Book, Manifest
+from headwater.ledger.lease import Lease
 from headwater.log import CLOSED, get_logger
-from headwater.quality.deequ import judge_rows, reason_ids, row_predicates, shape, summarize
+from headwater.quality.predicates import judge_rows, reason_ids, row_predicates, summarize
+from headwater.quality.typed import typed
 
 log = get_logger(__name__)
 
@@ -46,7 +48,7 @@ def _write(job: Job, stream: Stream, manifest: Manifest, lease: Lease) -> Book:
         for check in (policy.rows if policy else ())
         if isinstance(check, KnownCheck)
     }
-    with job.kept(judge_rows(shape(stream, job.lake.batch(manifest)), predicates, known), manifest.rows) as judged:
+    with job.kept(judge_rows(typed(stream, job.lake.batch(manifest)), predicates, known), manifest.rows) as judged:
         found = summarize(judged, reason_ids(predicates, known), stream.key)
         valid = judged.where(F.size(REASONS) == 0).select(*stream.columns)
         lease.check()

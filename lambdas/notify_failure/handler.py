@@ -5,7 +5,7 @@ from typing import Any
 
 import boto3
 
-from headwater.run.plan import alert_of
+from headwater.run.alert import alert_of
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, str]:

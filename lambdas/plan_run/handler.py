@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from headwater.run.plan import Environment, plan_run
+from headwater.run.plan import plan_run
+from headwater.run.project import Environment
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

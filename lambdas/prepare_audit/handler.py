@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from headwater.run.plan import Environment, prepare_audit
+from headwater.run.audit import prepare_audit
+from headwater.run.project import Environment
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, list[str]]:

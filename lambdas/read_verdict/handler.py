@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from headwater.run.plan import Environment, read_verdict
+from headwater.run.project import Environment
+from headwater.run.verdict import read_verdict
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from headwater.receive.event import Fresh, Receiver, Request
-from headwater.run.plan import Environment
+from headwater.run.project import Environment
 
 # A new key or a new schema counts within a minute.
 ENVIRONMENTS = Fresh[Environment](60)

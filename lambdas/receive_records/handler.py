@@ -3,7 +3,7 @@
 from typing import Any
 
 from headwater.receive.records import receive_records
-from headwater.run.plan import Environment
+from headwater.run.project import Environment
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:

@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 
 from headwater.receive.drop import Starter
-from headwater.run.plan import Environment
+from headwater.run.project import Environment
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, list[dict[str, str]]]:

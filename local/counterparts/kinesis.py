@@ -11,7 +11,9 @@ import psycopg
 
 from headwater.deploy.entrances import Entrances
 from headwater.errors import HeadwaterError
-from headwater.ledger.stream import Bucket, Position, StreamLedger
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.entries import Position
+from headwater.ledger.stream import StreamLedger
 from local.counterparts.entrance import ThroughEntrance, local_project
 
 _MOST_RECORDS = 500

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headwater.client import Client
-from headwater.runs import books_of
+from headwater.run.audit import books_of
 from local import java, mariadb_programs
 from tests.e2e.pipeline import Pipeline, own_stack
 

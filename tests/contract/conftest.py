@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from headwater.config import HttpSource, load_project
+from headwater.ledger.entries import Position
 from headwater.ledger.raw import to_line
-from headwater.ledger.stream import Position
 from headwater.sources.http.client import Client, Request, Response
 from headwater.sources.http.stream import Extraction, open_client
 from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.counterparts import credentials
 from local.stack import ROOT, Ports, Stack
-from tests.simulators.conftest import Simulators, own_world
-from tests.unit.http_fakes import KeptFiles
+from tests.support.http_fakes import KeptFiles
+from tests.support.simulators import Simulators, own_world
 
 Edit = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from headwater.run.plan import books_of
+from headwater.run.audit import books_of
 
 from .databases import STREAMS, differing
 from .pipeline import Pipeline

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from headwater.ledger.stream import Book
-from headwater.run.plan import books_of
+from headwater.ledger.entries import Book
+from headwater.run.audit import books_of
 from local import world
 
 from .pipeline import Pipeline

@@ -18,8 +18,8 @@ import pytest
 from headwater.client import Client, run_input
 from headwater.config import HttpSource, Rollout, SourceOverride
 from headwater.deploy.deployment import Deployment
-from headwater.ledger.stream import Manifest, Verdict
-from headwater.run.plan import books_of
+from headwater.ledger.entries import Manifest, Verdict
+from headwater.run.audit import books_of
 from headwater.sources.http.stream import rolled_out
 from local import world
 from local.stack import ROOT, Stack, restricted

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from headwater.client import Client
-from headwater.runs import books_of
+from headwater.run.audit import books_of
 from local.demo import footprint
 from tests.upgrade import environment, stored
 from tests.upgrade.environment import Picture, settled

@@ -12,12 +12,13 @@ import requests
 
 from headwater.config import load_project
 from headwater.deploy.deployment import Deployment
-from headwater.ledger.stream import Bucket, Ledger, StreamLedger
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.stream import Ledger, StreamLedger
 from local import deploy
 from local.deploy_entrances import deploy_entrances
 from local.stack import ROOT, restricted
-
-from .conftest import ROLE, Aws, wait_for
+from tests.support.aws import ROLE, Aws
+from tests.support.waiting import wait_for
 
 SOURCES = frozenset({"kinesis", "http_push", "s3_drops"})
 KEY = "key-of-the-stores"

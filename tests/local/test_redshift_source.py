@@ -18,13 +18,16 @@ import pytest
 
 from headwater.config import RedshiftStream, Warehouse
 from headwater.errors import QueryError
-from headwater.ledger.stream import BatchWriter, Bucket, Ledger, Manifest, Position, StreamLedger
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.entries import Manifest, Position
+from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.sources import redshift as redshift_stream
 from headwater.sources import watermark
 from headwater.sources.redshift import unload
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer, free_port
-from tests.local.conftest import Aws
+from tests.support.aws import Aws
 
 WAREHOUSE = Warehouse(workgroup="local", database="headwater", copy_role="arn:aws:iam::123456789012:role/copy")
 

@@ -18,7 +18,10 @@ from moto import mock_aws
 
 from headwater.config import SnowflakeSource
 from headwater.errors import FatalSourceError, RetriableSourceError
-from headwater.ledger.stream import BatchWriter, Bucket, Ledger, Manifest, StreamLedger
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.entries import Manifest
+from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.sources import snowflake as snowflake_stream
 from headwater.sources import watermark
 from headwater.sources.snowflake import connected

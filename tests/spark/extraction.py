@@ -12,7 +12,9 @@ from typing import Any
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from headwater.config import JdbcSource
-from headwater.ledger.stream import BatchWriter, Manifest, StreamLedger
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import Manifest
+from headwater.ledger.stream import StreamLedger
 from headwater.sources.jdbc.stream import extract
 from local.awsglue.context import GlueContext
 

@@ -14,7 +14,8 @@ from pyspark.sql import types as T
 
 from headwater.config import HttpStream, Project, load_project
 from headwater.ledger.raw import ADDED
-from headwater.quality.deequ import judge_rows, row_predicates, shape
+from headwater.quality.predicates import judge_rows, row_predicates
+from headwater.quality.typed import typed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,7 +35,7 @@ def shaped(spark: SparkSession, project: Project, source: str, stream: str, **ra
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in raw.items()}
     schema = T.StructType([T.StructField(name, T.StringType()) for name in names])
     rows: DataFrame = spark.createDataFrame([tuple(texts.get(name) for name in names)], schema)
-    judged = judge_rows(shape(declared, rows), row_predicates(declared, project.quality.get(declared.table)), {})
+    judged = judge_rows(typed(declared, rows), row_predicates(declared, project.quality.get(declared.table)), {})
     [row] = judged.collect()
     return row, row["_reasons"]
 

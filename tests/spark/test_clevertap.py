@@ -17,7 +17,8 @@ from pyspark.sql import functions as F
 from headwater.config import HttpSource, HttpStream, Policy, Source
 from headwater.lake.tables import FILE, REASONS
 from headwater.ledger.raw import ADDED, to_line
-from headwater.quality.deequ import judge_rows, row_predicates, shape
+from headwater.quality.predicates import judge_rows, row_predicates
+from headwater.quality.typed import typed
 from local.simulators import clevertap as simulator
 from local.world.clevertap import Device, Event, Profile
 
@@ -45,7 +46,7 @@ def shaped(spark: SparkSession, name: str, *rows: dict[str, Any], parser: str | 
     fields = ", ".join(f"`{field}` string" for field in (*declared.raw_fields, *ADDED))
     lines = spark.createDataFrame([(to_line({**row, **added}),) for row in rows], "value string")
     raw = lines.select(F.from_json("value", fields).alias("row")).select("row.*", F.lit("s3://raw/f").alias(FILE))
-    judged = judge_rows(shape(declared, raw), row_predicates(declared, policy(declared.table)), {})
+    judged = judge_rows(typed(declared, raw), row_predicates(declared, policy(declared.table)), {})
     # How the raw row looked is kept with a refused one, and differs between the versions by nature.
     return judged.select(*declared.columns, REASONS).collect()
 

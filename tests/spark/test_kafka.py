@@ -29,8 +29,12 @@ from pyspark.sql import functions as F
 from headwater.config import KafkaSource
 from headwater.errors import FatalSourceError, LostOffsetsError
 from headwater.lake.tables import REASONS, Lake
-from headwater.ledger.stream import BatchWriter, Bucket, Manifest, StreamLedger
-from headwater.quality.deequ import judge_rows, row_predicates, shape
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.entries import Manifest
+from headwater.ledger.stream import StreamLedger
+from headwater.quality.predicates import judge_rows, row_predicates
+from headwater.quality.typed import typed
 from headwater.sources.kafka import stream as kafka_stream
 from local.counterparts.kafka import Broker
 from local.postgres import free_port
@@ -155,7 +159,7 @@ class Stream:
         declared = self.source.streams["sales"]
         lake = Lake(self.spark, f"file://{self.root}/lake")
         lake.append_bronze(f"file://{self.root}", self.batches[-1], declared, evolves=True)
-        shaped = shape(declared, lake.batch(self.batches[-1]))
+        shaped = typed(declared, lake.batch(self.batches[-1]))
         judged = judge_rows(shaped, row_predicates(declared, None), {})
         lake.write_quarantine(declared, self.batches[-1], judged.where(F.size(REASONS) > 0))
         return {row.id: row[REASONS] for row in judged.collect()}
@@ -407,7 +411,7 @@ def test_a_tombstone_that_deletes_is_a_row_with_its_key_and_its_time_alone(strea
     assert (row["_key"], row["_tombstone"], row["_problem"]) == ("a", True, None)
     sales.judged()
     lake = Lake(sales.spark, f"file://{sales.root}/lake")
-    shaped = shape(sales.source.streams["sales"], lake.batch(sales.batches[-1])).orderBy("offset").collect()
+    shaped = typed(sales.source.streams["sales"], lake.batch(sales.batches[-1])).orderBy("offset").collect()
     assert [(row.id, row.amount, row.deleted_at) for row in shaped] == [
         ("a", Decimal("1.10"), None),
         ("a", None, datetime(2024, 1, 1)),  # noqa: DTZ001 - Spark's session is in UTC
@@ -480,7 +484,7 @@ def test_avro_is_read_by_the_schema_it_was_written_with(stream: Make, registry: 
     assert all(row["_value_encoding"] == "base64" for row in rows)
     sales.judged()
     lake = Lake(sales.spark, f"file://{sales.root}/lake")
-    shaped = shape(sales.source.streams["sales"], lake.batch(sales.batches[-1])).orderBy("offset").collect()
+    shaped = typed(sales.source.streams["sales"], lake.batch(sales.batches[-1])).orderBy("offset").collect()
     assert [row.amount for row in shaped] == [Decimal("12345678.90"), Decimal("-0.01"), Decimal("0.00")]
 
 

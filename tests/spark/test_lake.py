@@ -10,9 +10,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from headwater.config import JdbcStream
-from headwater.lake.tables import REASONS, Lake, SilverCounts, newest
-from headwater.ledger.stream import DataFile, Manifest
-from headwater.quality.deequ import summarize
+from headwater.lake.silver import SilverCounts, newest
+from headwater.lake.tables import REASONS, Lake
+from headwater.ledger.entries import DataFile, Manifest
+from headwater.quality.predicates import summarize
 
 ROW = "id bigint, city string, updated_at timestamp"
 

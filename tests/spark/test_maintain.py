@@ -19,11 +19,12 @@ from headwater.config import Project, load_project
 from headwater.errors import LedgerError
 from headwater.lake.delta import Table
 from headwater.lake.tables import Lake
-from headwater.ledger.stream import Lease, Ledger
+from headwater.ledger.lease import Lease, hold_lease
+from headwater.ledger.stream import Ledger
 from headwater.stages import maintain
 from headwater.stages.gold import build_gold, publish_gold
 from headwater.stages.maintain import maintain_tables
-from headwater.warehouse.load import ChangeLog
+from headwater.warehouse.changes import ChangeLog
 from local.stack import ROOT, restricted
 
 from .extraction import FolderBucket
@@ -67,7 +68,7 @@ class Maintained:
         )
 
     def _lease(self, name: str) -> AbstractContextManager[Lease]:
-        return self.ledger.lease(name, "maintain", "this run", lambda _job, _run: False, wait_seconds=0)
+        return hold_lease(self.ledger.bucket, name, "maintain", "this run", lambda _job, _run: False, wait_seconds=0)
 
     def run(self) -> None:
         maintain_tables(self.job)
@@ -197,7 +198,7 @@ def test_a_table_that_another_run_holds_stops_no_other_and_is_named(maintained: 
         append(table, 1)
         append(table, 2)
     with (
-        maintained.ledger.lease("bronze/fx_rates/rates", "extract", "other", lambda _job, _run: False),
+        hold_lease(maintained.ledger.bucket, "bronze/fx_rates/rates", "extract", "other", lambda _job, _run: False),
         pytest.raises(LedgerError, match="bronze/fx_rates/rates: still written by run other of extract"),
     ):
         maintained.run()
@@ -209,7 +210,7 @@ def test_quarantine_is_left_alone_while_silver_is_written(maintained: Maintained
     append(maintained.refused, 1)
     append(maintained.refused, 2)
     with (
-        maintained.ledger.lease("silver/fx_rates", "silver", "other", lambda _job, _run: False),
+        hold_lease(maintained.ledger.bucket, "silver/fx_rates", "silver", "other", lambda _job, _run: False),
         pytest.raises(LedgerError, match="silver/fx_rates"),
     ):
         maintained.run()

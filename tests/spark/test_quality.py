@@ -8,9 +8,12 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from headwater.config import HttpStream, Parser, Policy
-from headwater.ledger.raw import FieldChange
-from headwater.ledger.stream import Manifest
-from headwater.quality.deequ import judge_drift, judge_rows, row_predicates, shape, summarize, verify, worst
+from headwater.ledger.entries import Manifest
+from headwater.ledger.shape import FieldChange
+from headwater.quality.deequ import verify
+from headwater.quality.predicates import judge_rows, row_predicates, summarize
+from headwater.quality.typed import typed
+from headwater.quality.verdict import judge_drift, worst
 
 TAGS = {"source": "shop", "stream": "sales", "batch": "1", "run_id": "r"}
 
@@ -43,7 +46,7 @@ def raw(
 
 
 def reasons(rows: DataFrame, declared: Policy | None = None) -> list[list[str]]:
-    judged = judge_rows(shape(stream(), rows), row_predicates(stream(), declared), {})
+    judged = judge_rows(typed(stream(), rows), row_predicates(stream(), declared), {})
     return [sorted(row._reasons) for row in judged.collect()]
 
 
@@ -69,7 +72,7 @@ def test_each_row_is_read_by_its_own_parser(spark: SparkSession) -> None:
         update={"parsers": {"v2": Parser(columns={"amount": "cast(amount as decimal(10,2)) / 100"})}}
     )
     rows = raw(spark, ("1", "250", "a")).unionByName(raw(spark, ("2", "250", "a"), parser="v2"))
-    assert [str(row.amount) for row in shape(declared, rows).orderBy("id").collect()] == ["250.00", "2.50"]
+    assert [str(row.amount) for row in typed(declared, rows).orderBy("id").collect()] == ["250.00", "2.50"]
 
 
 def test_a_row_carries_every_reason(spark: SparkSession) -> None:
@@ -106,7 +109,7 @@ def test_reasons_are_counted_by_reason_and_rows_once(spark: SparkSession) -> Non
         [{"id": "positive", "that": "amount", "is": "positive"}, {"id": "kind", "that": "kind", "is": "complete"}]
     )
     judged = judge_rows(
-        shape(stream(), raw(spark, ("1", "-1", None), ("2", "-1", "a"), ("3", "1", "a"))),
+        typed(stream(), raw(spark, ("1", "-1", None), ("2", "-1", "a"), ("3", "1", "a"))),
         row_predicates(stream(), declared),
         {},
     )
@@ -118,7 +121,7 @@ def test_reasons_are_counted_by_reason_and_rows_once(spark: SparkSession) -> Non
 def verdict(
     spark: SparkSession, tmp_path: Path, declared: Policy, *rows: tuple[str | None, ...]
 ) -> tuple[str, dict[str, bool]]:
-    shaped = shape(stream(), raw(spark, *rows))
+    shaped = typed(stream(), raw(spark, *rows))
     checks = verify(shaped, row_predicates(stream(), declared), declared, f"file://{tmp_path}/metrics.json", TAGS)
     return worst(checks), {check.check: check.passed for check in checks}
 

@@ -13,7 +13,9 @@ import pytest
 
 from headwater.config import FilesSource, Project
 from headwater.errors import ConfigError
-from headwater.ledger.stream import BatchWriter, Ledger, Manifest, StreamLedger, TakenFile
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import Manifest, TakenFile
+from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.sources.files import stream as files_stream
 from headwater.sources.files.stream import LandedFile, extract, not_taken
 

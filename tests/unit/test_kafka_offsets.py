@@ -113,8 +113,9 @@ def test_slices_cover_every_offset_once_and_are_full(partitions: dict[int, tuple
         assert piece.begins == at
         at = piece.ends
     assert at == ends
-    assert all(piece.size == most for piece in slices[:-1])
-    assert all(0 < piece.size <= most for piece in slices[-1:])
+    sizes = [sum(end - piece.begins[partition] for partition, end in piece.ends.items()) for piece in slices]
+    assert all(size == most for size in sizes[:-1])
+    assert all(0 < size <= most for size in sizes[-1:])
 
 
 def test_no_partition_starves_behind_a_long_one() -> None:

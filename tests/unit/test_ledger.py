@@ -11,7 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headwater.errors import LedgerError
-from headwater.ledger.stream import BatchWriter, Book, Bucket, CheckResult, Decision, Ledger, StreamLedger, Verdict
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.entries import Book, CheckResult, Decision, Verdict
+from headwater.ledger.lease import hold_lease
+from headwater.ledger.stream import Ledger, StreamLedger
 
 # Every example of a property test has a stream of its own.
 _streams = count()
@@ -143,33 +147,33 @@ def test_the_sweep_deletes_old_orphans_and_nothing_else(orders: StreamLedger, tm
 
 
 def test_leases_are_fenced_by_growing_numbers(ledger: Ledger) -> None:
-    with ledger.lease("silver/orders", "job", "run-1", never) as first:
+    with hold_lease(ledger.bucket, "silver/orders", "job", "run-1", never) as first:
         first.check()
-    with ledger.lease("silver/orders", "job", "run-2", never) as second:
+    with hold_lease(ledger.bucket, "silver/orders", "job", "run-2", never) as second:
         assert second.number == first.number + 1
         with pytest.raises(LedgerError, match="taken over"):
             first.check()
 
 
 def test_a_lease_of_a_run_that_ended_is_free(ledger: Ledger) -> None:
-    stuck = ledger.lease("silver/orders", "job", "killed", never)
+    stuck = hold_lease(ledger.bucket, "silver/orders", "job", "killed", never)
     stuck.__enter__()
-    with ledger.lease("silver/orders", "job", "next", lambda _job, run: run == "killed") as lease:
+    with hold_lease(ledger.bucket, "silver/orders", "job", "next", lambda _job, run: run == "killed") as lease:
         lease.check()
 
 
 def test_a_lease_of_a_living_run_is_waited_for_and_then_refused(ledger: Ledger) -> None:
     waits: list[float] = []
-    with ledger.lease("gold/x", "job", "alive", never):  # noqa: SIM117
+    with hold_lease(ledger.bucket, "gold/x", "job", "alive", never):  # noqa: SIM117
         with pytest.raises(LedgerError, match="still written by run alive"):
-            with ledger.lease("gold/x", "job", "other", never, wait_seconds=3, sleep=waits.append):
+            with hold_lease(ledger.bucket, "gold/x", "job", "other", never, wait_seconds=3, sleep=waits.append):
                 pass
     assert waits == [1.0, 1.0, 1.0]
 
 
 def test_a_retried_run_may_take_its_own_lease_again(ledger: Ledger) -> None:
-    ledger.lease("gold/x", "job", "same", never).__enter__()
-    with ledger.lease("gold/x", "job", "same", never) as lease:
+    hold_lease(ledger.bucket, "gold/x", "job", "same", never).__enter__()
+    with hold_lease(ledger.bucket, "gold/x", "job", "same", never) as lease:
         lease.check()
 
 

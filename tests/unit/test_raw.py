@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.ledger.raw import PROBLEM, Learned, RowFile, deviates, type_of
+from headwater.ledger.raw import PROBLEM, RowFile
+from headwater.ledger.shape import Learned, deviates, type_of
 
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.lists(st.integers()), st.just({}))
 ROWS = st.lists(st.dictionaries(st.sampled_from("abcd"), VALUES))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.config import FilesSource, Project
-from headwater.ledger.stream import Bucket, Ledger
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.stream import Ledger
 from headwater.receive.event import Answer, Fresh, Receiver, Request
-from headwater.run.plan import Environment
+from headwater.run.project import Environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

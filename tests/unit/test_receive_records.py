@@ -13,9 +13,10 @@ import pytest
 
 from headwater.config import Project
 from headwater.deploy.entrances import Entrances
-from headwater.ledger.stream import Bucket, Ledger, StreamLedger
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.receive.records import MOST_TRIES, receive_records
-from headwater.run.plan import Environment
+from headwater.run.project import Environment
 
 ARRIVED = datetime.now(UTC).replace(microsecond=500_000)
 

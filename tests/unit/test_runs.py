@@ -8,9 +8,13 @@ import pytest
 
 from headwater.config import Project
 from headwater.errors import ConfigError
-from headwater.ledger.stream import Book, CheckResult, Decision, Ledger, StreamLedger, Verdict
+from headwater.ledger.entries import Book, CheckResult, Decision, Verdict
+from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.log import redact
-from headwater.run.plan import Environment, alert_of, plan_run, read_verdict
+from headwater.run.alert import alert_of
+from headwater.run.plan import plan_run
+from headwater.run.project import Environment
+from headwater.run.verdict import read_verdict
 from tests.unit.test_ledger import writer
 
 STARTED = "2024-05-06T07:08:09.123Z"

@@ -11,7 +11,7 @@ from headwater.config import Project
 from headwater.ledger.landing import ARRIVALS, is_data
 from headwater.ledger.stream import Ledger
 from headwater.receive.drop import Starter
-from headwater.run.plan import Environment
+from headwater.run.project import Environment
 
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:headwater-local-pipeline"
 ORDERS = "s3_drops/partner_orders/a.csv"
@@ -89,7 +89,7 @@ def test_an_event_that_comes_again_before_it_was_registered_starts_nothing_eithe
 ) -> None:
     states = States()
     with monkeypatch.context() as patch:
-        patch.setattr("headwater.ledger.stream.Bucket.create", lambda *_: 1 / 0)
+        patch.setattr("headwater.ledger.bucket.Bucket.create", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             start(environment, states, message(ORDERS))
     start(environment, states, message(ORDERS))

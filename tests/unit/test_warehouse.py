@@ -4,7 +4,8 @@ import pytest
 
 from headwater.errors import ConfigError
 from headwater.ledger.stream import Ledger
-from headwater.warehouse.load import ChangeFile, ChangeLog, load_of
+from headwater.warehouse.changes import ChangeFile, ChangeLog
+from headwater.warehouse.load import load_of
 
 ROLE = "arn:aws:iam::123456789012:role/copy"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from headwater.config import WatermarkRead
 from headwater.errors import FatalSourceError
-from headwater.ledger.stream import Position
+from headwater.ledger.entries import Position
 from headwater.sources.watermark import Span, news, of_days
 
 READ = WatermarkRead(kind="watermark", column="updated_at", overlap_minutes=10)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headwater.config.policy import KnownCheck, Policy
-from headwater.deployment import Deployment
+from headwater.deploy.deployment import Deployment
 from local.stack import ROOT, Stack
 from tests.e2e.pipeline import Pipeline
 

@@ -26,9 +26,12 @@ from botocore.exceptions import ClientError
 from headwater.config import FilesSource, FilesStream, HttpEntrance
 from headwater.config.files_source import PUSHED
 from headwater.errors import ConfigError
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.entries import Manifest, Position, TakenFile
 from headwater.ledger.landing import ARRIVALS, is_data
 from headwater.ledger.raw import PROBLEM, RowFile
-from headwater.ledger.stream import BatchWriter, Bucket, Manifest, Position, StreamLedger, TakenFile
+from headwater.ledger.stream import StreamLedger
 from headwater.log import get_logger
 from headwater.sources.files.formats import MEGABYTE, BadFileError, rows_of
 

@@ -41,8 +41,10 @@ from headwater.config import (
     ReplaceWrite,
 )
 from headwater.errors import ClosedAccountError, ExpiredCursorError, FatalSourceError
-from headwater.ledger.raw import ACCOUNT, PARSER, Learned, Row
-from headwater.ledger.stream import BatchWriter, Manifest, Position
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import Manifest, Position
+from headwater.ledger.raw import ACCOUNT, PARSER, Row
+from headwater.ledger.shape import Learned
 from headwater.log import get_logger
 from headwater.sources.http.client import (
     Backoff,

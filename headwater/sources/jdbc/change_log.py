@@ -18,8 +18,9 @@ from pyspark.sql import types as T
 
 from headwater.config import JdbcSource, JdbcStream, LogRead
 from headwater.errors import FatalSourceError, RetriableSourceError
-from headwater.ledger.raw import Learned
-from headwater.ledger.stream import BatchWriter, Position
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import Position
+from headwater.ledger.shape import Learned
 from headwater.log import get_logger
 from headwater.sources.jdbc.engine import snapshot
 from headwater.sources.jdbc.pgoutput import Change, Decoder, VisibleTransactions, parse_lsn

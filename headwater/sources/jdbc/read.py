@@ -10,8 +10,8 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from headwater.config import JdbcSource, JdbcStream
-from headwater.ledger.raw import Learned
-from headwater.ledger.stream import BatchWriter
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.shape import Learned
 from headwater.log import get_logger
 from headwater.sources.jdbc.engine import Engine, Snapshot
 from headwater.sources.jdbc.session import Database

@@ -16,7 +16,8 @@ from pyspark.sql import functions as F
 
 from headwater.config import BookmarkRead, JdbcSource, JdbcStream, LogRead, WatermarkRead
 from headwater.errors import ConfigError
-from headwater.ledger.stream import BatchWriter, Manifest, Position
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import Manifest, Position
 from headwater.log import get_logger
 from headwater.sources.jdbc.change_log import extract_changes, log_end, snapshot_columns
 from headwater.sources.jdbc.engine import Engine, Snapshot, snapshot

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headwater.config.kafka_source import Resume
 from headwater.errors import LostOffsetsError
-from headwater.ledger.stream import Position
+from headwater.ledger.entries import Position
 from headwater.log import get_logger
 
 Offsets = dict[int, int]
@@ -32,11 +32,6 @@ class Slice:
 
     begins: Offsets
     ends: Offsets
-
-    @property
-    def size(self) -> int:
-        """How many offsets there are; compacted topics have fewer records."""
-        return sum(end - self.begins[partition] for partition, end in self.ends.items())
 
 
 def position_of(topic: Topic, offsets: Offsets, run_id: str, ends: Offsets) -> Position:

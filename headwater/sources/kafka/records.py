@@ -23,8 +23,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.avro.functions import from_avro
 
 from headwater.config.kafka_source import ENVELOPE, KafkaStream
-from headwater.ledger.raw import ADDED, PROBLEM, Learned
-from headwater.ledger.stream import BatchWriter
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.raw import ADDED, PROBLEM
+from headwater.ledger.shape import Learned
 
 _GUID_HEADER = "__value_schema_id"
 _MICROSECONDS = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
@@ -175,7 +176,7 @@ def _fields() -> Column:
 
 
 def _deviates(writer: BatchWriter) -> Column:
-    """Tells whether a document has another shape than those before, as headwater.ledger.raw.deviates does for one row."""
+    """Tells whether a document has another shape than those before, as headwater.ledger.shape.deviates does for one row."""
     names = F.transform("fields", lambda field: field["name"])
 
     def fits(field: Column) -> Column:

@@ -13,7 +13,8 @@ from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from headwater.config import KafkaSource, KafkaStream
-from headwater.ledger.stream import BatchWriter, Manifest
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import Manifest
 from headwater.sources.kafka.cluster import Cluster, client_options
 from headwater.sources.kafka.offsets import Slice, frozen_ends, position_of, sliced, starts
 from headwater.sources.kafka.records import as_rows, learn, schema_ids

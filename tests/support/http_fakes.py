@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from headwater.config import Rate, Retry
-from headwater.ledger.raw import Learned, RowFile
+from headwater.ledger.raw import RowFile
+from headwater.ledger.shape import Learned
 from headwater.sources.http.client import Backoff, Client, Credentials, RateLimit, Request, Response
 
 Handler = Callable[[Request], Response]

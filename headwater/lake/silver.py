@@ -1,0 +1,152 @@
+"""How a batch's valid rows change a silver table: the newest version of each key, or a history of versions, in one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from headwater.config import InsertWrite, MergeWrite, Name, ReplaceWrite, Scd2Write, Stream
+from headwater.lake.delta import Table
+from headwater.ledger.entries import Manifest
+
+Bounds = Mapping[str, tuple[Any, Any]]
+
+SCD2_COLUMNS = ("valid_from", "valid_to", "is_current")
+
+
+@dataclass(frozen=True)
+class SilverCounts:
+    """What one silver write did with the valid rows of a batch."""
+
+    written_from: int
+    inserted: int
+    updated: int
+    deleted: int
+
+
+def write(table: Table, stream: Stream, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> None:
+    """Writes valid rows as the stream declares it, in one commit."""
+    if isinstance(stream.write, Scd2Write):
+        _write_scd2(table, stream, stream.write, valid, bounds)
+    else:
+        _write_newest(table, stream, manifest, valid, bounds)
+
+
+def counts(table: Table, stream: Stream, app_id: str, batch: int) -> SilverCounts:
+    """Tells what the commit of a batch did, from its metrics."""
+    metrics = table.commit_of(app_id, batch).metrics
+    if "numSourceRows" not in metrics:
+        written = metrics.get("numOutputRows", 0)
+        return SilverCounts(written_from=written, inserted=written, updated=0, deleted=0)
+    inserted = metrics.get("numTargetRowsInserted", 0)
+    updated = metrics.get("numTargetRowsUpdated", 0)
+    deleted = metrics.get("numTargetRowsDeleted", 0)
+    written_from = metrics["numSourceRows"]
+    if isinstance(stream.write, InsertWrite):
+        return SilverCounts(written_from, inserted, 0, 0)
+    return SilverCounts(written_from, inserted, updated, deleted)
+
+
+def newest(rows: DataFrame, key: Sequence[Name], position: Name | None) -> DataFrame:
+    """Keeps one row for each key: the one with the newest position; equal positions are broken by content."""
+    newest_first = [F.xxhash64(*rows.columns).desc()]
+    if position is not None:
+        newest_first.insert(0, F.col(position).desc_nulls_last())
+    ranked = rows.withColumn("_rank", F.row_number().over(Window.partitionBy(*key).orderBy(*newest_first)))
+    return ranked.where("_rank = 1").drop("_rank")
+
+
+def _same(left: str, right: str, columns: Sequence[str]) -> Column:
+    return _all([F.col(f"{left}.`{name}`").eqNullSafe(F.col(f"{right}.`{name}`")) for name in columns])
+
+
+def _all(conditions: Sequence[Column]) -> Column:
+    joined = F.lit(True)
+    for condition in conditions:
+        joined = joined & condition
+    return joined
+
+
+def _within(table: str, bounds: Bounds) -> Column:
+    return _all([F.col(f"{table}`{name}`").between(F.lit(lo), F.lit(hi)) for name, (lo, hi) in bounds.items()])
+
+
+def _write_newest(table: Table, stream: Stream, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> None:
+    rows = newest(valid, stream.key, stream.position)
+    if not table.exists():
+        rows.write.format("delta").mode("append").save(table.path)
+        return
+    on = _same("s", "t", stream.key) & _within("t.", bounds)
+    merge = table.delta().alias("t").merge(rows.alias("s"), on)
+    if isinstance(stream.write, MergeWrite | ReplaceWrite):
+        changed = ~_same("s", "t", [name for name in stream.columns if name not in stream.key])
+        if stream.position is not None:
+            changed = changed & (F.col(f"s.`{stream.position}`") >= F.col(f"t.`{stream.position}`"))
+        merge = merge.whenMatchedUpdateAll(changed)
+    merge = merge.whenNotMatchedInsertAll()
+    if isinstance(stream.write, ReplaceWrite) and manifest.slices:
+        merge = merge.whenNotMatchedBySourceDelete(_in_slices(stream.write, manifest.slices))
+    merge.execute()
+
+
+def _in_slices(write: ReplaceWrite, slices: Sequence[dict[str, str]]) -> Column:
+    days: dict[str, list[str]] = {}
+    for piece in slices:
+        days.setdefault(piece["account"], []).append(piece["day"])
+    covered = F.lit(False)
+    for account, listed in days.items():
+        day = F.col(f"t.`{write.day}`").cast("string").isin(listed)
+        covered = covered | ((F.col(f"t.`{write.account}`") == account) & day)
+    return covered
+
+
+def _write_scd2(table: Table, stream: Stream, write: Scd2Write, valid: DataFrame, bounds: Bounds) -> None:
+    """Closes changed versions and opens new ones in one MERGE, so that no reader sees a gap or an overlap."""
+    assert stream.position is not None  # noqa: S101 - config refuses scd2 without a position
+    tracked = [name for name in stream.columns if name not in (*stream.key, stream.position, *write.ignore)]
+    by_key = Window.partitionBy(*stream.key).orderBy(stream.position)
+    rows = newest(valid, (*stream.key, stream.position), stream.position)
+    rows = rows.withColumn("_content", F.xxhash64(*tracked))
+    if table.exists():
+        current = (
+            table.read()
+            .where(F.col("is_current") & _within("", bounds))
+            .select(
+                *stream.key, F.col(stream.position).alias("_current_position"), F.xxhash64(*tracked).alias("_current")
+            )
+        )
+        rows = rows.join(current, list(stream.key), "left").where(
+            F.col("_current_position").isNull() | (F.col(stream.position) > F.col("_current_position"))
+        )
+    else:
+        rows = rows.withColumns({"_current": F.lit(None).cast("bigint")})
+    before = F.coalesce(F.lag("_content").over(by_key), F.col("_current"))
+    rows = rows.where(F.col(stream.position).isNotNull()).withColumn("_before", before)
+    versions = rows.where(F.col("_before").isNull() | (F.col("_before") != F.col("_content")))
+    versions = versions.withColumns(
+        {
+            "valid_from": F.col(stream.position),
+            "valid_to": F.lead(stream.position).over(by_key),
+            "_first": F.lag(stream.position).over(by_key).isNull(),
+        }
+    ).withColumn("is_current", F.col("valid_to").isNull())
+    columns = [*stream.columns, *SCD2_COLUMNS]
+    if not table.exists():
+        versions.select(*columns).write.format("delta").mode("append").save(table.path)
+        return
+    # The first new version of a key comes twice: to be opened, and to close the version that was current.
+    twice = F.when(F.col("_first"), F.array(F.lit(False), F.lit(True))).otherwise(F.array(F.lit(False)))
+    source = versions.select(*columns, F.explode(twice).alias("_closing"))
+    on = _same("s", "t", stream.key) & F.col("s._closing") & F.col("t.is_current") & _within("t.", bounds)
+    (
+        table.delta()
+        .alias("t")
+        .merge(source.alias("s"), on)
+        .whenMatchedUpdate(set={"valid_to": "s.valid_from", "is_current": "false"})
+        .whenNotMatchedInsert(condition="NOT s._closing", values={name: f"s.`{name}`" for name in columns})
+        .execute()
+    )

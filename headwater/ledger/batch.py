@@ -1,0 +1,105 @@
+"""The batch that is being extracted: its raw files and what they taught, until its manifest makes it exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from headwater.errors import SchemaDriftError
+from headwater.ledger.entries import DataFile, Manifest, Position, TakenFile
+from headwater.ledger.raw import RowFile
+from headwater.ledger.shape import Fields, Learned
+
+if TYPE_CHECKING:
+    from headwater.ledger.stream import StreamLedger
+
+
+@dataclass
+class BatchWriter:
+    """Collects the raw files of the batch that is being extracted; nothing exists until `commit`.
+
+    `known` is what earlier batches taught of the rows' fields, `learned` what this one's do, `declared` are the fields that config
+    names, and with `flag` rows of another shape are marked for quarantine.
+    """
+
+    ledger: StreamLedger
+    batch: int
+    run_id: str
+    attempt: str
+    format: Literal["jsonl", "parquet"]
+    position_before: Position | None
+    window: tuple[date, date] | None = None
+    known: Fields = field(default_factory=dict)
+    declared: frozenset[str] = frozenset()
+    flag: bool = False
+    learned: Learned = field(default_factory=Learned)
+    files: list[DataFile] = field(default_factory=list)
+    taken: list[TakenFile] = field(default_factory=list)
+
+    @property
+    def data_prefix(self) -> str:
+        """Key prefix of this attempt's raw files."""
+        return f"{self.ledger.prefix}/data/{self.batch:09d}/{self.attempt}"
+
+    @property
+    def data_uri(self) -> str:
+        """S3 URI of this attempt's raw files, for Spark."""
+        return f"s3://{self.ledger.bucket.name}/{self.data_prefix}"
+
+    def add(self, path: Path, rows: int) -> None:
+        """Uploads one finished raw file."""
+        key = f"{self.data_prefix}/part-{len(self.files):05d}{''.join(path.suffixes)}"
+        self.ledger.bucket.upload(path, key)
+        self.files.append(DataFile(key=key, rows=rows, bytes=path.stat().st_size))
+
+    def adopt(self, rows: int, subfolder: str = "") -> None:
+        """Lists the files that Spark wrote below `data_uri`/`subfolder`; `rows` is their number of rows together."""
+        listed = [
+            (key, size)
+            for key, _, size in self.ledger.bucket.keys(f"{self.data_prefix}/{subfolder}")
+            if not key.rsplit("/", 1)[-1].startswith(("_", "."))
+        ]
+        # Spark tells the rows of all files, not of each: the first stands for all.
+        self.files += [
+            DataFile(key=key, rows=rows if index == 0 else 0, bytes=size) for index, (key, size) in enumerate(listed)
+        ]
+
+    def open_rows(self, path: Path) -> RowFile:
+        """Opens a file for JSON rows, to be given to `add` when it is closed."""
+        return RowFile(path, self.known, self.declared, self.flag)
+
+    def commit(self, position_after: Position | None, slices: tuple[dict[str, str], ...] | None = None) -> Manifest:
+        """Writes the manifest, last and create-only: from here on the batch exists.
+
+        SchemaDriftError when a typed column has become of another type, which no table could take.
+        """
+        drift = self.learned.changes(self.known, self.declared)
+        retyped = [str(change) for change in drift if change.change == "retyped"]
+        if self.format == "parquet" and retyped:
+            raise SchemaDriftError(
+                f"{self.ledger.prefix}: {'; '.join(retyped)}; nothing of this batch counts. hint: have the source changed "
+                "back, or declare the stream under another name, with its history read anew"
+            )
+        manifest = Manifest(
+            source=self.ledger.source,
+            stream=self.ledger.stream,
+            batch=self.batch,
+            run_id=self.run_id,
+            attempt=self.attempt,
+            created_at=datetime.now(UTC),
+            mode="backfill" if self.window else "incremental",
+            format=self.format,
+            files=tuple(self.files),
+            rows=sum(file.rows for file in self.files),
+            position_before=self.position_before,
+            position_after=self.position_before if self.window else position_after,
+            slices=slices,
+            window=self.window,
+            fields=self.learned.fields(self.known),
+            drift=drift,
+            taken=tuple(self.taken),
+        )
+        self.ledger.commit(manifest)
+        return manifest

@@ -1,0 +1,67 @@
+"""The few S3 calls that the ledger is made of, and keys that sort the newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_COUNTDOWN_FROM = 999_999_999
+
+
+def countdown(number: int) -> str:
+    """Writes a number so that the newest sorts first among S3 keys."""
+    return f"{_COUNTDOWN_FROM - number:09d}"
+
+
+def counted_down(key: str) -> int:
+    """Reads the number back from a key that ends in its countdown."""
+    return _COUNTDOWN_FROM - int(key.rsplit("/", 1)[-1].partition(".")[0])
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The few S3 calls the ledger needs, on one bucket."""
+
+    s3: S3Client
+    name: str
+
+    def create(self, key: str, body: bytes) -> bool:
+        """Creates an object; False when it is there already."""
+        try:
+            self.s3.put_object(Bucket=self.name, Key=key, Body=body, IfNoneMatch="*")
+        except ClientError as error:
+            # 409 is S3's answer to two conditional writes at the same moment: the other one is about to exist.
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in {409, 412}:
+                return False
+            raise
+        return True
+
+    def read(self, key: str) -> bytes | None:
+        """Reads an object; None when it is not there."""
+        try:
+            return self.s3.get_object(Bucket=self.name, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+                return None
+            raise
+
+    def upload(self, path: Path, key: str) -> None:
+        """Uploads a local file."""
+        self.s3.upload_file(str(path), self.name, key)
+
+    def keys(self, prefix: str, page: int = 1000) -> Iterator[tuple[str, datetime, int]]:
+        """Lists (key, modified, bytes) below a prefix in key order, asking for `page` at a time."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.name, Prefix=prefix, PaginationConfig={"PageSize": page}
+        )
+        for answer in pages:
+            for item in answer.get("Contents", []):
+                yield item["Key"], item["LastModified"], item["Size"]

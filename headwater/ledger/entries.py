@@ -1,0 +1,126 @@
+"""The documents that the ledger holds: manifests, verdicts, decisions, books and leases, each frozen once it is written."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from headwater.ledger.shape import FieldChange
+
+Position = dict[str, Any]
+VerdictName = Literal["pass", "warn", "halt"]
+
+
+class Entry(BaseModel):
+    """A frozen ledger document."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataFile(Entry):
+    """One raw file of a batch: S3 key, rows, bytes."""
+
+    key: str
+    rows: int
+    bytes: int
+
+
+class TakenFile(Entry):
+    """A version of a file in the landing bucket: its key and ETag."""
+
+    key: str
+    etag: str
+
+
+class Manifest(Entry):
+    """One batch of one stream: its files and the positions before and after it.
+
+    `window` are the first and the last day of a backfill's batch; `fields` is what all batches so far taught of the rows,
+    `drift` how this one's rows differ from those before, `taken` the files of the landing bucket that it holds.
+    """
+
+    source: str
+    stream: str
+    batch: int
+    run_id: str
+    attempt: str
+    created_at: datetime
+    mode: Literal["incremental", "backfill"] = "incremental"
+    format: Literal["jsonl", "parquet"]
+    files: tuple[DataFile, ...]
+    rows: int
+    position_before: Position | None
+    position_after: Position | None
+    slices: tuple[dict[str, str], ...] | None = None
+    window: tuple[date, date] | None = None
+    fields: dict[str, str] = {}
+    drift: tuple[FieldChange, ...] = ()
+    taken: tuple[TakenFile, ...] = ()
+
+
+class CheckResult(Entry):
+    """What one check found in a batch."""
+
+    check: str
+    level: str
+    passed: bool
+    failed_rows: int | None = None
+    value: float | None = None
+    message: str = ""
+
+
+class Verdict(Entry):
+    """Whether a batch may go on to silver."""
+
+    source: str
+    stream: str
+    batch: int
+    run_id: str
+    verdict: VerdictName
+    rows: int
+    checks: tuple[CheckResult, ...]
+
+
+class Decision(Entry):
+    """What a person decided about a halted batch, and why."""
+
+    batch: int
+    decision: Literal["release", "discard"]
+    reason: str
+    by: str
+    at: datetime
+
+
+class Book(Entry):
+    """What became of every row of a batch; `balances` says that none is missing."""
+
+    source: str
+    stream: str
+    batch: int
+    run_id: str
+    extracted: int
+    silver_inserted: int
+    silver_updated: int
+    unchanged: int
+    quarantined: int
+    duplicates: int
+    deleted: int = 0
+    discarded: int = 0
+    reasons: dict[str, int] = {}
+
+    @property
+    def balances(self) -> bool:
+        """Tells whether the rows extracted equal the rows accounted for."""
+        accounted = self.silver_inserted + self.silver_updated + self.unchanged + self.quarantined + self.duplicates
+        return self.extracted == accounted + self.discarded
+
+
+class LeaseHolder(Entry):
+    """Who holds a lease: a Glue job run, until it ends."""
+
+    number: int
+    job_name: str
+    job_run_id: str
+    taken_at: datetime

@@ -1,0 +1,138 @@
+"""The shape of rows, learnt from the rows themselves: which fields they have, and of which types.
+
+A field's *type* is the JSON type of its values (for Parquet the column's type); several are joined by `|`, and `?` at the end
+says that some row lacked the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Fields = Mapping[str, str]
+
+
+class FieldChange(BaseModel):
+    """One way in which a batch's rows differ from the rows before them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    field: str
+    change: Literal["new", "missing", "retyped"]
+    before: str | None = None
+    after: str | None = None
+
+    def __str__(self) -> str:
+        match self.change:
+            case "new":
+                return f"new field {self.field} ({self.after})"
+            case "missing":
+                return f"field {self.field} ({self.before}) is missing"
+            case _:
+                return f"field {self.field} was {self.before} and is {self.after}"
+
+
+@dataclass
+class Learned:
+    """What rows taught of their fields: how many rows had each, with which types, and how many are of a shape without it."""
+
+    rows: int = 0
+    seen: dict[str, int] = field(default_factory=dict)
+    types: dict[str, set[str]] = field(default_factory=dict)
+    foreign: dict[str, int] = field(default_factory=dict)
+
+    def row(self, row: Mapping[str, Any], foreign: Iterable[str] = ()) -> None:
+        """Learns from one JSON row, of a shape to which some declared fields are foreign."""
+        self.rows += 1
+        for name in foreign:
+            self.foreign[name] = self.foreign.get(name, 0) + 1
+        for name, value in row.items():
+            self.seen[name] = self.seen.get(name, 0) + 1
+            kind = type_of(value)
+            known = self.types.setdefault(name, set())
+            if kind not in known:
+                known.add(kind)
+
+    @classmethod
+    def of_columns(cls, columns: Fields) -> Learned:
+        """Takes the columns of Parquet files, by name and type."""
+        return cls(1, dict.fromkeys(columns, 1), {name: {kind} for name, kind in columns.items()})
+
+    def merge(self, other: Learned) -> None:
+        """Adds what other rows of the same batch taught."""
+        self.rows += other.rows
+        for name, count in other.seen.items():
+            self.seen[name] = self.seen.get(name, 0) + count
+            self.types.setdefault(name, set()).update(other.types[name])
+        for name, count in other.foreign.items():
+            self.foreign[name] = self.foreign.get(name, 0) + count
+
+    def fields(self, known: Fields) -> dict[str, str]:
+        """Joins what was known before with what was learnt; a field that no row's shape has had so far has no type."""
+        joined = {}
+        for name in sorted({*known, *self.seen, *self.foreign}):
+            types, optional = _types(known.get(name, ""))
+            types |= self.types.get(name, set())
+            lacking = self.rows - self.foreign.get(name, 0) - self.seen.get(name, 0)
+            absent = bool(types) and (lacking > 0 or (bool(known) and name not in known))
+            joined[name] = "|".join(sorted(types - {"null"} or types)) + ("?" if optional or absent else "")
+        return joined
+
+    def changes(self, known: Fields, declared: Iterable[str]) -> tuple[FieldChange, ...]:
+        """Tells how the rows differ from what was known before; the first rows of all only from what is declared, if it is."""
+        expected = {*(name for name, kind in known.items() if kind), *declared}
+        if not expected:
+            return ()
+        found = [
+            FieldChange(field=name, change="new", after="|".join(sorted(self.types[name])))
+            for name in sorted(self.seen.keys() - expected)
+        ]
+        for name, kind in sorted(known.items()):
+            before, optional = _types(kind)
+            after = self.types.get(name, set())
+            if not before:
+                continue
+            if self.rows > self.foreign.get(name, 0) and name not in self.seen and not optional:
+                found.append(FieldChange(field=name, change="missing", before=kind))
+            elif before - {"null"} and after - before - {"null"}:
+                retyped = "|".join(sorted(after - {"null"}))
+                found.append(FieldChange(field=name, change="retyped", before=kind.rstrip("?"), after=retyped))
+        return tuple(found)
+
+
+def _types(kind: str) -> tuple[set[str], bool]:
+    return {name for name in kind.rstrip("?").split("|") if name}, kind.endswith("?")
+
+
+def type_of(value: Any) -> str:
+    """Names the JSON type of a value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int() | float() | Decimal():
+            return "number"
+        case str():
+            return "string"
+        case Mapping():
+            return "object"
+        case _:
+            return "array"
+
+
+def deviates(row: Mapping[str, Any], known: Fields, declared: frozenset[str]) -> bool:
+    """Tells whether a row has another shape than the rows before it: a new field, a missing one, or one of another type."""
+    for name, value in row.items():
+        if name not in known:
+            if name not in declared:
+                return True
+            continue
+        types, _ = _types(known[name])
+        if value is not None and types - {"null"} and type_of(value) not in types:
+            return True
+    return any(name not in row and kind and not kind.endswith("?") for name, kind in known.items())

@@ -1,0 +1,139 @@
+"""What every row must meet, as Spark SQL: policies become predicates, and one pass over the rows finds what each fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, assert_never, get_args
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from headwater.config import JsonStream, KnownCheck, Policy, RowCheck, Scd2Write, Stream
+from headwater.lake.tables import RAW, REASONS
+from headwater.ledger.raw import PROBLEM, Problem
+from headwater.quality.typed import UNREADABLE
+
+
+@dataclass(frozen=True)
+class RowPredicate:
+    """A named condition over typed rows, as Spark SQL that is true or false and never null."""
+
+    id: str
+    sql: str
+    level: str
+    may_fail: float
+
+
+def row_predicates(stream: Stream, policy: Policy | None) -> list[RowPredicate]:
+    """Lists what every row of a stream must meet: its key is there, its text is readable, its policy holds."""
+    required = list(stream.key)
+    if isinstance(stream.write, Scd2Write) and stream.position is not None:
+        required.append(stream.position)
+    declared = [check for check in policy.rows if isinstance(check, RowCheck)] if policy else []
+    ids = {check.id for check in declared}
+    predicates = [
+        RowPredicate(f"{name}_complete", f"`{name}` IS NOT NULL", "quarantine", 1.0)
+        for name in required
+        if f"{name}_complete" not in ids
+    ]
+    if isinstance(stream, JsonStream):
+        predicates += [
+            RowPredicate(f"{name}_readable", f"NOT array_contains({UNREADABLE}, '{name}')", "quarantine", 1.0)
+            for name, column in stream.columns.items()
+            if column.type != "string"
+        ]
+    for check in declared:
+        may_fail = check.at_most if check.at_most is not None else 1.0 if check.level == "quarantine" else 0.0
+        predicates.append(RowPredicate(check.id, _row_sql(check), check.level, may_fail))
+    # A row that cannot be read at all has that one reason, and fails nothing else.
+    return [replace(predicate, sql=f"{PROBLEM} IS NOT NULL OR ({predicate.sql})") for predicate in predicates]
+
+
+def _row_sql(check: RowCheck) -> str:
+    column = f"`{check.that}`"
+    values = [value.replace("\\", "\\\\").replace("'", "\\'") for value in check.values]
+    match check.is_:
+        case "complete":
+            return f"{column} IS NOT NULL"
+        case "non_negative":
+            holds = f"{column} >= 0"
+        case "positive":
+            holds = f"{column} > 0"
+        case "in_set":
+            holds = f"{column} IN ({', '.join(_quoted(value) for value in values)})"
+        case "matches":
+            holds = f"{column} RLIKE {_quoted(values[0])}"
+        case "at_most_column":
+            return f"coalesce({column} <= `{values[0]}`, true)"
+        case "between":
+            holds = f"{column} BETWEEN {_quoted(values[0])} AND {_quoted(values[1])}"
+        case _ as never:
+            assert_never(never)
+    # A missing value is the business of `complete`, so that one defect has one reason.
+    return f"coalesce({holds}, true)"
+
+
+def _quoted(escaped: str) -> str:
+    """Quotes an escaped text as a Spark SQL string."""
+    return f"'{escaped}'"
+
+
+def reason_ids(predicates: Sequence[RowPredicate], known: Iterable[KnownCheck]) -> list[str]:
+    """Lists every reason that a row can be quarantined for."""
+    quarantining = [predicate.id for predicate in predicates if predicate.level == "quarantine"]
+    return [*quarantining, *(check.id for check in known), *get_args(Problem)]
+
+
+def judge_rows(rows: DataFrame, predicates: Sequence[RowPredicate], known: Mapping[KnownCheck, DataFrame]) -> DataFrame:
+    """Adds to each shaped row every reason for which it must not reach silver; an empty list for a good row.
+
+    `known` holds, for each check against another table, the distinct values that are known.
+    """
+    failed = [
+        F.when(~F.expr(predicate.sql), F.lit(predicate.id))
+        for predicate in predicates
+        if predicate.level == "quarantine"
+    ]
+    for check, values in known.items():
+        marked = values.select(F.col(values.columns[0]).alias(f"_known_{check.id}")).distinct()
+        rows = rows.join(marked, F.col(check.that) == F.col(f"_known_{check.id}"), "left")
+        unknown = F.col(check.that).isNotNull() & F.col(f"_known_{check.id}").isNull() & F.col(PROBLEM).isNull()
+        failed.append(F.when(unknown, F.lit(check.id)))
+    reasons = F.array_compact(F.array(F.col(PROBLEM), *failed))
+    kept = [name for name in rows.columns if not name.startswith("_known_") and name != UNREADABLE]
+    judged = rows.withColumn(REASONS, reasons)
+    # What did not read is NULL in its column; who looks into quarantine wants to see what it was.
+    as_it_came = F.when(F.size(REASONS) > 0, F.to_json(RAW))
+    return judged.withColumn(RAW, as_it_came).select(*kept, REASONS)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What one pass over judged rows found: how many are refused, how often for each reason, and where the good ones lie.
+
+    `bounds` holds the least and the greatest value of each key column that is a number or a date.
+    """
+
+    refused: int
+    reasons: dict[str, int]
+    bounds: dict[str, tuple[Any, Any]]
+
+
+def summarize(judged: DataFrame, ids: Sequence[str], key: Sequence[str]) -> Summary:
+    """Counts the refused rows and their reasons, and bounds the keys of the good ones, in one pass."""
+    refused = F.size(REASONS) > 0
+    sums = [F.sum(F.array_contains(REASONS, name).cast("bigint")).alias(name) for name in ids]
+    kinds = (T.IntegerType, T.LongType, T.DateType)
+    ranged = [field.name for field in judged.schema.fields if field.name in key and isinstance(field.dataType, kinds)]
+    good = [F.when(~refused, F.col(name)) for name in ranged]
+    bounds = [
+        f(value).alias(f"_{end}_{i}") for i, value in enumerate(good) for end, f in (("lo", F.min), ("hi", F.max))
+    ]
+    [row] = judged.agg(F.sum(refused.cast("bigint")).alias("_refused"), *sums, *bounds).collect()
+    return Summary(
+        int(row["_refused"] or 0),
+        {name: int(row[name]) for name in ids if row[name]},
+        {name: (row[f"_lo_{i}"], row[f"_hi_{i}"]) for i, name in enumerate(ranged) if row[f"_lo_{i}"] is not None},
+    )

@@ -1,0 +1,31 @@
+"""What a batch's check results come to, and how its rows' shape is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from headwater.config import Drift
+from headwater.ledger.entries import CheckResult, Manifest, VerdictName
+
+
+def judge_drift(manifest: Manifest, drift: Drift) -> CheckResult | None:
+    """Judges how a batch's rows differ in shape from those before; None when they do not.
+
+    Where drifting rows go to quarantine, and where the tables evolve, it is told; a strict stream is halted.
+    """
+    if not manifest.drift:
+        return None
+    message = "; ".join(str(change) for change in manifest.drift)
+    return CheckResult(
+        check="schema",
+        level="halt" if drift == "strict" else "warn",
+        passed=False,
+        value=float(len(manifest.drift)),
+        message=message,
+    )
+
+
+def worst(checks: Iterable[CheckResult]) -> VerdictName:
+    """Tells the verdict that check results come to."""
+    failed = {result.level for result in checks if not result.passed}
+    return "halt" if "halt" in failed else "warn" if "warn" in failed else "pass"

@@ -1,0 +1,35 @@
+"""The loads of a run: one transaction for each gold table that the warehouse lacks changes of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import boto3
+
+from headwater.run.project import Environment
+from headwater.warehouse.changes import ChangeLog
+from headwater.warehouse.load import load_of
+
+
+def prepare_load(environment: Environment, run_id: str) -> dict[str, Any]:
+    """Prepares one transaction for each gold table that the warehouse lacks changes of."""
+    project = environment.project
+    loaded = {
+        str(table): int(str(version))
+        for table, version in environment.query(
+            "SELECT table_name, MAX(version) FROM etl.load_ledger GROUP BY table_name"
+        )
+    }
+    s3 = boto3.client("s3")
+    lake = project.environment.bucket("lake")
+    loads = []
+    for table in project.gold:
+        pending = ChangeLog(s3, lake, table).since(loaded.get(table, -1))
+        if not pending:
+            continue
+        key = f"load/{table}/manifests/{pending[-1].version:09d}.json"
+        load = load_of(pending, f"s3://{lake}/{key}", project.environment.warehouse.copy_role, run_id)
+        s3.put_object(Bucket=lake, Key=key, Body=json.dumps(load.manifest).encode())
+        loads.append({"load_id": load.load_id, "table": table, "sqls": list(load.sqls)})
+    return {"loads": loads}

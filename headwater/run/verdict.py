@@ -1,0 +1,31 @@
+"""The verdict on a source: the worst that Check said of its batches that wait for silver."""
+
+from __future__ import annotations
+
+from headwater.run.project import Environment
+
+_WORST_FIRST = ("missing", "halt", "warn", "pass", "none")
+
+
+def read_verdict(environment: Environment, source: str) -> dict[str, str]:
+    """Tells the worst verdict on the batches of a source that wait for silver, and which of them halt.
+
+    Worst first: missing (Check has not seen them all), halt, warn, pass; none when no batch waits.
+    """
+    halted = []
+    found = {"none"}
+    for ledger in environment.streams(source):
+        for manifest in ledger.since(ledger.closed_up_to()):
+            verdict = ledger.verdict(manifest.batch)
+            if verdict is None:
+                found.add("missing")
+            elif verdict.verdict == "halt" and ledger.decision(manifest.batch) is None:
+                failed = ", ".join(
+                    f"{check.check} {check.message}".strip() for check in verdict.checks if not check.passed
+                )
+                halted.append(f"{source}.{ledger.stream} batch {manifest.batch}: {failed}")
+                found.add("halt")
+            else:
+                # What a person has decided on is held back no more.
+                found.add("pass" if verdict.verdict == "pass" else "warn")
+    return {"verdict": min(found, key=_WORST_FIRST.index), "halted": "; ".join(halted)}
