@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -33,6 +32,7 @@ from local.gateway.redshift import data_api as redshift
 from local.gateway.redshift import serverless as redshift_serverless
 from local.gateway.s3_objects import set_modified
 from local.gateway.settings import GatewaySettings
+from local.postgres import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _OWN_PAGES = "/_headwater/"
@@ -209,13 +209,6 @@ def serve(port: int, home: Path, workers: int, warehouse_dsn: str | None = None)
     finally:
         gateway.close()
         server.server_close()
-
-
-def free_port() -> int:
-    """Returns a TCP port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from headwater.errors import FatalSourceError, PagingError, QuotaUsedUpError, Re
 from headwater.ledger.entries import Position
 from headwater.sources.http.stream import Extraction, open_client, read
 from local import world
-from local.simulators.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
+from local.simulators.hubspot.access import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
 from local.world.truth import now
 from tests.support.http_fakes import KeptFiles
 from tests.support.simulators import Simulators, own_world
