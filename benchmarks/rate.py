@@ -23,7 +23,8 @@ from rich.table import Table
 from headwater.config import HttpSource, Rate
 from headwater.ledger.raw import Learned, RowFile
 from headwater.sources.apis import hubspot
-from headwater.sources.http.stream import open_client, read
+from headwater.sources.http.connect import open_client
+from headwater.sources.http.stream import read
 from local import world
 from local.stack import SECRETS, Ports, Stack
 from tests.simulators.conftest import Simulators, own_world

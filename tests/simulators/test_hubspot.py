@@ -20,7 +20,8 @@ from headwater.config import BearerAuth, HttpSource, Retry, Source
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, ThrottledError
 from headwater.ledger.stream import Position
 from headwater.sources.apis.hubspot import DailyLimitError
-from headwater.sources.http.stream import Extraction, open_client, read
+from headwater.sources.http.connect import open_client
+from headwater.sources.http.stream import Extraction, read
 from local import world
 from local.simulators.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
 from local.world.truth import now
