@@ -132,7 +132,7 @@ def receive_records(
             records.setdefault(place, []).append(record)
     for (source, stream), mine in records.items():
         with bind(source=source, stream=stream):
-            failed += _Receiver(environment, source, stream, request_id, sleep).receive(mine)
+            failed += _RecordReceiver(environment, source, stream, request_id, sleep).receive(mine)
     return {"batchItemFailures": [{"itemIdentifier": item} for item in failed]}
 
 
@@ -149,7 +149,7 @@ def _places(environment: Environment) -> dict[str, tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class _Receiver:
+class _RecordReceiver:
     """Receives for one stream."""
 
     environment: Environment

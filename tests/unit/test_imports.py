@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.conftest import ROOT
+from tests.support.paths import ROOT
 
 
 def modules(package: str) -> dict[str, Path]:
