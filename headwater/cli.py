@@ -22,6 +22,7 @@ from headwater.client import Client, Engine, run_input
 from headwater.config import json_schemas, load_project, parse_date
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.sources_page import sources_page
+from headwater.deploy.terraform import document
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.lake.gold_sql import gold_sql
 
@@ -263,12 +264,13 @@ def quarantine_replay(
 
 @app.command()
 def validate(as_json: JsonOption = False) -> None:
-    """Check config/ and sql/ of every environment, and that the JSON Schemas are up to date."""
+    """Check config/, crawlers/ and sql/ of every environment, what is derived from them, and that made files are up to date."""
     environments = sorted(path.stem for path in (ROOT / "config" / "environments").glob("*.yaml"))
     for name in environments:
         project = load_project(ROOT, name)
         for table in project.gold:
             gold_sql(project, table)
+        document(Deployment(project, ROOT))
     for name, schema in json_schemas().items():
         path = ROOT / "config" / "schema" / f"{name}.schema.json"
         if not path.exists() or json.loads(path.read_text()) != schema:

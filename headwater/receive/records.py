@@ -28,7 +28,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from headwater.config import KinesisStream, QueueDelivery
-from headwater.deploy.entrances import Entrances
 from headwater.errors import LedgerError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Position
@@ -138,13 +137,15 @@ def receive_records(
 
 def _places(environment: Environment) -> dict[str, tuple[str, str]]:
     """Finds source and stream by the ARN of the Kinesis stream, and by that of the queue behind it."""
-    entrances = Entrances(environment.project)
+    own = environment.project.environment
     places = {}
     for source, declared in environment.project.sources.items():
-        for stream in declared.streams if declared.kind == "kinesis" else ():
-            spec = entrances.record_stream(source, stream)
-            places[spec.arn] = (source, stream)
-            places.update({queue.arn: (source, stream) for queue in entrances.queues() if queue.name == spec.name})
+        for name, stream in declared.streams.items():
+            if isinstance(stream, KinesisStream):
+                received = own.record_stream(source, name)
+                places[own.arn("kinesis", f"stream/{received}")] = (source, name)
+                if isinstance(stream.delivery, QueueDelivery):
+                    places[own.arn("sqs", received)] = (source, name)
     return places
 
 

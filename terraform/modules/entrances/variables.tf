@@ -10,7 +10,7 @@ variable "region" {
 
 variable "record_streams" {
   description = "The Kinesis streams by source.stream."
-  type        = map(object({ name = string, retention_hours = number, queued = bool }))
+  type        = map(object({ name = string, retention_hours = number }))
 }
 
 variable "queues" {
@@ -25,42 +25,45 @@ variable "queues" {
 variable "mappings" {
   description = "What the functions read by themselves, by ARN of the stream or queue."
   type = map(object({
-    folder         = string
+    function       = string
     batch_size     = number
     window_seconds = number
-    shards         = bool
+    reads_shards   = bool
   }))
 
   validation {
-    condition     = length(setsubtract([for mapping in var.mappings : mapping.folder], keys(var.functions))) == 0
+    condition     = length(setsubtract([for mapping in var.mappings : mapping.function], keys(var.functions))) == 0
     error_message = "A source of kind kinesis needs lambdas/receive_records, one of kind files lambdas/start_on_drop."
   }
 }
 
-variable "drop_pattern" {
-  description = "Which events tell of a dropped file, as JSON; none where no source takes any."
-  type        = string
-  default     = null
-}
-
-variable "api" {
-  description = "The HTTP API for pushed events; none where no source takes them."
-  type = object({
-    name             = string
-    route            = string
-    calls_per_second = number
-    burst            = number
-  })
-  default = null
+variable "drop_rules" {
+  description = "The rule that tells of dropped files, by the name that its queue has as well: its pattern as JSON; none where no source takes any."
+  type        = map(object({ pattern = string }))
 
   validation {
-    condition     = var.api == null || contains(keys(var.functions), "receive_event")
+    condition     = length(setsubtract(keys(var.drop_rules), keys(var.queues))) == 0
+    error_message = "A rule for dropped files needs a queue of its name."
+  }
+}
+
+variable "apis" {
+  description = "The HTTP API for pushed events by name: its route, its limits, and the function that it calls; none where no source takes them."
+  type = map(object({
+    route            = string
+    function         = string
+    calls_per_second = number
+    burst            = number
+  }))
+
+  validation {
+    condition     = length(setsubtract([for api in var.apis : api.function], keys(var.functions))) == 0
     error_message = "A source with an HTTP entrance needs lambdas/receive_event."
   }
 }
 
 variable "functions" {
-  description = "Name, ARN and alias ARN of each Lambda by its folder."
+  description = "Name, ARN and alias ARN of each Lambda by its name."
   type        = map(object({ name = string, arn = string, alias = string }))
 }
 
@@ -71,7 +74,7 @@ variable "dead_letters" {
 
 variable "keys" {
   description = "ARNs of the keys by what they protect."
-  type        = map(string)
+  type        = object({ alerts = string, data = string, logs = string })
 }
 
 variable "log_days" {

@@ -16,18 +16,18 @@ resource "aws_sqs_queue" "this" {
 resource "aws_lambda_event_source_mapping" "this" {
   for_each                           = var.mappings
   event_source_arn                   = each.key
-  function_name                      = var.functions[each.value.folder].alias
+  function_name                      = var.functions[each.value.function].alias
   batch_size                         = each.value.batch_size
   maximum_batching_window_in_seconds = each.value.window_seconds
   function_response_types            = ["ReportBatchItemFailures"]
-  starting_position                  = each.value.shards ? "TRIM_HORIZON" : null
-  parallelization_factor             = each.value.shards ? 1 : null
-  bisect_batch_on_function_error     = each.value.shards ? true : null
+  starting_position                  = each.value.reads_shards ? "TRIM_HORIZON" : null
+  parallelization_factor             = each.value.reads_shards ? 1 : null
+  bisect_batch_on_function_error     = each.value.reads_shards ? true : null
   # Until Kinesis forgets them: what cannot be read fails nothing, so what fails is for all records, and passes.
-  maximum_retry_attempts = each.value.shards ? -1 : null
+  maximum_retry_attempts = each.value.reads_shards ? -1 : null
 
   dynamic "destination_config" {
-    for_each = each.value.shards ? [var.dead_letters] : []
+    for_each = each.value.reads_shards ? [var.dead_letters] : []
 
     content {
       on_failure {
@@ -40,15 +40,11 @@ resource "aws_lambda_event_source_mapping" "this" {
 }
 
 # A file that is dropped starts a run of its source; the queue gathers the news for a minute.
-locals {
-  drops = { for pattern in var.drop_pattern[*] : "${var.prefix}-drops" => pattern }
-}
-
 resource "aws_cloudwatch_event_rule" "drops" {
-  for_each      = local.drops
+  for_each      = var.drop_rules
   name          = each.key
   description   = "Objects created below the prefixes that partners write to."
-  event_pattern = each.value
+  event_pattern = each.value.pattern
 }
 
 resource "aws_cloudwatch_event_target" "drops" {
