@@ -1,30 +1,20 @@
-"""terraform validate and terraform test, with the provider where it can be had, else with a stand-in that knows its schema:
-what Terraform makes is what deployment.json says, and a deployment.json that does not fit the files is refused."""
+"""terraform validate and terraform test: what Terraform makes is what deployment.json says, and bad plans are refused."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headwater.config import load_project
-from headwater.deploy.deployment import DEEQU_JAR, Deployment
-from headwater.deploy.packages import deployment_json, lambda_zip, library_zip
 from tests.support.paths import ROOT
 from tests.terraform.every_kind import make
 from tests.terraform.provider.schema import declared
+from tests.terraform.runner import HERE, SCHEMAS, Terraform, changed, pack, stand_in, words
 
-HERE = ROOT / "tests" / "terraform"
-SCHEMAS = (HERE / "provider" / "aws.schema.json.gz", HERE / "provider" / "further.schema.json")
-VERSION = "5.46.0"
 # As good.tftest.hcl mocks them.
 LATE = {
     **{
@@ -36,58 +26,6 @@ LATE = {
         for kind in ("workgroup", "namespace")
     },
 }
-
-
-class Terraform:
-    """Terraform in one folder, with its data elsewhere."""
-
-    def __init__(self, folder: Path, data: Path, settings: dict[str, str]) -> None:
-        self.folder = folder
-        self._environment = {**os.environ, "TF_DATA_DIR": str(data), "TF_IN_AUTOMATION": "1", **settings}
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = ["terraform", f"-chdir={self.folder}", *arguments]
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
-
-    @property
-    def packages(self) -> Path:
-        return self.folder.parent / "build" / "packages"
-
-
-def stand_in(folder: Path) -> dict[str, str] | str:
-    """Builds the stand-in into a mirror; returns the settings that make Terraform use it, or why there is none."""
-    if shutil.which("go") is None:
-        return "go is not installed, so there is no stand-in either"
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    home = folder / "mirror" / "registry.terraform.io" / "hashicorp" / "aws" / VERSION / f"linux_{machine}"
-    home.mkdir(parents=True)
-    build = ["go", "build", "-o", str(home / f"terraform-provider-aws_v{VERSION}"), "."]
-    done = subprocess.run(build, cwd=HERE / "provider", capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        return f"the stand-in cannot be built: {done.stderr.strip()[-300:]}"
-    settings = folder / "terraformrc"
-    settings.write_text(
-        f'provider_installation {{\n  filesystem_mirror {{\n    path = "{folder / "mirror"}"\n  }}\n}}\n'
-    )
-    return {"TF_CLI_CONFIG_FILE": str(settings), "SCHEMAS": ":".join(str(path) for path in SCHEMAS)}
-
-
-def pack(root: Path) -> None:
-    """Writes what make package writes, less the wheels and the jar, which no plan looks into."""
-    out = root / "build" / "packages"
-    for handler in (root / "lambdas").glob("*/handler.py"):
-        path = out / "lambdas" / f"{handler.parent.name}.zip"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(lambda_zip(root, handler.parent.name))
-    glue = {"headwater.zip": library_zip(root), "headwater.gluewheels.zip": b"", DEEQU_JAR: b""}
-    (out / "glue").mkdir()
-    for name, content in glue.items():
-        (out / "glue" / name).write_bytes(content)
-    for environment in ("dev", "prod"):
-        project = load_project(root, environment)
-        (out / environment).mkdir()
-        (out / environment / "project.json").write_text(project.model_dump_json(by_alias=True))
-        (out / environment / "deployment.json").write_bytes(deployment_json(Deployment(project, root)))
 
 
 @pytest.fixture(scope="module")
@@ -311,59 +249,9 @@ def test_the_rest_is_named_as_it_was_derived(made: Made, deployment: dict[str, A
     assert {f'CREATE USER "IAMR:{name}" PASSWORD DISABLE' for name in deployment["warehouse_users"]} <= users
 
 
-@contextmanager
-def _changed(path: Path, text: str | None) -> Iterator[None]:
-    before = path.read_text()
-    if text is None:
-        path.unlink()
-    else:
-        path.write_text(text)
-    try:
-        yield
-    finally:
-        path.write_text(before)
-
-
-@pytest.mark.parametrize(
-    "changed", ["config/sources/fx_rates.yaml", "crawlers/gold.yaml", "step_functions/pipeline.asl.json"]
-)
-def test_what_was_changed_after_packing_is_not_planned(changed: str, terraform: Terraform) -> None:
-    path = terraform.folder.parent / changed
-    with _changed(path, path.read_text() + "\n"):
-        said = _refused(terraform)
-    assert "has changed since it was packed: run `make package ENV=dev` first" in said
-
-
-def test_what_was_added_after_packing_is_not_planned(terraform: Terraform) -> None:
-    added = terraform.folder.parent / "config" / "sources" / "another.yaml"
-    added.write_text("name: another\n")
-    try:
-        said = _refused(terraform)
-    finally:
-        added.unlink()
-    assert "has changed since it was packed: run `make package ENV=dev` first" in said
-
-
-def test_what_was_never_packed_is_not_planned(terraform: Terraform) -> None:
-    with _changed(terraform.packages / "dev" / "deployment.json", None):
-        said = _refused(terraform)
-    assert "There is no build/packages/dev/deployment.json: run `make package ENV=dev` first" in said
-
-
-def test_another_environment_is_not_planned(terraform: Terraform) -> None:
-    other = (terraform.packages / "prod" / "deployment.json").read_text()
-    with _changed(terraform.packages / "dev" / "deployment.json", other):
-        said = _refused(terraform)
-    assert "is of environment 'prod': run `make package ENV=dev` first" in said
-
-
-def test_what_an_older_version_has_packed_is_not_planned(terraform: Terraform) -> None:
-    with _changed(terraform.packages / "dev" / "deployment.json", '{"environment": {"name": "dev"}}'):
-        said = _refused(terraform)
-    assert "has changed since it was packed: run `make package ENV=dev` first" in said
-
-
-def _refused(terraform: Terraform) -> str:
-    done = terraform("test", "-no-color", "-filter=tests/stale.tftest.hcl")
+def test_what_was_changed_after_packing_is_not_planned(terraform: Terraform) -> None:
+    path = terraform.folder.parent / "config" / "sources" / "fx_rates.yaml"
+    with changed(path, path.read_text() + "wrkers: 9\n"):
+        done = terraform("test", "-no-color", "-filter=tests/refused.tftest.hcl")
     assert done.returncode != 0
-    return " ".join((done.stdout + done.stderr).replace("│", " ").split())
+    assert "has changed since it was packed: run `make package ENV=dev` first" in words(done)
