@@ -82,8 +82,15 @@ def _extra_environments() -> dict[str, ExtraEnvironment]:
     return found
 
 
-def _client(env: str) -> Client:
+def _extra_environment(env: str) -> ExtraEnvironment | None:
     extra = _extra_environments().get(env)
+    if extra is None and env == "local":
+        raise HeadwaterError("the local stack is not installed, which only a checkout has. hint: make setup")
+    return extra
+
+
+def _client(env: str) -> Client:
+    extra = _extra_environment(env)
     return Client(Deployment(load_project(ROOT, env), ROOT)) if extra is None else extra.client()
 
 
@@ -155,7 +162,7 @@ def run(
 ) -> None:
     """Start a run of the pipeline."""
     client = _client(env)
-    extra = _extra_environments().get(env)
+    extra = _extra_environment(env)
     day = parse_date(as_of) if as_of else extra.today() if extra else None
     run_id = client.start(run_input(source or [], start_from, _backfill(backfill), day))
     if not wait:
