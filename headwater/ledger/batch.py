@@ -46,7 +46,7 @@ class BatchWriter:
     @property
     def data_uri(self) -> str:
         """S3 URI of this attempt's raw files, for Spark."""
-        return f"s3://{self.ledger.bucket.name}/{self.data_prefix}"
+        return f"{self.ledger.bucket.uri}/{self.data_prefix}"
 
     def add(self, path: Path, rows: int) -> None:
         """Uploads one finished raw file."""

@@ -19,7 +19,6 @@ import binascii
 import json
 import random
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,10 +32,9 @@ from headwater.errors import LedgerError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Position
 from headwater.ledger.raw import PROBLEM, Problem
-from headwater.ledger.stream import StreamLedger
 from headwater.ledger.untrusted import read_object
 from headwater.log import bind, get_logger
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 MOST_TRIES = 12
 """Tries to commit a batch while invocations for other shards take the same number."""
@@ -109,7 +107,7 @@ class RawRow:
 
 
 def receive_records(
-    environment: Environment,
+    opened: OpenProject,
     event: Mapping[str, Any],
     request_id: str,
     sleep: Callable[[float], None] = time.sleep,
@@ -121,7 +119,7 @@ def receive_records(
     """
     failed: list[str] = []
     records: dict[tuple[str, str], list[Record]] = {}
-    places = _places(environment)
+    places = _places(opened)
     for given in event["Records"]:
         record = Record.of_message(given) if given["eventSource"] == "aws:sqs" else Record.of_shard(given)
         place = places.get(record.stream_arn)
@@ -132,15 +130,15 @@ def receive_records(
             records.setdefault(place, []).append(record)
     for (source, stream), mine in records.items():
         with bind(source=source, stream=stream):
-            failed += _Receiver(environment, source, stream, request_id, sleep).receive(mine)
+            failed += _Receiver(opened, source, stream, request_id, sleep).receive(mine)
     return {"batchItemFailures": [{"itemIdentifier": item} for item in failed]}
 
 
-def _places(environment: Environment) -> dict[str, tuple[str, str]]:
+def _places(opened: OpenProject) -> dict[str, tuple[str, str]]:
     """Finds source and stream by the ARN of the Kinesis stream, and by that of the queue behind it."""
-    entrances = Entrances(environment.project)
+    entrances = Entrances(opened.project)
     places = {}
-    for source, declared in environment.project.sources.items():
+    for source, declared in opened.project.sources.items():
         for stream in declared.streams if declared.kind == "kinesis" else ():
             spec = entrances.record_stream(source, stream)
             places[spec.arn] = (source, stream)
@@ -152,7 +150,7 @@ def _places(environment: Environment) -> dict[str, tuple[str, str]]:
 class _Receiver:
     """Receives for one stream."""
 
-    environment: Environment
+    opened: OpenProject
     source: str
     stream: str
     request_id: str
@@ -161,8 +159,7 @@ class _Receiver:
     def receive(self, records: Sequence[Record]) -> list[str]:
         """Commits what is new; returns the items that could not be stored."""
         for attempt in range(1, MOST_TRIES + 1):
-            ledger = self.environment.ledger.stream(self.source, self.stream)
-            writer = self._writer(ledger)
+            writer = self._writer()
             fresh = list(records) if self._queued else _fresh(records, writer.position_before)
             if not fresh:
                 log.info("nothing new", received=len(records))
@@ -181,7 +178,7 @@ class _Receiver:
 
     @property
     def _declared(self) -> KinesisStream:
-        declared = self.environment.project.source(self.source).streams[self.stream]
+        declared = self.opened.project.source(self.source).streams[self.stream]
         assert isinstance(declared, KinesisStream)  # noqa: S101 - only these have an ARN
         return declared
 
@@ -189,18 +186,11 @@ class _Receiver:
     def _queued(self) -> bool:
         return isinstance(self._declared.delivery, QueueDelivery)
 
-    def _writer(self, ledger: StreamLedger) -> BatchWriter:
-        latest = ledger.latest()
-        return BatchWriter(
-            ledger=ledger,
-            batch=latest.batch + 1 if latest else 1,
-            run_id=f"receive_records-{self.request_id}",
-            attempt=uuid.uuid4().hex[:12],
-            format="jsonl",
-            position_before=latest.position_after if latest else None,
-            known=latest.fields if latest else {},
-            declared=frozenset(self._declared.raw_fields),
-            flag=self.environment.project.drift_of(self.source, self.stream) == "quarantine",
+    def _writer(self) -> BatchWriter:
+        return self.opened.ledger.stream(self.source, self.stream).begin(
+            f"receive_records-{self.request_id}",
+            self._declared.raw_fields,
+            flag=self.opened.project.drift_of(self.source, self.stream) == "quarantine",
         )
 
     def _commit(self, writer: BatchWriter, fresh: Sequence[Record]) -> None:

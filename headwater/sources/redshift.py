@@ -69,7 +69,7 @@ def extract(
         return None
     span, files = unloaded
     writer.files += files
-    rows = spark.read.parquet(*[f"s3://{writer.ledger.bucket.name}/{file.key}" for file in files])
+    rows = spark.read.parquet(*[f"{writer.ledger.bucket.uri}/{file.key}" for file in files])
     writer.learned = Learned.of_columns({field.name: field.dataType.simpleString() for field in rows.schema.fields})
     return writer.commit(span.after)
 

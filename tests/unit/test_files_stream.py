@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import uuid
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ import pytest
 
 from headwater.config import FilesSource, Project
 from headwater.errors import ConfigError
-from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Manifest, TakenFile
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.sources.files import stream as files_stream
@@ -50,17 +48,7 @@ class Landing:
         return key
 
     def extract(self) -> Manifest | None:
-        latest = self.ledger.latest()
-        writer = BatchWriter(
-            ledger=self.ledger,
-            batch=latest.batch + 1 if latest else 1,
-            run_id="run",
-            attempt=uuid.uuid4().hex,
-            format="jsonl",
-            position_before=latest.position_after if latest else None,
-            known=latest.fields if latest else {},
-            declared=frozenset(self.declared.raw_fields),
-        )
+        writer = self.ledger.begin("run", self.declared.raw_fields)
         return extract(self.source, self.name, writer, None, LANDING, self.new_values)
 
     def rows(self, manifest: Manifest | None) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from pathlib import Path
@@ -22,15 +23,7 @@ _streams = count()
 
 
 def writer(stream: StreamLedger, attempt: str = "a1") -> BatchWriter:
-    latest = stream.latest()
-    return BatchWriter(
-        ledger=stream,
-        batch=latest.batch + 1 if latest else 1,
-        run_id="run",
-        attempt=attempt,
-        format="jsonl",
-        position_before=stream.position(),
-    )
+    return replace(stream.begin("run", ()), attempt=attempt)
 
 
 def verdict(batch: int, name: Any = "halt") -> Verdict:

@@ -87,7 +87,7 @@ def extract(
     pushed = isinstance(source.entrance, HttpEntrance)
     found = listed(landing, stream, writer.position_before, _PUSHED_BAND if pushed else _BAND)
     if not pushed:
-        arrivals = f"s3://{ledger.bucket.name}/{ledger.prefix}/{ARRIVALS}/"
+        arrivals = f"{ledger.bucket.uri}/{ledger.prefix}/{ARRIVALS}/"
         keys = dict.fromkeys(map(str, new_values(arrivals, "key", f"{name}_arrivals")))
         found |= {file for key in keys for file in _look_up(landing, key)}
     new = sorted(not_taken(ledger, found, _PUSHED_BAND if pushed else _RESENT))
