@@ -1,28 +1,22 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PYTHON ?= python3.11
 VENV := .venv
+# The one that .venv was made from, where there is a .venv: it need not be on the PATH.
+PYTHON ?= $(shell $(VENV)/bin/python -c "import sys; print(sys._base_executable)" 2> /dev/null || echo python3.11)
 BIN := $(VENV)/bin
-UV_VERSION := 0.13.8
-STAMP := $(VENV)/.setup-$(shell sha256sum requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 
-.PHONY: help setup demo terraform-local test test-unit check package plan apply cost schema docs format up down clean lock
+ifeq ($(filter 4.% 5.%,$(MAKE_VERSION)),)
+$(error GNU make 4 is needed, and this is $(MAKE_VERSION). hint: python3.11 -m local.setup sets up without make, then .venv/bin/python -m local.demo is the demo and tests/run are the tests)
+endif
+
+.PHONY: help setup demo terraform-local test test-unit test-bare check package plan apply cost schema docs format up down clean lock
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## Install everything into .venv, and Spark's jars into the user's cache
-
-$(STAMP): requirements.lock pyproject.toml
-	@command -v java > /dev/null || { echo "Java 17 is missing. hint: apt-get install openjdk-17-jre-headless"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv pip sync -q --compile-bytecode --python $(BIN)/python requirements.lock
-	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps uv==$(UV_VERSION) -e .
-	@$(BIN)/python -m local.glue.spark
-	@$(BIN)/python -m local.jars
-	@$(BIN)/python -m local.glue.class_archive
-	@rm -f $(VENV)/.setup-* && touch $@
+setup: ## Install everything into .venv and the user's cache; goes on from where an earlier one ended
+	@$(PYTHON) -c "" 2> /dev/null || { echo "$(PYTHON) is not on the PATH; Headwater runs on Python 3.11. hint: apt-get install python3.11 python3.11-venv, or name any other: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m local.setup
 
 demo: setup ## Run the whole pipeline on real data, and prove the books (KEEP=1 leaves the stack up, SOURCES="…" does with some)
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(if $(SOURCES),--sources $(SOURCES))
@@ -41,6 +35,9 @@ test: setup ## Run every test this machine can run
 
 test-unit: setup ## Run the tests that take seconds
 	@$(BIN)/python -m pytest tests/unit -q -n 2
+
+test-bare: setup ## Set up and run on a machine made for it that has only Python 3.11, make and git: minutes, and a gigabyte of downloads
+	@$(BIN)/python -m tests.bare.run
 
 check: setup ## Lint, types, formats, config, state machine, Terraform
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
@@ -71,8 +68,9 @@ schema: setup ## Write the JSON Schemas of config/
 docs: setup ## Write the pages that are made from config/
 	@$(BIN)/python -m headwater.deploy.sources_page docs/sources.md
 
-lock: ## Resolve the dependencies anew
+lock: ## Resolve the dependencies anew: the packages, then the jars
 	@$(BIN)/uv pip compile -q --python $(BIN)/python --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	@$(BIN)/python -m local.jars lock
 
 clean: down ## Stop the stack and remove what was built
 	@rm -rf build

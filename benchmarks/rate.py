@@ -26,7 +26,8 @@ from headwater.ledger.shape import Learned
 from headwater.sources.apis import hubspot
 from headwater.sources.http.stream import open_client, read
 from local import world
-from local.stack import SECRETS, Ports, Stack
+from local.counterparts import credentials
+from local.stack import Ports, Stack
 from tests.simulators.conftest import Simulators, own_world
 
 HOUSEHOLDS = 800
@@ -103,13 +104,13 @@ def measure(source: HttpSource, simulators: Simulators) -> Reading:
     simulators.admin("requests", "DELETE")
     simulators.misbehave(source=source.name, kind="quota", calls=rate.calls, seconds=rate.per_seconds)
     writer = _Discarding()
-    secret = SECRETS.get(source.secret or "", {})
+    secret = credentials(source.secret)
     started = time.monotonic()
     with open_client(long, secret, lambda _: None) as client:
         read(long, name, secret, writer, None, world.clock(simulators.dsn), None, client)  # type: ignore[arg-type]
     seconds = time.monotonic() - started
     asked = [entry for entry in simulators.admin("requests", "GET")["requests"] if entry["source"] == source.name]
-    let_through = [datetime.fromisoformat(entry["time"]) for entry in asked if entry.get("misbehaviour") != "throttle"]
+    let_through = [datetime.fromisoformat(entry["time"]) for entry in asked if entry.get("fault") != "throttle"]
     return Reading(
         source.name,
         len(let_through),

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import typer
 from rich.console import Console
@@ -27,9 +29,7 @@ from headwater.lake.gold_sql import gold_sql
 ROOT = Path(__file__).resolve().parent.parent
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Run and watch the Headwater pipeline.")
-local_app = typer.Typer(no_args_is_help=True, help="The local stack's world and addresses.")
 quarantine_app = typer.Typer(no_args_is_help=True, help="Rows that were refused.")
-app.add_typer(local_app, name="local")
 app.add_typer(quarantine_app, name="quarantine")
 
 out = Console()
@@ -39,27 +39,45 @@ EnvOption = Annotated[str, typer.Option("--env", help="local, dev, staging or pr
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def _local_stack() -> Any:
-    from local.stack import Stack
+class ExtraEnvironment(Protocol):
+    """An environment that is made here rather than by Terraform, found by an entry point of its name."""
 
-    return Stack.default()
+    commands: typer.Typer
+    """What can be done with it alone."""
+
+    def client(self) -> Client:
+        """Opens it; HeadwaterError when it is down."""
+        ...
+
+    def today(self) -> date:
+        """The day it is there."""
+        ...
+
+
+@cache
+def _extra_environments() -> dict[str, ExtraEnvironment]:
+    found: dict[str, ExtraEnvironment] = {}
+    for entry in entry_points(group="headwater.environments"):
+        try:
+            found[entry.name] = entry.load()
+        except ModuleNotFoundError as error:
+            # The library is installed without what only a checkout has.
+            if error.name != entry.module.partition(".")[0]:
+                raise
+    return found
 
 
 def _client(env: str) -> Client:
-    if env == "local":
-        stack = _local_stack()
-        if not stack.is_up():
-            raise HeadwaterError("the local stack is down. hint: headwater up && headwater deploy")
-        stack.use()
-        return Client(stack.deployment())
-    return Client(Deployment(load_project(ROOT, env), ROOT))
+    extra = _extra_environments().get(env)
+    return Client(Deployment(load_project(ROOT, env), ROOT)) if extra is None else extra.client()
 
 
 def _plain(value: object) -> object:
     return value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else str(value)
 
 
-def _show(as_json: bool, rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> None:
+def show(as_json: bool, rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> None:
+    """Prints rows as a table, or as JSON."""
     if as_json:
         out.print_json(json.dumps(list(rows), default=_plain))
         return
@@ -69,45 +87,12 @@ def _show(as_json: bool, rows: Iterable[dict[str, Any]], columns: Sequence[str])
     out.print(table)
 
 
-def _say(as_json: bool, answer: dict[str, Any], sentence: str) -> None:
+def say(as_json: bool, answer: dict[str, Any], sentence: str) -> None:
+    """Prints a sentence, or the answer that it tells as JSON."""
     if as_json:
         out.print_json(json.dumps(answer, default=_plain))
     else:
         out.print(sentence)
-
-
-@app.command()
-def up(as_json: JsonOption = False) -> None:
-    """Start the local stack and seed its world."""
-    stack = _local_stack()
-    with err.status("starting") as status:
-        stack.up(lambda name: status.update(f"starting: {name}"))
-    _say(as_json, stack.endpoints(), f"up: AWS API at {stack.aws_endpoint}")
-
-
-@app.command()
-def down(as_json: JsonOption = False) -> None:
-    """Stop the local stack."""
-    _local_stack().down()
-    _say(as_json, {"status": "down"}, "down")
-
-
-@app.command()
-def deploy(env: EnvOption = "local", as_json: JsonOption = False) -> None:
-    """Deploy to the local stack; other environments are deployed by Terraform."""
-    if env != "local":
-        raise ConfigError(f"environment {env} is deployed by `terraform apply`; this command deploys local")
-    stack = _local_stack()
-    with err.status("deploying"):
-        stack.deploy()
-    deployment = stack.deployment()
-    names = {
-        "state_machine": deployment.state_machine,
-        "jobs": [job.name for job in deployment.jobs()],
-        "lambdas": [function.name for function in deployment.lambdas()],
-        "crawlers": [crawler.name for crawler in deployment.crawlers()],
-    }
-    _say(as_json, names, f"deployed: {deployment.state_machine} with {len(names['jobs'])} jobs")
 
 
 def watch(client: Client, run_id: str) -> RunState:
@@ -155,13 +140,14 @@ def run(
 ) -> None:
     """Start a run of the pipeline."""
     client = _client(env)
-    day = parse_date(as_of) if as_of else _local_stack().clock() if env == "local" else None
+    extra = _extra_environments().get(env)
+    day = parse_date(as_of) if as_of else extra.today() if extra else None
     run_id = client.start(run_input(source or [], start_from, _backfill(backfill), day))
     if not wait:
-        _say(as_json, {"run_id": run_id}, f"started {run_id}")
+        say(as_json, {"run_id": run_id}, f"started {run_id}")
         return
     found = watch(client, run_id)
-    _say(as_json, asdict(found), f"{run_id} {found.status.lower()} {found.cause or ''}")
+    say(as_json, asdict(found), f"{run_id} {found.status.lower()} {found.cause or ''}")
     if found.status != "SUCCEEDED":
         raise typer.Exit(1)
 
@@ -176,11 +162,11 @@ def maintain(
     client = _client(env)
     job_run_id = client.start_maintain()
     if not wait:
-        _say(as_json, {"job_run_id": job_run_id}, f"started {job_run_id}")
+        say(as_json, {"job_run_id": job_run_id}, f"started {job_run_id}")
         return
     with err.status("maintaining"):
         found = client.wait_for_maintain(job_run_id)
-    _say(as_json, asdict(found), f"{job_run_id} {found.status.lower()} {found.cause or ''}")
+    say(as_json, asdict(found), f"{job_run_id} {found.status.lower()} {found.cause or ''}")
     if found.status != "SUCCEEDED":
         raise typer.Exit(1)
 
@@ -188,15 +174,13 @@ def maintain(
 @app.command()
 def status(env: EnvOption = "local", as_json: JsonOption = False) -> None:
     """Show how far each stream is and what stands in its way."""
-    _show(
-        as_json, map(asdict, _client(env).streams()), ["source", "stream", "batch", "in_silver", "halted", "position"]
-    )
+    show(as_json, map(asdict, _client(env).streams()), ["source", "stream", "batch", "in_silver", "halted", "position"])
 
 
 @app.command()
 def history(env: EnvOption = "local", as_json: JsonOption = False) -> None:
     """List the newest runs."""
-    _show(as_json, map(asdict, _client(env).runs()), ["run_id", "status", "started", "ended", "rows"])
+    show(as_json, map(asdict, _client(env).runs()), ["run_id", "status", "started", "ended", "rows"])
 
 
 @app.command()
@@ -211,7 +195,7 @@ def query(
     if engine not in engines:
         raise ConfigError(f"--engine {engine!r} unknown; known: athena, redshift")
     answer = _client(env).query(engines[engine], sql)
-    _show(as_json, [dict(zip(answer.columns, row, strict=True)) for row in answer.rows], answer.columns)
+    show(as_json, [dict(zip(answer.columns, row, strict=True)) for row in answer.rows], answer.columns)
 
 
 @app.command()
@@ -223,7 +207,7 @@ def rewind(
 ) -> None:
     """Take a source's job bookmark back; batches that are in bronze are not doubled."""
     entry = _client(env).rewind(source, to)
-    _say(as_json, entry, f"bookmark of {entry['JobName']} rewound")
+    say(as_json, entry, f"bookmark of {entry['JobName']} rewound")
 
 
 @app.command()
@@ -238,7 +222,7 @@ def release(
     """Decide about a halted batch."""
     decision: Literal["release", "discard"] = "discard" if discard else "release"
     _client(env).decide(stream, batch, decision, reason, getpass.getuser())
-    _say(as_json, {"stream": stream, "batch": batch, "decision": decision}, f"{stream} batch {batch}: {decision}d")
+    say(as_json, {"stream": stream, "batch": batch, "decision": decision}, f"{stream} batch {batch}: {decision}d")
 
 
 @quarantine_app.command("list")
@@ -248,7 +232,7 @@ def quarantine_list(
     as_json: JsonOption = False,
 ) -> None:
     """Count quarantined rows by batch and reason."""
-    _show(
+    show(
         as_json, map(asdict, _client(env).quarantined(table)), ["table", "source", "stream", "batch", "reason", "rows"]
     )
 
@@ -262,7 +246,7 @@ def quarantine_replay(
 ) -> None:
     """Offer a batch's raw rows again, to be judged by today's policy in the next run."""
     manifest = _client(env).replay(stream, batch)
-    _say(as_json, {"batch": manifest.batch}, f"{stream} batch {batch} comes again as batch {manifest.batch}")
+    say(as_json, {"batch": manifest.batch}, f"{stream} batch {batch} comes again as batch {manifest.batch}")
 
 
 @app.command()
@@ -280,33 +264,15 @@ def validate(as_json: JsonOption = False) -> None:
     page = ROOT / "docs" / "sources.md"
     if not page.exists() or page.read_text() != sources_page(ROOT):
         raise ConfigError(f"{page}: not up to date. hint: make docs")
-    _say(as_json, {"environments": environments}, f"valid: {', '.join(environments)}")
-
-
-@local_app.command("advance")
-def local_advance(days: int = 1, seed: int = 1, as_json: JsonOption = False) -> None:
-    """Move the world on: new rows, updates, deletes, restated metrics, late events, counted defects."""
-
-    stack = _local_stack()
-    with err.status(f"moving the world on by {days} days"):
-        stack.advance(days, seed)
-    _say(as_json, {"clock": str(stack.clock())}, f"the world is at {stack.clock()}")
-
-
-@local_app.command("endpoints")
-def local_endpoints(as_json: JsonOption = False) -> None:
-    """List every address of the local stack."""
-    endpoints = _local_stack().endpoints()
-    if as_json:
-        out.print_json(json.dumps(endpoints))
-    else:
-        _show(False, [{"name": name, "address": address} for name, address in endpoints.items()], ["name", "address"])
+    say(as_json, {"environments": environments}, f"valid: {', '.join(environments)}")
 
 
 def main() -> None:
     """Runs the command line; an error of ours is one line on stderr and exit code 2."""
     os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
     sys.path.insert(0, str(ROOT))
+    for environment in _extra_environments().values():
+        app.add_typer(environment.commands)
     try:
         app()
     except HeadwaterError as error:

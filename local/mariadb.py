@@ -1,4 +1,4 @@
-"""A MariaDB server on TCP: the local stand-in for RDS MySQL, with binaries from the distribution's package."""
+"""A MariaDB server on TCP: the local stand-in for RDS MySQL, with the machine's programs or those that setup has fetched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Any, Self
 import pymysql
 from pymysql.constants import CLIENT
 
-from headwater.errors import HeadwaterError
+from local import mariadb_programs
+from local.mariadb_programs import MariaDbError
 from local.postgres import UNPRIVILEGED_USER, unprivileged
 
 _HOST = "127.0.0.1"
@@ -41,10 +42,6 @@ _CONFIGURATION = {
 
 # Kept for as long as this process lives: a child must be reaped by its parent, or it looks alive for ever.
 _started: dict[int, subprocess.Popen[bytes]] = {}
-
-
-class MariaDbError(HeadwaterError):
-    """The server could not be set up, started or stopped; the message carries what it wrote."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +75,18 @@ class MariaDbServer:
             f"CREATE USER IF NOT EXISTS '{self.user}'@'{_HOST}' IDENTIFIED BY '{self.password}';\n"
             f"GRANT ALL ON `{self.database}`.* TO '{self.user}'@'{_HOST}';\n"
         )
-        settings = {**_CONFIGURATION, "datadir": self.data_dir, "port": self.port, "pid-file": self._pid_file}
+        programs = mariadb_programs.find()
+        settings = {
+            **_CONFIGURATION,
+            **programs.settings,
+            "datadir": self.data_dir,
+            "port": self.port,
+            "pid-file": self._pid_file,
+        }
         settings |= {"init-file": setup, "log-error": self.log}
         options = [f"--{name}={value}" for name, value in settings.items()]
         process = subprocess.Popen(
-            [*_prefix(), _program("mariadbd"), "--no-defaults", *options],
+            [*_prefix(), programs.server, "--no-defaults", *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -166,13 +170,15 @@ class MariaDbServer:
         shutil.rmtree(self.data_dir, ignore_errors=True)
         self.data_dir.mkdir(parents=True)
         self.log.touch()
-        options = ["--auth-root-authentication-method=socket", "--skip-test-db", "--skip-name-resolve"]
+        programs = mariadb_programs.find()
+        options = [f"--{name}={value}" for name, value in programs.settings.items()]
+        options += ["--auth-root-authentication-method=socket", "--skip-test-db", "--skip-name-resolve"]
         if os.geteuid() == 0:
             shutil.chown(self.data_dir, UNPRIVILEGED_USER)
             shutil.chown(self.log, UNPRIVILEGED_USER)
             options.append(f"--auth-root-socket-user={UNPRIVILEGED_USER}")
         done = subprocess.run(
-            [*_prefix(), _program("mariadb-install-db"), "--no-defaults", f"--datadir={self.data_dir}", *options],
+            [*_prefix(), programs.install_db, "--no-defaults", f"--datadir={self.data_dir}", *options],
             capture_output=True,
             text=True,
             check=False,
@@ -184,24 +190,6 @@ class MariaDbServer:
 
     def _written(self) -> str:
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
-
-
-def is_installed() -> bool:
-    """Tells whether this machine has MariaDB's server."""
-    return shutil.which("mariadbd", path=_PATH) is not None
-
-
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name, path=_PATH)
-    if found is None:
-        raise MariaDbError(
-            f"{name} is missing, which source rds_mysql needs on this machine. "
-            "hint: apt-get install mariadb-server (its own service may stay off), or leave the source out"
-        )
-    return found
 
 
 def _prefix() -> list[str]:

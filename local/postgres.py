@@ -150,12 +150,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def is_free(port: int) -> bool:
-    """Tells whether nobody listens on a TCP port of the loopback interface at this moment."""
-    with socket.socket() as probe:
-        return probe.connect_ex((_HOST, port)) != 0
-
-
 def _execute(command: list[str]) -> subprocess.CompletedProcess[str]:
     program = [str(_programs() / command[0]), *command[1:]]
     prefix = unprivileged() if os.geteuid() == 0 else []

@@ -96,8 +96,8 @@ def _revenue(stack: Stack, client: Client) -> list[Proof]:
     for engine in ENGINES:
         table = gold_table(client, engine, "business_metrics")
         sql = f"SELECT CAST(month AS VARCHAR) AS month, category, revenue FROM {table}"
-        rows = client.query(engine, sql).rows
-        found = {(str(month)[:10], str(category)): Decimal(str(revenue)) for month, category, revenue in rows}
+        answer = client.query(engine, sql).rows
+        found = {(str(month)[:10], str(category)): Decimal(str(revenue)) for month, category, revenue in answer}
         proofs.append(_compare(f"Revenue by month and category, {engine}", expected, found))
     return proofs
 

@@ -13,21 +13,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from headwater.config import Project, SourceOverride, load_project
 from headwater.deploy.deployment import Deployment
 from headwater.errors import ConfigError
 from headwater.lake.gold_sql import gold_sql
 from local import world
-from local.counterparts import COUNTERPARTS, Counterpart, Place, WorldView
+from local.counterparts import COUNTERPARTS, Counterpart, Place
 from local.deploy import deploy, put_secrets
 from local.postgres import PostgresServer
 from local.processes import Program
-from local.simulators.clevertap import passcodes
-from local.simulators.google import messages as google_api
-from local.simulators.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
-from local.world.google_ads import MANAGER_ID
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 90.0
@@ -35,26 +30,6 @@ _SOURCES_FILE = "sources.json"
 SEED = 20170101
 _RDS_PASSWORD = "local-shop-password"  # noqa: S105 - a server on 127.0.0.1 that holds made-up and public data
 _WAREHOUSE_PASSWORD = "local-warehouse-password"  # noqa: S105 - likewise
-# Paths of the simulated APIs below the simulators' address, by source.
-SIMULATED = {
-    "facebook_ads": "/facebook",
-    "google_ads": "/google",
-    "fx_rates": "/fx",
-    "clevertap": "/clevertap",
-    "hubspot": "/hubspot",
-}
-# What the simulators take as credentials, by the secret's name.
-SECRETS = {
-    "facebook_ads": {"access_token": "EAAB-local-token", "app_secret": "local-app-secret"},
-    "google_ads": {
-        "client_id": google_api.DEFAULT_CLIENT_ID,
-        "client_secret": google_api.DEFAULT_CLIENT_SECRET,
-        "refresh_token": google_api.DEFAULT_REFRESH_TOKEN,
-        "login_customer_id": str(MANAGER_ID),
-    },
-    "hubspot": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "refresh_token": REFRESH_TOKEN},
-    "clevertap": {f"{account}.passcode": passcode for account, passcode in passcodes().items()},
-}
 
 
 @dataclass(frozen=True)
@@ -128,19 +103,17 @@ class Stack:
         return self.sources is None or source in self.sources
 
     def counterparts(self) -> list[Counterpart]:
-        """The systems that the stack's sources read, besides the shop's database and the simulated APIs."""
+        """The systems that the stack's sources read."""
         place = Place(self.home, self.rds_dsn, self.warehouse_dsn, self.aws_endpoint, self.simulators_url)
         return [make(place) for source, make in COUNTERPARTS.items() if self.holds(source)]
 
     def endpoints(self) -> dict[str, str]:
         """Lists every address of the stack."""
-        others = {name: url for counterpart in self.counterparts() for name, url in counterpart.endpoints().items()}
+        sources = {name: url for counterpart in self.counterparts() for name, url in counterpart.endpoints().items()}
         return {
-            **others,
+            **sources,
             "aws": self.aws_endpoint,
             "warehouse": self.warehouse_dsn,
-            "rds_postgres": self.rds_dsn,
-            **{source: f"{self.simulators_url}{mount}" for source, mount in SIMULATED.items() if self.holds(source)},
             "simulators_admin": f"{self.simulators_url}/_admin",
             "outbox": str(self.outbox),
         }
@@ -148,14 +121,11 @@ class Stack:
     def project(self) -> Project:
         """Loads the project of environment local, pointed at this stack's simulators."""
         project = load_project(ROOT, "local")
-        urls = self.endpoints()
-        changes: dict[str, dict[str, Any]] = {
-            source: {"base_url": urls[source]} for source in SIMULATED if source in urls
-        }
-        changes |= {counterpart.source: dict(counterpart.override()) for counterpart in self.counterparts()}
         declared = project.environment.sources
         overrides = {
-            name: declared.get(name, SourceOverride()).model_copy(update=change) for name, change in changes.items()
+            counterpart.source: declared.get(counterpart.source, SourceOverride()).model_copy(update=change)
+            for counterpart in self.counterparts()
+            if (change := dict(counterpart.override()))
         }
         environment = project.environment.model_copy(update={"sources": {**declared, **overrides}})
         project = project.model_copy(update={"environment": environment})
@@ -187,39 +157,23 @@ class Stack:
         self._seed_counterparts()
 
     def _secrets(self) -> dict[str, dict[str, str]]:
-        shop = {
-            "host": "127.0.0.1",
-            "port": str(self.ports.rds),
-            "dbname": "shop",
-            "username": "shop",
-            "password": _RDS_PASSWORD,
-        }
-        secrets = {"rds_postgres": shop, **{name: dict(secret) for name, secret in SECRETS.items()}}
-        for counterpart in self.counterparts():
-            secret = counterpart.secret()
-            if secret is not None:
-                secrets[counterpart.source] = dict(secret)
-        return secrets
+        secrets = {counterpart.source: counterpart.secret() for counterpart in self.counterparts()}
+        return {source: dict(secret) for source, secret in secrets.items() if secret is not None}
 
     def _seed_counterparts(self) -> None:
         """Fills what has not been filled: some counterparts are filled through entrances that exist once all is deployed."""
-        view = self._view()
         for counterpart in self.counterparts():
             seeded = self.home / f"{counterpart.source}.seeded"
             if not seeded.exists():
-                counterpart.seed(view)
+                counterpart.deliver(None, self.clock())
                 seeded.touch()
 
-    def _view(self) -> WorldView:
-        return WorldView(SEED, self.clock(), world.households(self.rds_dsn))
-
     def advance(self, days: int, seed: int) -> world.Truth:
-        """Moves the world on, in the shop's database, the simulated APIs and every counterpart."""
+        """Moves the world on, and every counterpart with it."""
         since = self.clock()
         truth = world.advance(self.rds_dsn, days, seed)
-        view = self._view()
         for counterpart in self.counterparts():
-            counterpart.advance(view, since)
+            counterpart.deliver(since, self.clock())
         return truth
 
     def clock(self) -> date:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from headwater.deploy.deployment import Deployment
@@ -89,7 +90,11 @@ class Terraform:
         for name in _FILES:
             shutil.copy(deployment.root / name, self._root / name)
         project = deployment.project
-        declared = {"config/sources": project.sources, "config/quality": project.quality, "sql/gold": project.gold}
+        declared: dict[str, Mapping[str, object]] = {
+            "config/sources": project.sources,
+            "config/quality": project.quality,
+            "sql/gold": project.gold,
+        }
         for folder, kept in declared.items():
             for path in (self._root / folder).iterdir():
                 if path.stem not in kept:

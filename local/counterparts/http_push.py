@@ -6,15 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from typing import Any
 
 import psycopg
 import requests
 
 from headwater.deploy.entrances import Entrances
 from headwater.errors import HeadwaterError
-from local.counterparts import Place, WorldView
-from local.counterparts.entrance import aws, is_seeded, local_project
+from local.counterparts.counterpart import Place
+from local.counterparts.entrance import ThroughEntrance, local_project
 from local.world.http_push import STREAM, WRONG_SENDER, Sent
 
 _KEYS = {"stores": "local-key-of-the-stores", "call_centre": "local-key-of-the-call-centre"}
@@ -22,22 +21,19 @@ _SENDERS_AT_ONCE = 4
 _PATIENCE_SECONDS = 30.0
 
 
-class HttpPush:
+class HttpPush(ThroughEntrance):
     """The counterpart of source `http_push`."""
 
     source = "http_push"
 
     def __init__(self, place: Place) -> None:
-        self._place = place
+        super().__init__(place)
         self._address = place.home / "http_push.json"
 
     def start(self) -> None:
         """Looks whether the API is still there: a gateway that was started anew has none."""
-        if not is_seeded(self._place, self.source):
+        if not self._is_seeded():
             self._address.unlink(missing_ok=True)
-
-    def stop(self) -> None:
-        """The API ends with the gateway."""
 
     def endpoints(self) -> Mapping[str, str]:
         """Tells where events are pushed to, once that is deployed."""
@@ -47,20 +43,7 @@ class HttpPush:
         """The senders' keys."""
         return _KEYS
 
-    def override(self) -> Mapping[str, Any]:
-        """Environment local says it all."""
-        return {}
-
-    def seed(self, world: WorldView) -> None:  # noqa: ARG002 - the world's requests are as its clock says
-        """Sends every request so far."""
-        self._deliver(date.min)
-
-    def advance(self, world: WorldView, since: date) -> None:  # noqa: ARG002 - likewise
-        """Sends what was pushed since; nothing before the first deploy, after which everything is sent."""
-        if is_seeded(self._place, self.source):
-            self._deliver(since)
-
-    def _deliver(self, since: date) -> None:
+    def _send(self, since: date) -> None:
         url = self._url()
         with psycopg.connect(self._place.world_dsn) as connection:
             rows = connection.execute(
@@ -73,23 +56,21 @@ class HttpPush:
         first = [request for request in sent if request.status == 202 and not request.duplicate]
         later = [request for request in sent if request.status != 202 or request.duplicate]
         with requests.Session() as session, ThreadPoolExecutor(_SENDERS_AT_ONCE) as senders:
-            answered = list(senders.map(lambda request: _send(session, url, request), first))
-            answered += [_send(session, url, request) for request in later]
+            answered = list(senders.map(lambda request: _post(session, url, request), first))
+            answered += [_post(session, url, request) for request in later]
         _check([*first, *later], answered)
 
     def _url(self) -> str:
         [api] = Entrances(local_project()).apis()
         [api_id] = [
-            found["ApiId"]
-            for found in aws(self._place, "apigatewayv2").get_apis()["Items"]
-            if found["Name"] == api.name
+            found["ApiId"] for found in self._aws("apigatewayv2").get_apis()["Items"] if found["Name"] == api.name
         ]
         url = f"{self._place.aws_endpoint}/_aws/execute-api/{api_id}/events/{STREAM.replace('.', '/')}"
         self._address.write_text(json.dumps({"url": url}))
         return url
 
 
-def _send(session: requests.Session, url: str, request: Sent) -> tuple[int, bool]:
+def _post(session: requests.Session, url: str, request: Sent) -> tuple[int, bool]:
     headers = {"content-type": request.content_type, "x-api-key": _KEYS.get(request.sender, WRONG_SENDER)}
     if request.idempotency_key is not None:
         headers["idempotency-key"] = request.idempotency_key

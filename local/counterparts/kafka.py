@@ -21,10 +21,11 @@ from confluent_kafka.cimpl import NewTopic
 
 from headwater.config.kafka_source import Plaintext
 from headwater.errors import HeadwaterError
-from local.counterparts import Place, WorldView
+from local import java
+from local.counterparts.counterpart import Counterpart, Place
 from local.jars import KAFKA, class_path
 from local.postgres import free_port
-from local.processes import Program, listens
+from local.processes import Program
 from local.simulators.registry import PASSWORD, USERNAME, SchemaRegistry
 from local.world.kafka import EVENTS, ORDERS, SCHEMAS
 
@@ -54,7 +55,13 @@ class Broker:
         if self.answers():
             return
         self.home.mkdir(parents=True, exist_ok=True)
-        program = ["java", *_JAVA, f"-Dlog4j.configuration=file:{self._logging()}", "-cp", self._class_path()]
+        program = [
+            str(java.program()),
+            *_JAVA,
+            f"-Dlog4j.configuration=file:{self._logging()}",
+            "-cp",
+            self._class_path(),
+        ]
         properties = self._properties()
         if not (self.home / "data" / "meta.properties").exists():
             cluster = uuid.uuid5(uuid.NAMESPACE_URL, str(self.home)).hex[:22]
@@ -117,7 +124,7 @@ class Broker:
         return Program("broker", self.home)
 
     def _class_path(self) -> str:
-        return os.pathsep.join(str(jar) for jar in class_path("kafka", KAFKA))
+        return os.pathsep.join(str(jar) for jar in class_path(KAFKA))
 
     def _properties(self) -> Path:
         listeners = f"PLAINTEXT://{self.address},CONTROLLER://{_HOST}:{self.controller_port}"
@@ -159,15 +166,15 @@ class Broker:
         return path
 
 
-class Kafka:
+class Kafka(Counterpart):
     """The counterpart of source `kafka`."""
 
     source = "kafka"
 
     def __init__(self, place: Place) -> None:
+        super().__init__(place)
         home = place.home / "kafka"
-        self.broker = Broker(home, _port(home, "kafka", 9092), _port(home, "kafka_controller", 9093))
-        self._world_dsn = place.world_dsn
+        self.broker = Broker(home, _port(home, "kafka"), _port(home, "kafka_controller"))
         self._registry_url = f"{place.simulators_url}{SchemaRegistry.mount}"
 
     def start(self) -> None:
@@ -197,18 +204,10 @@ class Kafka:
         """A broker on the same machine needs no TLS."""
         return {"security": Plaintext()}
 
-    def seed(self, world: WorldView) -> None:
-        """Sends all of history."""
-        self._send(None, world.clock)
-
-    def advance(self, world: WorldView, since: date) -> None:
-        """Sends what happened since."""
-        self._send(since, world.clock)
-
-    def _send(self, since: date | None, until: date) -> None:
+    def deliver(self, since: date | None, until: date) -> None:
         """Sends the records of the steps that moved the clock beyond `since`, up to `until`, all or none of them."""
         ids = self._register()
-        with psycopg.connect(self._world_dsn) as connection:
+        with psycopg.connect(self._place.world_dsn) as connection:
             records = connection.execute(
                 "select topic, key, value, schema, headers, sent_at from streaming.records join truth.world using (step)"
                 " where (%(since)s::date is null or clock > %(since)s) and clock <= %(until)s order by number",
@@ -242,13 +241,13 @@ class Kafka:
         return ids
 
 
-def _port(home: Path, name: str, usual: int) -> int:
-    """The port that HEADWATER_<NAME>_PORT says; without it the usual one, or where that is taken another, for good."""
+def _port(home: Path, name: str) -> int:
+    """The port that HEADWATER_<NAME>_PORT says; without it any free one, for good: a usual one, two stacks would both take."""
     told = os.environ.get(f"HEADWATER_{name.upper()}_PORT")
     if told is not None:
         return int(told)
     chosen = home / f"{name}.port"
     if not chosen.exists():
         home.mkdir(parents=True, exist_ok=True)
-        chosen.write_text(str(free_port() if listens(usual) else usual))
+        chosen.write_text(str(free_port()))
     return int(chosen.read_text())

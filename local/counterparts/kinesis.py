@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -14,58 +14,27 @@ from headwater.errors import HeadwaterError
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Position
 from headwater.ledger.stream import StreamLedger
-from local.counterparts import Place, WorldView
-from local.counterparts.entrance import aws, is_seeded, local_project
+from local.counterparts.entrance import ThroughEntrance, local_project
 
 _MOST_RECORDS = 500
 _MOST_BYTES = 4_000_000
 _PATIENCE_SECONDS = 180.0
 
 
-class Kinesis:
+class Kinesis(ThroughEntrance):
     """The counterpart of source `kinesis`: producers that put records, and wait until the Lambda has stored them."""
 
     source = "kinesis"
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-
-    def start(self) -> None:
-        """Looks whether the streams are still there: a gateway that was started anew has none, and they are filled again."""
-        is_seeded(self._place, self.source)
-
-    def stop(self) -> None:
-        """The streams end with the gateway."""
-
-    def endpoints(self) -> Mapping[str, str]:
-        """Lists nothing: the streams are at the AWS API."""
-        return {}
-
-    def secret(self) -> None:
-        """Nobody needs one."""
-
-    def override(self) -> Mapping[str, Any]:
-        """Environment local says it all."""
-        return {}
-
-    def seed(self, world: WorldView) -> None:  # noqa: ARG002 - the world's records are as its clock says
-        """Puts every record so far."""
-        self._deliver(date.min)
-
-    def advance(self, world: WorldView, since: date) -> None:  # noqa: ARG002 - likewise
-        """Puts what was sent since; nothing before the first deploy, after which everything is put."""
-        if is_seeded(self._place, self.source):
-            self._deliver(since)
-
-    def _deliver(self, since: date) -> None:
+    def _send(self, since: date) -> None:
         project = local_project()
         entrances = Entrances(project)
-        bucket = Bucket(aws(self._place, "s3"), project.environment.bucket("raw"))
+        bucket = Bucket(self._aws("s3"), project.environment.bucket("raw"))
         for stream in project.sources[self.source].streams:
             ledger = StreamLedger(bucket, self.source, stream)
             before = ledger.position()
             name = entrances.record_stream(self.source, stream).name
-            put = _put(aws(self._place, "kinesis"), name, _records(self._place.world_dsn, stream, since))
+            put = _put(self._aws("kinesis"), name, _records(self._place.world_dsn, stream, since))
             _wait_until_stored(ledger, before, put)
 
 

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from local.counterparts import Place, WorldView
-from local.mariadb import MariaDbError, MariaDbServer
-from local.postgres import free_port, is_free
+from local.counterparts.counterpart import Counterpart
+from local.mariadb import MariaDbServer
+from local.mariadb_programs import MariaDbError
+from local.postgres import free_port
+from local.processes import listens
 from local.world.truth import now
 
 _PASSWORD = "local-payments-password"  # noqa: S105 - a server on 127.0.0.1 that holds made-up and public data
@@ -97,31 +99,27 @@ _TABLES = (
 )
 
 
-class RdsMySql:
+class RdsMySql(Counterpart):
     """The counterpart of source rds_mysql."""
 
     source = "rds_mysql"
-
-    def __init__(self, place: Place) -> None:
-        self._world_dsn = place.world_dsn
-        self._home = place.home
 
     @property
     def server(self) -> MariaDbServer:
         """The server, on HEADWATER_MYSQL_PORT, or on the port that `start` chose."""
         known = self._port_file.read_text() if self._port_file.exists() else _PORT
         port = int(os.environ.get(_PORT_VARIABLE, known))
-        return MariaDbServer(self._home / "mysql", port, "shop", _PASSWORD, "payments")
+        return MariaDbServer(self._place.home / "mysql", port, "shop", _PASSWORD, "payments")
 
     @property
     def _port_file(self) -> Path:
-        return self._home / "mysql.port"
+        return self._place.home / "mysql.port"
 
     def start(self) -> None:
         """Starts the server, on another port where the usual one is taken by another stack's, and makes its tables."""
         if not self._port_file.exists():
-            self._home.mkdir(parents=True, exist_ok=True)
-            self._port_file.write_text(str(_PORT if is_free(_PORT) else free_port()))
+            self._place.home.mkdir(parents=True, exist_ok=True)
+            self._port_file.write_text(str(free_port() if listens(_PORT) else _PORT))
         try:
             self.server.start()
         except MariaDbError as error:
@@ -155,20 +153,15 @@ class RdsMySql:
             "password": server.password,
         }
 
-    def override(self) -> Mapping[str, Any]:
-        """Nothing: the address is in the secret."""
-        return {}
-
-    def seed(self, world: WorldView) -> None:  # noqa: ARG002 - the truth holds just what has happened
-        """Copies all payments and shelves."""
-        self._copy("true", {})
-
-    def advance(self, world: WorldView, since: date) -> None:  # noqa: ARG002 - likewise
-        """Copies the rows that have changed."""
-        self._copy("updated_at >= %(since)s", {"since": now(since)})
+    def deliver(self, since: date | None, until: date) -> None:  # noqa: ARG002 - the truth holds just what has happened
+        """Copies the rows that have changed, or all payments and shelves."""
+        if since is None:
+            self._copy("true", {})
+        else:
+            self._copy("updated_at >= %(since)s", {"since": now(since)})
 
     def _copy(self, condition: str, given: Mapping[str, Any]) -> None:
-        with psycopg.connect(self._world_dsn) as truth, self.server.connect() as shop, shop.cursor() as cursor:
+        with psycopg.connect(self._place.world_dsn) as truth, self.server.connect() as shop, shop.cursor() as cursor:
             truth.execute("set time zone 'UTC'")
             for table in _TABLES:
                 places = ", ".join("CAST(%s AS unsigned)" if name in table.bits else "%s" for name in table.columns)

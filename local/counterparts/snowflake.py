@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pyarrow as pa
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from local.counterparts import Place, WorldView
+from local.counterparts.counterpart import Counterpart, Place
 from local.processes import Program, listens
 
 if TYPE_CHECKING:
@@ -106,15 +106,15 @@ TABLES = {
 }
 
 
-class Snowflake:
+class Snowflake(Counterpart):
     """The counterpart of source `snowflake`."""
 
     source = "snowflake"
 
     def __init__(self, place: Place) -> None:
+        super().__init__(place)
         self._home = place.home / "snowflake"
         self._databases = self._home / "databases"
-        self._world_dsn = place.world_dsn
         self._program = Program("snowflake", self._home)
 
     @property
@@ -155,18 +155,6 @@ class Snowflake:
             "protocol": "http",
         }
 
-    def override(self) -> Mapping[str, Any]:
-        """The secret says all that differs."""
-        return {}
-
-    def seed(self, world: WorldView) -> None:  # noqa: ARG002 - the world's tables are as its clock says
-        """Fills the tables from the world's."""
-        self._load()
-
-    def advance(self, world: WorldView, since: date) -> None:  # noqa: ARG002 - likewise
-        """Brings the tables to where the world's are now."""
-        self._load()
-
     @contextmanager
     def connected(self) -> Iterator[SnowflakeConnection]:
         """Opens a session in the wholesale schema for the length of the block."""
@@ -189,11 +177,11 @@ class Snowflake:
         ) as connection:
             yield connection
 
-    def _load(self) -> None:
+    def deliver(self, since: date | None, until: date) -> None:  # noqa: ARG002 - the world's tables are as its clock says
         """Replaces the rows of each table in one transaction, through a stage, as bulk loads into Snowflake go."""
         with (
             self.connected() as connection,
-            psycopg.connect(self._world_dsn) as world,
+            psycopg.connect(self._place.world_dsn) as world,
             tempfile.TemporaryDirectory() as folder,
         ):
             cursor = connection.cursor()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+from moto.s3.models import s3_backends
 from pyarrow.fs import FileSystem, S3FileSystem
 
 from local.gateway.settings import GatewaySettings
@@ -50,3 +52,11 @@ class S3Objects:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
         }
+
+
+def set_modified(settings: GatewaySettings, modified: Mapping[str, Mapping[str, float]]) -> None:
+    """Sets when objects were modified, in seconds since 1970 by bucket and key: those that are put back are as old as they were."""
+    buckets = s3_backends[settings.account_id]["aws"].buckets
+    for bucket, keys in modified.items():
+        for key, seconds in keys.items():
+            buckets[bucket].keys[key].last_modified = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)

@@ -21,15 +21,14 @@ from urllib.request import urlopen
 from moto.glue.exceptions import EntityNotFoundException
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local.gateway import calls, faults, outbox
+from local.gateway import calls, faults, outbox, s3_objects
 from local.gateway.athena import queries as athena
 from local.gateway.glue import bookmarks, crawlers
 from local.gateway.glue import runtime as glue_runtime
 from local.gateway.http_server import ConnectionDroppedError, Environ, StartResponse, Wsgi, WsgiServer
 from local.gateway.lambdas import event_sources, events, http_api
 from local.gateway.lambdas import runtime as lambdas
-from local.gateway.moto import gaps as moto_gaps
-from local.gateway.moto import provisioning, speed, step_functions
+from local.gateway.moto import gaps, speed, step_functions
 from local.gateway.redshift import data_api as redshift
 from local.gateway.redshift import serverless as redshift_serverless
 from local.gateway.settings import GatewaySettings
@@ -47,13 +46,13 @@ class Gateway:
     """The WSGI application: the gateway's own pages, faults, and moto for everything else."""
 
     def __init__(self, settings: GatewaySettings, workers: int) -> None:
+        self._settings = settings
         os.environ["MOTO_PORT"] = str(settings.port)
         os.environ["MOTO_ACCOUNT_ID"] = settings.account_id
         # Larger objects would go to temporary files, one open descriptor each.
         os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(256 << 20)
         speed.install()
-        moto_gaps.install()
-        provisioning.install()
+        gaps.install()
         crawlers.install(settings)
         self.bookmarks = bookmarks.install()
         self.outbox = outbox.install(settings)
@@ -136,9 +135,12 @@ class Gateway:
             if method == "DELETE":
                 self.calls.forget()
             return 200, {"calls": self.calls.describe()}
+        if (method, page) == ("POST", "modified"):
+            s3_objects.set_modified(self._settings, body)
+            return 200, {}
         if name == "bookmarks" and rest:
             return self._bookmark(method, unquote(rest), query, body)
-        return 404, {"error": f"no page {page!r}. hint: health, outbox, faults, calls, bookmarks/<job>"}
+        return 404, {"error": f"no page {page!r}. hint: health, outbox, faults, calls, modified, bookmarks/<job>"}
 
     def _bookmark(self, method: str, job: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         store = self.bookmarks

@@ -1,6 +1,4 @@
-"""Setup: an archive of the classes that jobs use, which a JVM maps instead of reading them from hundreds of jars.
-
-    python -m local.glue.class_archive
+"""An archive of the classes that jobs use, which a JVM maps instead of reading them from hundreds of jars.
 
 A driver with the archive starts faster, and its first jobs take a fifth less of the processor. The JVM looks whether the
 archive fits its own build and class path, and does without one that does not.
@@ -8,90 +6,61 @@ archive fits its own build and class path, and does without one that does not.
 
 from __future__ import annotations
 
-import contextlib
-import os
+import subprocess
+import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-os.environ.setdefault("SPARK_VERSION", "3.5")  # pydeequ reads it as it is imported
-
-from delta.tables import DeltaTable
-from py4j.protocol import Py4JJavaError
-from pydeequ.checks import Check, CheckLevel
-from pydeequ.verification import VerificationResult, VerificationSuite
-from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession, Window
-from pyspark.sql import functions as F
-
-from local.glue.spark import build_session, class_archive
-
-_SESSION = {
-    "spark.databricks.delta.properties.defaults.enableChangeDataFeed": "true",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-}
-_LINES = "".join(f'{{"id": "{number % 7}", "at": "2024-01-0{number % 9 + 1}T00:00:00Z"}}\n' for number in range(20))
+from headwater.errors import HeadwaterError
+from local import java
+from local.jars import SPARK, class_path
 
 
-def build(archive: Path) -> None:
-    """Rehearses what jobs do in a JVM that writes the archive as it ends."""
-    archive.unlink(missing_ok=True)
-    # Of most classes that cannot be archived the JVM would say so.
-    options = f"-XX:ArchiveClassesAtExit={archive} -XX:TieredStopAtLevel=1 -Xlog:disable -Xlog:all=error:stderr"
-    session = build_session("http://127.0.0.1:1", java_options=options)
-    session.sparkContext.setLogLevel("OFF")
-    gateway: Any = session.sparkContext._gateway
-    with TemporaryDirectory() as folder, contextlib.redirect_stdout(None):
-        _rehearse(session, Path(folder))
-        session.stop()
-    # At the end of its input the JVM exits by itself, and so it must for the archive's sake.
-    gateway.shutdown()
-    gateway.proc.stdin.close()
-    gateway.proc.wait()
+def archive() -> Path:
+    """Where it lies: in the environment whose Spark its classes are of."""
+    return Path(sys.prefix) / "spark-classes.jsa"
 
 
-def _rehearse(spark: SparkSession, folder: Path) -> None:
-    for setting, value in _SESSION.items():
-        spark.conf.set(setting, value)
-    (folder / "lines.jsonl").write_text(_LINES)
-    lines = spark.read.text(f"file://{folder}/lines.jsonl")
-    rows = lines.select(F.from_json("value", "id STRING, at STRING").alias("row")).select(
-        F.col("row.id").cast("bigint").alias("id"), F.to_timestamp("row.at").alias("at"), "_metadata.file_path"
-    )
-    path = f"file://{folder}/table"
-    rows.limit(3).write.format("delta").mode("append").option("mergeSchema", "true").save(path)
-    _verify(spark, rows)
-    rank = F.row_number().over(Window.partitionBy("id").orderBy(F.desc("at"), F.xxhash64("id", "at").desc()))
-    newest = rows.withColumn("rank", rank).where("rank = 1").drop("rank").persist()
-    _merge(spark, path, newest)
-    changes = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", 0).load(path)
-    changes.groupBy("_change_type").count().coalesce(1).write.parquet(f"file://{folder}/changes")
-    with contextlib.suppress(PySparkException, Py4JJavaError):
-        # Nobody answers there; the client of S3 is loaded all the same.
-        spark.read.parquet("s3://nowhere/at/all")
-
-
-def _merge(spark: SparkSession, path: str, rows: DataFrame) -> None:
-    (
-        DeltaTable.forPath(spark, path)
-        .alias("t")
-        .merge(rows.alias("s"), "t.id <=> s.id AND t.id BETWEEN 0 AND 6")
-        .whenMatchedUpdateAll("NOT (t.at <=> s.at)")
-        .whenNotMatchedInsertAll()
-        .execute()
-    )
-
-
-def _verify(spark: SparkSession, rows: DataFrame) -> None:
-    check = Check(spark, CheckLevel.Error, "rehearsal").satisfies("id >= 0", "plausible", lambda share: share >= 0.0)
+def is_current() -> bool:
+    """Tells whether it is whole and was made for this Java and these jars."""
     try:
-        result = VerificationSuite(spark).onData(rows).addCheck(check).run()
-        VerificationResult.checkResultsAsJson(spark, result)
-    finally:
-        gateway: Any = spark.sparkContext._gateway
-        gateway.shutdown_callback_server()
+        return archive().exists() and _made_for().read_text() == _wanted()
+    except FileNotFoundError:
+        return False
 
 
-if __name__ == "__main__":
-    build(class_archive())
+def build() -> None:
+    """Makes it in a rehearsal of what jobs do; HeadwaterError when the JVM has not written it."""
+    _build_base()
+    unfinished, log = archive().with_suffix(".unfinished"), archive().with_suffix(".log")
+    unfinished.unlink(missing_ok=True)
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "local.glue.rehearsal", str(unfinished)]
+        done = subprocess.run(command, stdout=out, stderr=out, check=False)
+    if done.returncode != 0 or not unfinished.exists():
+        raise HeadwaterError(
+            f"{archive().name} could not be made. hint: is there room on the disk? What Spark said is in {log}"
+        )
+    unfinished.replace(archive())
+    _made_for().write_text(_wanted())
+
+
+def _build_base() -> None:
+    """Makes the archive of Java's own classes that any other builds on: distributions ship it, the wheel does not."""
+    base = java.home() / "lib" / "server" / "classes.jsa"
+    if base.exists():
+        return
+    unfinished = base.with_suffix(".unfinished")
+    command = [str(java.program()), "-Xshare:dump", f"-XX:SharedArchiveFile={unfinished}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise HeadwaterError(f"Java cannot archive its own classes: {(done.stderr or done.stdout).strip()[-500:]}")
+    unfinished.replace(base)
+
+
+def _made_for() -> Path:
+    return archive().with_suffix(".made-for")
+
+
+def _wanted() -> str:
+    home = java.home()
+    return "\n".join([str(home), str(java.version(home)), *(str(jar) for jar in class_path(SPARK))])

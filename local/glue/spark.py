@@ -4,36 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
+from local import java
+from local.glue.class_archive import archive
+from local.jars import SPARK, class_path
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-PACKAGES = (
-    "io.delta:delta-spark_2.12:3.3.2",
-    "org.apache.hadoop:hadoop-aws:3.3.4",
-    "com.amazonaws:aws-java-sdk-s3:1.12.262",
-    "com.amazonaws:aws-java-sdk-sts:1.12.262",
-    "com.amazonaws:aws-java-sdk-dynamodb:1.12.262",
-    "com.amazon.deequ:deequ:2.0.7-spark-3.5",
-    "org.postgresql:postgresql:42.7.4",
-    "com.mysql:mysql-connector-j:8.4.0",
-    "org.apache.spark:spark-sql-kafka-0-10_2.12:3.5.3",
-    "org.apache.spark:spark-avro_2.12:3.5.4",
-)
-
-# The first is 280 MB of which three modules are enough, the second serves a protocol of MySQL that nobody speaks here;
-# the others are part of Spark.
-_EXCLUDED = (
-    "com.amazonaws:aws-java-sdk-bundle",
-    "com.google.protobuf:protobuf-java",
-    "org.apache.hadoop:hadoop-client-api",
-    "org.apache.hadoop:hadoop-client-runtime",
-)
-
 _NOISY_LOGGERS = (
     "org.apache.hadoop.fs.s3a.S3AInstrumentation",
     "org.apache.hadoop.metrics2.impl.MetricsConfig",
@@ -41,11 +22,6 @@ _NOISY_LOGGERS = (
     "org.apache.spark.sql.catalyst.util.SparkStringUtils",
     "com.amazonaws.services.s3.AmazonS3Client",
 )
-
-
-def ivy_folder() -> Path:
-    """Where Spark's resolver keeps jars: HEADWATER_IVY, or the user's cache, which every checkout shares."""
-    return Path(os.environ.get("HEADWATER_IVY") or Path.home() / ".cache" / "headwater" / "ivy")
 
 
 def s3_conf(endpoint: str) -> dict[str, str]:
@@ -124,53 +100,23 @@ def _extra_conf() -> list[tuple[str, str]]:
     return list(json.loads(os.environ.get("HEADWATER_SPARK_CONF", "{}")).items())
 
 
-def class_archive() -> Path:
-    """Where `local.glue.class_archive` leaves its archive: beside the jars whose classes it holds."""
-    return Path(sys.prefix) / "spark-classes.jsa"
-
-
 def build_session(endpoint: str, *, cores: int = 2, java_options: str | None = None) -> SparkSession:
-    """Starts the JVM and the session; resolves the jars on the first start and remembers them for the next.
+    """Starts the JVM and the session, with the jars that setup has fetched.
 
     `java_options` stand for those that make the JVM use the class archive, if there is one.
     """
     conf = SparkConf().setMaster(f"local[{cores}]").setAppName("glue")
     conf.setAll([*laptop_conf().items(), *delta_conf().items(), *s3_conf(endpoint).items(), *_extra_conf()])
-    if java_options is None and class_archive().exists():
-        java_options = f"-XX:SharedArchiveFile={class_archive()}"
+    if java_options is None and archive().exists():
+        java_options = f"-XX:SharedArchiveFile={archive()}"
     if java_options:
         conf.set("spark.driver.extraJavaOptions", f"{conf.get('spark.driver.extraJavaOptions')} {java_options}")
-    resolved = ivy_folder() / "resolved.json"
-    jars = _known_jars(resolved)
-    if jars is None:
-        conf.set("spark.jars.ivy", str(ivy_folder()))
-        conf.set("spark.jars.packages", ",".join(PACKAGES))
-        conf.set("spark.jars.excludes", ",".join(_EXCLUDED))
-    else:
-        # The resolver takes seconds even with a full cache. Not on the JVM's own class path: older copies of Spark's
-        # libraries are among them, and Spark's must win.
-        conf.set("spark.jars", ",".join(jars))
+    # Not on the JVM's own class path: older copies of Spark's libraries are among them, and Spark's must win.
+    conf.set("spark.jars", ",".join(str(jar) for jar in class_path(SPARK)))
+    java.use()
     session = SparkSession.builder.config(conf=conf).getOrCreate()
-    if jars is None:
-        found = [str(path).removeprefix("file://") for path in str(session.conf.get("spark.jars")).split(",")]
-        resolved.write_text(json.dumps({"packages": PACKAGES, "jars": found}))
     session.sparkContext.setLogLevel("WARN")
     log4j: Any = session.sparkContext._jvm.org.apache.logging.log4j  # type: ignore[union-attr]
     for name in _NOISY_LOGGERS:
         log4j.core.config.Configurator.setLevel(name, log4j.Level.ERROR)
     return session
-
-
-def _known_jars(resolved: Path) -> list[str] | None:
-    if not resolved.exists():
-        return None
-    known = json.loads(resolved.read_text())
-    jars: list[str] = known["jars"]
-    same = known["packages"] == list(PACKAGES)
-    return jars if same and all(Path(jar).exists() for jar in jars) else None
-
-
-if __name__ == "__main__":
-    # Setup: resolves the jars, so that no worker has to.
-    ivy_folder().mkdir(parents=True, exist_ok=True)
-    build_session("http://127.0.0.1:1").stop()

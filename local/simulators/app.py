@@ -15,7 +15,7 @@ from starlette.routing import Mount, Route
 from local.simulators.clevertap import CleverTap
 from local.simulators.facebook.api import Facebook
 from local.simulators.facebook.graph import Limits, Tokens
-from local.simulators.faults import ANY_SOURCE_KINDS, MisbehavingApp, Misbehaviour, Rule, Simulator
+from local.simulators.faults import ANY_SOURCE_KINDS, FaultRules, FaultyApp, Rule, Simulator
 from local.simulators.fx_rates import Frankfurter
 from local.simulators.google.api import GoogleAds
 from local.simulators.hubspot import HubSpot
@@ -28,7 +28,7 @@ M = TypeVar("M", bound=BaseModel)
 def build_app(dsn: str, state: Path) -> Starlette:
     """`dsn` is the seeded database; `state` a folder for what outlives a restart (tokens, limits, reports)."""
     worlds = WorldReader(dsn)
-    misbehaviour = Misbehaviour()
+    faults = FaultRules()
     facebook = Facebook(worlds, state)
     simulators: list[Simulator] = [
         facebook,
@@ -38,8 +38,8 @@ def build_app(dsn: str, state: Path) -> Starlette:
         CleverTap(worlds),
         SchemaRegistry(state),
     ]
-    admin = _Admin(misbehaviour, simulators, facebook)
-    mounts = [Mount(simulator.mount, MisbehavingApp(simulator, misbehaviour)) for simulator in simulators]
+    admin = _Admin(faults, simulators, facebook)
+    mounts = [Mount(simulator.mount, FaultyApp(simulator, faults)) for simulator in simulators]
     switches = [Mount(f"/{simulator.source}", routes=simulator.admin()) for simulator in simulators]
     return Starlette(routes=[*mounts, Mount("/_admin", routes=[*admin.routes(), *switches])])
 
@@ -47,33 +47,33 @@ def build_app(dsn: str, state: Path) -> Starlette:
 class _Admin:
     """Changes how the sources behave, and tells what they were asked."""
 
-    def __init__(self, misbehaviour: Misbehaviour, simulators: Sequence[Simulator], facebook: Facebook) -> None:
-        self._misbehaviour = misbehaviour
+    def __init__(self, faults: FaultRules, simulators: Sequence[Simulator], facebook: Facebook) -> None:
+        self._faults = faults
         self._kinds = {simulator.source: ANY_SOURCE_KINDS | simulator.kinds for simulator in simulators}
         self._facebook = facebook
 
     def routes(self) -> list[Route]:
         return [
-            Route("/misbehave", self._misbehave, methods=["GET", "POST", "DELETE"]),
+            Route("/misbehave", self._rules, methods=["GET", "POST", "DELETE"]),
             Route("/requests", self._requests, methods=["GET", "DELETE"]),
             Route("/tokens", self._tokens, methods=["GET", "POST"]),
             Route("/limits", self._limits, methods=["GET", "POST"]),
         ]
 
-    async def _misbehave(self, request: Request) -> JSONResponse:
+    async def _rules(self, request: Request) -> JSONResponse:
         """POST adds a rule, GET lists them, DELETE ends them all."""
         if request.method == "POST":
             return await _changed(request, Rule, self._add_rule)
         if request.method == "DELETE":
-            self._misbehaviour.clear()
-        return JSONResponse({"rules": self._misbehaviour.rules()})
+            self._faults.clear()
+        return JSONResponse({"rules": self._faults.rules()})
 
     async def _requests(self, request: Request) -> JSONResponse:
         """GET lists requests, of one `source` if asked so; DELETE forgets them."""
         if request.method == "DELETE":
-            self._misbehaviour.forget()
+            self._faults.forget()
         source = request.query_params.get("source")
-        found = [entry for entry in self._misbehaviour.requests() if source in (None, entry["source"])]
+        found = [entry for entry in self._faults.requests() if source in (None, entry["source"])]
         return JSONResponse({"requests": found})
 
     async def _tokens(self, request: Request) -> JSONResponse:
@@ -97,7 +97,7 @@ class _Admin:
             raise ValueError(f"source {rule.source!r} is not simulated; valid: {sorted(self._kinds)}")
         if rule.kind not in known:
             raise ValueError(f"{rule.kind} means nothing to {rule.source}; valid: {sorted(known)}")
-        return {"id": self._misbehaviour.add(rule)}
+        return {"id": self._faults.add(rule)}
 
     def _set_tokens(self, tokens: Tokens) -> dict[str, Any]:
         with self._facebook.kept.lock:

@@ -212,7 +212,7 @@ class CleverTap:
         version = request.path_params["version"]
         if version not in ("1", "2"):
             raise ExportError(404, f"Unknown version {version}", 404)
-        rule = request.scope.get("misbehaviour")
+        rule = request.scope.get("fault")
         fault = rule.kind if rule else ""
         # The query as it came: to decode it here would make a cursor that was encoded twice look right.
         name, _, text = request.scope["query_string"].decode("latin-1").partition("=")

@@ -86,7 +86,7 @@ class Simulator(Protocol):
     mount: str
     """Path below the simulators' address, such as `/facebook`."""
     kinds: frozenset[str]
-    """Kinds of misbehaviour that have a meaning for it, besides those that every source knows."""
+    """Kinds of faults that have a meaning for it, besides those that every source knows."""
 
     def app(self) -> Starlette:
         """Builds the API."""
@@ -95,7 +95,7 @@ class Simulator(Protocol):
     def refuse(self, rule: Rule) -> Response | None:
         """Words `status`, `throttle`, `expire_token` and `revoke` as this API does; None for a kind that needs the request.
 
-        Such a rule then reaches the API in `request.scope["misbehaviour"]`.
+        Such a rule then reaches the API in `request.scope["fault"]`.
         """
         ...
 
@@ -104,7 +104,7 @@ class Simulator(Protocol):
         ...
 
 
-class Misbehaviour:
+class FaultRules:
     """The rules in force and the request log, shared by all sources. Safe to share between threads."""
 
     def __init__(self) -> None:
@@ -175,14 +175,14 @@ class Misbehaviour:
             self._requests.clear()
 
 
-class MisbehavingApp:
+class FaultyApp:
     """ASGI middleware around one source: logs each request and spoils those that a rule asks for."""
 
-    def __init__(self, simulator: Simulator, misbehaviour: Misbehaviour) -> None:
+    def __init__(self, simulator: Simulator, faults: FaultRules) -> None:
         self._app = simulator.app()
         self._simulator = simulator
         self._source = simulator.source
-        self._misbehaviour = misbehaviour
+        self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -204,17 +204,17 @@ class MisbehavingApp:
                 entry["status"] = message["status"]
             await send(message)
 
-        self._misbehaviour.log(entry)
-        rule = self._misbehaviour.match(self._source, path)
+        self._faults.log(entry)
+        rule = self._faults.match(self._source, path)
         if rule is None:
             await self._app(scope, receive, logged_send)
             return
         if rule.kind == "quota":
-            if self._misbehaviour.within_quota(rule):
+            if self._faults.within_quota(rule):
                 await self._app(scope, receive, logged_send)
                 return
             rule = rule.model_copy(update={"kind": "throttle"})
-        entry["misbehaviour"] = rule.kind
+        entry["fault"] = rule.kind
         await self._spoil(rule, scope, receive, logged_send)
 
     async def _spoil(self, rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
@@ -238,7 +238,7 @@ class MisbehavingApp:
                 await send({"type": "http.response.body", "body": body[offset : offset + step], "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
-            scope["misbehaviour"] = rule  # a matter for the source itself
+            scope["fault"] = rule  # a matter for the source itself
             await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[Message, bytes]:

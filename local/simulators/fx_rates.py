@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from local.simulators.faults import Rule
 from local.simulators.worlds import UNSEEDED, WorldReader
-from local.world import fx_rates as fx
+from local.world import fx_rates
 from local.world.dice import draw
 from local.world.truth import NoWorldError, World
 
@@ -101,7 +101,7 @@ def _v1(world: World, spec: str, params: Mapping[str, str]) -> dict[str, Any]:
         since, until = _day(first), _day(last) if last else world.clock
         rates = {
             day.isoformat(): quotes
-            for day in fx.published_days(since, until, world.clock)
+            for day in fx_rates.published_days(since, until, world.clock)
             if (quotes := _quotes(world, day, base, symbols, amount))
         }
         if not rates:
@@ -146,7 +146,7 @@ def _v2_days(world: World, params: Mapping[str, str], capped: bool) -> list[date
     since, until = _day(params["from"]), _day(params["to"]) if "to" in params else world.clock
     if capped and (until - since).days > _CAP_DAYS:
         raise RatesError(422, "date range too long")
-    days = fx.published_days(since, until, world.clock)
+    days = fx_rates.published_days(since, until, world.clock)
     return days if days and days[0] == since else [_newest_day(world, since), *days]
 
 
@@ -157,7 +157,7 @@ def _blend(world: World, day: date, quote: str, rate: float) -> float:
 
 def _quotes(world: World, day: date, base: str, symbols: tuple[str, ...], amount: Decimal) -> dict[str, float]:
     """Rates of a day by currency, in alphabetical order; another base than the euro costs digits."""
-    euro = {"EUR": Decimal(1), **fx.rates_on(day, world.clock, world.seed)}
+    euro = {"EUR": Decimal(1), **fx_rates.rates_on(day, world.clock, world.seed)}
     if base not in euro:
         raise RatesError(404, "not found")
     return {
@@ -169,7 +169,7 @@ def _quotes(world: World, day: date, base: str, symbols: tuple[str, ...], amount
 
 def _newest_day(world: World, day: date) -> date:
     """The newest business day with a rate, not after `day`."""
-    days = fx.published_days(min(day, world.clock) - timedelta(days=14), day, world.clock)
+    days = fx_rates.published_days(min(day, world.clock) - timedelta(days=14), day, world.clock)
     if not days:
         raise RatesError(404, "not found")
     return days[-1]

@@ -234,7 +234,7 @@ class HubSpot:
 
     def _answer(self, request: Request, body: bytes) -> Response:
         path = request.path_params["path"]
-        rule = request.scope.get("misbehaviour")
+        rule = request.scope.get("fault")
         fault = rule.kind if rule else None
         if _TOKEN.fullmatch(path) and request.method == "POST":
             return JSONResponse(self._grant(dict(parse_qsl(body.decode())), fault))

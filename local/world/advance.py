@@ -17,19 +17,19 @@ from typing import Any
 import duckdb
 import psycopg
 
-from local.world import facebook_ads as ads
-from local.world import fx_rates as fx
+from local.world import facebook_ads, fx_rates
+from local.world.advertising import Sale
 from local.world.dice import dice
 from local.world.facebook_ads_demographics import planted_parts
 from local.world.journey import HOUSEHOLDS, open_journey
-from local.world.parts import PARTS, Step
+from local.world.part import Step
+from local.world.parts import PARTS
 from local.world.people import CITIES, Person, address, person
 from local.world.rds_postgres import (
     ATTRIBUTED_ORDERS,
     ITEMS,
     MALFORMED_EMAILS,
     copy_query,
-    copy_rows,
     number_items,
     planted_items,
     planted_orders,
@@ -37,6 +37,7 @@ from local.world.rds_postgres import (
     sales_of,
     write_mismatched,
 )
+from local.world.tables import copy_rows
 from local.world.truth import Connection, Defect, Kind, Truth, World, now, read_world, record
 
 ORDERS_PER_DAY = (600, 1500)
@@ -80,11 +81,11 @@ class _Step:
         self._products()
         running = self._ads()
         sales = self._orders(shoppers, running)
-        ads.write_sales(self._connection, sales)
-        restated = list(fx.restated(self._before.clock, self._clock, self._before.seed))
+        facebook_ads.write_sales(self._connection, sales)
+        restated = list(fx_rates.restated(self._before.clock, self._clock, self._before.seed))
         self._changes["rates", "update"] += len(restated)
         world = World(self._step, self._clock, self._before.seed, self._before.households, datetime.now(UTC))
-        after = ads.AdWorld(
+        after = facebook_ads.AdWorld(
             self._before.seed,
             self._clock,
             running.campaigns,
@@ -92,7 +93,7 @@ class _Step:
             running.ads,
             {**running.sales, **sales},
         )
-        self._defects.extend(ads.planted_in(after, self._before.clock, self._clock))
+        self._defects.extend(facebook_ads.planted_in(after, self._before.clock, self._clock))
         self._defects.extend(planted_parts(after, self._before.clock, self._clock))
         self._count_insights(running, after)
         step = Step(self._step, self._before.clock, self._clock, self._seed, self._before.seed, self._before.households)
@@ -178,7 +179,7 @@ class _Step:
         copy_rows(self._connection, "shop.products", rows)
         self._changes["products", "insert"] += len(rows)
 
-    def _ads(self) -> ads.AdWorld:
+    def _ads(self) -> facebook_ads.AdWorld:
         """Ads and campaigns end, one ad is stopped early, two budgets change and one ad is new, in every step."""
         rng = dice(self._seed, self._step, "ads")
         for table in ("ad_campaigns", "ad_sets", "ads"):
@@ -188,7 +189,7 @@ class _Step:
                 [self._before.clock, self._clock],
             ).rowcount
             self._changes[_AD_STREAMS[table], "update"] += ended
-        running = ads.read_ads(self._connection)
+        running = facebook_ads.read_ads(self._connection)
         live = [ad for ad in running.ads if ad.status == "ACTIVE" and ad.start_day < self._before.clock]
         if live:
             stopped = rng.choice(live)
@@ -205,14 +206,14 @@ class _Step:
             )
             self._changes["ad_sets", "update"] += 1
         always_on = [ad_set for ad_set in open_sets if ad_set.stop_day is None]
-        ad = ads.new_ad(
+        ad = facebook_ads.new_ad(
             self._before.seed, rng.choice(always_on), len(running.ads), self._before.clock, self._before.clock
         )
-        ads.write_ad(self._connection, ad)
+        facebook_ads.write_ad(self._connection, ad)
         self._changes["ads", "insert"] += 1
-        return ads.read_ads(self._connection)
+        return facebook_ads.read_ads(self._connection)
 
-    def _orders(self, shoppers: list[int], running: ads.AdWorld) -> dict[tuple[int, date], ads.Sale]:
+    def _orders(self, shoppers: list[int], running: facebook_ads.AdWorld) -> dict[tuple[int, date], Sale]:
         """Real baskets of the same weekday are bought again; older orders are returned, cancelled, deleted, touched."""
         rng = dice(self._seed, self._step, "orders")
         first_order = self._next_id("orders", "order_id")
@@ -299,7 +300,7 @@ class _Step:
                 "ordered": [pick[3] for pick in picks],
             },
         )
-        running = ads.read_ads(self._connection)
+        running = facebook_ads.read_ads(self._connection)
         register_campaigns(self._journey, running.campaigns)
         on_time = "(select * from new_orders where ordered_at = arrived_at)"
         self._journey.execute(
@@ -333,12 +334,12 @@ class _Step:
         self._changes["order_items", "insert"] += total
         self._changes["order_items", "late"] += late
 
-    def _count_insights(self, running: ads.AdWorld, after: ads.AdWorld) -> None:
+    def _count_insights(self, running: facebook_ads.AdWorld, after: facebook_ads.AdWorld) -> None:
         """Compares what the platform said before and says now about the days that can still change."""
-        since = self._before.clock - timedelta(days=ads.SETTLED_AFTER_DAYS + 1)
-        before = ads.AdWorld(**{**vars(running), "clock": self._before.clock})
-        old = {(row.ad_id, row.day): row for row in ads.insights(before, since, self._before.clock)}
-        new = {(row.ad_id, row.day): row for row in ads.insights(after, since, self._clock)}
+        since = self._before.clock - timedelta(days=facebook_ads.SETTLED_AFTER_DAYS + 1)
+        before = facebook_ads.AdWorld(**{**vars(running), "clock": self._before.clock})
+        old = {(row.ad_id, row.day): row for row in facebook_ads.insights(before, since, self._before.clock)}
+        new = {(row.ad_id, row.day): row for row in facebook_ads.insights(after, since, self._clock)}
         self._changes["ads_insights", "insert"] += len(new.keys() - old.keys())
         self._changes["ads_insights", "delete"] += len(old.keys() - new.keys())
         self._changes["ads_insights", "update"] += sum(old[key] != new[key] for key in old.keys() & new.keys())

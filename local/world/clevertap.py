@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from psycopg.types.json import Jsonb
 
 from local.world.dice import dice, draw
-from local.world.parts import Happened, Step
+from local.world.part import Happened, Step
 from local.world.truth import Connection, Defect, Kind, now
 
 LATE_DAYS = 6

@@ -7,7 +7,6 @@ nothing changes any more. Purchases are the shop's own orders that carry the cam
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -16,14 +15,25 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from local.world import advertising
+from local.world.advertising import (
+    CLICKS_ABOVE_IMPRESSIONS,
+    NEGATIVE_COST,
+    Flight,
+    Sale,
+    Sales,
+    days_shown,
+    is_reported,
+    read_sales,
+    reasons_to_refuse,
+    share_at,
+)
 from local.world.dice import dice, draw
+from local.world.tables import copy_objects
 from local.world.truth import Connection, Defect, now, read_world
 
 SETTLED_AFTER_DAYS = 28
 """A day this old, counted from the newest day that is over, is never restated."""
-
-CLICKS_ABOVE_IMPRESSIONS = "clicks_not_above_impressions"
-NEGATIVE_COST = "cost_non_negative"
 
 DDL = """
 create table truth.ad_campaigns (
@@ -102,8 +112,8 @@ class AdSet:
 
 
 @dataclass(frozen=True)
-class Ad:
-    """An ad; it runs from start_day to stop_day, both included."""
+class Ad(Flight):
+    """An ad."""
 
     ad_id: int
     ad_set_id: int
@@ -117,17 +127,6 @@ class Ad:
     created_at: datetime
     updated_at: datetime
 
-    def runs_on(self, day: date) -> bool:
-        """Whether the ad is shown on this day."""
-        return self.start_day <= day and (self.stop_day is None or day <= self.stop_day)
-
-
-class Sale(NamedTuple):
-    """Orders that an ad brought in on one day."""
-
-    orders: int
-    amount_usd: Decimal
-
 
 @dataclass(frozen=True)
 class AdWorld:
@@ -138,7 +137,7 @@ class AdWorld:
     campaigns: tuple[Campaign, ...]
     ad_sets: tuple[AdSet, ...]
     ads: tuple[Ad, ...]
-    sales: dict[tuple[int, date], Sale] = field(default_factory=dict)
+    sales: Sales = field(default_factory=dict)
 
 
 class Insight(NamedTuple):
@@ -299,22 +298,14 @@ _PURCHASES_SEEN = ((0, 0.45), (1, 0.6), (3, 0.75), (7, 0.87), (14, 0.94), (21, 0
 
 def insights(world: AdWorld, since: date, until: date) -> Iterator[Insight]:
     """Rows of every account from `since` to `until` (both included) as reported at the clock, by day and ad."""
-    day = since
-    while day <= min(until, world.clock - timedelta(days=1)):
-        for ad in world.ads:
-            if ad.runs_on(day) and (row := _insight(world, ad, day)) is not None:
-                yield row
-        day += timedelta(days=1)
+    for ad, day in days_shown(world.ads, since, until, world.clock):
+        if (row := _insight(world, ad, day)) is not None:
+            yield row
 
 
 def defects_of(row: Insight) -> list[str]:
     """Reasons for which a check must refuse this row."""
-    reasons = []
-    if row.clicks > row.impressions:
-        reasons.append(CLICKS_ABOVE_IMPRESSIONS)
-    if row.spend < 0:
-        reasons.append(NEGATIVE_COST)
-    return reasons
+    return reasons_to_refuse(row.clicks, row.impressions, row.spend)
 
 
 def planted_in(world: AdWorld, since: date, until: date) -> list[Defect]:
@@ -340,12 +331,12 @@ def _insight(world: AdWorld, ad: Ad, day: date) -> Insight | None:
     link_share, frequency = rng.uniform(0.45, 0.8), rng.uniform(1.05, 1.9)
     cost = clicked * rng.uniform(0.25, 1.1) * units
     # Early figures hold clicks that are later found invalid, and are short of what is still being counted.
-    unsettled = rng.uniform(-0.04, 0.06) * (1 - _share(age))
+    unsettled = rng.uniform(-0.04, 0.06) * (1 - share_at(age, _PURCHASES_SEEN))
     impressions = max(1, round(shown * (1 + unsettled)))
     clicks = min(impressions, max(1, round(clicked * (1 + 2 * unsettled))))
     spend = max(_money(cost * (1 + unsettled)), Decimal("0.01"))
     sale = world.sales.get((ad.ad_id, day), Sale(0, Decimal(0)))
-    purchases = int(sale.orders * _share(age) + 0.5)
+    purchases = int(sale.orders * share_at(age, _PURCHASES_SEEN) + 0.5)
     value = sale.amount_usd * units * purchases / sale.orders if sale.orders else Decimal(0)
     in_app = purchases + (1 if rng.random() < 0.3 and purchases else 0)
     if defect == CLICKS_ABOVE_IMPRESSIONS:
@@ -370,49 +361,31 @@ def _insight(world: AdWorld, ad: Ad, day: date) -> Insight | None:
     )
 
 
-def is_reported(lot: float, turning_age: int, age: int) -> bool:
-    """Whether a platform tells an ad's day at some age in days; by lot some days are never told, withdrawn or told late."""
-    if lot < 0.03:  # no activity, ever
-        return False
-    if lot < 0.05:  # found invalid, and withdrawn
-        return age < turning_age
-    if lot < 0.07:  # reported late
-        return age >= turning_age
-    return True
-
-
-def _share(age: int) -> float:
-    return [share for first_age, share in _PURCHASES_SEEN if first_age <= age][-1]
-
-
 def _money(amount: float | Decimal) -> Decimal:
     return Decimal(amount).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 def write_ads(connection: Connection, world: AdWorld) -> None:
     """Stores the campaigns, ad sets, ads and sales of a new world."""
-    _insert(connection, "truth.ad_campaigns", world.campaigns)
-    _insert(connection, "truth.ad_sets", world.ad_sets)
-    _insert(connection, "truth.ads", world.ads)
+    copy_objects(connection, "truth.ad_campaigns", world.campaigns)
+    copy_objects(connection, "truth.ad_sets", world.ad_sets)
+    copy_objects(connection, "truth.ads", world.ads)
     write_sales(connection, world.sales)
 
 
 def write_ad(connection: Connection, ad: Ad) -> None:
     """Stores one more ad."""
-    _insert(connection, "truth.ads", [ad])
+    copy_objects(connection, "truth.ads", [ad])
 
 
-def write_sales(connection: Connection, sales: dict[tuple[int, date], Sale]) -> None:
+def write_sales(connection: Connection, sales: Sales) -> None:
     """Stores the sales of days that had none stored."""
-    with connection.cursor().copy("copy truth.ad_sales (ad_id, day, orders, amount_usd) from stdin") as copy:
-        for (ad_id, day), sale in sorted(sales.items()):
-            copy.write_row((ad_id, day, *sale))
+    advertising.write_sales(connection, "truth.ad_sales", sales)
 
 
 def read_ads(connection: Connection) -> AdWorld:
     """The ads of the newest step."""
     world = read_world(connection)
-    sales = connection.execute("select ad_id, day, orders, amount_usd from truth.ad_sales").fetchall()
     return AdWorld(
         seed=world.seed,
         clock=world.clock,
@@ -421,7 +394,7 @@ def read_ads(connection: Connection) -> AdWorld:
         ),
         ad_sets=tuple(AdSet(*row) for row in connection.execute("select * from truth.ad_sets order by ad_set_id")),
         ads=tuple(Ad(*row) for row in connection.execute("select * from truth.ads order by ad_id")),
-        sales={(ad_id, day): Sale(orders, amount) for ad_id, day, orders, amount in sales},
+        sales=read_sales(connection, "truth.ad_sales"),
     )
 
 
@@ -444,9 +417,3 @@ def ledger(world: AdWorld) -> list[LedgerDay]:
         else:
             days[key] = total._replace(rows=total.rows + 1, cost=total.cost + row.spend)
     return [days[key] for key in sorted(days)]
-
-
-def _insert(connection: Connection, table: str, rows: Iterable[Campaign | AdSet | Ad]) -> None:
-    with connection.cursor().copy(f"copy {table} from stdin") as copy:
-        for row in rows:
-            copy.write_row([json.dumps(value) if isinstance(value, dict) else value for value in vars(row).values()])

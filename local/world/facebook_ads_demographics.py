@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from local.world import facebook_ads as ads
+from local.world import facebook_ads
 from local.world.dice import draw
 from local.world.truth import Defect
 
@@ -26,17 +26,17 @@ class Demographic(NamedTuple):
 
     age: str
     gender: str
-    part: ads.Insight
+    part: facebook_ads.Insight
 
 
-def demographics(row: ads.Insight, seed: int, targeting: Mapping[str, object]) -> Iterator[Demographic]:
+def demographics(row: facebook_ads.Insight, seed: int, targeting: Mapping[str, object]) -> Iterator[Demographic]:
     """Parts of one row for the ages that its ad set is for; a group that did not see the ad has none.
 
     A planted row falls to one group as a whole: of its parts, some would hold up on some days and not on others.
     """
     weights = _weights(seed, row.ad_id, int(str(targeting["age_min"])), int(str(targeting["age_max"])))
     people = [(age, gender) for age in AGES for gender in GENDERS]
-    if ads.defects_of(row):
+    if facebook_ads.defects_of(row):
         yield Demographic(*people[weights.index(max(weights))], row)
         return
     # Money in hundredths: whole numbers can be parted so that the parts add up.
@@ -76,13 +76,13 @@ def _apportioned(amount: int, weights: Sequence[int]) -> list[int]:
     return parts
 
 
-def planted_parts(world: ads.AdWorld, since: date, until: date) -> list[Defect]:
+def planted_parts(world: facebook_ads.AdWorld, since: date, until: date) -> list[Defect]:
     """Parts that break a rule, within the days that are read."""
     first = max(since, world.clock - timedelta(days=READ_DAYS))
     targeting = {ad_set.ad_set_id: ad_set.targeting for ad_set in world.ad_sets}
     return [
         Defect(STREAM, f"{row.ad_id}:{row.day}:{age}:{gender}", reason)
-        for row in ads.insights(world, first, until)
+        for row in facebook_ads.insights(world, first, until)
         for age, gender, part in demographics(row, world.seed, targeting[row.ad_set_id])
-        for reason in ads.defects_of(part)
+        for reason in facebook_ads.defects_of(part)
     ]

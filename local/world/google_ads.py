@@ -7,9 +7,8 @@ orders of the shop that no Facebook campaign brought in; the shop's own row then
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -17,10 +16,23 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from local.world.advertising import (
+    CLICKS_ABOVE_IMPRESSIONS,
+    NEGATIVE_COST,
+    Flight,
+    Sale,
+    Sales,
+    days_shown,
+    is_reported,
+    read_sales,
+    reasons_to_refuse,
+    share_at,
+    write_sales,
+)
 from local.world.dice import dice, draw
-from local.world.facebook_ads import CLICKS_ABOVE_IMPRESSIONS, NEGATIVE_COST, Sale, is_reported
 from local.world.journey import UTC_HOUR_OF_MIDNIGHT
-from local.world.parts import Happened, Step
+from local.world.part import Happened, Step
+from local.world.tables import copy_objects
 from local.world.truth import Connection, Defect, Kind, read_world
 
 SOURCE = "google_ads"
@@ -79,8 +91,8 @@ class AdGroup:
 
 
 @dataclass(frozen=True)
-class Ad:
-    """An ad; it runs from start_day to stop_day, both included, which the platform does not tell."""
+class Ad(Flight):
+    """An ad; the platform does not tell from when to when it runs."""
 
     ad_id: int
     ad_group_id: int
@@ -94,10 +106,6 @@ class Ad:
     start_day: date
     stop_day: date | None
 
-    def runs_on(self, day: date) -> bool:
-        """Whether the ad is shown on this day."""
-        return self.start_day <= day and (self.stop_day is None or day <= self.stop_day)
-
 
 @dataclass(frozen=True)
 class GoogleWorld:
@@ -108,7 +116,7 @@ class GoogleWorld:
     campaigns: tuple[Campaign, ...]
     ad_groups: tuple[AdGroup, ...]
     ads: tuple[Ad, ...]
-    sales: Mapping[tuple[int, date], Sale] = field(default_factory=dict)
+    sales: Sales = field(default_factory=dict)
 
 
 class AdDay(NamedTuple):
@@ -214,7 +222,7 @@ class GoogleAds:
         if step.number == 0:
             plan = plan_google(step.world_seed, step.clock)
             for table, rows in (("campaigns", plan.campaigns), ("ad_groups", plan.ad_groups), ("ads", plan.ads)):
-                _insert(connection, table, rows)
+                copy_objects(connection, f"google.{table}", rows)
                 changes[f"{SOURCE}.{table}", "insert"] += len(rows)
         else:
             _change(connection, step, changes)
@@ -316,7 +324,7 @@ def _change(connection: Connection, step: Step, changes: Counter[tuple[str, Kind
     always_on = {campaign.campaign_id: campaign for campaign in running.campaigns if campaign.stop_day is None}
     ad_group = rng.choice([group for group in running.ad_groups if group.campaign_id in always_on])
     new = _ad(step.world_seed, always_on[ad_group.campaign_id], ad_group, len(running.ads), step.clock)
-    _insert(connection, "ads", [replace(new, start_day=step.since)])
+    copy_objects(connection, "google.ads", [replace(new, start_day=step.since)])
     changes[f"{SOURCE}.ads", "insert"] += 1
 
 
@@ -351,9 +359,7 @@ def _credit(connection: Connection, step: Step) -> None:
         before = sales.get((ad.ad_id, day), Sale(0, Decimal(0)))
         sales[ad.ad_id, day] = Sale(before.orders + 1, before.amount_usd + amount)
         credited.append((order_id, ad.campaign_id))
-    with connection.cursor().copy("copy google.sales (ad_id, day, orders, amount_usd) from stdin") as copy:
-        for (ad_id, day), sale in sorted(sales.items()):
-            copy.write_row((ad_id, day, *sale))
+    write_sales(connection, "google.sales", sales)
     connection.execute(
         "update shop.orders o set campaign_id = c.campaign_id"
         " from unnest(%s::bigint[], %s::bigint[]) as c (order_id, campaign_id) where o.order_id = c.order_id",
@@ -379,12 +385,9 @@ _CREDITS = (Decimal(1), Decimal(1), Decimal("0.75"), Decimal("0.5"), Decimal("0.
 
 def performance(world: GoogleWorld, since: date, until: date) -> Iterator[AdDay]:
     """Rows of every account from `since` to `until` (both included) as reported at the clock, by day and ad."""
-    day = since
-    while day <= min(until, world.clock - timedelta(days=1)):
-        for ad in world.ads:
-            if ad.runs_on(day) and (row := _ad_day(world, ad, day)) is not None:
-                yield row
-        day += timedelta(days=1)
+    for ad, day in days_shown(world.ads, since, until, world.clock):
+        if (row := _ad_day(world, ad, day)) is not None:
+            yield row
 
 
 def _ad_day(world: GoogleWorld, ad: Ad, day: date) -> AdDay | None:
@@ -404,7 +407,7 @@ def _ad_day(world: GoogleWorld, ad: Ad, day: date) -> AdDay | None:
     cost = Decimal(clicks * per_click) * customer.per_dollar
     cost_micros = max(1, int(cost.quantize(Decimal("0.01"), ROUND_HALF_UP) * 100)) * (MICROS // 100)
     sale = world.sales.get((ad.ad_id, day), Sale(0, Decimal(0)))
-    seen = int(sale.orders * _share(age) + 0.5)
+    seen = int(sale.orders * share_at(age, _CONVERSIONS_SEEN) + 0.5)
     credit = rng.choice(_CREDITS)
     value = sale.amount_usd * customer.per_dollar * credit * seen / sale.orders if sale.orders else Decimal(0)
     if defect == CLICKS_ABOVE_IMPRESSIONS:
@@ -425,18 +428,9 @@ def _ad_day(world: GoogleWorld, ad: Ad, day: date) -> AdDay | None:
     )
 
 
-def _share(age: int) -> float:
-    return [share for first_age, share in _CONVERSIONS_SEEN if first_age <= age][-1]
-
-
 def defects_of(row: AdDay) -> list[str]:
     """Reasons for which a check must refuse this row."""
-    reasons = []
-    if row.clicks > row.impressions:
-        reasons.append(CLICKS_ABOVE_IMPRESSIONS)
-    if row.cost_micros < 0:
-        reasons.append(NEGATIVE_COST)
-    return reasons
+    return reasons_to_refuse(row.clicks, row.impressions, row.cost_micros)
 
 
 def planted_in(world: GoogleWorld, since: date, until: date) -> list[Defect]:
@@ -476,7 +470,6 @@ def read_google(connection: Connection) -> GoogleWorld:
 
 
 def _read(connection: Connection, seed: int, clock: date) -> GoogleWorld:
-    sales = connection.execute("select ad_id, day, orders, amount_usd from google.sales").fetchall()
     return GoogleWorld(
         seed=seed,
         clock=clock,
@@ -487,11 +480,5 @@ def _read(connection: Connection, seed: int, clock: date) -> GoogleWorld:
             AdGroup(*row) for row in connection.execute("select * from google.ad_groups order by ad_group_id")
         ),
         ads=tuple(Ad(*row) for row in connection.execute("select * from google.ads order by ad_id")),
-        sales={(ad_id, day): Sale(orders, amount) for ad_id, day, orders, amount in sales},
+        sales=read_sales(connection, "google.sales"),
     )
-
-
-def _insert(connection: Connection, table: str, rows: Iterable[Campaign | AdGroup | Ad]) -> None:
-    with connection.cursor().copy(f"copy google.{table} from stdin") as copy:
-        for row in rows:
-            copy.write_row([json.dumps(value) if isinstance(value, list) else value for value in vars(row).values()])

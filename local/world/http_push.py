@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from local.world.dice import dice
 from local.world.journey import HOUSEHOLDS
-from local.world.parts import Happened, Step
+from local.world.part import Happened, Step
 from local.world.truth import Connection, Defect, Kind, now
 
 STREAM = "http_push.pushed_events"

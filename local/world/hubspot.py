@@ -14,8 +14,9 @@ from random import Random
 from typing import Any, NamedTuple
 
 from local.world.dice import dice, draw
-from local.world.parts import Happened, Step
+from local.world.part import Happened, Step
 from local.world.people import CITIES, person
+from local.world.tables import copy_rows
 from local.world.truth import Connection, Defect, Kind, now
 
 CONTACTS = "hubspot.contacts"
@@ -182,8 +183,8 @@ class _Writer:
             deals.append(
                 (deal_id, name, "default", stage, amount, currency, closes, kind, owner, created, updated, None)
             )
-        self._copy("crm.deals", deals)
-        self._copy("crm.deal_contacts", pairs)
+        copy_rows(self.connection, "crm.deals", deals)
+        copy_rows(self.connection, "crm.deal_contacts", pairs)
         self.changes[DEALS, "insert"] += len(deals)
         self.changes[ASSOCIATIONS, "insert"] += len(deals)
 
@@ -211,11 +212,6 @@ class _Writer:
     def _next(self, query: str, least: int = 0) -> int:
         [[number]] = self.connection.execute(query).fetchall()
         return max(int(number), least)
-
-    def _copy(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
-        with self.connection.cursor().copy(f"copy {table} from stdin") as copy:
-            for row in rows:
-                copy.write_row(row)
 
 
 class Moments:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import fastavro
 
 from local.world.dice import dice, draw
-from local.world.parts import Happened, Step
+from local.world.part import Happened, Step
 from local.world.truth import Connection, Defect, Kind, now
 
 EVENTS = "events"

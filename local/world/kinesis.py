@@ -16,7 +16,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from local.world.dice import dice, draw
-from local.world.parts import Happened, Step
+from local.world.part import Happened, Step
+from local.world.tables import copy_rows
 from local.world.truth import Connection, Defect, Kind, now
 
 BROWSING = "web_events"
@@ -69,9 +70,8 @@ class WebEvents:
         planted = list(_planted(step))
         records += [record for record, _ in planted]
         defects = [defect for _, found in planted for defect in found]
-        with connection.cursor().copy("copy web.records (step, since, stream, partition_key, data) from stdin") as copy:
-            for record in records:
-                copy.write_row((step.number, step.since, *record))
+        rows = ((step.number, step.since, *record) for record in records)
+        copy_rows(connection, "web.records (step, since, stream, partition_key, data)", rows)
         return Happened(defects, changes)
 
 

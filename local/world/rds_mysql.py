@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import Any
 
 from local.world.dice import dice
-from local.world.parts import Happened, Step
+from local.world.part import Happened, Step
+from local.world.tables import copy_rows
 from local.world.truth import Connection, Defect, Kind, now
 
 PAYMENTS = "rds_mysql.payments"
@@ -184,7 +185,7 @@ def _impossible_payments(connection: Connection, step: Step) -> list[Defect]:
         what = (order, "card", "", "captured", amount, currency, reference, True, 0, 1, "{}", None)
         planted.append((first + k, *what, paid_at.replace(tzinfo=None), None, updated, None))
         defects.append(Defect(PAYMENTS, str(first + k), reason))
-    _copy(connection, "payments.payments", planted)
+    copy_rows(connection, "payments.payments", planted)
     return defects
 
 
@@ -205,14 +206,8 @@ def _impossible_shelves(connection: Connection, step: Step) -> list[Defect]:
         updated = now(step.clock) - timedelta(minutes=rng.randint(30, 600))
         planted.append((first + k, product, "north", quantity, reserved, "A1", "{}", None, updated, None))
         defects.append(Defect(INVENTORY, str(first + k), reason))
-    _copy(connection, "payments.inventory", planted)
+    copy_rows(connection, "payments.inventory", planted)
     return defects
-
-
-def _copy(connection: Connection, table: str, rows: Sequence[Sequence[Any]]) -> None:
-    with connection.cursor().copy(f"copy {table} from stdin") as copy:
-        for row in rows:
-            copy.write_row(row)
 
 
 PAYMENTS_AND_INVENTORY = _Payments()

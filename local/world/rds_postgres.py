@@ -17,12 +17,15 @@ from typing import Any, NamedTuple
 import duckdb
 import psycopg
 
-from local.world import facebook_ads as ads
+from local.world import facebook_ads
+from local.world.advertising import Sale
 from local.world.dice import dice
 from local.world.facebook_ads_demographics import planted_parts
 from local.world.journey import open_journey
-from local.world.parts import PARTS, Step
+from local.world.part import Step
+from local.world.parts import PARTS
 from local.world.people import person
+from local.world.tables import copy_rows
 from local.world.truth import DDL as TRUTH_DDL
 from local.world.truth import Connection, Defect, Kind, Truth, World, now, record
 
@@ -127,7 +130,7 @@ def seed(dsn: str, seed: int, households: int | None = None) -> Truth:
         connection.execute("set time zone 'UTC'")
         connection.execute("drop schema if exists shop cascade")
         connection.execute("drop schema if exists truth cascade")
-        for ddl in (DDL, TRUTH_DDL, ads.DDL):
+        for ddl in (DDL, TRUTH_DDL, facebook_ads.DDL):
             connection.execute(ddl)
         for part in PARTS:
             connection.execute(f"drop schema if exists {part.SCHEMA} cascade")
@@ -237,7 +240,7 @@ class _History:
                 "select campaign_id, start_date, end_date from campaign_descriptions"
             ).fetchall()
         }
-        plan = ads.plan_ads(self._seed, FIRST_CLOCK, dates)
+        plan = facebook_ads.plan_ads(self._seed, FIRST_CLOCK, dates)
         register_campaigns(self._journey, plan.campaigns)
         self._journey.execute(
             "create table attributed as "
@@ -247,12 +250,12 @@ class _History:
             {"seed": self._seed},
         )
         attributed = self._journey.execute("select * from attributed order by order_id").fetchall()
-        world = ads.AdWorld(**{**vars(plan), "sales": sales_of(plan.ads, attributed, self._seed)})
-        ads.write_ads(self._connection, world)
+        world = facebook_ads.AdWorld(**{**vars(plan), "sales": sales_of(plan.ads, attributed, self._seed)})
+        facebook_ads.write_ads(self._connection, world)
         self._changes["campaigns", "insert"] += len(plan.campaigns)
         self._changes["ad_sets", "insert"] += len(plan.ad_sets)
         self._changes["ads", "insert"] += len(plan.ads)
-        self._defects.extend(ads.planted_in(world, FIRST_DAY, FIRST_CLOCK))
+        self._defects.extend(facebook_ads.planted_in(world, FIRST_DAY, FIRST_CLOCK))
         self._defects.extend(planted_parts(world, FIRST_DAY, FIRST_CLOCK))
 
     def _orders(self) -> None:
@@ -399,7 +402,7 @@ def write_mismatched(connection: Connection, step: int, orders: Sequence[tuple[i
     copy_rows(connection, "truth.mismatched_orders", [(step, order_id, total) for order_id, total in orders])
 
 
-def register_campaigns(journey: duckdb.DuckDBPyConnection, campaigns: Sequence[ads.Campaign]) -> None:
+def register_campaigns(journey: duckdb.DuckDBPyConnection, campaigns: Sequence[facebook_ads.Campaign]) -> None:
     """Makes the table `ad_campaigns` for ATTRIBUTED_ORDERS."""
     journey.execute(
         "create table ad_campaigns (campaign_id bigint, journey_campaign_id int, start_day date, stop_day date)"
@@ -411,23 +414,16 @@ def register_campaigns(journey: duckdb.DuckDBPyConnection, campaigns: Sequence[a
 
 
 def sales_of(
-    running: Sequence[ads.Ad], attributed: Sequence[tuple[Any, ...]], seed: int
-) -> dict[tuple[int, date], ads.Sale]:
+    running: Sequence[facebook_ads.Ad], attributed: Sequence[tuple[Any, ...]], seed: int
+) -> dict[tuple[int, date], Sale]:
     """Sales by ad and day from rows (order_id, campaign_id, day, total_amount)."""
-    sales: dict[tuple[int, date], ads.Sale] = {}
+    sales: dict[tuple[int, date], Sale] = {}
     for order_id, campaign_id, day, total in attributed:
-        ad = ads.ad_of_order(running, campaign_id, day, seed, order_id)
+        ad = facebook_ads.ad_of_order(running, campaign_id, day, seed, order_id)
         if ad is not None:
-            before = sales.get((ad.ad_id, day), ads.Sale(0, Decimal(0)))
-            sales[ad.ad_id, day] = ads.Sale(before.orders + 1, before.amount_usd + total)
+            before = sales.get((ad.ad_id, day), Sale(0, Decimal(0)))
+            sales[ad.ad_id, day] = Sale(before.orders + 1, before.amount_usd + total)
     return sales
-
-
-def copy_rows(connection: Connection, table: str, rows: Sequence[Sequence[Any]]) -> None:
-    """COPYs rows that were made in Python."""
-    with connection.cursor().copy(f"copy {table} from stdin") as copy:
-        for row in rows:
-            copy.write_row(row)
 
 
 def copy_query(

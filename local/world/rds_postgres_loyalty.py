@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import timedelta
 
 from local.world.dice import dice
-from local.world.parts import Happened, Step
+from local.world.part import Happened, Step
 from local.world.truth import Connection, Defect, Kind, now
 
 LOYALTY_ACCOUNTS = "rds_postgres.loyalty_accounts"

@@ -6,15 +6,14 @@ after its last page, and some get their conversion days later. Who objects to be
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from local.world.dice import dice
-from local.world.parts import Happened, Step
-from local.world.truth import Connection, Defect, Kind
+from local.world.part import Happened, Step, StepWriter
+from local.world.tables import copy_rows
+from local.world.truth import Connection, Kind
 
 CUSTOMER_BEHAVIOR = "redshift.customer_behavior"
 
@@ -53,18 +52,11 @@ class Behavior:
 BEHAVIOR = Behavior()
 
 
-class _Days:
+class _Days(StepWriter):
     """One step, history being the first. A session changes at most once in a step, and never in the one that made it."""
 
     def __init__(self, connection: Connection, step: Step) -> None:
-        self._connection = connection
-        self._step = step
-        self._rng = dice(step.seed, step.number, "behavior")
-        self._history = step.number == 0
-        self._start, self._end = step.span(_HISTORY_DAYS)
-        self._days = (self._end - self._start).days
-        self._defects: list[Defect] = []
-        self._changes: Counter[tuple[str, Kind]] = Counter()
+        super().__init__(connection, step, "behavior", _HISTORY_DAYS)
 
     def write(self) -> Happened:
         """What became of older sessions, then the new ones."""
@@ -117,16 +109,14 @@ class _Days:
             ]
             if session_id >= first + new:
                 reason = wrong[session_id - first - new]
-                self._defects.append(Defect(CUSTOMER_BEHAVIOR, str(session_id), reason))
+                self._defect(CUSTOMER_BEHAVIOR, session_id, reason)
                 _spoil(row, reason)
             rows.append(row)
         if newest is not None:
             # A transaction that began before the last read committed after it.
             rows[0][11] = newest - timedelta(minutes=LATE_MINUTES)
             self._changes[CUSTOMER_BEHAVIOR, "late"] += 1
-        with self._connection.cursor().copy("copy behavior.customer_behavior from stdin") as copy:
-            for row in rows:
-                copy.write_row(row)
+        copy_rows(self._connection, "behavior.customer_behavior", rows)
         self._changes[CUSTOMER_BEHAVIOR, "insert"] += new
 
     def _change(self) -> None:
@@ -154,9 +144,6 @@ class _Days:
             [list(keys), list(values), moments],
         )
         self._changes[CUSTOMER_BEHAVIOR, kind] += len(keys)
-
-    def _count(self, whole: int) -> int:
-        return round(whole * self._step.size)
 
 
 def _spoil(row: list[Any], reason: str) -> None:

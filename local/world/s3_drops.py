@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 
 from local.world.dice import dice
 from local.world.journey import HOUSEHOLDS
-from local.world.parts import Happened, Step
+from local.world.part import Happened, Step
+from local.world.tables import copy_rows
 from local.world.truth import Connection, Defect, Kind, now
 
 if TYPE_CHECKING:
@@ -71,9 +72,8 @@ class Drops:
         files += [file for file, _ in bad]
         defects += [defect for _, defect in bad]
         files += _unfinished(step)
-        with connection.cursor().copy("copy drops.files (step, since, key, body) from stdin") as copy:
-            for file in files:
-                copy.write_row((step.number, step.since, *file))
+        rows = ((step.number, step.since, *file) for file in files)
+        copy_rows(connection, "drops.files (step, since, key, body)", rows)
         return Happened(defects, changes)
 
 

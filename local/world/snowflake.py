@@ -6,7 +6,6 @@ Every order has one product. Now and then an order is committed after it is date
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,10 +13,10 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from local.world.dice import dice
-from local.world.parts import Happened, Step
+from local.world.part import Happened, Step, StepWriter
 from local.world.people import CITIES, person
-from local.world.truth import Connection, Defect, Kind
+from local.world.tables import copy_rows
+from local.world.truth import Connection, Kind
 
 CUSTOMERS, ORDERS, PRODUCTS = "snowflake.customers", "snowflake.orders", "snowflake.products"
 
@@ -79,18 +78,11 @@ class B2b:
 B2B = B2b()
 
 
-class _Days:
+class _Days(StepWriter):
     """One step, history being the first. A row changes at most once in a step, and never in the one that made it."""
 
     def __init__(self, connection: Connection, step: Step) -> None:
-        self._connection = connection
-        self._step = step
-        self._rng = dice(step.seed, step.number, "b2b")
-        self._history = step.number == 0
-        self._start, self._end = step.span(_HISTORY_DAYS)
-        self._days = (self._end - self._start).days
-        self._defects: list[Defect] = []
-        self._changes: Counter[tuple[str, Kind]] = Counter()
+        super().__init__(connection, step, "b2b", _HISTORY_DAYS)
 
     def write(self) -> Happened:
         """Catalogue and firms first: orders need both."""
@@ -263,13 +255,8 @@ class _Days:
 
     def _copy(self, stream: str, rows: Sequence[Sequence[Any]], good: int) -> None:
         """Adds rows, of which so many have no defect."""
-        with self._connection.cursor().copy(f"copy b2b.{stream.partition('.')[2]} from stdin") as copy:
-            for row in rows:
-                copy.write_row(row)
+        copy_rows(self._connection, f"b2b.{stream.partition('.')[2]}", rows)
         self._changes[stream, "insert"] += good
-
-    def _defect(self, stream: str, key: int, reason: str) -> None:
-        self._defects.append(Defect(stream, str(key), reason))
 
     def _next(self, table: str, key: str, first: int) -> int:
         newest = self._one(f"select max({key}) from b2b.{table}")
@@ -278,9 +265,6 @@ class _Days:
     def _one(self, query: str) -> Any:
         [[value]] = self._connection.execute(query).fetchall()
         return value
-
-    def _count(self, whole: int) -> int:
-        return round(whole * self._step.size)
 
     def _price(self, low: int, high: int) -> Decimal:
         return (Decimal(self._rng.randrange(low * 1000, high * 1000)) / 7000).quantize(_PRICE)

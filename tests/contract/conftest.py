@@ -19,7 +19,8 @@ from headwater.sources.http.client import Client, Request, Response
 from headwater.sources.http.stream import Extraction, open_client
 from headwater.sources.http.stream import read as read_stream
 from local import world
-from local.stack import ROOT, SECRETS, Ports, Stack
+from local.counterparts import credentials
+from local.stack import ROOT, Ports, Stack
 from tests.simulators.conftest import Simulators, own_world
 from tests.unit.http_fakes import KeptFiles
 
@@ -103,7 +104,7 @@ class Reader:
     ) -> tuple[Extraction | None, KeptFiles]:
         source = self.source.model_copy(update=changes)
         files = KeptFiles()
-        secret = SECRETS.get(source.secret or "", {})
+        secret = credentials(source.secret)
         with open_client(source, secret, self.saved.append, self.waits.sleep, self.waits.clock) as client:
             tampering = Tampering(client.send, edit) if edit else None
             asking: Client = replace(client, send=tampering) if tampering else client
@@ -115,7 +116,7 @@ class Reader:
         return found, files
 
     def misbehave(self, kind: str, **rule: Any) -> None:
-        """Switches a misbehaviour on, or skips the test where it has no meaning for the source."""
+        """Switches a fault on, or skips the test where it has no meaning for the source."""
         answer = self.simulators.try_misbehave(source=self.source.name, kind=kind, **rule)
         if "means nothing" in answer:
             pytest.skip(answer)

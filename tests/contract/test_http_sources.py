@@ -13,11 +13,12 @@ import pytest
 from headwater.config import HttpSource, Retry
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, SourceError, ThrottledError
 from local import world
+from local.counterparts import credentials
 from local.stack import Ports, Stack
 from tests.simulators.conftest import Simulators, own_world
 from tests.unit.http_fakes import KeptFiles
 
-from .conftest import SECRETS, Edit, Reader, content
+from .conftest import Edit, Reader, content
 
 DAY = timedelta(days=1)
 EVIL = [
@@ -144,7 +145,7 @@ def test_what_does_not_pass_is_a_named_error_after_few_requests(
     # Parts are read some at a time: each may be on its way when the first one fails.
     assert requests <= most * max(1, reader.source.rate.concurrent)
     assert sum(reader.waits.slept) <= 900 * max(1, reader.source.rate.concurrent) + 60
-    for secret in SECRETS.get(reader.source.secret or "", {}).values():
+    for secret in credentials(reader.source.secret).values():
         assert secret not in str(caught.value)
 
 

@@ -93,21 +93,21 @@ def _content(table: DeltaTable) -> tuple[int, int]:
 
 
 class Faults:
-    """The gateway's and the simulators' ways to misbehave."""
+    """The gateway's and the simulators' faults."""
 
     def __init__(self, stack: Stack) -> None:
         self._gateway = f"{stack.aws_endpoint}/_headwater/faults"
         self._simulators = f"{stack.simulators_url}/_admin/misbehave"
 
     def arm(self, **fault: Any) -> None:
-        _send("POST", self._gateway, fault)
+        send("POST", self._gateway, fault)
 
     def kill(self, job: str, path: str, when: str = "before") -> None:
         """Kills a job's worker at its first PUT to a path."""
         self.arm(method="PUT", path=path, when=when, action="kill", job=job)
 
-    def misbehave(self, **misbehaviour: Any) -> None:
-        _send("POST", self._simulators, misbehaviour)
+    def misbehave(self, **rule: Any) -> None:
+        send("POST", self._simulators, rule)
 
     def fail_the_retry(self, prefix: str, job: str) -> None:
         """Lets a job's first run read its project, and no other until the faults are cleared."""
@@ -118,14 +118,15 @@ class Faults:
         return sum(fault["fired"] for fault in self._armed() if fault["action"] == action)
 
     def _armed(self) -> list[dict[str, Any]]:
-        return _send("GET", self._gateway)["faults"]
+        return send("GET", self._gateway)["faults"]
 
     def clear(self) -> None:
-        _send("DELETE", self._gateway)
-        _send("DELETE", self._simulators)
+        send("DELETE", self._gateway)
+        send("DELETE", self._simulators)
 
 
-def _send(method: str, url: str, body: Any = None) -> Any:
+def send(method: str, url: str, body: Any = None) -> Any:
+    """Speaks JSON with a page of the stack's own."""
     request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())
     request.add_header("Content-Type", "application/json")
     with urllib.request.urlopen(request, timeout=30) as answer:

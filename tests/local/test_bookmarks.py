@@ -14,7 +14,7 @@ import pytest
 
 from local.awsglue.bookmarks import S3File, has_seen, state_after
 from local.gateway.glue.bookmarks import BookmarkStore, VersionMismatchError
-from local.mariadb import MariaDbServer, is_installed
+from local.mariadb import MariaDbServer
 from local.postgres import PostgresServer, free_port
 
 from .conftest import Aws
@@ -293,7 +293,6 @@ def test_a_subquery_is_read_in_parallel_without_losing_rows(aws: Aws, server: Po
         assert reader.read() == ([-3, -1, 1, 3, 4, 5], 4)
 
 
-@pytest.mark.skipif(not is_installed(), reason="MariaDB is not installed: apt-get install mariadb-server")
 def test_numbers_beyond_what_a_float_can_tell_apart_are_bookmarks_in_mysql(aws: Aws, tmp_path: Path) -> None:
     first = 2**63 + 1
     with MariaDbServer(tmp_path / "mysql", free_port()) as mysql:

@@ -157,6 +157,17 @@ def test_a_named_point_raises_what_was_injected() -> None:
         faults.TABLE.clear()
 
 
+def test_an_object_that_is_put_back_is_as_old_as_it_was(aws: Aws) -> None:
+    aws.put("old", b"")
+    aws.put("new", b"")
+    aws.own("modified", "POST", {aws.bucket: {"old": 86_400.5}})
+    s3 = aws.client("s3")
+    assert s3.head_object(Bucket=aws.bucket, Key="old")["LastModified"].isoformat() == "1970-01-02T00:00:00+00:00"
+    listed = {item["Key"]: item["LastModified"] for item in s3.list_objects_v2(Bucket=aws.bucket)["Contents"]}
+    assert listed["old"].year == 1970
+    assert listed["new"].year > 1970
+
+
 def _command_of(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from local import mariadb
-from local.mariadb import MariaDbError, MariaDbServer, is_installed
+from local import mariadb_programs
+from local.mariadb import MariaDbServer
+from local.mariadb_programs import MariaDbError
 from local.postgres import free_port
-
-installed = pytest.mark.skipif(not is_installed(), reason="MariaDB is not installed: apt-get install mariadb-server")
 
 
 def one(server: MariaDbServer, query: str) -> object:
@@ -20,7 +19,6 @@ def one(server: MariaDbServer, query: str) -> object:
         return found
 
 
-@installed
 def test_a_server_keeps_its_rows_over_a_restart_and_its_own_zone(tmp_path: Path) -> None:
     server = MariaDbServer(tmp_path / "data", free_port())
     with server:
@@ -33,7 +31,6 @@ def test_a_server_keeps_its_rows_over_a_restart_and_its_own_zone(tmp_path: Path)
         assert one(server, "SELECT n FROM kept") == 7
 
 
-@installed
 def test_a_pid_file_that_another_process_has_inherited_stops_nobody(tmp_path: Path) -> None:
     server = MariaDbServer(tmp_path / "data", free_port())
     (tmp_path / "data").mkdir()
@@ -42,7 +39,6 @@ def test_a_pid_file_that_another_process_has_inherited_stops_nobody(tmp_path: Pa
     server.stop()
 
 
-@installed
 def test_a_taken_port_is_explained(tmp_path: Path) -> None:
     with MariaDbServer(tmp_path / "first", free_port()) as first:
         second = MariaDbServer(tmp_path / "second", first.port, password="another")
@@ -51,6 +47,7 @@ def test_a_taken_port_is_explained(tmp_path: Path) -> None:
 
 
 def test_without_mariadb_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mariadb, "_PATH", "/nowhere")
-    with pytest.raises(MariaDbError, match="hint: apt-get install mariadb-server"):
+    monkeypatch.setattr(mariadb_programs, "_PATH", "/nowhere")
+    monkeypatch.setenv("HEADWATER_IVY", str(tmp_path / "nowhere" / "ivy"))
+    with pytest.raises(MariaDbError, match="hint: make setup fetches one; apt-get install mariadb-server"):
         MariaDbServer(tmp_path / "data", free_port()).start()

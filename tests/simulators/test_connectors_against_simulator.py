@@ -19,8 +19,7 @@ from headwater.ledger.entries import Position
 from headwater.sources.http.stream import Extraction, open_client
 from headwater.sources.http.stream import read as read_stream
 from local import world
-from local.world import facebook_ads as ads
-from local.world import fx_rates as fx
+from local.world import facebook_ads, fx_rates
 from tests.simulators.conftest import TOKEN, Simulators, own_world
 from tests.unit.http_fakes import KeptFiles, never_saved
 
@@ -87,7 +86,7 @@ def short_pages(source: HttpSource, limit: int) -> dict[str, Any]:
 
 
 def test_the_declared_accounts_are_those_of_the_world():
-    assert set(declared("facebook_ads").accounts) == {str(account.account_id) for account in ads.ACCOUNTS}
+    assert set(declared("facebook_ads").accounts) == {str(account.account_id) for account in facebook_ads.ACCOUNTS}
 
 
 @pytest.mark.parametrize(("stream", "number"), [("campaigns", 12), ("ad_sets", 30), ("ads", 72)])
@@ -138,7 +137,7 @@ def test_reports_that_are_never_made_are_split_until_they_are(run, simulators):
 
 def test_rates_are_those_of_the_world(run):
     found, files = run("fx_rates", "rates")
-    days = fx.published_days(CLOCK - timedelta(days=375), CLOCK, CLOCK)
+    days = fx_rates.published_days(CLOCK - timedelta(days=375), CLOCK, CLOCK)
     assert {(row["date"], row["quote"]) for row in files.rows} == {
         (day.isoformat(), quote) for day in days for quote in ("GBP", "INR", "USD")
     }
@@ -324,14 +323,14 @@ def test_what_the_platforms_restate_arrives_and_nothing_else(moving):
         assert costs == {(str(day.account_id), day.day.isoformat()): day.cost for day in expected}
         rates = {(row["date"], row["quote"]): row["rate"] for rows in silver["rates"].values() for row in rows}
         for (day, quote), rate in rates.items():
-            published = fx.rates_on(date.fromisoformat(day), today, 7)
+            published = fx_rates.rates_on(date.fromisoformat(day), today, 7)
             assert published is not None
             assert Decimal(str(rate)) == published[quote]
         assert len(silver["ads"]) == len(ads_of(dsn))
 
 
-def ads_of(dsn: str) -> tuple[ads.Ad, ...]:
+def ads_of(dsn: str) -> tuple[facebook_ads.Ad, ...]:
     import psycopg
 
     with psycopg.connect(dsn) as connection:
-        return ads.read_ads(connection).ads
+        return facebook_ads.read_ads(connection).ads

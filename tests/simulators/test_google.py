@@ -14,13 +14,13 @@ import pytest
 import requests
 
 from local.postgres import free_port
-from local.world import google_ads as google
+from local.world import google_ads
 from tests.simulators.conftest import Simulators, start, stop
 
 US, EUROPE, MANAGER = (
-    str(google.CUSTOMERS[0].customer_id),
-    str(google.CUSTOMERS[1].customer_id),
-    str(google.MANAGER_ID),
+    str(google_ads.CUSTOMERS[0].customer_id),
+    str(google_ads.CUSTOMERS[1].customer_id),
+    str(google_ads.MANAGER_ID),
 )
 GRANT = {
     "grant_type": "refresh_token",
@@ -226,7 +226,7 @@ def test_daily_rows_add_up_to_the_ledger(ads):
                 clicks + int(metrics["clicks"]),
                 conversions + Decimal(str(metrics["conversions"])),
             )
-    ledger = google.google_ledger(ads.simulators.dsn)
+    ledger = google_ads.google_ledger(ads.simulators.dsn)
     assert served == {(day.customer_id, day.day): (day.cost, day.clicks, day.conversions) for day in ledger if day.rows}
 
 
@@ -409,7 +409,7 @@ def test_a_query_is_one_operation_however_many_pages(ads):
     assert re.fullmatch(r"\d+s", details["retryDelay"])
 
 
-# Misbehaviour
+# Faults
 
 
 def test_paging_misbehaves_as_asked(ads):

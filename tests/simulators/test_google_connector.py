@@ -17,15 +17,16 @@ from headwater.ledger.entries import Position
 from headwater.sources.http.stream import Extraction, open_client
 from headwater.sources.http.stream import read as read_stream
 from local import world
-from local.stack import ROOT, SECRETS
-from local.world import google_ads as google
+from local.counterparts import credentials
+from local.stack import ROOT
+from local.world import google_ads
 from tests.simulators.conftest import Simulators, own_world
 from tests.simulators.test_google import DEFAULTS
 from tests.unit.http_fakes import KeptFiles, never_saved
 
 CLOCK = date(2018, 1, 1)
-US, EUROPE = (str(customer.customer_id) for customer in google.CUSTOMERS)
-SECRET = SECRETS["google_ads"]
+US, EUROPE = (str(customer.customer_id) for customer in google_ads.CUSTOMERS)
+SECRET = credentials("google_ads")
 
 
 class Extract:
@@ -99,7 +100,7 @@ def test_every_object_of_both_accounts_is_read_in_one_request_each(run, stream, 
 
 def test_performance_of_a_year_is_that_of_the_world(run, simulators):
     found, files = run("ad_performance")
-    ledger = google.google_ledger(simulators.dsn)
+    ledger = google_ads.google_ledger(simulators.dsn)
     first = date(2017, 1, 1)
     assert len(files.rows) == sum(day.rows + day.defects for day in ledger if day.day >= first)
     assert cost_by_day(files.rows) == {(day.customer_id, day.day): day.cost for day in ledger if day.rows}
@@ -191,7 +192,7 @@ def test_an_account_below_a_manager_needs_the_managers_name(run):
 
 def test_a_manager_among_the_accounts_is_told_as_such(run):
     with pytest.raises(FatalSourceError, match=r"REQUESTED_METRICS_FOR_MANAGER.*hint: declare the accounts below"):
-        run("ad_performance", accounts=(str(google.MANAGER_ID),))
+        run("ad_performance", accounts=(str(google_ads.MANAGER_ID),))
 
 
 def test_a_refresh_token_that_was_taken_back_needs_a_person_at_once(run):
@@ -234,7 +235,7 @@ def _follow(run: Extract, dsn: str) -> None:
             silver.setdefault((row["_account"], row["segments_date"]), []).append(row)
         assert run("ad_performance", found.position_after, today)[0] is None
         positions["ad_performance"] = found.position_after
-        expected = {(day.customer_id, day.day): day.cost for day in google.google_ledger(dsn) if day.rows}
+        expected = {(day.customer_id, day.day): day.cost for day in google_ads.google_ledger(dsn) if day.rows}
         assert cost_by_day([row for rows in silver.values() for row in rows]) == expected
         changed, files = run("ads", positions["ads"], today)
         assert changed is not None

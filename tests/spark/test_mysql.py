@@ -14,12 +14,10 @@ from pyspark.sql import SparkSession
 from headwater.config import JdbcSource
 from headwater.errors import FatalSourceError, RetriableSourceError
 from headwater.sources.jdbc import read
-from local.mariadb import MariaDbServer, is_installed
+from local.mariadb import MariaDbServer
 from local.postgres import free_port
 
 from .extraction import Extraction
-
-pytestmark = pytest.mark.skipif(not is_installed(), reason="MariaDB is not installed: apt-get install mariadb-server")
 
 
 @pytest.fixture(scope="module")

@@ -10,39 +10,39 @@ import psycopg
 import pytest
 
 from local import world
-from local.world import facebook_ads as ads
+from local.world import facebook_ads
 
 FIRST_DAY = date(2017, 1, 1)
 
 
-def read(dsn: str) -> ads.AdWorld:
+def read(dsn: str) -> facebook_ads.AdWorld:
     with psycopg.connect(dsn) as connection:
-        return ads.read_ads(connection)
+        return facebook_ads.read_ads(connection)
 
 
-def reported(at: ads.AdWorld, since: date, until: date) -> dict[tuple[int, date], ads.Insight]:
-    return {(row.ad_id, row.day): row for row in ads.insights(at, since, until)}
+def reported(at: facebook_ads.AdWorld, since: date, until: date) -> dict[tuple[int, date], facebook_ads.Insight]:
+    return {(row.ad_id, row.day): row for row in facebook_ads.insights(at, since, until)}
 
 
 @pytest.fixture
-def year(small_shop: str) -> ads.AdWorld:
+def year(small_shop: str) -> facebook_ads.AdWorld:
     return read(small_shop)
 
 
 def test_two_accounts_run_twelve_campaigns_thirty_ad_sets_and_seventy_two_ads(year):
     assert (len(year.campaigns), len(year.ad_sets), len(year.ads)) == (12, 30, 72)
-    assert {ad.account_id for ad in year.ads} == {account.account_id for account in ads.ACCOUNTS}
-    assert [account.currency for account in ads.ACCOUNTS] == ["USD", "INR"]
+    assert {ad.account_id for ad in year.ads} == {account.account_id for account in facebook_ads.ACCOUNTS}
+    assert [account.currency for account in facebook_ads.ACCOUNTS] == ["USD", "INR"]
 
 
 def test_days_older_than_four_weeks_never_change(year):
-    settled = year.clock - timedelta(days=ads.SETTLED_AFTER_DAYS + 1)
+    settled = year.clock - timedelta(days=facebook_ads.SETTLED_AFTER_DAYS + 1)
     later = replace(year, clock=year.clock + timedelta(days=90))
     assert reported(year, FIRST_DAY, settled) == reported(later, FIRST_DAY, settled)
 
 
 def test_recent_days_are_restated_and_rows_vanish_and_appear(year):
-    since, until = year.clock - timedelta(days=ads.SETTLED_AFTER_DAYS), year.clock - timedelta(days=1)
+    since, until = year.clock - timedelta(days=facebook_ads.SETTLED_AFTER_DAYS), year.clock - timedelta(days=1)
     now = reported(year, since, until)
     later = reported(replace(year, clock=year.clock + timedelta(days=10)), since, until)
     assert now.keys() - later.keys()
@@ -69,10 +69,13 @@ def test_settled_purchases_are_the_orders_that_carry_the_campaign(year):
 
 
 def test_only_planted_rows_break_the_rules_and_all_are_counted(small_shop, year):
-    rows = list(ads.insights(year, FIRST_DAY, year.clock))
+    rows = list(facebook_ads.insights(year, FIRST_DAY, year.clock))
     counted = world.defects(small_shop)
-    assert sum(row.clicks > row.impressions for row in rows) == counted["ads_insights", ads.CLICKS_ABOVE_IMPRESSIONS]
-    assert sum(row.spend < 0 for row in rows) == counted["ads_insights", ads.NEGATIVE_COST]
+    assert (
+        sum(row.clicks > row.impressions for row in rows)
+        == counted["ads_insights", facebook_ads.CLICKS_ABOVE_IMPRESSIONS]
+    )
+    assert sum(row.spend < 0 for row in rows) == counted["ads_insights", facebook_ads.NEGATIVE_COST]
     assert all(row.reach <= row.impressions and row.omni_purchases >= row.purchases for row in rows)
 
 
@@ -80,19 +83,22 @@ def test_defects_are_counted_once_though_their_days_are_reported_again(small_sho
     for step in range(1, 4):
         world.advance(small_shop, days=7, seed=step)
     at = read(small_shop)
-    rows = list(ads.insights(at, FIRST_DAY, at.clock))
+    rows = list(facebook_ads.insights(at, FIRST_DAY, at.clock))
     counted = world.defects(small_shop)
-    assert sum(row.spend < 0 for row in rows) == counted["ads_insights", ads.NEGATIVE_COST]
-    assert sum(row.clicks > row.impressions for row in rows) == counted["ads_insights", ads.CLICKS_ABOVE_IMPRESSIONS]
+    assert sum(row.spend < 0 for row in rows) == counted["ads_insights", facebook_ads.NEGATIVE_COST]
+    assert (
+        sum(row.clicks > row.impressions for row in rows)
+        == counted["ads_insights", facebook_ads.CLICKS_ABOVE_IMPRESSIONS]
+    )
 
 
 def test_the_ledger_is_the_cost_of_the_rows_that_hold_up(small_shop, year):
     ledger = world.ads_ledger(small_shop)
-    rows = [row for row in ads.insights(year, FIRST_DAY, year.clock) if not ads.defects_of(row)]
+    rows = [row for row in facebook_ads.insights(year, FIRST_DAY, year.clock) if not facebook_ads.defects_of(row)]
     assert sum((day.cost for day in ledger), Decimal(0)) == sum((row.spend for row in rows), Decimal(0))
     assert sum(day.rows for day in ledger) == len(rows)
     assert max(day.day for day in ledger) == year.clock - timedelta(days=1)
-    rupees = {day.currency for day in ledger if day.account_id == ads.ACCOUNTS[1].account_id}
+    rupees = {day.currency for day in ledger if day.account_id == facebook_ads.ACCOUNTS[1].account_id}
     assert rupees == {"INR"}
 
 

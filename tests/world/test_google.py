@@ -12,15 +12,15 @@ import psycopg
 import pytest
 
 from local import world
-from local.world import google_ads as google
+from local.world import google_ads
 
 FIRST_DAY = date(2017, 1, 1)
 STREAM = "google_ads.ad_performance"
 
 
-def read(dsn: str) -> google.GoogleWorld:
+def read(dsn: str) -> google_ads.GoogleWorld:
     with psycopg.connect(dsn) as connection:
-        return google.read_google(connection)
+        return google_ads.read_google(connection)
 
 
 def ask(dsn: str, query: str) -> list[tuple[Any, ...]]:
@@ -28,12 +28,12 @@ def ask(dsn: str, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
-def reported(at: google.GoogleWorld, since: date, until: date) -> dict[tuple[int, date], google.AdDay]:
-    return {(row.ad_id, row.day): row for row in google.performance(at, since, until)}
+def reported(at: google_ads.GoogleWorld, since: date, until: date) -> dict[tuple[int, date], google_ads.AdDay]:
+    return {(row.ad_id, row.day): row for row in google_ads.performance(at, since, until)}
 
 
 @pytest.fixture
-def year(small_shop: str) -> google.GoogleWorld:
+def year(small_shop: str) -> google_ads.GoogleWorld:
     return read(small_shop)
 
 
@@ -42,18 +42,18 @@ def test_two_customers_run_eight_campaigns_and_twenty_ad_groups(small_shop, year
     assert (len(year.campaigns), len(year.ad_groups)) == (8, 20)
     for stream, things in (("campaigns", year.campaigns), ("ad_groups", year.ad_groups), ("ads", year.ads)):
         assert told[f"google_ads.{stream}", "insert"] == len(things)
-    assert {ad.customer_id for ad in year.ads} == {customer.customer_id for customer in google.CUSTOMERS}
+    assert {ad.customer_id for ad in year.ads} == {customer.customer_id for customer in google_ads.CUSTOMERS}
     assert {ad.status for ad in year.ads} == {"ENABLED", "PAUSED"}
 
 
 def test_days_older_than_thirty_days_never_change(year):
-    settled = year.clock - timedelta(days=google.SETTLED_AFTER_DAYS + 1)
+    settled = year.clock - timedelta(days=google_ads.SETTLED_AFTER_DAYS + 1)
     later = replace(year, clock=year.clock + timedelta(days=90))
     assert reported(year, FIRST_DAY, settled) == reported(later, FIRST_DAY, settled)
 
 
 def test_recent_days_are_restated_and_rows_vanish_and_appear(year):
-    since, until = year.clock - timedelta(days=google.SETTLED_AFTER_DAYS), year.clock - timedelta(days=1)
+    since, until = year.clock - timedelta(days=google_ads.SETTLED_AFTER_DAYS), year.clock - timedelta(days=1)
     now = reported(year, since, until)
     later = reported(replace(year, clock=year.clock + timedelta(days=10)), since, until)
     assert now.keys() - later.keys()
@@ -63,7 +63,7 @@ def test_recent_days_are_restated_and_rows_vanish_and_appear(year):
 
 
 def test_conversions_only_grow_and_clicks_are_only_taken_back(year):
-    since, until = year.clock - timedelta(days=google.SETTLED_AFTER_DAYS), year.clock - timedelta(days=1)
+    since, until = year.clock - timedelta(days=google_ads.SETTLED_AFTER_DAYS), year.clock - timedelta(days=1)
     now = reported(year, since, until)
     later = reported(replace(year, clock=year.clock + timedelta(days=40)), since, until)
     both = now.keys() & later.keys()
@@ -119,16 +119,16 @@ def test_only_planted_rows_break_the_rules_and_all_are_counted(small_shop):
     for step in range(1, 3):
         world.advance(small_shop, days=7, seed=step)
     at = read(small_shop)
-    rows = list(google.performance(at, FIRST_DAY, at.clock))
+    rows = list(google_ads.performance(at, FIRST_DAY, at.clock))
     counted = world.defects(small_shop)
-    assert sum(row.clicks > row.impressions for row in rows) == counted[STREAM, google.CLICKS_ABOVE_IMPRESSIONS]
-    assert sum(row.cost_micros < 0 for row in rows) == counted[STREAM, google.NEGATIVE_COST]
+    assert sum(row.clicks > row.impressions for row in rows) == counted[STREAM, google_ads.CLICKS_ABOVE_IMPRESSIONS]
+    assert sum(row.cost_micros < 0 for row in rows) == counted[STREAM, google_ads.NEGATIVE_COST]
     assert all(row.cost_micros % 10_000 == 0 and row.cost_micros for row in rows)
 
 
 def test_the_ledger_is_the_sum_of_the_rows_that_hold_up(small_shop, year):
-    ledger = google.google_ledger(small_shop)
-    rows = [row for row in google.performance(year, FIRST_DAY, year.clock) if not google.defects_of(row)]
+    ledger = google_ads.google_ledger(small_shop)
+    rows = [row for row in google_ads.performance(year, FIRST_DAY, year.clock) if not google_ads.defects_of(row)]
     assert sum(day.cost for day in ledger) == Decimal(sum(row.cost_micros for row in rows)) / 1_000_000
     assert sum(day.clicks for day in ledger) == sum(row.clicks for row in rows)
     assert sum(day.conversions for day in ledger) == sum(row.conversions for row in rows)

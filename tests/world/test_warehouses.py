@@ -10,30 +10,32 @@ import psycopg
 from psycopg.rows import dict_row
 
 from local import world
-from local.world import redshift as behavior
-from local.world import snowflake as b2b
+from local.world import redshift, snowflake
 
 STREAMS = {
-    b2b.CUSTOMERS: ("b2b.customers", "customer_id"),
-    b2b.PRODUCTS: ("b2b.products", "product_id"),
-    b2b.ORDERS: ("b2b.orders", "order_id"),
-    behavior.CUSTOMER_BEHAVIOR: ("behavior.customer_behavior", "session_id"),
+    snowflake.CUSTOMERS: ("b2b.customers", "customer_id"),
+    snowflake.PRODUCTS: ("b2b.products", "product_id"),
+    snowflake.ORDERS: ("b2b.orders", "order_id"),
+    redshift.CUSTOMER_BEHAVIOR: ("behavior.customer_behavior", "session_id"),
 }
 # What a planted row has that no other row has.
 WRONG = {
-    (b2b.CUSTOMERS, "contact_email_wellformed"): "contact_email !~ '^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$'",
-    (b2b.CUSTOMERS, "credit_limit_non_negative"): "credit_limit < 0",
-    (b2b.PRODUCTS, "list_price_non_negative"): "list_price < 0",
-    (b2b.ORDERS, "quantity_positive"): "quantity <= 0",
-    (b2b.ORDERS, "status_known"): "status not in ('open', 'shipped', 'invoiced', 'paid')",
-    (b2b.ORDERS, "customer_id_complete"): "customer_id is null",
-    (b2b.ORDERS, "customer_id_known"): "customer_id not in (select customer_id from b2b.customers)",
-    (behavior.CUSTOMER_BEHAVIOR, "page_views_positive"): "page_views <= 0",
-    (behavior.CUSTOMER_BEHAVIOR, "conversion_value_non_negative"): "conversion_value < 0",
-    (behavior.CUSTOMER_BEHAVIOR, "session_duration_plausible"): "session_duration > 86400",
-    (behavior.CUSTOMER_BEHAVIOR, "customer_id_complete"): "customer_id is null",
+    (
+        snowflake.CUSTOMERS,
+        "contact_email_wellformed",
+    ): "contact_email !~ '^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$'",
+    (snowflake.CUSTOMERS, "credit_limit_non_negative"): "credit_limit < 0",
+    (snowflake.PRODUCTS, "list_price_non_negative"): "list_price < 0",
+    (snowflake.ORDERS, "quantity_positive"): "quantity <= 0",
+    (snowflake.ORDERS, "status_known"): "status not in ('open', 'shipped', 'invoiced', 'paid')",
+    (snowflake.ORDERS, "customer_id_complete"): "customer_id is null",
+    (snowflake.ORDERS, "customer_id_known"): "customer_id not in (select customer_id from b2b.customers)",
+    (redshift.CUSTOMER_BEHAVIOR, "page_views_positive"): "page_views <= 0",
+    (redshift.CUSTOMER_BEHAVIOR, "conversion_value_non_negative"): "conversion_value < 0",
+    (redshift.CUSTOMER_BEHAVIOR, "session_duration_plausible"): "session_duration > 86400",
+    (redshift.CUSTOMER_BEHAVIOR, "customer_id_complete"): "customer_id is null",
 }
-LATE = {b2b.ORDERS: b2b.LATE_MINUTES, behavior.CUSTOMER_BEHAVIOR: behavior.LATE_MINUTES}
+LATE = {snowflake.ORDERS: snowflake.LATE_MINUTES, redshift.CUSTOMER_BEHAVIOR: redshift.LATE_MINUTES}
 
 
 def rows(dsn: str, stream: str) -> dict[int, dict[str, Any]]:

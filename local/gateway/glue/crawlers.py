@@ -24,7 +24,7 @@ from moto.glue.exceptions import CrawlerNotRunningException, CrawlerRunningExcep
 from moto.glue.models import FakeCrawler, GlueBackend
 from moto.glue.responses import GlueResponse
 
-from local.gateway import logs as cloudwatch_logs
+from local.gateway import logs
 from local.gateway.settings import GatewaySettings
 
 LOG_GROUP = "/aws-glue/crawlers"
@@ -277,7 +277,7 @@ class Crawler:
             self._say(f"ERROR : {error}")
         stream = f"[{self._crawl.crawl_id}]"
         text = "\n".join(f"{stream} {line}" for line in self._crawl.log)
-        cloudwatch_logs.publish(self._settings, LOG_GROUP, self._definition.name, text)
+        logs.publish(self._settings, LOG_GROUP, self._definition.name, text)
         self._crawl.end_time = datetime.now(UTC)
         self._crawl.error = error
         self._crawl.status = status

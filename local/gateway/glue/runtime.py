@@ -29,8 +29,7 @@ from moto.glue.exceptions import ConcurrentRunsExceededException, InvalidInputEx
 from moto.glue.models import FakeJob, GlueBackend
 from moto.glue.responses import GlueResponse
 
-from local.gateway import faults
-from local.gateway import logs as cloudwatch_logs
+from local.gateway import faults, logs
 from local.gateway.settings import GatewaySettings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -366,7 +365,7 @@ class GlueRuntime:
 
     def finish(self, run: JobRun, state: str, message: str | None) -> None:
         """Ends a run: publishes its log, and starts the next attempt when the job allows one."""
-        cloudwatch_logs.publish(self.settings, LOG_GROUP, run.id, run.log.read_text(errors="replace"))
+        logs.publish(self.settings, LOG_GROUP, run.id, run.log.read_text(errors="replace"))
         with self._lock:
             run.becomes(state, message)
             if state != "FAILED" or run.attempt >= (run.job.max_retries or 0) or self.closing.is_set():

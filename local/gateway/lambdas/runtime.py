@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from moto.awslambda.models import LambdaFunction
 
-from local.gateway import logs as cloudwatch_logs
+from local.gateway import logs
 from local.gateway.settings import GatewaySettings
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
@@ -151,7 +151,7 @@ class LambdaRuntime:
                 text = lines.read().decode(errors="replace")
             now = datetime.now(UTC)
             stream = f"{now:%Y/%m/%d}/[$LATEST]local{suffix}"
-            cloudwatch_logs.publish(self._settings, f"/aws/lambda/{name}", stream, text)
+            logs.publish(self._settings, f"/aws/lambda/{name}", stream, text)
         if "error" in answer:
             return json.dumps({**answer["error"], "requestId": request_id}).encode(), True, text
         return str(answer["result"]).encode(), False, text

@@ -46,12 +46,15 @@ class RedshiftServerless:
             "TagResource": self._tag,
         }
         for kind, noun in (("namespace", "Namespace"), ("workgroup", "Workgroup"), ("usageLimit", "UsageLimit")):
-            self._operations |= {
-                f"Get{noun}": lambda given, kind=kind: {kind: self._find(kind, given)},
-                f"List{noun}s": lambda _, kind=kind: {f"{kind}s": list(self._kept[kind].values())},
-                f"Update{noun}": lambda given, kind=kind: {kind: self._update(kind, given)},
-                f"Delete{noun}": lambda given, kind=kind: {kind: self._delete(kind, given)},
-            }
+            self._operations |= self._operations_on(kind, noun)
+
+    def _operations_on(self, kind: str, noun: str) -> dict[str, Callable[[Fields], Fields]]:
+        return {
+            f"Get{noun}": lambda given: {kind: self._find(kind, given)},
+            f"List{noun}s": lambda _: {f"{kind}s": list(self._kept[kind].values())},
+            f"Update{noun}": lambda given: {kind: self._update(kind, given)},
+            f"Delete{noun}": lambda given: {kind: self._delete(kind, given)},
+        }
 
     def takes(self, environ: Environ) -> bool:
         """Tells whether a request is for this API."""

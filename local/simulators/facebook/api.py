@@ -22,7 +22,7 @@ from local.simulators.facebook import insights
 from local.simulators.facebook.graph import GraphError, GraphState, Meter, Report, page
 from local.simulators.faults import Rule
 from local.simulators.worlds import UNSEEDED, WorldReader
-from local.world import facebook_ads as ads
+from local.world import facebook_ads
 from local.world.dice import draw
 from local.world.truth import NoWorldError, now
 
@@ -138,7 +138,7 @@ class Facebook:
                 code = 1 if transient else 100
                 return GraphError(code, message, status=rule.status, is_transient=transient).response()
             case "throttle":
-                return GraphError.throttled(rule.code or 80000, "misbehaviour", rule.seconds).response()
+                return GraphError.throttled(rule.code or 80000, "fault", rule.seconds).response()
             case "expire_token":
                 return GraphError.expired().response()
             case "revoke":
@@ -182,7 +182,7 @@ class Facebook:
             token = self.kept.state.tokens.check(
                 _bearer(request) or params.get("access_token"), params.get("appsecret_proof")
             )
-        rule = request.scope.get("misbehaviour")
+        rule = request.scope.get("fault")
         call = Call(
             method=request.method,
             path=rest,
@@ -206,7 +206,7 @@ class Facebook:
             return self._accounts(call)
         if match := re.fullmatch(r"act_(\d+)(?:/(\w+))?", call.path):
             account = _account(match[1], call.path)
-            edges: dict[str | None, Callable[[Call, ads.Account], tuple[Any, dict[str, str]]]] = {
+            edges: dict[str | None, Callable[[Call, facebook_ads.Account], tuple[Any, dict[str, str]]]] = {
                 None: self._account,
                 "campaigns": self._campaigns,
                 "adsets": self._ad_sets,
@@ -223,15 +223,15 @@ class Facebook:
     def _accounts(self, call: Call) -> tuple[Any, dict[str, str]]:
         _refuse_unknown(call.params, _COMMON)
         fields = _fields(call.params, _ACCOUNT_FIELDS)
-        rows = [_chosen(_account_row(account), fields) for account in ads.ACCOUNTS]
+        rows = [_chosen(_account_row(account), fields) for account in facebook_ads.ACCOUNTS]
         return self._page(call, rows, "me", "ads_management")
 
-    def _account(self, call: Call, account: ads.Account) -> tuple[Any, dict[str, str]]:
+    def _account(self, call: Call, account: facebook_ads.Account) -> tuple[Any, dict[str, str]]:
         _refuse_unknown(call.params, frozenset({"fields"}))
         fields = _fields(call.params, _ACCOUNT_FIELDS)
         return _chosen(_account_row(account), fields), self._count(account, "ads_management")
 
-    def _campaigns(self, call: Call, account: ads.Account) -> tuple[Any, dict[str, str]]:
+    def _campaigns(self, call: Call, account: facebook_ads.Account) -> tuple[Any, dict[str, str]]:
         _refuse_unknown(call.params, _COMMON | {"filtering", "effective_status"})
         fields = _fields(call.params, _CAMPAIGN_FIELDS)
         rows = [
@@ -241,7 +241,7 @@ class Facebook:
         ]
         return self._page(call, rows, str(account.account_id), "ads_management")
 
-    def _ad_sets(self, call: Call, account: ads.Account) -> tuple[Any, dict[str, str]]:
+    def _ad_sets(self, call: Call, account: facebook_ads.Account) -> tuple[Any, dict[str, str]]:
         _refuse_unknown(call.params, _COMMON | {"filtering", "effective_status", "updated_since"})
         fields = _fields(call.params, _AD_SET_FIELDS)
         rows = [
@@ -251,7 +251,7 @@ class Facebook:
         ]
         return self._page(call, rows, str(account.account_id), "ads_management")
 
-    def _ads(self, call: Call, account: ads.Account) -> tuple[Any, dict[str, str]]:
+    def _ads(self, call: Call, account: facebook_ads.Account) -> tuple[Any, dict[str, str]]:
         _refuse_unknown(call.params, _COMMON | {"filtering", "effective_status"})
         fields = _fields(call.params, _AD_FIELDS)
         rows = [
@@ -261,7 +261,7 @@ class Facebook:
         ]
         return self._page(call, rows, str(account.account_id), "ads_management")
 
-    def _insights(self, call: Call, account: ads.Account) -> tuple[Any, dict[str, str]]:
+    def _insights(self, call: Call, account: facebook_ads.Account) -> tuple[Any, dict[str, str]]:
         """GET answers small ranges at once; POST starts a report."""
         paging = frozenset({"limit", "after"}) if call.method == "GET" else frozenset()
         _refuse_unknown(call.params, insights.PARAMETERS | paging)
@@ -281,7 +281,7 @@ class Facebook:
             query = insights.without_reach(query)
         return self._page(call, insights.answer(query, account, world), str(account.account_id), "ads_insights")
 
-    def _start(self, call: Call, account: ads.Account, clock: date, days: int, *, tells_reach: bool) -> int:
+    def _start(self, call: Call, account: facebook_ads.Account, clock: date, days: int, *, tells_reach: bool) -> int:
         with self.kept.lock:
             number = _FIRST_REPORT + len(self.kept.state.reports)
             usual = "completed" if days <= self.kept.state.limits.report_days else "stuck"
@@ -350,7 +350,7 @@ class Facebook:
             raise GraphError(2637, message, 1815107, is_transient=True)
         return self._page(call, self._rows_of(report, account), str(account.account_id), "ads_insights")
 
-    def _rows_of(self, report: Report, account: ads.Account) -> list[dict[str, Any]]:
+    def _rows_of(self, report: Report, account: facebook_ads.Account) -> list[dict[str, Any]]:
         """What was true when the report was asked for."""
         with self.kept.lock:
             if report.report_run_id not in self._rows:
@@ -379,7 +379,7 @@ class Facebook:
         )
         return body, headers
 
-    def _count(self, account: ads.Account, kind: str) -> dict[str, str]:
+    def _count(self, account: facebook_ads.Account, kind: str) -> dict[str, str]:
         return self.meter.count(str(account.account_id), self.kept.state.limits, kind)
 
 
@@ -400,8 +400,8 @@ def _form(body: bytes) -> dict[str, str]:
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
 
-def _account(number: str, path: str) -> ads.Account:
-    for account in ads.ACCOUNTS:
+def _account(number: str, path: str) -> facebook_ads.Account:
+    for account in facebook_ads.ACCOUNTS:
         if str(account.account_id) == number:
             return account
     raise _no_such_object(path)
@@ -435,7 +435,9 @@ def _chosen(row: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
     return {field: row[field] for field in fields if row[field] is not None}
 
 
-def _wanted(thing: ads.Campaign | ads.AdSet | ads.Ad, kind: str, params: Mapping[str, str]) -> bool:
+def _wanted(
+    thing: facebook_ads.Campaign | facebook_ads.AdSet | facebook_ads.Ad, kind: str, params: Mapping[str, str]
+) -> bool:
     """Whether `filtering`, `updated_since` and `effective_status` let this object through."""
     updated = thing.updated_at.timestamp()
     statuses = insights.names_in(params.get("effective_status", ""), "effective_status")
@@ -472,7 +474,7 @@ def _async_status(report: Report, polls_needed: int) -> str:
     return "Job Running" if report.polls >= polls_needed - 1 else "Job Started"
 
 
-def _account_row(account: ads.Account) -> dict[str, Any]:
+def _account_row(account: facebook_ads.Account) -> dict[str, Any]:
     sign = -1 if account.utc_offset.startswith("-") else 1
     hours, minutes = int(account.utc_offset[1:3]), int(account.utc_offset[3:])
     return {
@@ -487,7 +489,7 @@ def _account_row(account: ads.Account) -> dict[str, Any]:
     }
 
 
-def _campaign_row(campaign: ads.Campaign, account: ads.Account) -> dict[str, Any]:
+def _campaign_row(campaign: facebook_ads.Campaign, account: facebook_ads.Account) -> dict[str, Any]:
     return {
         "id": str(campaign.campaign_id),
         "account_id": str(campaign.account_id),
@@ -503,7 +505,7 @@ def _campaign_row(campaign: ads.Campaign, account: ads.Account) -> dict[str, Any
     }
 
 
-def _ad_set_row(ad_set: ads.AdSet, account: ads.Account) -> dict[str, Any]:
+def _ad_set_row(ad_set: facebook_ads.AdSet, account: facebook_ads.Account) -> dict[str, Any]:
     return {
         "id": str(ad_set.ad_set_id),
         "account_id": str(ad_set.account_id),
@@ -522,7 +524,7 @@ def _ad_set_row(ad_set: ads.AdSet, account: ads.Account) -> dict[str, Any]:
     }
 
 
-def _ad_row(ad: ads.Ad, account: ads.Account) -> dict[str, Any]:
+def _ad_row(ad: facebook_ads.Ad, account: facebook_ads.Account) -> dict[str, Any]:
     return {
         "id": str(ad.ad_id),
         "account_id": str(ad.account_id),
@@ -537,11 +539,11 @@ def _ad_row(ad: ads.Ad, account: ads.Account) -> dict[str, Any]:
     }
 
 
-def _end(stop_day: date | None, account: ads.Account) -> str | None:
+def _end(stop_day: date | None, account: facebook_ads.Account) -> str | None:
     return _local(now(stop_day + timedelta(days=1)), account) if stop_day else None
 
 
-def _local(moment: datetime, account: ads.Account) -> str:
+def _local(moment: datetime, account: facebook_ads.Account) -> str:
     """In the account's standard time, as the Graph API writes it: 2017-03-03T00:00:00-0500."""
     offset = datetime.strptime(account.utc_offset, "%z").tzinfo
     return moment.astimezone(offset).strftime("%Y-%m-%dT%H:%M:%S%z")

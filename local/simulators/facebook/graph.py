@@ -280,7 +280,7 @@ def page(
 ) -> dict[str, Any]:
     """One page of `rows` as `data` and `paging`; `next` is there only if more follow, and holds host and token.
 
-    `fault` is a kind of misbehaviour: cursor_loop, duplicate_page, empty_page or foreign_next.
+    `fault` is a kind of fault: cursor_loop, duplicate_page, empty_page or foreign_next.
     """
     limit = _limit(params.get("limit", "25"), longest)
     cursor = Cursor.decode(params["after"]) if "after" in params else Cursor(0)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from local.simulators.facebook.graph import GraphError
-from local.world import facebook_ads as ads
+from local.world import facebook_ads
 from local.world.facebook_ads_demographics import demographics
 
 PARAMETERS = frozenset(
@@ -122,10 +122,10 @@ def _older(day: date, months: int, clock: date) -> bool:
     return ago > months or (ago == months and day.day < clock.day)
 
 
-def answer(query: Query, account: ads.Account, world: ads.AdWorld) -> list[dict[str, Any]]:
+def answer(query: Query, account: facebook_ads.Account, world: facebook_ads.AdWorld) -> list[dict[str, Any]]:
     """All rows, ordered by day and id; every number is text, and what did not happen is left out."""
     totals: dict[tuple[str, ...], _Total] = {}
-    for row in ads.insights(world, query.since, query.until):
+    for row in facebook_ads.insights(world, query.since, query.until):
         if row.account_id != account.account_id or not _passes(row, query.only):
             continue
         for groups, part in _parts(row, query, world):
@@ -139,12 +139,12 @@ def answer(query: Query, account: ads.Account, world: ads.AdWorld) -> list[dict[
 class _Total:
     """Sum of the rows of one group."""
 
-    def __init__(self, first: ads.Insight, groups: Mapping[str, str]) -> None:
+    def __init__(self, first: facebook_ads.Insight, groups: Mapping[str, str]) -> None:
         self.first = first
         self.groups = groups
         self.sums: dict[str, int] = dict.fromkeys(_SUMMED, 0)
 
-    def add(self, part: ads.Insight) -> None:
+    def add(self, part: facebook_ads.Insight) -> None:
         """Adds one part; money in hundredths."""
         for name, factor in _SUMMED.items():
             self.sums[name] += int(getattr(part, name) * factor)
@@ -153,7 +153,7 @@ class _Total:
 class _Names:
     """Names for ids."""
 
-    def __init__(self, account: ads.Account, world: ads.AdWorld) -> None:
+    def __init__(self, account: facebook_ads.Account, world: facebook_ads.AdWorld) -> None:
         self.account = account
         self.campaigns = {campaign.campaign_id: campaign for campaign in world.campaigns}
         self.ad_sets = {ad_set.ad_set_id: ad_set.name for ad_set in world.ad_sets}
@@ -234,18 +234,20 @@ def conditions(params: Mapping[str, str]) -> list[dict[str, Any]]:
     return found
 
 
-def _passes(row: ads.Insight, only: Mapping[str, frozenset[str]]) -> bool:
+def _passes(row: facebook_ads.Insight, only: Mapping[str, frozenset[str]]) -> bool:
     ids = {"campaign": row.campaign_id, "adset": row.ad_set_id, "ad": row.ad_id}
     return all(str(ids[level]) in allowed for level, allowed in only.items())
 
 
-def _key(row: ads.Insight, query: Query, groups: Mapping[str, str]) -> tuple[str, ...]:
+def _key(row: facebook_ads.Insight, query: Query, groups: Mapping[str, str]) -> tuple[str, ...]:
     ids = (row.account_id, row.campaign_id, row.ad_set_id, row.ad_id)[: _LEVELS.index(query.level) + 1]
     day = row.day.isoformat() if query.daily else ""
     return (day, *map(str, ids), *(groups[name] for name in query.breakdowns))
 
 
-def _parts(row: ads.Insight, query: Query, world: ads.AdWorld) -> Iterator[tuple[dict[str, str], ads.Insight]]:
+def _parts(
+    row: facebook_ads.Insight, query: Query, world: facebook_ads.AdWorld
+) -> Iterator[tuple[dict[str, str], facebook_ads.Insight]]:
     if not query.breakdowns:
         yield {}, row
         return

@@ -34,7 +34,7 @@ from local.simulators.google.messages import (
     revoked,
 )
 from local.simulators.worlds import UNSEEDED, WorldReader
-from local.world import google_ads as google
+from local.world import google_ads
 from local.world.truth import NoWorldError
 
 VERSIONS = range(23, 27)
@@ -117,7 +117,7 @@ class GoogleAds:
     async def _grant(self, request: Request) -> Response:
         """The token endpoint, which on the platform has a host of its own."""
         params = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
-        rule: Rule | None = request.scope.get("misbehaviour")
+        rule: Rule | None = request.scope.get("fault")
         try:
             if rule and rule.kind == "throttle":
                 raise GrantError("rate_limit_exceeded", "Too many requests.", 429)
@@ -139,7 +139,7 @@ class GoogleAds:
             self._enter(request)
         except GoogleError as error:
             return _answered(error.body(request_id), request_id, error.status)
-        return _answered({"resourceNames": [f"customers/{google.MANAGER_ID}"]}, request_id)
+        return _answered({"resourceNames": [f"customers/{google_ads.MANAGER_ID}"]}, request_id)
 
     async def _unknown(self, request: Request) -> Response:
         request_id = _request_id()
@@ -162,7 +162,7 @@ class GoogleAds:
 
     def _enter(self, request: Request) -> None:
         """Raises GoogleError unless the caller may pass; words the refusals that were asked for."""
-        rule: Rule | None = request.scope.get("misbehaviour")
+        rule: Rule | None = request.scope.get("fault")
         match rule.kind if rule else None:
             case "status":
                 assert rule  # noqa: S101 - just matched
@@ -185,7 +185,7 @@ class GoogleAds:
 
     def _answer(self, request: Request, content: bytes, request_id: str) -> Any:
         self._enter(request)
-        rule: Rule | None = request.scope.get("misbehaviour")
+        rule: Rule | None = request.scope.get("fault")
         customer_id = self._customer(request)
         method = request.path_params["method"]
         call = Call(customer_id, method, _body(request, content, method), rule.kind if rule else None)
@@ -202,8 +202,8 @@ class GoogleAds:
         login = request.headers.get("login-customer-id")
         if login is not None and not re.fullmatch(r"\d{10}", login):
             raise GoogleError.request("INVALID_CUSTOMER_ID", f"Invalid login-customer-id '{login}'.")
-        known = {google.MANAGER_ID, *(customer.customer_id for customer in google.CUSTOMERS)}
-        if int(text) not in known or int(login or text) != google.MANAGER_ID:
+        known = {google_ads.MANAGER_ID, *(customer.customer_id for customer in google_ads.CUSTOMERS)}
+        if int(text) not in known or int(login or text) != google_ads.MANAGER_ID:
             message = (
                 "User doesn't have permission to access customer. Note: If you're accessing a client customer, the"
                 " manager's customer id must be set in the 'login-customer-id' header."
@@ -220,7 +220,7 @@ class GoogleAds:
         key = (fingerprint(call.customer_id, str(call.body["query"])), world.step)
         if "pageToken" in call.body and key in self._answers:
             return self._answers[key]
-        rows = gaql.answer(query, call.customer_id, self._worlds.read(google.read_google))
+        rows = gaql.answer(query, call.customer_id, self._worlds.read(google_ads.read_google))
         with self.kept.lock:
             while len(self._answers) >= _ANSWERS_IN_MEMORY:
                 self._answers.pop(next(iter(self._answers)))

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from local.simulators.google.messages import GoogleError
-from local.world import google_ads as google
+from local.world import google_ads
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>'[^']*'|\"[^\"]*\")|(?P<word>[A-Za-z_][\w.]*)|(?P<number>-?\d+(?:\.\d+)?)|(?P<sign>!=|<=|>=|[=<>(),]))"
@@ -58,12 +58,12 @@ class Query:
 class _Context(NamedTuple):
     """What one row speaks of; `sums` are those of the days it stands for."""
 
-    customer: google.Customer | None
-    campaign: google.Campaign | None = None
-    ad_group: google.AdGroup | None = None
-    ad: google.Ad | None = None
+    customer: google_ads.Customer | None
+    campaign: google_ads.Campaign | None = None
+    ad_group: google_ads.AdGroup | None = None
+    ad: google_ads.Ad | None = None
     day: date | None = None
-    sums: google.AdDay | None = None
+    sums: google_ads.AdDay | None = None
 
 
 _Getter = Callable[[Any], Any]
@@ -77,7 +77,7 @@ _ATTRIBUTES: dict[str, tuple[str, dict[str, _Getter]]] = {
             "descriptive_name": lambda it: it.name,
             "currency_code": lambda it: it.currency,
             "time_zone": lambda it: it.time_zone,
-            "manager": lambda it: it.customer_id == google.MANAGER_ID,
+            "manager": lambda it: it.customer_id == google_ads.MANAGER_ID,
             "status": lambda _: "ENABLED",
         },
     ),
@@ -122,11 +122,11 @@ _ATTRIBUTES: dict[str, tuple[str, dict[str, _Getter]]] = {
     "customer_client": (
         "customer",
         {
-            "resource_name": lambda it: f"customers/{google.MANAGER_ID}/customerClients/{it.customer_id}",
+            "resource_name": lambda it: f"customers/{google_ads.MANAGER_ID}/customerClients/{it.customer_id}",
             "client_customer": lambda it: f"customers/{it.customer_id}",
             "id": lambda it: str(it.customer_id),
-            "level": lambda it: "0" if it.customer_id == google.MANAGER_ID else "1",
-            "manager": lambda it: it.customer_id == google.MANAGER_ID,
+            "level": lambda it: "0" if it.customer_id == google_ads.MANAGER_ID else "1",
+            "manager": lambda it: it.customer_id == google_ads.MANAGER_ID,
             "descriptive_name": lambda it: it.name,
             "currency_code": lambda it: it.currency,
             "time_zone": lambda it: it.time_zone,
@@ -160,7 +160,7 @@ _RESOURCES = {
 }
 """What may be selected from each resource."""
 
-MANAGER = google.Customer(google.MANAGER_ID, google.MANAGER_NAME, "USD", "America/New_York", Decimal(1))
+MANAGER = google_ads.Customer(google_ads.MANAGER_ID, google_ads.MANAGER_NAME, "USD", "America/New_York", Decimal(1))
 
 
 def parse(text: str, clock: date) -> Query:
@@ -337,9 +337,9 @@ def _day(text: str) -> date:
         raise GoogleError.query("INVALID_DATE_FORMAT", f"'{text}' is not a date: expected YYYY-MM-DD.") from error
 
 
-def answer(query: Query, customer_id: int, world: google.GoogleWorld) -> list[dict[str, Any]]:
+def answer(query: Query, customer_id: int, world: google_ads.GoogleWorld) -> list[dict[str, Any]]:
     """All rows; int64 are text, enums are names, and what has no value is left out."""
-    if customer_id == google.MANAGER_ID and query.measures:
+    if customer_id == google_ads.MANAGER_ID and query.measures:
         message = (
             "Metrics cannot be requested for a manager account. To retrieve metrics, issue separate requests against each"
             " client account under the manager account."
@@ -356,19 +356,19 @@ def answer(query: Query, customer_id: int, world: google.GoogleWorld) -> list[di
     return [_row(query, context) for context in found[: query.limit]]
 
 
-def _contexts(query: Query, customer_id: int, world: google.GoogleWorld) -> Iterator[_Context]:
+def _contexts(query: Query, customer_id: int, world: google_ads.GoogleWorld) -> Iterator[_Context]:
     if query.resource == "customer_client":
-        below = google.CUSTOMERS if customer_id == google.MANAGER_ID else ()
-        own = next(customer for customer in (MANAGER, *google.CUSTOMERS) if customer.customer_id == customer_id)
+        below = google_ads.CUSTOMERS if customer_id == google_ads.MANAGER_ID else ()
+        own = next(customer for customer in (MANAGER, *google_ads.CUSTOMERS) if customer.customer_id == customer_id)
         yield from (_Context(customer) for customer in (own, *below))
         return
     things = list(_things(query.resource, customer_id, world))
     if not query.measures:
         yield from things
         return
-    totals: dict[tuple[int, date | None], google.AdDay] = {}
+    totals: dict[tuple[int, date | None], google_ads.AdDay] = {}
     by_day = _DATE in query.fields
-    for row in google.performance(world, *_days(query, world.clock)):
+    for row in google_ads.performance(world, *_days(query, world.clock)):
         if row.customer_id == customer_id:
             key = (_id_of(query.resource, row), row.day if by_day else None)
             totals[key] = _sum(totals.get(key), row)
@@ -378,12 +378,12 @@ def _contexts(query: Query, customer_id: int, world: google.GoogleWorld) -> Iter
             days = sorted(day for thing_id, day in totals if thing_id == key_of_thing and day is not None)
             yield from (thing._replace(day=day, sums=totals[key_of_thing, day]) for day in days)
         else:
-            nothing = google.AdDay(customer_id, 0, 0, 0, world.clock, 0, 0, 0, Decimal(0), Decimal(0))
+            nothing = google_ads.AdDay(customer_id, 0, 0, 0, world.clock, 0, 0, 0, Decimal(0), Decimal(0))
             yield thing._replace(sums=totals.get((key_of_thing, None), nothing))
 
 
-def _things(resource: str, customer_id: int, world: google.GoogleWorld) -> Iterator[_Context]:
-    customer = next(one for one in (MANAGER, *google.CUSTOMERS) if one.customer_id == customer_id)
+def _things(resource: str, customer_id: int, world: google_ads.GoogleWorld) -> Iterator[_Context]:
+    customer = next(one for one in (MANAGER, *google_ads.CUSTOMERS) if one.customer_id == customer_id)
     if resource == "customer":
         yield _Context(customer)
         return
@@ -405,7 +405,7 @@ def _id_of(resource: str, thing: Any) -> int:
     return number
 
 
-def _sum(total: google.AdDay | None, row: google.AdDay) -> google.AdDay:
+def _sum(total: google_ads.AdDay | None, row: google_ads.AdDay) -> google_ads.AdDay:
     if total is None:
         return row
     return total._replace(

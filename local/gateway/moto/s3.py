@@ -1,50 +1,43 @@
-"""Calls that moto 5.2.5 lacks or answers wrongly, and that only Terraform's provider makes, to make and to read back."""
+"""S3: what moto 5.2.5 lacks or answers wrongly."""
 
 from __future__ import annotations
 
 import json
+import threading
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from moto.awslambda.models import LambdaFunction
-from moto.budgets.responses import BudgetsResponse
 from moto.core.responses import ActionResult
-from moto.iam.access_control import IAMPolicyStatement, PermissionResult
-from moto.lakeformation.exceptions import InvalidInput
-from moto.lakeformation.models import LakeFormationBackend
 from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, S3Backend
 from moto.s3.responses import S3Response
-from moto.sqs.models import Queue
 
 _SIZES = ("ObjectSizeGreaterThan", "ObjectSizeLessThan")
 
 
 def install() -> None:
-    """Adds the missing calls to moto's services."""
-    _count_as_encrypted()
+    """Makes conditional writes atomic, and buckets and objects answer as Terraform's provider and S3A read them."""
+    _serialise_conditional_writes()
     _let_delete_markers_go()
     _name_no_key()
     _deliver_no_access_logs()
     _read_every_principal()
     _keep_lifecycle_sizes()
     _tell_of_event_bridge()
-    _keep_dead_letter_config()
-    _write_redrive_policy_as_it_came()
-    _refuse_to_revoke_nothing()
-    BudgetsResponse.describe_subscribers_for_notification = _subscribers
 
 
-def _count_as_encrypted() -> None:
-    # moto looks at no condition of a bucket's policy: the one that refuses connections without TLS would refuse everybody.
-    # The gateway listens on 127.0.0.1 alone and counts as encrypted.
-    original = IAMPolicyStatement.is_action_permitted
+def _serialise_conditional_writes() -> None:
+    # moto looks and then writes; between the two another thread may write, and If-None-Match would let both through.
+    original = S3Response.put_object
+    locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def is_action_permitted(self: IAMPolicyStatement, *args: Any, **named: Any) -> PermissionResult:
-        if self._statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}:
-            return PermissionResult.NEUTRAL
-        return original(self, *args, **named)
+    def put_object(self: S3Response, *args: Any, **named: Any) -> Any:
+        if not (self.headers.get("If-None-Match") or self.headers.get("If-Match")):
+            return original(self, *args, **named)
+        with locks[self.path]:
+            return original(self, *args, **named)
 
-    IAMPolicyStatement.is_action_permitted = is_action_permitted
+    S3Response.put_object = put_object
 
 
 def _let_delete_markers_go() -> None:
@@ -148,77 +141,3 @@ def _telling_more(
     # The object answers one request and is then thrown away.
     response.serialized = with_more
     return tell(response)
-
-
-def _keep_dead_letter_config() -> None:
-    create, describe, update = (
-        LambdaFunction.__init__,
-        LambdaFunction.get_configuration,
-        LambdaFunction.update_configuration,
-    )
-
-    def init(self: LambdaFunction, account_id: str, spec: dict[str, Any], *args: Any, **named: Any) -> None:
-        self.dead_letter_config = spec.get("DeadLetterConfig")
-        create(self, account_id, spec, *args, **named)
-
-    def get_configuration(self: LambdaFunction, *args: Any, **named: Any) -> dict[str, Any]:
-        told: dict[str, Any] = describe(self, *args, **named)
-        return told | ({"DeadLetterConfig": self.dead_letter_config} if self.dead_letter_config else {})
-
-    def update_configuration(self: LambdaFunction, config_updates: dict[str, Any]) -> dict[str, Any]:
-        self.dead_letter_config = config_updates.get("DeadLetterConfig", self.dead_letter_config)
-        told: dict[str, Any] = update(self, config_updates)
-        return told
-
-    LambdaFunction.__init__ = init
-    LambdaFunction.get_configuration = get_configuration
-    LambdaFunction.update_configuration = update_configuration
-
-
-def _write_redrive_policy_as_it_came() -> None:
-    # Compact, as SDKs and Terraform send it: they compare the text.
-    describe = Queue.attributes.fget
-
-    def attributes(self: Queue) -> dict[str, Any]:
-        told: dict[str, Any] = describe(self)
-        if self.redrive_policy:
-            told["RedrivePolicy"] = json.dumps(self.redrive_policy, separators=(",", ":"))
-        return told
-
-    Queue.attributes = property(attributes)
-
-
-class _NothingRevokedError(InvalidInput):
-    """Lake Formation spells the name of an error's message with a capital; moto does not, and the Go SDK reads no other."""
-
-    def __init__(self) -> None:
-        message = "No permissions revoked. Grantee has no permissions on the resource."
-        super().__init__(message)
-        self.description = json.dumps({"__type": self.error_type, "Message": message})
-
-
-def _refuse_to_revoke_nothing() -> None:
-    # The provider revokes again until it is told that nothing is left to revoke.
-    revoke = LakeFormationBackend.revoke_permissions
-
-    def revoke_permissions(
-        self: LakeFormationBackend,
-        catalog_id: str,
-        principal: dict[str, str],
-        resource: dict[str, Any],
-        *args: Any,
-        **named: Any,
-    ) -> None:
-        granted = self.grants[catalog_id].permissions if catalog_id in self.grants else ()
-        if not any(kept.principal == principal and kept.resource == resource for kept in granted):
-            raise _NothingRevokedError
-        revoke(self, catalog_id, principal, resource, *args, **named)
-
-    LakeFormationBackend.revoke_permissions = revoke_permissions
-
-
-def _subscribers(self: BudgetsResponse) -> ActionResult:
-    budget = self.backend.budgets[self._get_param("AccountId")][self._get_param("BudgetName")]
-    asked = self._get_param("Notification")
-    told = [kept.subscribers for kept in budget.notifications if asked.items() <= kept.details.items()]
-    return ActionResult({"Subscribers": told[0] if told else []})

@@ -1,0 +1,26 @@
+"""SQS: what moto 5.2.5 answers in other words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from moto.sqs.models import Queue
+
+
+def install() -> None:
+    """Tells a queue's redrive policy in the text that it was given in."""
+    _write_redrive_policy_as_it_came()
+
+
+def _write_redrive_policy_as_it_came() -> None:
+    # Compact, as SDKs and Terraform send it: they compare the text.
+    describe = Queue.attributes.fget
+
+    def attributes(self: Queue) -> dict[str, Any]:
+        told: dict[str, Any] = describe(self)
+        if self.redrive_policy:
+            told["RedrivePolicy"] = json.dumps(self.redrive_policy, separators=(",", ":"))
+        return told
+
+    Queue.attributes = property(attributes)

@@ -1,0 +1,53 @@
+"""What an earlier version wrote into the ledger is read and written back as it is, document by document."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from headwater.ledger import Book, LeaseHolder, Manifest, Verdict
+from tests.upgrade import stored
+
+MODELS: dict[str, type[BaseModel]] = {"manifests": Manifest, "verdicts": Verdict, "books": Book, "_leases": LeaseHolder}
+
+
+def kind(key: str) -> str:
+    parts = key.split("/")
+    return parts[0] if parts[0].startswith("_") else parts[2]
+
+
+DOCUMENTS = {key: body for key, body in stored.documents() if kind(key) in MODELS}
+POSITIONS = {
+    "facebook_ads/ads_insights": {"accounts", "slices", "until"},
+    "fx_rates/rates": {"accounts", "slices", "until"},
+    "http_push/pushed_events": {"until"},
+    "kafka/events": {"offsets", "topic_id", "until"},
+    "kinesis/web_events": {"shards"},
+    "kinesis/web_events_queued": {"records"},
+    "rds_postgres/customers": {"overlap", "watermark"},
+    "rds_postgres/loyalty_accounts": {"lsn", "slot", "snapshot"},
+    "rds_postgres/order_items": {"key"},
+    "redshift/customer_behavior": {"overlap", "watermark"},
+    "s3_drops/partner_orders": {"until"},
+    "snowflake/orders": {"overlap", "watermark"},
+}
+
+
+def position(key: str) -> Any:
+    return json.loads(DOCUMENTS[key])["position_after"]
+
+
+@pytest.mark.parametrize("key", DOCUMENTS)
+def test_a_stored_document_is_read_and_written_back_as_it_is(key: str) -> None:
+    document = MODELS[kind(key)].model_validate_json(DOCUMENTS[key])
+    assert json.loads(document.model_dump_json()) == json.loads(DOCUMENTS[key])
+
+
+def test_every_kind_of_document_and_every_shape_of_a_position_is_among_them() -> None:
+    assert Counter(map(kind, DOCUMENTS)).keys() == MODELS.keys()
+    manifests = {key.rpartition("/manifests/")[0]: key for key in DOCUMENTS if kind(key) == "manifests"}
+    assert {stream: set(position(key)) for stream, key in manifests.items()} == POSITIONS

@@ -1,0 +1,112 @@
+"""The environment whose state is stored: every kind of source, every shape of a position, every way to write, and all in little."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from headwater.deployment import Deployment
+
+from headwater.config.policy import KnownCheck, Policy
+from local.stack import ROOT, Stack
+from tests.e2e.pipeline import Pipeline
+
+HOUSEHOLDS = 20
+STREAMS = {
+    "facebook_ads": ("ads_insights",),
+    "fx_rates": ("rates",),
+    "http_push": ("pushed_events",),
+    "kafka": ("events",),
+    "kinesis": ("web_events", "web_events_queued"),
+    "rds_postgres": ("customers", "order_items", "loyalty_accounts"),
+    "redshift": ("customer_behavior",),
+    "s3_drops": ("partner_orders",),
+    "snowflake": ("orders",),
+}
+GOLD = ("marketing_performance",)
+STEP = (2, 11)
+"""Days and seed with which the world moves on: enough days for a new exchange rate."""
+EXPECTED = Path(__file__).parent / "expected.json"
+
+Picture = dict[str, Any]
+
+# What differs from run to run by nature: where a row came from and when, and how far the database's log is.
+_VOLATILE = {
+    *("_file", "raw_file", "run_id", "_arrived_at", "arrived_at", "_received_at", "received_at"),
+    *("_lsn", "change_lsn", "_committed_at", "changed_at"),
+}
+# Shards and queues deliver in no order, and a stream that is made anew counts its records anew.
+_VOLATILE_OF_SHARDS = {"_batch", "batch", "_sequence", "_event_id"}
+_FED_BY_SHARDS = ("bronze/kinesis", "quarantine/web_events")
+
+
+def deployment_of(stack: Stack) -> Deployment:
+    """Declares the environment."""
+    project = stack.project()
+    sources = {}
+    for name, streams in STREAMS.items():
+        source = project.sources[name]
+        sources[name] = source.model_copy(update={"streams": {stream: source.streams[stream] for stream in streams}})
+    tables = {stream.table for source in sources.values() for stream in source.streams.values()}
+    quality = {table: _policy(policy, tables) for table, policy in project.quality.items() if table in tables}
+    gold = {table: project.gold[table] for table in GOLD}
+    return Deployment(project.model_copy(update={"sources": sources, "quality": quality, "gold": gold}), ROOT)
+
+
+def _policy(policy: Policy, tables: set[str]) -> Policy:
+    """A policy that asks nothing of tables that are not there, and lets any share of bad rows pass: among so few, one is many."""
+    rows = [check for check in policy.rows if not isinstance(check, KnownCheck) or check.table in tables]
+    lenient = [check.model_copy(update={"at_most": 1.0}) if check.at_most is not None else check for check in rows]
+    return policy.model_copy(update={"rows": tuple(lenient)})
+
+
+def picture(pipeline: Pipeline) -> Picture:
+    """What the tables hold, and what the ledger says: how far each stream is, and what is in quarantine."""
+    client = pipeline.client
+    return {"content": _content(pipeline), "streams": client.streams(), "quarantined": client.quarantined()}
+
+
+def settled(picture: Picture) -> Picture:
+    """A picture without what the ledger says of times, of the database's log, and of batches that nobody orders."""
+    timed = {("http_push", "pushed_events"), ("s3_drops", "partner_orders"), ("rds_postgres", "loyalty_accounts")}
+    streams = [
+        {**said, **({"position": "-"} if (said["source"], said["stream"]) in timed else {})}
+        for said in picture["streams"]
+        if said["source"] != "kinesis"
+    ]
+    quarantined = [said for said in picture["quarantined"] if said["source"] != "kinesis"]
+    return {**picture, "streams": streams, "quarantined": quarantined}
+
+
+def _content(pipeline: Pipeline) -> dict[str, list[Any]]:
+    """Rows and an order-free hash of every table's content, of each zone and of the warehouse."""
+    found: dict[str, list[Any]] = {}
+    for zone in ("bronze", "silver", "gold", "quarantine"):
+        for name in pipeline.client.project.tables(zone):
+            path = f"{zone}/{name}"
+            table = pipeline.table(path)
+            if table is not None:
+                volatile = _VOLATILE | (_VOLATILE_OF_SHARDS if path.startswith(_FED_BY_SHARDS) else set())
+                found[path] = _hashed([_without(row, volatile) for row in table.to_pyarrow_table().to_pylist()])
+    for name in pipeline.client.project.gold:
+        answer = pipeline.client.query("redshift", f"SELECT * FROM analytics.{name}")
+        found[f"warehouse/{name}"] = _hashed([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
+    return found
+
+
+def _without(row: dict[str, Any], volatile: set[str]) -> dict[str, Any]:
+    """A row without what differs from run to run, also in the rows that quarantine keeps as JSON."""
+    kept = {name: value for name, value in row.items() if name not in volatile}
+    for name in ("row", "raw"):
+        if isinstance(kept.get(name), str):
+            kept[name] = json.loads(kept[name])
+        if isinstance(kept.get(name), dict):
+            kept[name] = _without(kept[name], volatile)
+    return kept
+
+
+def _hashed(rows: list[dict[str, Any]]) -> list[Any]:
+    lines = sorted(json.dumps(row, sort_keys=True, default=str) for row in rows)
+    return [len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()]
