@@ -6,10 +6,10 @@ PYTHON ?= $(shell $(VENV)/bin/python -c "import sys; print(sys._base_executable)
 BIN := $(VENV)/bin
 
 ifeq ($(filter 4.% 5.%,$(MAKE_VERSION)),)
-$(error GNU make 4 is needed, and this is $(MAKE_VERSION). hint: python3.11 -m local.setup sets up without make, then .venv/bin/python -m local.demo is the demo and tests/run are the tests)
+$(error GNU make 4 is needed, and this is $(MAKE_VERSION). hint: python3.11 -m local.setup sets up without make, then .venv/bin/python -m local.demo is the demo and 'python -m tests.run' runs the tests)
 endif
 
-.PHONY: help setup demo terraform-local test test-unit test-bare check package plan apply cost schema docs format up down clean lock
+.PHONY: help setup demo terraform-local test test-unit test-bare check package plan apply docs format up down clean lock
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -31,7 +31,7 @@ down: ## Stop the local stack
 	@$(BIN)/headwater down
 
 test: setup ## Run every test this machine can run
-	@./tests/run
+	@$(BIN)/python -m tests.run
 
 test-unit: setup ## Run the tests that take seconds
 	@$(BIN)/python -m pytest tests/unit -q -n 2
@@ -39,10 +39,11 @@ test-unit: setup ## Run the tests that take seconds
 test-bare: setup ## Set up and run on a machine made for it that has only Python 3.11, make and git: minutes, and a gigabyte of downloads
 	@$(BIN)/python -m tests.bare.run
 
-check: setup ## Lint, types, formats, config, state machine, Terraform
+check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/headwater validate
+	@$(BIN)/python -m headwater.deploy.pages --check
 	@$(BIN)/statelint step_functions/pipeline.asl.json
 	@./tests/terraform/check
 
@@ -59,14 +60,8 @@ plan: package ## Show what Terraform would change in ENV=dev, staging or prod
 apply: plan ## Carry that plan out
 	@terraform -chdir=terraform apply -input=false $(or $(ENV),dev).tfplan
 
-cost: setup ## Compute docs/cost.md from config/
-	@$(BIN)/python -m headwater.deploy.cost > docs/cost.md
-
-schema: setup ## Write the JSON Schemas of config/
-	@$(BIN)/python -m headwater.config config/schema
-
-docs: setup ## Write the pages that are made from config/
-	@$(BIN)/python -m headwater.deploy.sources_page docs/sources.md
+docs: setup ## Write every generated page: sources, cost, JSON Schemas, the README of each Terraform module
+	@$(BIN)/python -m headwater.deploy.pages
 
 lock: ## Resolve the dependencies anew: the packages, then the jars
 	@$(BIN)/uv pip compile -q --python $(BIN)/python --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock

@@ -28,7 +28,7 @@ from headwater.sources.http.stream import open_client, read
 from local import world
 from local.counterparts import credentials
 from local.stack import Ports, Stack
-from tests.simulators.conftest import Simulators, own_world
+from tests.support.simulators import Simulators, own_world
 
 HOUSEHOLDS = 800
 # A stream with enough to read, in pages or parts so short that the quota is what holds it up.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
@@ -28,7 +28,7 @@ from headwater.lake.gold_sql import gold_sql
 
 ROOT = Path(__file__).resolve().parent.parent
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Run and watch the Headwater pipeline.")
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 quarantine_app = typer.Typer(no_args_is_help=True, help="Rows that were refused.")
 app.add_typer(quarantine_app, name="quarantine")
 
@@ -37,6 +37,21 @@ err = Console(stderr=True)
 
 EnvOption = Annotated[str, typer.Option("--env", help="local, dev, staging or prod.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        out.print(version("headwater"), highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def headwater(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Run and watch the Headwater pipeline."""
 
 
 class ExtraEnvironment(Protocol):
@@ -260,7 +275,7 @@ def validate(as_json: JsonOption = False) -> None:
     for name, schema in json_schemas().items():
         path = ROOT / "config" / "schema" / f"{name}.schema.json"
         if not path.exists() or json.loads(path.read_text()) != schema:
-            raise ConfigError(f"{path}: not up to date. hint: make schema")
+            raise ConfigError(f"{path}: not up to date. hint: make docs")
     page = ROOT / "docs" / "sources.md"
     if not page.exists() or page.read_text() != sources_page(ROOT):
         raise ConfigError(f"{page}: not up to date. hint: make docs")

@@ -1,11 +1,10 @@
-"""What an environment costs in a month: computed from its config, a workload and dated list prices. `make cost` writes docs/cost.md.
+"""What an environment costs in a month: computed from its config, a workload and dated list prices. `make docs` writes docs/cost.md.
 
 Glue is billed by DPU hours: each stage takes what its volume needs at the workload's rate, and at least what starting its jobs takes.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -181,7 +180,7 @@ def page(root: Path) -> str:
     workloads = [Workload.model_validate(workload) for workload in declared.values()]
     parts = [
         "# What it costs\n\n"
-        "Computed by `make cost` from `config/`: sizes and retention of an environment, the workloads of "
+        "Computed by `make docs` from `config/`: sizes and retention of an environment, the workloads of "
         "`config/cost/workloads.yaml`,\n"
         f"and list prices of {prices.region} of {prices.as_of} (`config/cost/prices.yaml`). The rates are assumptions: put in what "
         "your own runs show.\n"
@@ -234,7 +233,3 @@ def _section(deployment: Deployment, workload: Workload, items: list[Item]) -> s
         for item in items
     ]
     return "\n".join([*lines, f"| | **total** | | | **{total:,.2f}** |", ""])
-
-
-if __name__ == "__main__":
-    sys.stdout.write(page(Path(__file__).resolve().parents[2]))

@@ -1,11 +1,10 @@
 """The page of sources: what is declared of every source, as one page of Markdown.
 
-`python -m headwater.deploy.sources_page docs/sources.md` writes it; `headwater validate` says when it is out of date.
+`make docs` writes it; `make check` and `headwater validate` say when it is out of date.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,7 +68,3 @@ def _comment(path: Path) -> Iterator[str]:
             return
         if not line.startswith("# yaml-language-server"):
             yield line.removeprefix("#").strip()
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(sources_page(Path.cwd()))

@@ -21,8 +21,8 @@ from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.counterparts import credentials
 from local.stack import ROOT, Ports, Stack
-from tests.simulators.conftest import Simulators, own_world
-from tests.unit.http_fakes import KeptFiles
+from tests.support.http_fakes import KeptFiles
+from tests.support.simulators import Simulators, own_world
 
 Edit = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 

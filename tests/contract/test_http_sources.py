@@ -15,8 +15,8 @@ from headwater.errors import FatalSourceError, PagingError, RetriableSourceError
 from local import world
 from local.counterparts import credentials
 from local.stack import Ports, Stack
-from tests.simulators.conftest import Simulators, own_world
-from tests.unit.http_fakes import KeptFiles
+from tests.support.http_fakes import KeptFiles
+from tests.support.simulators import Simulators, own_world
 
 from .conftest import Edit, Reader, content
 

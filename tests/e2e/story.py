@@ -1,4 +1,10 @@
-"""What every source goes through once, for all tests of the whole pipeline's contract: it costs minutes."""
+"""What every source goes through once, for all tests of the whole pipeline's contract: it costs minutes.
+
+Its stack stays up, and the modules that share it run in the order of LONGEST in tests/run.py. Most only look. What is changed:
+test_databases.py runs a backfill, test_pipeline.py rewinds a bookmark and runs again, test_cli.py starts a run, and
+test_failures.py, the last, plants rows, moves the world on and arms faults, which it clears. A test that changes anything else
+goes after all that only look, or has a stack of its own (tests/e2e/pipeline.py: own_stack).
+"""
 
 from __future__ import annotations
 
@@ -18,8 +24,8 @@ from local import proofs, world
 from local.demo import footprint
 from local.gateway.calls import Call
 from local.stack import ROOT, Stack
-from tests.iam import recorded
-from tests.local.conftest import wait_for
+from tests.support.iam import recorded
+from tests.support.waiting import wait_for
 
 from .databases import differing
 from .pipeline import Faults, Pipeline, own_stack
@@ -32,7 +38,7 @@ STREAMS = tuple((name, stream) for name in SOURCES for stream in load_project(RO
 EXTRACTED = tuple(name for name in SOURCES if load_project(ROOT, "local").sources[name].kind != "kinesis")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Story:
     """What came of each run, and every call that AWS saw of it."""
 
@@ -125,16 +131,16 @@ def told(home: Path) -> Iterator[Story]:
         _a_dropped_file_starts_a_run_that_fails(client, faults)
         faults.clear()
         yield Story(
-            pipeline,
-            history,
-            wrong_after_history,
-            moved,
-            after_step,
-            kills,
-            nothing,
-            audited,
-            before_nothing,
-            after_nothing,
-            dropped,
-            recorded(stack.aws_endpoint),
+            pipeline=pipeline,
+            history=history,
+            wrong_after_history=wrong_after_history,
+            moved=moved,
+            after_step=after_step,
+            kills=kills,
+            nothing=nothing,
+            audited=audited,
+            before_nothing=before_nothing,
+            after_nothing=after_nothing,
+            dropped=dropped,
+            calls=recorded(stack.aws_endpoint),
         )

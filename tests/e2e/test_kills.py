@@ -12,7 +12,7 @@ from headwater.deploy.roles import LATE_ARNS, roles
 from local import world
 from local.demo import footprint
 from local.stack import ROOT, Stack
-from tests.iam import grants, recorded, refused
+from tests.support.iam import grants, recorded, refused
 
 from .pipeline import Faults, Pipeline
 

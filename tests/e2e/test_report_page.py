@@ -14,7 +14,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from local.report import write_report
-from tests.report_sample import sample
+from tests.support.report_sample import sample
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (

@@ -11,7 +11,7 @@ from headwater.deploy.deployment import Deployment
 from headwater.deploy.roles import LATE_ARNS, ZONES, roles
 from local.gateway.calls import Call
 from local.stack import ROOT
-from tests.iam import Grant, grants, matches, refused
+from tests.support.iam import Grant, grants, matches, refused
 
 from .story import Story
 

@@ -19,7 +19,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from local.gateway.server import running_gateway
-from tests.local.conftest import Aws, wait_for
+from tests.support.aws import Aws
+from tests.support.waiting import wait_for
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from local.awsglue.bookmarks import S3File, has_seen, state_after
 from local.gateway.glue.bookmarks import BookmarkStore, VersionMismatchError
 from local.mariadb import MariaDbServer
 from local.postgres import PostgresServer, free_port
-
-from .conftest import Aws
+from tests.support.aws import Aws
 
 BAND = 900
 READ = """

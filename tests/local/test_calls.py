@@ -11,7 +11,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from .conftest import Aws, wait_for
+from tests.support.aws import Aws
+from tests.support.waiting import wait_for
 
 S3 = "arn:aws:s3:::"
 PLACE = "eu-west-1:123456789012"

@@ -12,8 +12,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from local.gateway.glue.crawlers import CrawlError, glue_type
-
-from .conftest import ROLE, Aws, wait_for
+from tests.support.aws import ROLE, Aws
+from tests.support.waiting import wait_for
 
 
 class Crawled:

@@ -17,8 +17,8 @@ from headwater.ledger.stream import Ledger, StreamLedger
 from local import deploy
 from local.deploy_entrances import deploy_entrances
 from local.stack import ROOT, restricted
-
-from .conftest import ROLE, Aws, wait_for
+from tests.support.aws import ROLE, Aws
+from tests.support.waiting import wait_for
 
 SOURCES = frozenset({"kinesis", "http_push", "s3_drops"})
 KEY = "key-of-the-stores"

@@ -14,8 +14,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.gateway.lambdas.event_sources import reported
-
-from .conftest import Aws, wait_for
+from tests.support.aws import Aws
+from tests.support.waiting import wait_for
 
 # Notes every invocation in the bucket, and fails as the record's text asks.
 NOTES = """

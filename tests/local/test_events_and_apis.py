@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from .conftest import Aws, wait_for
+from tests.support.aws import Aws
+from tests.support.waiting import wait_for
 
 NOTES = """
 import boto3, json, os, uuid

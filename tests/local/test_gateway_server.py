@@ -15,8 +15,7 @@ from botocore.exceptions import ClientError
 
 from local.gateway import faults
 from local.gateway.server import running_gateway
-
-from .conftest import Aws
+from tests.support.aws import Aws
 
 
 def test_a_connection_is_kept_for_many_requests(aws: Aws) -> None:

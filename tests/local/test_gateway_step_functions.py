@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from local.gateway.moto.step_functions import sdk_service_name
-
-from .conftest import ROLE, Aws, wait_for
+from tests.support.aws import ROLE, Aws
+from tests.support.waiting import wait_for
 
 GLUE_SYNC = "arn:aws:states:::glue:startJobRun.sync"
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from .conftest import Aws, wait_for, zipped
+from tests.support.aws import Aws, zipped
+from tests.support.waiting import wait_for
 
 GLUE = """
 import sys

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .conftest import Aws, wait_for, zipped
+from tests.support.aws import Aws, zipped
+from tests.support.waiting import wait_for
 
 
 def _invoke(aws: Aws, function: str, event: Any = None) -> tuple[Any, str | None]:

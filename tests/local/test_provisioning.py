@@ -15,8 +15,7 @@ from botocore.exceptions import ClientError
 from local.gateway.redshift.serverless import RedshiftServerless
 from local.gateway.settings import GatewaySettings
 from local.postgres import PostgresServer, free_port
-
-from .conftest import ROLE, Aws
+from tests.support.aws import ROLE, Aws
 
 
 def refusal(error: pytest.ExceptionInfo[ClientError]) -> str:

@@ -20,7 +20,8 @@ import pytest
 
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer, free_port
-from tests.local.conftest import Aws, wait_for
+from tests.support.aws import Aws
+from tests.support.waiting import wait_for
 
 ROLE = "IAM_ROLE 'arn:aws:iam::123456789012:role/copy'"
 ENDED = {"FINISHED", "FAILED", "ABORTED"}

@@ -27,7 +27,7 @@ from headwater.sources import watermark
 from headwater.sources.redshift import unload
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer, free_port
-from tests.local.conftest import Aws
+from tests.support.aws import Aws
 
 WAREHOUSE = Warehouse(workgroup="local", database="headwater", copy_role="arn:aws:iam::123456789012:role/copy")
 

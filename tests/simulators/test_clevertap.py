@@ -25,8 +25,8 @@ from headwater.ledger.entries import Position
 from headwater.sources.http.stream import Extraction, open_client, read
 from local.simulators.clevertap import passcodes
 from local.world.clevertap import CHARGED, LAUNCHED, PROJECTS, AppWorld, read_app
-from tests.simulators.conftest import Simulators
-from tests.unit.http_fakes import KeptFiles, never_saved
+from tests.support.http_fakes import KeptFiles, never_saved
+from tests.support.simulators import Simulators
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "clevertap.yaml"
 CLOCK = date(2018, 1, 1)

@@ -20,8 +20,8 @@ from headwater.sources.http.stream import Extraction, open_client
 from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.world import facebook_ads, fx_rates
-from tests.simulators.conftest import TOKEN, Simulators, own_world
-from tests.unit.http_fakes import KeptFiles, never_saved
+from tests.support.http_fakes import KeptFiles, never_saved
+from tests.support.simulators import TOKEN, Simulators, own_world
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources"
 SECRET = {"access_token": TOKEN, "app_secret": "local-app-secret"}

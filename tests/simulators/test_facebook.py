@@ -16,8 +16,7 @@ import requests
 
 from local import world
 from local.postgres import free_port
-
-from .conftest import ACCOUNT, RUPEE_ACCOUNT, TOKEN, Simulators, start, stop
+from tests.support.simulators import ACCOUNT, RUPEE_ACCOUNT, TOKEN, Simulators, start, stop
 
 INSIGHTS = {
     "level": "ad",

@@ -8,7 +8,7 @@ import time
 import pytest
 import requests
 
-from .conftest import ACCOUNT, TOKEN
+from tests.support.simulators import ACCOUNT, TOKEN
 
 FX = "v1/2017-12-01..2017-12-31"
 

@@ -15,7 +15,7 @@ import requests
 
 from local.postgres import free_port
 from local.world import google_ads
-from tests.simulators.conftest import Simulators, start, stop
+from tests.support.simulators import GOOGLE_ADS_DEFAULTS, Simulators, start, stop
 
 US, EUROPE, MANAGER = (
     str(google_ads.CUSTOMERS[0].customer_id),
@@ -27,17 +27,6 @@ GRANT = {
     "client_id": "headwater.apps.googleusercontent.com",
     "client_secret": "GOCSPX-local",
     "refresh_token": "1//local-refresh-token",
-}
-DEFAULTS = {
-    "limits": {
-        "page_rows": 10_000,
-        "page_token_seconds": 7200,
-        "access_token_seconds": 3599,
-        "calls_per_second": 50,
-        "operations_per_day": 15_000,
-    },
-    "tokens": {"refresh_tokens": ["1//local-refresh-token"], "access_tokens": {}},
-    "accounts": {"not_enabled": []},
 }
 BY_DAY = (
     "SELECT customer.currency_code, ad_group_ad.ad.id, segments.date, metrics.impressions, metrics.clicks,"
@@ -82,7 +71,7 @@ class Ads:
 
 @pytest.fixture
 def ads(simulators: Simulators) -> Ads:
-    for name, body in DEFAULTS.items():
+    for name, body in GOOGLE_ADS_DEFAULTS.items():
         simulators.admin(f"google_ads/{name}", **body)
     return Ads(simulators)
 

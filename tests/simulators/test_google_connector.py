@@ -20,9 +20,8 @@ from local import world
 from local.counterparts import credentials
 from local.stack import ROOT
 from local.world import google_ads
-from tests.simulators.conftest import Simulators, own_world
-from tests.simulators.test_google import DEFAULTS
-from tests.unit.http_fakes import KeptFiles, never_saved
+from tests.support.http_fakes import KeptFiles, never_saved
+from tests.support.simulators import GOOGLE_ADS_DEFAULTS, Simulators, own_world
 
 CLOCK = date(2018, 1, 1)
 US, EUROPE = (str(customer.customer_id) for customer in google_ads.CUSTOMERS)
@@ -67,7 +66,7 @@ class Extract:
 
 @pytest.fixture
 def run(simulators: Simulators) -> Extract:
-    for name, body in DEFAULTS.items():
+    for name, body in GOOGLE_ADS_DEFAULTS.items():
         simulators.admin(f"google_ads/{name}", **body)
     return Extract(simulators)
 

@@ -23,8 +23,8 @@ from headwater.sources.http.stream import Extraction, open_client, read
 from local import world
 from local.simulators.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
 from local.world.truth import now
-from tests.simulators.conftest import Simulators, own_world
-from tests.unit.http_fakes import KeptFiles
+from tests.support.http_fakes import KeptFiles
+from tests.support.simulators import Simulators, own_world
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "hubspot.yaml"
 CLOCK = date(2018, 1, 1)

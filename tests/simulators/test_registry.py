@@ -7,7 +7,7 @@ from uuid import uuid4
 import requests
 
 from local.simulators.registry import PASSWORD, USERNAME
-from tests.simulators.conftest import Simulators
+from tests.support.simulators import Simulators
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 

@@ -14,8 +14,8 @@ import pytest
 from headwater.config import load_project
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.roles import LATE_ARNS
+from tests.support.paths import ROOT
 from tests.terraform.every_kind import make
-from tests.unit.conftest import ROOT
 
 NAMES = ROOT / "tests" / "terraform" / "names"
 ENVIRONMENTS = sorted(path.stem for path in (ROOT / "config" / "environments").glob("*.yaml"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.unit.conftest import ROOT
+from tests.support.paths import ROOT
 
 FOLDERS = ("config", "crawlers", "sql", "lambdas", "glue_jobs", "step_functions", "headwater")
 COLUMNS = {"id": {"type": "bigint"}, "updated_at": {"type": "timestamp"}}

@@ -9,7 +9,7 @@ import yaml
 from headwater.config import load_project
 from headwater.deploy.cost import Item, Prices, Workload, bill, page
 from headwater.deploy.deployment import Deployment
-from tests.unit.conftest import ROOT
+from tests.support.paths import ROOT
 
 WORKLOAD: dict[str, Any] = {
     "title": "t",
@@ -40,7 +40,7 @@ def costs(prices: Prices, environment: str = "prod", **changed: Any) -> dict[tup
 
 
 def test_the_page_is_what_the_config_comes_to() -> None:
-    assert (ROOT / "docs" / "cost.md").read_text() == page(ROOT), "hint: make cost"
+    assert (ROOT / "docs" / "cost.md").read_text() == page(ROOT), "hint: make docs"
 
 
 def test_a_stage_costs_what_its_volume_takes(prices: Prices) -> None:

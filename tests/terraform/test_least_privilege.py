@@ -9,7 +9,7 @@ import pytest
 from headwater.config import AnySource, FilesSource
 from headwater.deploy.roles import RoleSpec, roles
 from headwater.errors import ConfigError
-from tests.iam import matches
+from tests.support.iam import matches
 from tests.terraform.conftest import LATE, Place
 
 # Actions for which AWS knows no resource; any other on * is too much.

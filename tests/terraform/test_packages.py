@@ -12,8 +12,8 @@ import pytest
 
 from headwater.deploy import packages
 from headwater.deploy.packages import digest, lambda_zip, library_zip
+from tests.support.paths import ROOT
 from tests.terraform.conftest import ENVIRONMENTS, Derive, Place
-from tests.unit.conftest import ROOT
 
 # What the runtimes bring along: Lambda just the SDK, Glue a good deal more.
 LAMBDA_HAS = {"boto3", "botocore"}

@@ -14,8 +14,8 @@ import pytest
 from headwater.config import load_project
 from headwater.deploy.deployment import DEEQU_JAR
 from headwater.deploy.packages import digest, lambda_zip, library_zip
+from tests.support.paths import ROOT
 from tests.terraform.every_kind import make
-from tests.unit.conftest import ROOT
 
 HERE = ROOT / "tests" / "terraform"
 SCHEMA = ROOT.parent / "shared" / "terraform" / "aws-schema.json.gz"

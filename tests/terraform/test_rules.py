@@ -9,7 +9,7 @@ from typing import Any
 import hcl2
 import pytest
 
-from tests.unit.conftest import ROOT
+from tests.support.paths import ROOT
 
 FOLDERS = sorted({path.parent for path in (ROOT / "terraform").rglob("*.tf")})
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -11,11 +10,10 @@ from moto import mock_aws
 from headwater.config import Project, load_project
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger
+from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from headwater.sources.apis import clevertap
 from headwater.sources.apis.clevertap import ExportNotAllowedError, active_day, classify, event_day, zone_of
 from headwater.sources.http.client import Client, MalformedAnswerError, Request, Response
 from headwater.sources.http.stream import Part, read
-from tests.unit.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
+from tests.support.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "clevertap.yaml"
 ACCOUNT = "4R7-5K6-466Z"

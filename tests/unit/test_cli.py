@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from local.postgres import free_port
-from tests.unit.conftest import ROOT
+from tests.support.paths import ROOT
 
 
 def headwater(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -24,6 +25,12 @@ def headwater(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def test_the_version_is_the_one_that_pyproject_declares(tmp_path: Path) -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    done = headwater("--version", home=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"{declared}\n")
 
 
 def test_validate_names_every_environment(tmp_path: Path) -> None:

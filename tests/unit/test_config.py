@@ -8,7 +8,7 @@ import pytest
 from headwater.config import Project, load_deployed, load_project, parse_date
 from headwater.errors import ConfigError
 from headwater.lake.gold_sql import gold_sql
-from tests.unit.conftest import ROOT
+from tests.support.paths import ROOT
 
 
 @pytest.fixture

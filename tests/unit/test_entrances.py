@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from headwater.config import FilesSource, KinesisSource, Project
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.entrances import Entrances
-from tests.unit.conftest import ROOT
+from tests.support.paths import ROOT
 
 ACCOUNT = "eu-west-1:123456789012"
 

@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from headwater.config import Environment
-from tests.unit.conftest import ROOT
+from tests.support.paths import ROOT
 
 WAREHOUSE = {"workgroup": "w", "database": "d", "copy_role": "arn:aws:iam::123456789012:role/x-copy"}
 DECLARED = {

@@ -23,7 +23,7 @@ from headwater.sources.apis.facebook_ads import ReportFailedError, TooMuchDataEr
 from headwater.sources.http.client import Client, Request, Response
 from headwater.sources.http.stream import Part
 from headwater.sources.http.stream import read as read_stream
-from tests.unit.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
+from tests.support.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "facebook_ads.yaml"
 ACCOUNT = "102000000000001"

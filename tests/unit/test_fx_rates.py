@@ -14,7 +14,7 @@ from headwater.config import HttpSource, Source
 from headwater.errors import FatalSourceError
 from headwater.sources.apis.fx_rates import rates
 from headwater.sources.http.stream import read as read_stream
-from tests.unit.http_fakes import FakeSend, KeptFiles, answer, client
+from tests.support.http_fakes import FakeSend, KeptFiles, answer, client
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "fx_rates.yaml"
 

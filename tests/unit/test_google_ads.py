@@ -30,7 +30,7 @@ from headwater.sources.apis import google_ads
 from headwater.sources.apis.google_ads import classify, flatten, headers, seconds_of
 from headwater.sources.http.client import Client, Request, Response
 from headwater.sources.http.stream import Part, read
-from tests.unit.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
+from tests.support.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "google_ads.yaml"
 US, EUROPE = "3030000001", "3030000002"

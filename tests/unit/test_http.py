@@ -32,7 +32,7 @@ from headwater.sources.http.client import (
     Wire,
     to_line,
 )
-from tests.unit.http_fakes import FakeClock, FakeSend, always, answer, client
+from tests.support.http_fakes import FakeClock, FakeSend, always, answer, client
 
 CURSOR = CursorPaging(kind="cursor", cursor="paging.after", more="paging.next")
 

@@ -19,7 +19,7 @@ from headwater.sources.http import stream as http_stream
 from headwater.sources.http.client import Request, Response
 from headwater.sources.http.stream import Extraction, Part, day_of, open_client
 from headwater.sources.http.stream import read as read_stream
-from tests.unit.http_fakes import FakeSend, KeptFiles, answer, client, never_saved
+from tests.support.http_fakes import FakeSend, KeptFiles, answer, client, never_saved
 
 AS_OF = date(2018, 1, 10)
 DAY = timedelta(days=1)

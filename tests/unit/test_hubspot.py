@@ -35,7 +35,7 @@ from headwater.sources.apis.hubspot import (
 )
 from headwater.sources.http.client import Client, Request, Response
 from headwater.sources.http.stream import Part
-from tests.unit.http_fakes import FakeClock, FakeSend, answer, client
+from tests.support.http_fakes import FakeClock, FakeSend, answer, client
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "hubspot.yaml"
 DAY = timedelta(days=1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headwater.deploy.roles import RoleSpec
-from tests.iam import Grant, grants, matches
+from tests.support.iam import Grant, grants, matches
 
 BUCKET = "arn:aws:s3:::b"
 

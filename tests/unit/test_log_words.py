@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
 import hcl2
 
 from headwater import log
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 MEASURES = ROOT / "terraform" / "modules" / "alerts" / "measures.tf"
 
 

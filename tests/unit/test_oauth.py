@@ -8,7 +8,7 @@ from headwater.config import OAuth, Retry
 from headwater.errors import ExpiredTokenError, FatalSourceError
 from headwater.sources.http.client import Credentials, Request, Response
 from headwater.sources.http.oauth import RefreshedTokens
-from tests.unit.http_fakes import FakeClock, FakeSend, answer, client, never_saved
+from tests.support.http_fakes import FakeClock, FakeSend, answer, client, never_saved
 
 SECRET = {"client_id": "id-of-client", "client_secret": "secret-of-client", "refresh_token": "refresh-1"}
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from headwater.errors import FatalSourceError
 from headwater.sources.jdbc.pgoutput import Change, Decoder, Values, VisibleTransactions, parse_lsn
-from tests.unit import pgoutput_writer as write
+from tests.support import pgoutput_writer as write
 
 COLUMNS = ("id", "name", "story")
 AT = datetime(2018, 1, 3, 12, 30, 15, 123456, tzinfo=UTC)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from local.report import duration, flows, problems, render_html, time_line, write_report
-from tests.report_sample import START, sample
+from tests.support.report_sample import START, sample
 
 TEMPLATE = Path(__file__).parents[2] / "local" / "report.html.j2"
 VOID = {"meta", "link", "wbr", "br"}

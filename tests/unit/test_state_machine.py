@@ -10,7 +10,7 @@ import pytest
 
 from headwater.config import Project
 from headwater.deploy.deployment import LAMBDAS, SHARED_STAGE_RUNS, Deployment
-from tests.unit.conftest import ROOT
+from tests.support.paths import ROOT
 
 
 @pytest.fixture

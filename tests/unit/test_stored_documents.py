@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from headwater.ledger import Book, LeaseHolder, Manifest, Verdict
+from headwater.ledger.entries import Book, LeaseHolder, Manifest, Verdict
 from tests.upgrade import stored
 
 MODELS: dict[str, type[BaseModel]] = {"manifests": Manifest, "verdicts": Verdict, "books": Book, "_leases": LeaseHolder}

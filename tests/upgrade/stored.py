@@ -21,8 +21,8 @@ from typing import Any
 
 import boto3
 import psycopg
-from headwater.deployment import Deployment
 
+from headwater.deploy.deployment import Deployment
 from local.stack import Stack
 from tests.e2e.pipeline import send
 

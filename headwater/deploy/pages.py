@@ -1,0 +1,47 @@
+"""The pages that are generated: `make docs` writes them all, and `make check` names those that are out of date.
+
+`python -m headwater.deploy.pages` writes, with `--check` it only looks.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from headwater.config import json_schemas
+from headwater.deploy import cost
+from headwater.deploy.module_pages import module_pages
+from headwater.deploy.sources_page import sources_page
+
+
+def pages(root: Path) -> dict[Path, str]:
+    """Generates every page from config/ and terraform/ below `root`, by its path."""
+    schemas = {
+        root / "config" / "schema" / f"{name}.schema.json": json.dumps(schema, indent=1) + "\n"
+        for name, schema in json_schemas().items()
+    }
+    docs = {root / "docs" / "sources.md": sources_page(root), root / "docs" / "cost.md": cost.page(root)}
+    return schemas | docs | module_pages(root / "terraform")
+
+
+def out_of_date(generated: dict[Path, str]) -> list[Path]:
+    """Lists the pages that are missing or differ from what is generated."""
+    return [path for path, text in generated.items() if not path.exists() or path.read_text() != text]
+
+
+def main(root: Path, *arguments: str) -> int:
+    """Writes the pages that are out of date, or with `--check` names them and returns 1."""
+    generated = pages(root)
+    stale = out_of_date(generated)
+    if "--check" in arguments:
+        names = ", ".join(str(path.relative_to(root)) for path in stale)
+        print(f"out of date: {names}. hint: make docs" if stale else f"generated pages: {len(generated)} up to date")  # noqa: T201
+        return int(bool(stale))
+    for path in stale:
+        path.write_text(generated[path])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(__file__).resolve().parents[2], *sys.argv[1:]))

@@ -1,0 +1,106 @@
+"""Every test this machine can run, in groups side by side, and how much of headwater/ they went through: `make test`.
+
+`python -m tests.run --list` prints what each group takes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A group is one pytest process, and names what it takes: files in their order, then what else is in its folders. A file
+# goes to the group that names it most exactly, so a new file is run wherever it lies; "tests" takes what no other does.
+LONGEST = (
+    # One stack tells its story to all of these; their order matters, see tests/e2e/story.py.
+    "tests/e2e/test_every_source.py",
+    "tests/e2e/test_databases.py",
+    "tests/e2e/test_roles.py",
+    "tests/e2e/test_incoming.py",
+    "tests/e2e/test_pipeline.py",
+    "tests/e2e/test_cli.py",
+    "tests/e2e/test_failures.py",
+    "tests/e2e",
+)
+# What needs no stack comes first, to tell soon; then the longer ones, so that the lanes end at about the same time.
+OTHERS = (
+    ("tests/unit", "tests/terraform"),
+    ("tests/spark", "tests/world", "tests/simulators"),
+    ("tests/e2e/test_kills.py", "tests/e2e/test_rollout.py"),
+    ("tests/e2e/test_upgrade.py",),
+    ("tests/local",),
+    ("tests/contract",),
+    ("tests/e2e/test_report_page.py", "tests/e2e/test_terraform.py"),
+    ("tests",),
+)
+GROUPS = (LONGEST, *OTHERS)
+
+Names = tuple[str, ...]
+
+
+def groups_of(root: Path) -> dict[Names, list[str]]:
+    """Deals the test files below a folder's tests/ to the groups, in the order in which each group runs them."""
+    patterns = ("test_*.py", "*_test.py")
+    files = {path.relative_to(root) for pattern in patterns for path in (root / "tests").rglob(pattern)}
+    groups: dict[Names, list[str]] = {group: [] for group in GROUPS}
+    owners = {name: group for group in GROUPS for name in group}
+
+    def named(file: Path) -> str:
+        return next(str(place) for place in (file, *file.parents) if str(place) in owners)
+
+    for file in sorted(files, key=lambda file: (owners[named(file)].index(named(file)), file)):
+        groups[owners[named(file)]].append(str(file))
+    return groups
+
+
+def _run(names: Names, files: list[str], printing: Lock, *before: str) -> int:
+    """Runs a group, which is printed when it has ended, whole; returns pytest's exit code."""
+    pytest = [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-q", "--durations=10"]
+    settings = os.environ | {"HEADWATER_WORKERS": "1"}
+    done = subprocess.run(
+        [*before, *pytest, *files],
+        env=settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    with printing:
+        print(f"== {' '.join(names)}", done.stdout, sep="\n", flush=True)  # noqa: T201
+    return done.returncode
+
+
+def _coverage(*arguments: str) -> int:
+    return subprocess.run([sys.executable, "-m", "coverage", *arguments], check=False).returncode
+
+
+def main() -> int:
+    """Runs all groups; returns 0 if every test passed and the floor of coverage held."""
+    groups = {names: files for names, files in groups_of(ROOT).items() if files}
+    if "--list" in sys.argv[1:]:
+        for names, files in groups.items():
+            print(f"== {' '.join(names)}", *files, sep="\n")  # noqa: T201
+        return 0
+    os.chdir(ROOT)
+    _coverage("erase")
+    printing = Lock()
+    # The longest has a lane of its own. The others share two, at the lowest priority: they take what it leaves of two cores.
+    with ThreadPoolExecutor(1) as longest, ThreadPoolExecutor(2) as others:
+        running = [longest.submit(_run, LONGEST, groups.pop(LONGEST), printing)]
+        running += [others.submit(_run, names, files, printing, "nice", "-n", "19") for names, files in groups.items()]
+        try:
+            failed = [code for code in (group.result() for group in running) if code]
+        except KeyboardInterrupt:
+            others.shutdown(wait=False, cancel_futures=True)
+            raise
+    _coverage("combine", "--quiet")
+    return int(_coverage("report") != 0 or bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
