@@ -365,7 +365,7 @@ def _new_id() -> str:
 
 
 def _short(manifest: Manifest) -> str:
-    position = manifest.position_after or {}
+    position = manifest.position_after.model_dump(mode="json") if manifest.position_after else {}
     return ", ".join(f"{key} {value}" for key, value in position.items() if isinstance(value, str | int))
 
 

@@ -22,7 +22,8 @@ from datetime import date, datetime
 from headwater.errors import LedgerError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket, countdown, counted_down
-from headwater.ledger.entries import Book, Decision, Manifest, Position, Verdict
+from headwater.ledger.entries import Book, Decision, Manifest, Verdict
+from headwater.ledger.positions import Position
 
 FIRST_BATCH = 1
 _ORPHAN_AGE_SECONDS = 24 * 3600

@@ -30,7 +30,7 @@ from headwater.config import KinesisStream, QueueDelivery
 from headwater.deploy.entrances import Entrances
 from headwater.errors import LedgerError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Position
+from headwater.ledger.positions import RecordsPosition, ShardPlace, ShardsPosition
 from headwater.ledger.raw import PROBLEM, Problem
 from headwater.ledger.untrusted import read_object
 from headwater.log import bind, get_logger
@@ -160,7 +160,7 @@ class _Receiver:
         """Commits what is new; returns the items that could not be stored."""
         for attempt in range(1, MOST_TRIES + 1):
             writer = self._writer()
-            fresh = list(records) if self._queued else _fresh(records, writer.position_before)
+            fresh = list(records) if self._queued else _fresh(records, writer.before(ShardsPosition))
             if not fresh:
                 log.info("nothing new", received=len(records))
                 return []
@@ -202,8 +202,10 @@ class _Receiver:
                     file.write(row.fields, **row.added, **({PROBLEM: row.problem} if row.problem else {}))
             writer.learned.merge(file.learned)
             writer.add(path, file.rows)
-        before = writer.position_before
-        writer.commit(_counted(before, len(fresh)) if self._queued else _moved(before, fresh))
+        if self._queued:
+            writer.commit(_counted(writer.before(RecordsPosition), len(fresh)))
+        else:
+            writer.commit(_moved(writer.before(ShardsPosition), fresh))
 
     def _forget(self, writer: BatchWriter) -> None:
         bucket = writer.ledger.bucket
@@ -211,22 +213,23 @@ class _Receiver:
             bucket.s3.delete_object(Bucket=bucket.name, Key=file.key)
 
 
-def _fresh(records: Sequence[Record], position: Position | None) -> list[Record]:
-    shards = position["shards"] if position else {}
-    return [record for record in records if record.sequence > int(shards.get(record.shard, {}).get("sequence", -1))]
+def _fresh(records: Sequence[Record], position: ShardsPosition | None) -> list[Record]:
+    taken = {shard: place.sequence for shard, place in position.shards.items()} if position else {}
+    return [record for record in records if record.sequence > taken.get(record.shard, -1)]
 
 
-def _moved(before: Position | None, fresh: Sequence[Record]) -> Position:
-    shards: dict[str, dict[str, str]] = dict(before["shards"]) if before else {}
+def _moved(before: ShardsPosition | None, fresh: Sequence[Record]) -> ShardsPosition:
+    shards = dict(before.shards) if before else {}
     for record in sorted(fresh, key=lambda each: each.sequence):
-        shards[record.shard] = {"sequence": str(record.sequence), "arrived_at": record.arrived_at}
-    forgotten = (datetime.now(UTC) - _SHARD_MEMORY).isoformat()
-    return {"shards": {shard: last for shard, last in sorted(shards.items()) if last["arrived_at"] > forgotten}}
+        arrived_at = datetime.fromisoformat(record.arrived_at)
+        shards[record.shard] = ShardPlace(sequence=record.sequence, arrived_at=arrived_at)
+    forgotten = datetime.now(UTC) - _SHARD_MEMORY
+    return ShardsPosition(shards={shard: at for shard, at in sorted(shards.items()) if at.arrived_at > forgotten})
 
 
-def _counted(before: Position | None, rows: int) -> Position:
+def _counted(before: RecordsPosition | None, rows: int) -> RecordsPosition:
     # Nothing points into a queue: it forgets what was taken, and what comes again silver knows by its key.
-    return {"records": (before["records"] if before else 0) + rows}
+    return RecordsPosition(records=(before.records if before else 0) + rows)
 
 
 def raw_row(record: Record, largest_bytes: int) -> RawRow:

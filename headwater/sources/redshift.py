@@ -22,6 +22,7 @@ from headwater.config import RedshiftSource, RedshiftStream, Warehouse
 from headwater.errors import FatalSourceError, QueryError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import DataFile, Manifest
+from headwater.ledger.positions import WatermarkPosition
 from headwater.ledger.shape import Learned
 from headwater.sources import watermark
 from headwater.sources.watermark import Span
@@ -114,7 +115,7 @@ def _span(
         )
         return str(rows), str(digest)
 
-    return watermark.news(stream.read, dialect, writer.position_before, high, fingerprint)
+    return watermark.news(stream.read, dialect, writer.before(WatermarkPosition), high, fingerprint)
 
 
 def _quoted(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from headwater.config import HttpSource, load_project
-from headwater.ledger.entries import Position
+from headwater.ledger.positions import DaysPosition
 from headwater.ledger.raw import to_line
 from headwater.sources.http.client import Client, Request, Response
 from headwater.sources.http.stream import Extraction, open_client
@@ -96,7 +96,7 @@ class Reader:
     def read(
         self,
         stream: str | None = None,
-        position: Position | None = None,
+        position: DaysPosition | None = None,
         as_of: date | None = None,
         edit: Edit | None = None,
         window: tuple[date, date] | None = None,

@@ -20,7 +20,8 @@ from headwater.config import RedshiftStream, Warehouse
 from headwater.errors import QueryError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
-from headwater.ledger.entries import Manifest, Position
+from headwater.ledger.entries import Manifest
+from headwater.ledger.positions import Position
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.sources import redshift as redshift_stream
 from headwater.sources import watermark

@@ -31,6 +31,7 @@ from headwater.errors import FatalSourceError, LostOffsetsError
 from headwater.lake.tables import REASONS, Lake
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Manifest
+from headwater.ledger.positions import OffsetsPosition
 from headwater.ledger.stream import StreamLedger
 from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed
@@ -310,7 +311,9 @@ def test_records_that_were_deleted_unread_stop_the_stream_until_a_person_says_wh
     with pytest.raises(LostOffsetsError, match="records 1 to 2 were deleted"):
         sales.extract("r2")
     assert len(sales.batches) == 1
-    topic_id = sales.batches[0].position_after["topic_id"]
+    position = sales.batches[0].position_after
+    assert isinstance(position, OffsetsPosition)
+    topic_id = position.topic_id
     sales.changes["resume"] = {"topic_id": topic_id, "offsets": {"0": 3}, "reason": "retention was too short, said Ana"}
     assert [row["id"] for row in sales.rows(run_id="r3")] == ["d"]
 

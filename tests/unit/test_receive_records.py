@@ -14,6 +14,7 @@ import pytest
 from headwater.config import Project
 from headwater.deploy.entrances import Entrances
 from headwater.ledger.bucket import Bucket
+from headwater.ledger.positions import RecordsPosition, ShardsPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.receive.records import MOST_TRIES, receive_records
 from headwater.run.project import OpenProject
@@ -96,8 +97,8 @@ def test_records_become_a_batch_whose_position_is_the_last_sequence_number_of_th
     latest = web_events.latest()
     assert latest is not None
     assert (latest.batch, latest.rows) == (1, 2)
-    assert latest.position_after is not None
-    assert latest.position_after["shards"]["shardId-000000000000"]["sequence"] == "9"
+    assert isinstance(latest.position_after, ShardsPosition)
+    assert latest.position_after.shards["shardId-000000000000"].sequence == 9
     first = rows(web_events, 1)[0]
     assert (first["event_id"], first["_sequence"], first["_arrived_at"]) == (
         "a",
@@ -157,8 +158,8 @@ def test_of_two_shards_at_once_both_are_stored_once(
     found = [row["event_id"] for batch in range(1, 5) for row in rows(web_events, batch)]
     assert found == ["o101", "o102", "o103", "mine"]
     position = web_events.position()
-    assert position is not None
-    assert {shard: last["sequence"] for shard, last in position["shards"].items()} == {
+    assert isinstance(position, ShardsPosition)
+    assert {shard: str(last.sequence) for shard, last in position.shards.items()} == {
         "shardId-000000000000": "1",
         "shardId-000000000001": "103",
     }
@@ -218,7 +219,7 @@ def test_messages_become_a_batch_and_the_position_counts_them(
 ) -> None:
     assert receive(opened, *[message(project, n, event) for n, event in enumerate(events(1, 2), 1)]) == []
     receive(opened, message(project, 3, {"event_id": "e1"}))
-    assert queued.position() == {"records": 3}
+    assert queued.position() == RecordsPosition(records=3)
     assert [row["event_id"] for row in rows(queued, 1)] == ["e1", "e2"]
     assert rows(queued, 2)[0]["_shard"] == "shardId-000000000000"
 
@@ -247,5 +248,5 @@ def test_a_shard_that_has_been_silent_for_longer_than_kinesis_remembers_is_forgo
     receive(opened, old)
     receive(opened, record(project, 1, {"event_id": "b"}, shard=1))
     position = web_events.position()
-    assert position is not None
-    assert list(position["shards"]) == ["shardId-000000000001"]
+    assert isinstance(position, ShardsPosition)
+    assert list(position.shards) == ["shardId-000000000001"]

@@ -9,6 +9,7 @@ import pytest
 from headwater.config import Project
 from headwater.errors import ConfigError
 from headwater.ledger.entries import Book, CheckResult, Decision, Verdict
+from headwater.ledger.positions import KeyPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.log import redact
 from headwater.run.alert import alert_of
@@ -38,7 +39,7 @@ def test_a_run_without_input_takes_every_source_for_the_day_it_started(opened: O
 
 
 def test_a_stream_gets_its_history_first_and_increments_after(opened: OpenProject, ledger: Ledger) -> None:
-    writer(ledger.stream("fx_rates", "rates")).commit({"until": "2024-01-01"})
+    writer(ledger.stream("fx_rates", "rates")).commit(KeyPosition(key=1))
     planned = {item["source"]: item["streams"] for item in plan(opened)["sources"]}
     assert planned["fx_rates"] == {"rates": "incremental"}
     assert planned["rds_postgres"]["orders"] == "history"
@@ -95,7 +96,7 @@ def judge(stream: StreamLedger, batch: int, verdict: Literal["pass", "warn", "ha
 
 def test_one_halted_batch_halts_its_source_until_a_person_decides(opened: OpenProject, ledger: Ledger) -> None:
     stream = ledger.stream("rds_postgres", "orders")
-    writer(stream).commit({"n": 1})
+    writer(stream).commit(KeyPosition(key=1))
     judge(stream, 1, "halt", CheckResult(check="order_id_unique", level="halt", passed=False, message="0.9"))
     found = read_verdict(opened, "rds_postgres")
     assert found == {"verdict": "halt", "halted": "rds_postgres.orders batch 1: order_id_unique 0.9"}
@@ -105,9 +106,9 @@ def test_one_halted_batch_halts_its_source_until_a_person_decides(opened: OpenPr
 
 def test_a_batch_without_a_verdict_is_checked_before_anything_halts(opened: OpenProject, ledger: Ledger) -> None:
     orders, customers = (ledger.stream("rds_postgres", name) for name in ("orders", "customers"))
-    writer(orders).commit({"n": 1})
+    writer(orders).commit(KeyPosition(key=1))
     judge(orders, 1, "halt")
-    writer(customers).commit({"n": 1})
+    writer(customers).commit(KeyPosition(key=1))
     assert read_verdict(opened, "rds_postgres")["verdict"] == "missing"
     judge(customers, 1, "pass")
     assert read_verdict(opened, "rds_postgres")["verdict"] == "halt"
@@ -116,7 +117,7 @@ def test_a_batch_without_a_verdict_is_checked_before_anything_halts(opened: Open
 def test_a_source_of_which_no_batch_waits_has_no_verdict(opened: OpenProject, ledger: Ledger) -> None:
     stream = ledger.stream("rds_postgres", "orders")
     assert read_verdict(opened, "rds_postgres")["verdict"] == "none"
-    writer(stream).commit({"n": 1})
+    writer(stream).commit(KeyPosition(key=1))
     judge(stream, 1, "pass")
     assert read_verdict(opened, "rds_postgres")["verdict"] == "pass"
     counts = {

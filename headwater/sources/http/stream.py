@@ -42,7 +42,8 @@ from headwater.config import (
 )
 from headwater.errors import ClosedAccountError, ExpiredCursorError, FatalSourceError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Manifest, Position
+from headwater.ledger.entries import Manifest
+from headwater.ledger.positions import DaysPosition
 from headwater.ledger.raw import ACCOUNT, PARSER, Row
 from headwater.ledger.shape import Learned
 from headwater.log import get_logger
@@ -152,7 +153,7 @@ class Api:
 class Extraction:
     """What one run found: the position after it, and the slices it covers."""
 
-    position_after: Position | None
+    position_after: DaysPosition | None
     slices: tuple[dict[str, str], ...]
 
 
@@ -258,7 +259,7 @@ def extract(
     # Fields of a shape that is not rolled out yet are as unexpected as any.
     writer.declared -= _foreign(source.streams[stream], in_use)
     with open_client(source, secret, save) as client:
-        found = read(source, stream, secret, writer, writer.position_before, as_of, window, client)
+        found = read(source, stream, secret, writer, writer.before(DaysPosition), as_of, window, client)
     return None if found is None else writer.commit(found.position_after, found.slices)
 
 
@@ -267,7 +268,7 @@ def read(
     name: str,
     secret: Mapping[str, str],
     writer: BatchWriter,
-    position: Position | None,
+    position: DaysPosition | None,
     as_of: date,
     window: tuple[date, date] | None,
     client: Client,
@@ -284,12 +285,12 @@ def read(
     for account in source.accounts or ("",):
         if window is not None:
             spans.append(_Span(account, *window, window[1] if stream.window.field else date.max, None))
-        elif position is None or account not in position["accounts"]:
+        elif position is None or account not in position.accounts:
             history = timedelta(days=stream.window.history_days)
             spans.append(_Span(account, as_of - history, until, date.max, None))
         else:
-            known = {key: digest for key, digest in position["slices"].items() if _split(key)[0] == account}
-            since = date.fromisoformat(position["until"]) - reread + _DAY
+            known = {key: digest for key, digest in position.slices.items() if _split(key)[0] == account}
+            since = position.until - reread + _DAY
             spans.append(_Span(account, since, until, date.max, known))
     reading = _Reading(source, name, secret, client, writer)
     reading.read(spans)
@@ -301,9 +302,9 @@ def read(
     return Extraction(position if window is not None else reading.position(until), slices)
 
 
-def _until(position: Position | None, as_of: date) -> date:
+def _until(position: DaysPosition | None, as_of: date) -> date:
     """The last day to read: a run for an earlier date than the position's does not take the position back."""
-    return as_of if position is None else max(as_of, date.fromisoformat(position["until"]))
+    return as_of if position is None else max(as_of, position.until)
 
 
 def _key(account: str, day: date) -> str:
@@ -397,7 +398,7 @@ class _Reading:
         self._parsers = rolled_out(source, name)
         self._failed = threading.Event()
 
-    def position(self, until: date) -> Position:
+    def position(self, until: date) -> DaysPosition:
         """Makes the position after: how far, for which accounts, and the digests that the next run compares with."""
         first = (until - timedelta(days=self.stream.window.reread_days) + _DAY).isoformat()
         # A closed account is not remembered: when it is served again, its history is read as that of a new one.
@@ -407,11 +408,7 @@ class _Reading:
             for key, digest in self._digests.items()
             if _split(key)[1] >= first and _split(key)[0] in accounts
         }
-        return {
-            "until": until.isoformat(),
-            "accounts": accounts,
-            "slices": dict(sorted(kept.items())),
-        }
+        return DaysPosition(until=until, accounts=tuple(accounts), slices=dict(sorted(kept.items())))
 
     def read(self, spans: Iterable[_Span]) -> None:
         """Reads every span and adds what differs from what is known of it; without that, everything."""
