@@ -6,7 +6,8 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import date, datetime
 from functools import cache
 from importlib.metadata import entry_points, version
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from headwater.client import Client, Engine, run_input
+from headwater.client import Client, Engine, RunState, run_input
 from headwater.config import json_schemas, load_project, parse_date
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.sources_page import sources_page
@@ -98,7 +99,7 @@ def _plain(value: object) -> object:
     return value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else str(value)
 
 
-def show(as_json: bool, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+def show(as_json: bool, rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> None:
     """Prints rows as a table, or as JSON."""
     if as_json:
         out.print_json(json.dumps(list(rows), default=_plain))
@@ -117,7 +118,7 @@ def say(as_json: bool, answer: dict[str, Any], sentence: str) -> None:
         out.print(sentence)
 
 
-def watch(client: Client, run_id: str) -> dict[str, Any]:
+def watch(client: Client, run_id: str) -> RunState:
     """Shows a run's stages until it has ended, and describes it."""
     with Live(console=err, refresh_per_second=4) as live:
 
@@ -169,8 +170,8 @@ def run(
         say(as_json, {"run_id": run_id}, f"started {run_id}")
         return
     found = watch(client, run_id)
-    say(as_json, found, f"{run_id} {found['status'].lower()} {found['cause'] or ''}")
-    if found["status"] != "SUCCEEDED":
+    say(as_json, asdict(found), f"{run_id} {found.status.lower()} {found.cause or ''}")
+    if found.status != "SUCCEEDED":
         raise typer.Exit(1)
 
 
@@ -188,21 +189,21 @@ def maintain(
         return
     with err.status("maintaining"):
         found = client.wait_for_maintain(job_run_id)
-    say(as_json, found, f"{job_run_id} {found['status'].lower()} {found['cause'] or ''}")
-    if found["status"] != "SUCCEEDED":
+    say(as_json, asdict(found), f"{job_run_id} {found.status.lower()} {found.cause or ''}")
+    if found.status != "SUCCEEDED":
         raise typer.Exit(1)
 
 
 @app.command()
 def status(env: EnvOption = "local", as_json: JsonOption = False) -> None:
     """Show how far each stream is and what stands in its way."""
-    show(as_json, _client(env).streams(), ["source", "stream", "batch", "in_silver", "halted", "position"])
+    show(as_json, map(asdict, _client(env).streams()), ["source", "stream", "batch", "in_silver", "halted", "position"])
 
 
 @app.command()
 def history(env: EnvOption = "local", as_json: JsonOption = False) -> None:
     """List the newest runs."""
-    show(as_json, _client(env).runs(), ["run_id", "status", "started", "ended", "rows"])
+    show(as_json, map(asdict, _client(env).runs()), ["run_id", "status", "started", "ended", "rows"])
 
 
 @app.command()
@@ -254,7 +255,9 @@ def quarantine_list(
     as_json: JsonOption = False,
 ) -> None:
     """Count quarantined rows by batch and reason."""
-    show(as_json, _client(env).quarantined(table), ["table", "source", "stream", "batch", "reason", "rows"])
+    show(
+        as_json, map(asdict, _client(env).quarantined(table)), ["table", "source", "stream", "batch", "reason", "rows"]
+    )
 
 
 @quarantine_app.command("replay")

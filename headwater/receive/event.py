@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-import boto3
 import fastjsonschema
 
 from headwater.config import FilesSource, FilesStream, HttpEntrance
@@ -27,7 +26,7 @@ from headwater.ledger.bucket import Bucket
 from headwater.ledger.raw import to_line
 from headwater.ledger.untrusted import read_json
 from headwater.log import get_logger
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 _LONGEST_KEY = 255
 _JSON = "application/json"
@@ -95,21 +94,15 @@ class PushRequest:
 class PushReceiver:
     """Takes events in for one environment; `keys` reads the senders' keys of a source by sender's name."""
 
-    environment: Environment
+    opened: OpenProject
     keys: Callable[[FilesSource], Mapping[str, str]]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @classmethod
-    def deployed(cls, environments: Fresh[Environment], secrets: Fresh[dict[str, str]]) -> PushReceiver:
-        """Opens the deployed environment; the project and the keys are read again when they are no longer fresh."""
-        environment = environments.get("project", Environment.deployed)
-        prefix = environment.project.environment.prefix
-
-        def keys(source: FilesSource) -> Mapping[str, str]:
-            name = f"{prefix}/{source.secret}"
-            return secrets.get(name, lambda: _secret(name))
-
-        return cls(environment, keys)
+    def deployed(cls, projects: Fresh[OpenProject], secrets: Fresh[dict[str, str]]) -> PushReceiver:
+        """Opens the deployed project; it and the keys are read again when they are no longer fresh."""
+        opened = projects.get("project", OpenProject.deployed)
+        return cls(opened, lambda source: secrets.get(source.name, lambda: opened.secret(source.secret)))
 
     def receive(self, request: PushRequest) -> Answer:
         """Takes one event in, or says why not."""
@@ -131,7 +124,7 @@ class PushReceiver:
         return self._store(stream, sender, key, event)
 
     def _source(self, request: PushRequest) -> tuple[FilesSource | None, HttpEntrance]:
-        source = self.environment.project.sources.get(request.source)
+        source = self.opened.project.sources.get(request.source)
         if isinstance(source, FilesSource) and isinstance(source.entrance, HttpEntrance):
             return source, source.entrance
         return None, HttpEntrance(kind="http")
@@ -148,8 +141,8 @@ class PushReceiver:
         return sender
 
     def _store(self, stream: FilesStream, sender: str, key: str, event: dict[str, Any]) -> Answer:
-        landing = self.environment.project.environment.bucket("landing")
-        bucket = Bucket(self.environment.ledger.bucket.s3, landing)
+        landing = self.opened.project.environment.bucket("landing")
+        bucket = Bucket(self.opened.ledger.bucket.s3, landing)
         name = hashlib.sha256(f"{sender}\n{key}".encode()).hexdigest()
         path = f"{stream.prefix}{name}.json"
         added = dict(zip(PUSHED, (self.now().isoformat(timespec="milliseconds"), sender, key), strict=True))
@@ -212,9 +205,3 @@ def _event(request: PushRequest, stream: FilesStream, entrance: HttpEntrance) ->
 def _validator(schema: str) -> Callable[[Any], Any]:
     compiled: Callable[[Any], Any] = fastjsonschema.compile(json.loads(schema), use_default=False)
     return compiled
-
-
-def _secret(name: str) -> dict[str, str]:
-    answer = boto3.client("secretsmanager").get_secret_value(SecretId=name)
-    secret: dict[str, str] = json.loads(answer["SecretString"])
-    return secret

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from headwater.config import HttpSource, load_project
-from headwater.ledger.entries import Position
+from headwater.ledger.positions import DaysPosition
 from headwater.ledger.raw import to_line
 from headwater.sources.http.client import HttpClient
 from headwater.sources.http.connect import open_client
@@ -98,7 +98,7 @@ class Reader:
     def read(
         self,
         stream: str | None = None,
-        position: Position | None = None,
+        position: DaysPosition | None = None,
         as_of: date | None = None,
         edit: Edit | None = None,
         window: tuple[date, date] | None = None,

@@ -25,7 +25,7 @@ from headwater.errors import (
     RetriableSourceError,
     ThrottledError,
 )
-from headwater.ledger.entries import Position
+from headwater.ledger.positions import DaysPosition
 from headwater.sources.apis import google_ads
 from headwater.sources.apis.google_ads import classify, flatten, headers, seconds_of
 from headwater.sources.http.client import HttpClient
@@ -313,7 +313,7 @@ def test_a_token_that_comes_twice_ends_the_reading():
 
 
 def extract(
-    send: FakeSend, stream: str = "ads", position: Position | None = None, **changes: Any
+    send: FakeSend, stream: str = "ads", position: DaysPosition | None = None, **changes: Any
 ) -> tuple[Any, KeptFiles]:
     files = KeptFiles()
     source = google().model_copy(update=changes)
@@ -325,7 +325,7 @@ def test_a_query_whose_page_token_runs_out_is_asked_anew_and_doubles_nothing():
     rows = Rows(50, length=10, lasting=3)
     found, files = extract(rows.send, accounts=(US,))
     assert [row["ad_group_ad_ad_id"] for row in files.rows] == [str(number) for number in range(50)]
-    assert found.position_after["accounts"] == [US]
+    assert found.position_after.accounts == (US,)
 
 
 def test_a_page_token_that_always_runs_out_is_an_error():
@@ -355,7 +355,7 @@ def closed(accounts: set[str], rows: Rows) -> FakeSend:
 def test_an_account_that_is_not_enabled_is_skipped_and_the_others_are_read():
     found, files = extract(closed({EUROPE}, Rows(5)), "ad_performance")
     assert {row["_account"] for row in files.rows} == {US}
-    assert found.position_after["accounts"] == [US]
+    assert found.position_after.accounts == (US,)
     assert {piece["account"] for piece in found.slices} == {US}
 
 

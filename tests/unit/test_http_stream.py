@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headwater.config import HttpSource
 from headwater.errors import FatalSourceError, RetriableSourceError
-from headwater.ledger.entries import Position
+from headwater.ledger.positions import DaysPosition
 from headwater.sources.http.messages import HttpRequest, HttpResponse
 from headwater.sources.http.stream import Extraction
 from headwater.sources.http.stream import read as read_stream
@@ -48,7 +48,7 @@ class Shop:
 
     def read(
         self,
-        position: Position | None = None,
+        position: DaysPosition | None = None,
         as_of: date = AS_OF,
         window: tuple[date, date] | None = None,
         shop: HttpSource | None = None,
@@ -72,10 +72,10 @@ def slices(found: Extraction | None) -> set[tuple[str, str]]:
     return {(covered["account"], covered["day"]) for covered in found.slices}
 
 
-def position_of(found: Extraction | None) -> Position:
+def position_of(found: Extraction | None) -> DaysPosition:
     assert found is not None
     assert found.position_after is not None
-    return json.loads(json.dumps(found.position_after))
+    return DaysPosition.model_validate_json(found.position_after.model_dump_json())
 
 
 def test_the_first_load_reads_the_whole_history_in_chunks():
@@ -87,7 +87,7 @@ def test_the_first_load_reads_the_whole_history_in_chunks():
         for since, until in [("2018-01-01", "2018-01-04"), ("2018-01-05", "2018-01-08"), ("2018-01-09", "2018-01-10")]
     ]
     assert [[row["id"] for row in file] for file in files.files] == [[2], [1], [4]]
-    assert position_of(found)["until"] == "2018-01-10"
+    assert position_of(found).until.isoformat() == "2018-01-10"
 
 
 def test_a_raw_row_is_what_the_source_sent_and_its_account():
@@ -159,7 +159,7 @@ def test_a_new_day_is_written_and_old_days_leave_the_position():
     shop.sales.append(sale("1", 3, AS_OF + 2 * DAY))
     again, files = shop.read(position_of(found), AS_OF + 2 * DAY)
     assert [row["id"] for row in files.rows] == [3]
-    assert set(position_of(again)["slices"]) == {"1|2018-01-10", "1|2018-01-12"}
+    assert set(position_of(again).slices) == {"1|2018-01-10", "1|2018-01-12"}
 
 
 def test_days_without_a_run_are_caught_up():
@@ -168,7 +168,7 @@ def test_days_without_a_run_are_caught_up():
     shop.sales += [sale("1", number, AS_OF + number * DAY) for number in range(2, 30)]
     again, files = shop.read(position_of(found), AS_OF + 29 * DAY)
     assert sorted(row["id"] for row in files.rows) == list(range(2, 30))
-    assert position_of(again)["until"] == "2018-02-08"
+    assert position_of(again).until.isoformat() == "2018-02-08"
 
 
 def test_a_run_for_an_earlier_date_does_not_take_the_position_back():
@@ -176,7 +176,7 @@ def test_a_run_for_an_earlier_date_does_not_take_the_position_back():
     found, _ = shop.read()
     shop.sales.append(sale("1", 2, AS_OF))
     again, _ = shop.read(position_of(found), AS_OF - 5 * DAY)
-    assert position_of(again)["until"] == "2018-01-10"
+    assert position_of(again).until.isoformat() == "2018-01-10"
 
 
 def test_a_new_account_gets_its_whole_history():
@@ -184,7 +184,7 @@ def test_a_new_account_gets_its_whole_history():
     found, _ = shop.read(shop=source(accounts=["1"]))
     again, files = shop.read(position_of(found), AS_OF)
     assert [row["id"] for row in files.rows] == [2]
-    assert position_of(again)["accounts"] == ["1", "2"]
+    assert position_of(again).accounts == ("1", "2")
 
 
 def test_a_first_load_speaks_for_every_day_of_a_replacing_stream():

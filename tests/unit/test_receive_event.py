@@ -13,7 +13,7 @@ from headwater.config import FilesSource, Project
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger
 from headwater.receive.event import Answer, Fresh, PushReceiver, PushRequest
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,9 +32,9 @@ EVENT = {
 @pytest.fixture
 def receiver(project: Project, ledger: Ledger, s3: S3Client) -> PushReceiver:
     s3.create_bucket(Bucket=LANDING, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    environment = Environment(project)
-    vars(environment)["ledger"] = ledger
-    return PushReceiver(environment, lambda _: KEYS, lambda: datetime(2018, 1, 2, tzinfo=UTC))
+    opened = OpenProject(project)
+    vars(opened)["ledger"] = ledger
+    return PushReceiver(opened, lambda _: KEYS, lambda: datetime(2018, 1, 2, tzinfo=UTC))
 
 
 def request(body: Any = EVENT, **changes: Any) -> PushRequest:
@@ -196,5 +196,5 @@ def test_only_sources_that_take_events_have_keys_asked_for(project: Project, led
         asked.append(source.name)
         return {}
 
-    PushReceiver(Environment(project), keys).receive(request(source="s3_drops"))
+    PushReceiver(OpenProject(project), keys).receive(request(source="s3_drops"))
     assert asked == []

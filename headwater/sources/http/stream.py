@@ -13,7 +13,8 @@ from datetime import date, timedelta
 from headwater.config import HttpSource
 from headwater.errors import FatalSourceError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Manifest, Position
+from headwater.ledger.entries import Manifest
+from headwater.ledger.positions import DaysPosition
 from headwater.sources.days import DAY
 from headwater.sources.http.client import HttpClient
 from headwater.sources.http.connect import open_client
@@ -28,7 +29,7 @@ from headwater.sources.http.spool import hexadecimal
 class Extraction:
     """What one run found: the position after it, and the account days it covers."""
 
-    position_after: Position | None
+    position_after: DaysPosition | None
     slices: tuple[dict[str, str], ...]
 
 
@@ -50,7 +51,7 @@ def extract(
     # Fields of a shape that is not rolled out yet are as unexpected as any.
     writer.declared -= foreign(source.streams[stream], in_use)
     with open_client(source, secret, save) as client:
-        found = read(source, stream, secret, writer, writer.position_before, as_of, window, client)
+        found = read(source, stream, secret, writer, writer.before(DaysPosition), as_of, window, client)
     return None if found is None else writer.commit(found.position_after, found.slices)
 
 
@@ -59,7 +60,7 @@ def read(
     name: str,
     secret: Mapping[str, str],
     writer: BatchWriter,
-    position: Position | None,
+    position: DaysPosition | None,
     as_of: date,
     window: tuple[date, date] | None,
     client: HttpClient,
@@ -80,15 +81,15 @@ def read(
     return Extraction(position if window is not None else _position_after(source, name, reading, until), slices)
 
 
-def _until(position: Position | None, as_of: date) -> date:
+def _until(position: DaysPosition | None, as_of: date) -> date:
     """The last day to read: a run for an earlier date than the position's does not take the position back."""
-    return as_of if position is None else max(as_of, date.fromisoformat(position["until"]))
+    return as_of if position is None else max(as_of, position.until)
 
 
 def _parts(
     source: HttpSource,
     name: str,
-    position: Position | None,
+    position: DaysPosition | None,
     as_of: date,
     until: date,
     window: tuple[date, date] | None,
@@ -96,24 +97,24 @@ def _parts(
     """The parts to read, account after account."""
     declared = source.streams[name].window
     parsers = rolled_out(source, name)
-    read_before = {} if position is None else {AccountDay.of_key(k): d for k, d in position["slices"].items()}
+    read_before = {} if position is None else {AccountDay.of_key(k): d for k, d in position.slices.items()}
     for account in source.accounts or ("",):
         parser = parsers.get(account)
         asked = source if parser is None else parsed_by(source, name, parser)
         stream = asked.streams[name]
         if window is not None:
             whole = Part(asked, stream, account, *window, latest=None if declared.field else date.max)
-        elif position is None or account not in position["accounts"]:
+        elif position is None or account not in position.accounts:
             history = timedelta(days=declared.history_days)
             whole = Part(asked, stream, account, as_of - history, until, latest=date.max)
         else:
             known = {day: digest for day, digest in read_before.items() if day.account == account}
-            since = date.fromisoformat(position["until"]) - timedelta(days=declared.reread_days) + DAY
+            since = position.until - timedelta(days=declared.reread_days) + DAY
             whole = Part(asked, stream, account, since, until, date.max, known)
         yield from whole.split(declared.chunk_days or (whole.until - whole.since).days + 1)
 
 
-def _position_after(source: HttpSource, name: str, reading: Reading, until: date) -> Position:
+def _position_after(source: HttpSource, name: str, reading: Reading, until: date) -> DaysPosition:
     """Makes the position after: how far, for which accounts, and the digests that the next run compares with."""
     first = until - timedelta(days=source.streams[name].window.reread_days) + DAY
     # A closed account is not remembered: when it is served again, its history is read as that of a new one.
@@ -123,8 +124,4 @@ def _position_after(source: HttpSource, name: str, reading: Reading, until: date
         for day, digest in reading.digests.items()
         if day.day >= first and day.account in accounts
     }
-    return {
-        "until": until.isoformat(),
-        "accounts": accounts,
-        "slices": dict(sorted(kept.items())),
-    }
+    return DaysPosition(until=until, accounts=tuple(accounts), slices=dict(sorted(kept.items())))

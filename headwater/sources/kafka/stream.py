@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from headwater.config import KafkaSource, KafkaStream
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Manifest
+from headwater.ledger.positions import OffsetsPosition
 from headwater.sources.days import DAY, midnight
 from headwater.sources.kafka.cluster import Cluster, client_options
 from headwater.sources.kafka.offsets import Slice, frozen_ends, position_of, sliced, starts
@@ -44,8 +45,9 @@ def extract(
             ends = topic.ends
             slices = [Slice(admin.offsets_at(topic, midnight(window[0])), ends)]
         else:
-            begins = starts(where, topic, writer.position_before, declared.resume)
-            ends = frozen_ends(where, topic, writer.position_before, writer.run_id)
+            position = writer.before(OffsetsPosition)
+            begins = starts(where, topic, position, declared.resume)
+            ends = frozen_ends(where, topic, position, writer.run_id)
             slices = list(sliced(begins, ends, declared.max_records))
     for piece in slices:
         records = cluster.records(topic, piece)
