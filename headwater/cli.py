@@ -6,7 +6,8 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import date, datetime
 from functools import cache
 from importlib.metadata import entry_points, version
@@ -18,10 +19,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from headwater.client import Client, Engine, run_input
+from headwater.client import Client, Engine, RunState, run_input
 from headwater.config import json_schemas, load_project, parse_date
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.sources_page import sources_page
+from headwater.deploy.terraform import document
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.lake.gold_sql import gold_sql
 
@@ -81,8 +83,15 @@ def _extra_environments() -> dict[str, ExtraEnvironment]:
     return found
 
 
-def _client(env: str) -> Client:
+def _extra_environment(env: str) -> ExtraEnvironment | None:
     extra = _extra_environments().get(env)
+    if extra is None and env == "local":
+        raise HeadwaterError("the local stack is not installed, which only a checkout has. hint: make setup")
+    return extra
+
+
+def _client(env: str) -> Client:
+    extra = _extra_environment(env)
     return Client(Deployment(load_project(ROOT, env), ROOT)) if extra is None else extra.client()
 
 
@@ -90,7 +99,7 @@ def _plain(value: object) -> object:
     return value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else str(value)
 
 
-def show(as_json: bool, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+def show(as_json: bool, rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> None:
     """Prints rows as a table, or as JSON."""
     if as_json:
         out.print_json(json.dumps(list(rows), default=_plain))
@@ -109,7 +118,7 @@ def say(as_json: bool, answer: dict[str, Any], sentence: str) -> None:
         out.print(sentence)
 
 
-def watch(client: Client, run_id: str) -> dict[str, Any]:
+def watch(client: Client, run_id: str) -> RunState:
     """Shows a run's stages until it has ended, and describes it."""
     with Live(console=err, refresh_per_second=4) as live:
 
@@ -154,15 +163,15 @@ def run(
 ) -> None:
     """Start a run of the pipeline."""
     client = _client(env)
-    extra = _extra_environments().get(env)
+    extra = _extra_environment(env)
     day = parse_date(as_of) if as_of else extra.today() if extra else None
     run_id = client.start(run_input(source or [], start_from, _backfill(backfill), day))
     if not wait:
         say(as_json, {"run_id": run_id}, f"started {run_id}")
         return
     found = watch(client, run_id)
-    say(as_json, found, f"{run_id} {found['status'].lower()} {found['cause'] or ''}")
-    if found["status"] != "SUCCEEDED":
+    say(as_json, asdict(found), f"{run_id} {found.status.lower()} {found.cause or ''}")
+    if found.status != "SUCCEEDED":
         raise typer.Exit(1)
 
 
@@ -180,21 +189,21 @@ def maintain(
         return
     with err.status("maintaining"):
         found = client.wait_for_maintain(job_run_id)
-    say(as_json, found, f"{job_run_id} {found['status'].lower()} {found['cause'] or ''}")
-    if found["status"] != "SUCCEEDED":
+    say(as_json, asdict(found), f"{job_run_id} {found.status.lower()} {found.cause or ''}")
+    if found.status != "SUCCEEDED":
         raise typer.Exit(1)
 
 
 @app.command()
 def status(env: EnvOption = "local", as_json: JsonOption = False) -> None:
     """Show how far each stream is and what stands in its way."""
-    show(as_json, _client(env).streams(), ["source", "stream", "batch", "in_silver", "halted", "position"])
+    show(as_json, map(asdict, _client(env).streams()), ["source", "stream", "batch", "in_silver", "halted", "position"])
 
 
 @app.command()
 def history(env: EnvOption = "local", as_json: JsonOption = False) -> None:
     """List the newest runs."""
-    show(as_json, _client(env).runs(), ["run_id", "status", "started", "ended", "rows"])
+    show(as_json, map(asdict, _client(env).runs()), ["run_id", "status", "started", "ended", "rows"])
 
 
 @app.command()
@@ -246,7 +255,9 @@ def quarantine_list(
     as_json: JsonOption = False,
 ) -> None:
     """Count quarantined rows by batch and reason."""
-    show(as_json, _client(env).quarantined(table), ["table", "source", "stream", "batch", "reason", "rows"])
+    show(
+        as_json, map(asdict, _client(env).quarantined(table)), ["table", "source", "stream", "batch", "reason", "rows"]
+    )
 
 
 @quarantine_app.command("replay")
@@ -263,12 +274,13 @@ def quarantine_replay(
 
 @app.command()
 def validate(as_json: JsonOption = False) -> None:
-    """Check config/ and sql/ of every environment, and that the JSON Schemas are up to date."""
+    """Check config/, crawlers/ and sql/ of every environment, what is derived from them, and that made files are up to date."""
     environments = sorted(path.stem for path in (ROOT / "config" / "environments").glob("*.yaml"))
     for name in environments:
         project = load_project(ROOT, name)
         for table in project.gold:
             gold_sql(project, table)
+        document(Deployment(project, ROOT))
     for name, schema in json_schemas().items():
         path = ROOT / "config" / "schema" / f"{name}.schema.json"
         if not path.exists() or json.loads(path.read_text()) != schema:

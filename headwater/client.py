@@ -19,7 +19,7 @@ from headwater.errors import ConfigError, HeadwaterError, QueryError
 from headwater.ledger.entries import Decision, Manifest
 from headwater.ledger.stream import StreamLedger
 from headwater.run.audit import books_of
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 from headwater.warehouse import data_api
 from headwater.warehouse.data_api import Rows
 
@@ -29,6 +29,64 @@ _ATHENA_SECONDS = 300.0
 _ATHENA_POLL_SECONDS = 0.1
 _ACTIVE = {"STARTING", "RUNNING", "STOPPING", "WAITING"}
 _STAGES = {"extract": "Extract", "check": "Check", "silver": "Silver", "gold": "Gold"}
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run: its status, its times in UTC, and why it failed if it did."""
+
+    run_id: str
+    status: str
+    started: datetime
+    ended: datetime | None
+    error: str | None
+    cause: str | None
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run as the history lists it, with the rows that it extracted."""
+
+    run_id: str
+    status: str
+    started: datetime
+    ended: datetime | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class MaintainState:
+    """A job run of Maintain: its status, its times in UTC, and why it failed if it did."""
+
+    job_run_id: str
+    status: str
+    started: datetime
+    ended: datetime | None
+    cause: str | None
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """How far a stream is: its newest batch and position, the newest batch in silver, and the batches that halt it."""
+
+    source: str
+    stream: str
+    batch: int
+    position: str | None
+    in_silver: int
+    halted: str
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """How many rows of a batch are in quarantine for one reason."""
+
+    table: str
+    source: str
+    stream: str
+    batch: int
+    reason: str
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -61,9 +119,9 @@ class Client:
         return self.deployment.project
 
     @cached_property
-    def environment(self) -> Environment:
-        """The environment as its Lambdas see it."""
-        return Environment(self.project)
+    def opened(self) -> OpenProject:
+        """The project as its Lambdas see it."""
+        return OpenProject(self.project)
 
     @cached_property
     def _step_functions(self) -> Any:
@@ -83,21 +141,21 @@ class Client:
     def _execution_arn(self, run_id: str) -> str:
         return f"{self.deployment.state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
 
-    def describe(self, run_id: str) -> dict[str, Any]:
+    def describe(self, run_id: str) -> RunState:
         """Describes a run: status, times, error and cause."""
         answer = self._step_functions.describe_execution(executionArn=self._execution_arn(run_id))
-        return {
-            "run_id": run_id,
-            "status": answer["status"],
-            "started": answer["startDate"],
-            "ended": answer.get("stopDate"),
-            "error": answer.get("error"),
-            "cause": answer.get("cause"),
-        }
+        return RunState(
+            run_id=run_id,
+            status=answer["status"],
+            started=answer["startDate"],
+            ended=answer.get("stopDate"),
+            error=answer.get("error"),
+            cause=answer.get("cause"),
+        )
 
-    def wait(self, run_id: str, on_tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    def wait(self, run_id: str, on_tick: Callable[[], None] = lambda: None) -> RunState:
         """Waits until a run has ended and describes it; calls `on_tick` about twice a second."""
-        while (found := self.describe(run_id))["status"] == "RUNNING":
+        while (found := self.describe(run_id)).status == "RUNNING":
             on_tick()
             time.sleep(_POLL_SECONDS)
         return found
@@ -108,19 +166,19 @@ class Client:
         job_run_id: str = boto3.client("glue").start_job_run(**started)["JobRunId"]
         return job_run_id
 
-    def wait_for_maintain(self, job_run_id: str) -> dict[str, Any]:
+    def wait_for_maintain(self, job_run_id: str) -> MaintainState:
         """Waits until Maintain has ended and describes its job run: status, times and cause."""
         glue: Any = boto3.client("glue")
         job = f"{self.deployment.prefix}-maintain"
         while (run := glue.get_job_run(JobName=job, RunId=job_run_id)["JobRun"])["JobRunState"] in _ACTIVE:
             time.sleep(_POLL_SECONDS)
-        return {
-            "job_run_id": job_run_id,
-            "status": run["JobRunState"],
-            "started": run["StartedOn"],
-            "ended": run.get("CompletedOn"),
-            "cause": run.get("ErrorMessage"),
-        }
+        return MaintainState(
+            job_run_id=job_run_id,
+            status=run["JobRunState"],
+            started=run["StartedOn"],
+            ended=run.get("CompletedOn"),
+            cause=run.get("ErrorMessage"),
+        )
 
     def stages(self, run_id: str) -> list[StageRun]:
         """Lists the stages of a run that have started, in order."""
@@ -168,36 +226,36 @@ class Client:
                         started = entered.pop(name)
                         yield StageRun(named[name], "-", "SUCCEEDED", 0, started, event["timestamp"], None)
 
-    def runs(self, most: int = 20) -> list[dict[str, Any]]:
+    def runs(self, most: int = 20) -> list[ListedRun]:
         """Lists the newest runs."""
         answer = self._step_functions.list_executions(
             stateMachineArn=self.deployment.state_machine_arn, maxResults=most
         )
         return [
-            {
-                "run_id": item["name"],
-                "status": item["status"],
-                "started": item["startDate"],
-                "ended": item.get("stopDate"),
-                "rows": sum(book.extracted for book in books_of(self.environment, item["name"])),
-            }
+            ListedRun(
+                run_id=item["name"],
+                status=item["status"],
+                started=item["startDate"],
+                ended=item.get("stopDate"),
+                rows=sum(book.extracted for book in books_of(self.opened, item["name"])),
+            )
             for item in sorted(answer["executions"], key=lambda item: item["startDate"], reverse=True)
         ]
 
-    def streams(self, source: str | None = None) -> list[dict[str, Any]]:
+    def streams(self, source: str | None = None) -> list[StreamState]:
         """Tells how far every stream is and what stands in its way."""
         found = []
-        for ledger in self.environment.streams(source):
+        for ledger in self.opened.streams(source):
             latest = ledger.latest()
             found.append(
-                {
-                    "source": ledger.source,
-                    "stream": ledger.stream,
-                    "batch": latest.batch if latest else 0,
-                    "position": _short(latest) if latest else None,
-                    "in_silver": ledger.closed_up_to(),
-                    "halted": ", ".join(str(manifest.batch) for manifest in self._halted(ledger)),
-                }
+                StreamState(
+                    source=ledger.source,
+                    stream=ledger.stream,
+                    batch=latest.batch if latest else 0,
+                    position=_short(latest) if latest else None,
+                    in_silver=ledger.closed_up_to(),
+                    halted=", ".join(str(manifest.batch) for manifest in self._halted(ledger)),
+                )
             )
         return found
 
@@ -217,7 +275,7 @@ class Client:
         source = self.project.source(source_name)
         if name not in source.streams:
             raise ConfigError(f"{stream!r} is no stream; known of {source_name}: {', '.join(source.streams)}")
-        return self.environment.ledger.stream(source_name, name)
+        return self.opened.ledger.stream(source_name, name)
 
     def decide(self, stream: str, batch: int, decision: Literal["release", "discard"], reason: str, by: str) -> None:
         """Releases or discards a halted batch, with a reason that is kept."""
@@ -260,26 +318,17 @@ class Client:
         entry: dict[str, Any] = glue.reset_job_bookmark(**arguments)["JobBookmarkEntry"]
         return entry
 
-    def quarantined(self, table: str | None = None) -> list[dict[str, Any]]:
+    def quarantined(self, table: str | None = None) -> list[Quarantined]:
         """Counts quarantined rows by table, batch and reason, from the books of the ledger."""
         counted = []
-        for ledger in self.environment.streams():
+        for ledger in self.opened.streams():
             declared = self.project.source(ledger.source).streams[ledger.stream]
             if table not in (None, declared.table):
                 continue
             for batch in range(1, ledger.closed_up_to() + 1):
                 book = ledger.book(batch)
                 for reason, rows in sorted(book.reasons.items()) if book else ():
-                    counted.append(
-                        {
-                            "table": declared.table,
-                            "source": ledger.source,
-                            "stream": ledger.stream,
-                            "batch": batch,
-                            "reason": reason,
-                            "rows": rows,
-                        }
-                    )
+                    counted.append(Quarantined(declared.table, ledger.source, ledger.stream, batch, reason, rows))
         return counted
 
     def query(self, engine: Engine, sql: str) -> Rows:
@@ -316,7 +365,7 @@ def _new_id() -> str:
 
 
 def _short(manifest: Manifest) -> str:
-    position = manifest.position_after or {}
+    position = manifest.position_after.model_dump(mode="json") if manifest.position_after else {}
     return ", ".join(f"{key} {value}" for key, value in position.items() if isinstance(value, str | int))
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 import boto3
 from awsglue.context import GlueContext
@@ -21,13 +19,13 @@ from awsglue.job import Job as GlueJob
 from awsglue.utils import getResolvedOptions
 from pyspark.context import SparkContext
 
-from headwater.config import AnySource, Project, load_deployed, parse_date
+from headwater.config import AnySource, Project, parse_date
 from headwater.lake.tables import Lake
-from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Manifest
 from headwater.ledger.lease import Lease, hold_lease
 from headwater.ledger.stream import Ledger
 from headwater.log import STARTED, bind, get_logger
+from headwater.run.project import OpenProject
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -63,39 +61,29 @@ class Job:
     mode: Literal["incremental", "backfill"]
     window: tuple[date, date] | None
     source_name: str
-    project: Project
+    opened: OpenProject
     glue: GlueContext
     spark: SparkSession
+
+    @property
+    def project(self) -> Project:
+        """The declared project."""
+        return self.opened.project
 
     @property
     def source(self) -> AnySource:
         """The declared source this run is for."""
         return self.project.source(self.source_name)
 
-    @cached_property
+    @property
     def ledger(self) -> Ledger:
-        """The environment's ledger."""
-        return Ledger(Bucket(boto3.client("s3"), self.project.environment.bucket("raw")))
+        """The project's ledger."""
+        return self.opened.ledger
 
     @cached_property
     def lake(self) -> Lake:
         """The environment's lake."""
         return Lake(self.spark, f"s3://{self.project.environment.bucket('lake')}")
-
-    def secret(self, name: str | None) -> dict[str, str]:
-        """Reads a JSON secret by its name under the environment's prefix; empty when the source has none."""
-        if name is None:
-            return {}
-        client = boto3.client("secretsmanager")
-        answer = client.get_secret_value(SecretId=f"{self.project.environment.prefix}/{name}")
-        secret: dict[str, str] = json.loads(answer["SecretString"])
-        return secret
-
-    def save_secret(self, name: str | None, secret: Mapping[str, str]) -> None:
-        """Writes a JSON secret back, of which the provider has rotated a part."""
-        boto3.client("secretsmanager").put_secret_value(
-            SecretId=f"{self.project.environment.prefix}/{name}", SecretString=json.dumps(dict(secret))
-        )
 
     @contextmanager
     def lease(self, name: str) -> Iterator[Lease]:
@@ -171,7 +159,7 @@ def run_job(stage: Callable[[Job], None]) -> None:
         mode="backfill" if options["mode"] == "backfill" else "incremental",
         window=_window(options["window"]),
         source_name=options["source"],
-        project=load_deployed(_read(options["project"])),
+        opened=OpenProject.at(options["project"]),
         glue=glue,
         spark=spark,
     )
@@ -192,12 +180,6 @@ def _window(text: str) -> tuple[date, date] | None:
         return None
     since, _, until = text.partition("..")
     return parse_date(since), parse_date(until)
-
-
-def _read(uri: str) -> str:
-    parts = urlsplit(uri)
-    body: bytes = boto3.client("s3").get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))["Body"].read()
-    return body.decode()
 
 
 def _ended(job_name: str, job_run_id: str) -> bool:

@@ -139,17 +139,18 @@ def _changes(truth: world.Truth) -> dict[str, str]:
 def _pipeline(stack: Stack, client: Client, label: str) -> dict[str, Any]:
     run_id = client.start(run_input([], None, None, stack.clock()))
     found = watch(client, run_id)
-    if found["status"] != "SUCCEEDED":
-        console.print(f"[red]{run_id} {found['status']}[/] {found['error']}: {found['cause']}")
-    books = books_of(client.environment, run_id)
-    verdicts = [client.environment.ledger.stream(book.source, book.stream).verdict(book.batch) for book in books]
+    assert found.ended is not None  # noqa: S101 - watch() returns once it has
+    if found.status != "SUCCEEDED":
+        console.print(f"[red]{run_id} {found.status}[/] {found.error}: {found.cause}")
+    books = books_of(client.opened, run_id)
+    verdicts = [client.opened.ledger.stream(book.source, book.stream).verdict(book.batch) for book in books]
     return {
         "run_id": run_id,
         "label": label,
-        "status": found["status"],
-        "started": found["started"].isoformat(),
-        "ended": found["ended"].isoformat(),
-        "seconds": round((found["ended"] - found["started"]).total_seconds(), 1),
+        "status": found.status,
+        "started": found.started.isoformat(),
+        "ended": found.ended.isoformat(),
+        "seconds": round((found.ended - found.started).total_seconds(), 1),
         "stages": [_stage(stage, books) for stage in client.stages(run_id)],
         "books": [{**book.model_dump(exclude={"run_id"}), "balances": book.balances} for book in books],
         "checks": [

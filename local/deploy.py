@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from headwater.deploy.deployment import LIBRARY_KEY, PROJECT_KEY, Deployment
+from headwater.deploy.deployment import LIBRARY_KEY, PROJECT_KEY, ZONES, Deployment
 from headwater.deploy.packages import lambda_zip, library_zip
 from headwater.errors import LoadError, QueryError
 from headwater.warehouse.data_api import finish
@@ -55,8 +55,7 @@ def _role(arn: str) -> None:
 def _buckets(deployment: Deployment) -> None:
     s3: Any = boto3.client("s3")
     environment = deployment.project.environment
-    for zone in ("raw", "lake", "artifacts", "logs"):
-        name = environment.bucket(zone)
+    for name in deployment.buckets().values():
         try:
             s3.head_bucket(Bucket=name)
         except ClientError:
@@ -85,7 +84,7 @@ def put_secrets(prefix: str, secrets: Mapping[str, Mapping[str, str]]) -> None:
 
 def _databases(deployment: Deployment) -> None:
     glue = boto3.client("glue")
-    for zone in ("bronze", "silver", "gold", "quarantine"):
+    for zone in ZONES:
         try:
             glue.create_database(DatabaseInput={"Name": deployment.project.environment.database(zone)})
         except glue.exceptions.AlreadyExistsException:

@@ -1,4 +1,4 @@
-"""Deploys what records, events and files come in by, through the AWS API: what terraform/modules/ingress provisions on AWS."""
+"""Deploys what records, events and files come in by, through the AWS API: what terraform/modules/entrances provisions on AWS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
 
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.entrances import Entrances, MappingSpec
@@ -18,7 +17,7 @@ _SHARDS = 2
 def deploy_entrances(deployment: Deployment, role: str) -> None:
     """Makes or updates streams, queues, pipes, mappings, the rule for dropped files and the API; safe to repeat.
 
-    The functions must be there.
+    The functions and the buckets must be there.
     """
     entrances = deployment.entrances
     _streams(entrances)
@@ -105,13 +104,8 @@ def _mapping(entrances: Entrances, mapping: MappingSpec) -> None:
 def _drops(deployment: Deployment) -> None:
     if not deployment.entrances.landing:
         return
-    environment = deployment.project.environment
     s3: Any = boto3.client("s3")
-    landing = environment.bucket("landing")
-    try:
-        s3.head_bucket(Bucket=landing)
-    except ClientError:
-        s3.create_bucket(Bucket=landing, CreateBucketConfiguration={"LocationConstraint": environment.region})
+    landing = deployment.project.environment.bucket("landing")
     s3.put_bucket_notification_configuration(Bucket=landing, NotificationConfiguration={"EventBridgeConfiguration": {}})
     events = boto3.client("events")
     for rule in deployment.entrances.drop_rules():
@@ -130,7 +124,7 @@ def _api(deployment: Deployment) -> None:
         integration = client.create_integration(
             ApiId=api_id,
             IntegrationType="AWS_PROXY",
-            IntegrationUri=f"arn:aws:lambda:{environment.region}:{environment.account}:function:{api.function}",
+            IntegrationUri=environment.arn("lambda", f"function:{api.function}"),
             PayloadFormatVersion="2.0",
         )["IntegrationId"]
         client.create_route(ApiId=api_id, RouteKey=api.route, Target=f"integrations/{integration}")

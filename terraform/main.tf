@@ -1,10 +1,10 @@
 locals {
-  environment = module.project.environment
-  prefix      = module.project.prefix
-  roles       = module.project.roles
+  environment = local.deployment.environment
+  prefix      = local.environment.prefix
+  entrances   = local.deployment.entrances
   keys        = module.lake.keys
 
-  # What the placeholders of config/roles stand for that only AWS knows.
+  # What the placeholders in the roles' permissions stand for.
   key_arns = {
     data_key      = local.keys.data
     secrets_key   = local.keys.secrets
@@ -22,16 +22,14 @@ module "lake" {
   prefix        = local.prefix
   region        = local.environment.region
   account       = local.environment.account
-  buckets       = module.project.buckets
-  databases     = module.project.databases
-  tables        = module.project.tables
+  buckets       = local.deployment.buckets
+  databases     = local.deployment.databases
+  tables        = local.deployment.tables
   retention     = local.environment.retention
   analysts      = local.environment.analysts
   tables_exist  = var.tables_exist
   crawler_roles = { for zone, role in module.crawler_role : zone => role.arn }
   protected     = local.environment.protected
-
-  depends_on = [terraform_data.packed]
 }
 
 module "glue_jobs" {
@@ -41,14 +39,12 @@ module "glue_jobs" {
   packages               = local.packages
   project_file           = "${local.packages}/${var.environment}/project.json"
   glue_version           = var.glue_version
-  jobs                   = module.project.jobs
-  roles                  = { for name in keys(module.project.jobs) : name => local.roles[name] }
+  jobs                   = local.deployment.jobs
   arns                   = local.arns
   artifacts              = module.lake.buckets.artifacts
   keys                   = local.keys
   security_configuration = module.lake.security_configuration
-  secrets                = module.project.secrets
-  connections            = module.project.connections
+  secrets                = local.deployment.secrets
   network                = local.environment.network
   log_days               = local.environment.retention.logs
   protected              = local.environment.protected
@@ -56,16 +52,14 @@ module "glue_jobs" {
 
 module "crawler_role" {
   source   = "./modules/role"
-  for_each = module.project.databases
-  name     = "${local.prefix}-crawl-${each.key}"
-  folder   = "${local.root}/config/roles"
-  spec     = local.roles["${local.prefix}-crawl-${each.key}"]
+  for_each = local.deployment.crawler_roles
+  role     = each.value
   arns     = local.key_arns
 }
 
 module "crawlers" {
   source                 = "./modules/crawlers"
-  crawlers               = module.project.crawlers
+  crawlers               = local.deployment.crawlers
   role_arns              = { for zone, role in module.crawler_role : zone => role.arn }
   security_configuration = module.lake.security_configuration
 }
@@ -74,11 +68,9 @@ module "lambdas" {
   source               = "./modules/lambdas"
   region               = local.environment.region
   account              = local.environment.account
-  root                 = local.root
   packages             = local.packages
   prefix               = local.prefix
-  lambdas              = module.project.lambdas
-  roles                = { for name in keys(module.project.lambdas) : name => local.roles[name] }
+  lambdas              = local.deployment.lambdas
   arns                 = local.arns
   keys                 = local.keys
   reserved_concurrency = var.reserved_concurrency
@@ -91,11 +83,11 @@ module "warehouse" {
   prefix             = local.prefix
   warehouse          = local.environment.warehouse
   existing_workgroup = var.existing_workgroup
-  copy_role          = local.roles["${local.prefix}-copy"]
+  copy_role          = local.deployment.copy_role
   arns               = local.key_arns
   keys               = local.keys
   network            = local.environment.network
-  loaders            = module.project.warehouse_users
+  loaders            = local.deployment.warehouse_users
   analysts           = local.environment.analysts.roles
   results            = "s3://${module.lake.buckets.logs}/athena/"
   athena_scan_gib    = local.environment.athena_scan_gib
@@ -104,49 +96,32 @@ module "warehouse" {
 }
 
 module "state_machine" {
-  source        = "./modules/state_machine"
-  root          = local.root
-  prefix        = local.prefix
-  state_machine = module.project.state_machine
-  roles         = { for name in [module.project.state_machine.name, "${local.prefix}-scheduler"] : name => local.roles[name] }
-  arns          = local.arns
-  schedules     = local.schedules
-  keys          = local.keys
-  topic_arn     = module.alerts.topic_arn
-  dead_letters  = module.lambdas.dead_letters.arn
-  log_days      = local.environment.retention.logs
+  source         = "./modules/state_machine"
+  prefix         = local.prefix
+  state_machine  = local.deployment.state_machine
+  scheduler_role = local.deployment.scheduler_role
+  arns           = local.arns
+  schedules      = merge(local.deployment.schedules, local.snapshots)
+  keys           = local.keys
+  topic_arn      = module.alerts.topic_arn
+  dead_letters   = module.lambdas.dead_letters.arn
+  log_days       = local.environment.retention.logs
 }
 
 locals {
-  snapshots = {
-    for namespace in module.warehouse.namespace[*] : "${local.prefix}-snapshot" => {
-      expression = "cron(0 1 * * ? *)"
-      time_zone  = "UTC"
-      action     = "arn:aws:scheduler:::aws-sdk:redshiftserverless:createSnapshot"
-      input = {
-        NamespaceName   = namespace.name
-        SnapshotName    = "${local.prefix}-<aws.scheduler.execution-id>"
-        RetentionPeriod = local.environment.warehouse.snapshot_days
-      }
-    }
-  }
-  schedules = {
-    for name, schedule in merge(module.project.schedules, local.snapshots) : name => merge(schedule, {
-      # jsonencode writes < and > as \u003c and \u003e, in which the scheduler would not find its own words.
-      input = replace(replace(jsonencode(schedule.input), "\\u003c", "<"), "\\u003e", ">")
-    })
-  }
+  # A workgroup that was there already has snapshots of its own.
+  snapshots = { for name, schedule in local.deployment.snapshots : name => schedule if var.existing_workgroup == null }
 }
 
-module "ingress" {
-  source         = "./modules/ingress"
+module "entrances" {
+  source         = "./modules/entrances"
   prefix         = local.prefix
   region         = local.environment.region
-  record_streams = module.project.record_streams
-  queues         = module.project.queues
-  mappings       = module.project.mappings
-  drop_pattern   = module.project.drop_pattern
-  api            = module.project.api
+  record_streams = local.entrances.record_streams
+  queues         = local.entrances.queues
+  mappings       = local.entrances.mappings
+  drop_rules     = local.entrances.drop_rules
+  apis           = local.entrances.apis
   functions      = module.lambdas.functions
   dead_letters   = module.lambdas.dead_letters.arn
   keys           = local.keys
@@ -154,12 +129,14 @@ module "ingress" {
   network        = local.environment.network
 }
 
+locals {
+  piped = { for key, stream in local.entrances.record_streams : key => stream if stream.pipe_role != null }
+}
+
 module "pipe_role" {
   source   = "./modules/role"
   for_each = local.piped
-  name     = "${each.value.name}-pipe"
-  folder   = "${local.root}/config/roles"
-  spec     = local.roles["${each.value.name}-pipe"]
+  role     = each.value.pipe_role
   arns     = local.key_arns
 }
 
@@ -168,8 +145,8 @@ module "pipes" {
   dead_letters = module.lambdas.dead_letters.arn
   pipes = {
     for key, stream in local.piped : stream.name => {
-      stream_arn = module.ingress.stream_arns[key]
-      queue_arn  = module.ingress.queue_arns[stream.name]
+      stream_arn = module.entrances.stream_arns[key]
+      queue_arn  = module.entrances.queue_arns[stream.name]
       role_arn   = module.pipe_role[key].arn
     }
   }
@@ -177,10 +154,8 @@ module "pipes" {
 
 module "proxy_role" {
   source   = "./modules/role"
-  for_each = module.project.rds_proxies
-  name     = each.value.name
-  folder   = "${local.root}/config/roles"
-  spec     = local.roles[each.value.name]
+  for_each = local.deployment.rds_proxies
+  role     = each.value.role
   arns     = local.key_arns
 }
 
@@ -189,15 +164,11 @@ module "rds_proxy" {
   network     = local.environment.network
   jobs_groups = module.glue_jobs.security_groups
   proxies = {
-    for key, proxy in module.project.rds_proxies : key => merge(proxy, {
+    for key, proxy in local.deployment.rds_proxies : key => merge(proxy, {
       role_arn   = module.proxy_role[key].arn
       secret_arn = module.glue_jobs.secrets[proxy.secret]
     })
   }
-}
-
-locals {
-  piped = { for key, stream in module.project.record_streams : key => stream if stream.queued }
 }
 
 module "alerts" {
@@ -205,10 +176,10 @@ module "alerts" {
   prefix            = local.prefix
   environment       = var.environment
   account           = local.environment.account
-  topic             = module.project.topic.name
+  topic             = local.deployment.topic.name
   alerts            = local.environment.alerts
-  slack             = lookup(module.lambdas.functions, "notify_slack", null)
-  state_machine_arn = module.project.state_machine.arn
+  slack             = one([for name, function in local.deployment.lambdas : module.lambdas.functions[name] if function.folder == "notify_slack"])
+  state_machine_arn = local.deployment.state_machine.arn
   jobs              = module.glue_jobs.names
   extract_logs      = module.glue_jobs.extract_logs
   silver_logs       = module.glue_jobs.silver_logs

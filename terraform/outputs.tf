@@ -20,7 +20,7 @@ output "athena_workgroup" {
 
 output "events_url" {
   description = "Where events are pushed to; none where no source takes them."
-  value       = module.ingress.events_url
+  value       = module.entrances.events_url
 }
 
 output "rds_proxy_endpoints" {

@@ -17,8 +17,8 @@ terraform {
 }
 
 provider "aws" {
-  region              = module.config.environment.region
-  allowed_account_ids = [module.config.environment.account]
+  region              = local.deployment.environment.region
+  allowed_account_ids = [local.deployment.environment.account]
 
   default_tags {
     tags = {

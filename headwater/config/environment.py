@@ -7,13 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from headwater.config.http_source import Auth, Retry, TimeZone
+from headwater.config.http_source import AnyAuth, Retry, TimeZone
 from headwater.config.kafka_source import Security
 from headwater.config.stream import Drift, Rollout, WorkerType
 from headwater.config.strict import Name, Strict
 
 Arn = Annotated[str, Field(pattern=r"^arn:aws:[a-z0-9-]+:[a-z0-9-]*:\d{12}:.+$")]
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$")]
+Purpose = Literal["raw", "lake", "artifacts", "logs", "landing"]
+Zone = Literal["bronze", "silver", "gold", "quarantine"]
 # Redshift Serverless sells capacity in steps of 8 units.
 RPU_STEP = 8
 
@@ -128,7 +130,7 @@ class SourceOverride(Strict):
     """What differs for a source in one environment."""
 
     base_url: str | None = None
-    auth: Auth | None = None
+    auth: AnyAuth | None = None
     accounts: tuple[str, ...] | None = None
     time_zones: dict[str, TimeZone] | None = None
     retry: Retry | None = None
@@ -168,13 +170,21 @@ class Environment(Strict):
         """Sizes the job of a shared stage."""
         return self.stages.get(name, StageSize())
 
-    def bucket(self, zone: Literal["raw", "lake", "artifacts", "logs", "landing"]) -> str:
+    def bucket(self, zone: Purpose) -> str:
         """Names the bucket of one purpose."""
         return f"{self.prefix}-{zone}"
 
-    def database(self, zone: Literal["bronze", "silver", "gold", "quarantine"]) -> str:
+    def database(self, zone: Zone) -> str:
         """Names the catalog database of one zone."""
         return f"{self.prefix.replace('-', '_')}_{zone}"
+
+    def arn(self, service: str, name: str) -> str:
+        """Makes the ARN of something that a service has in this region and account."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{name}"
+
+    def record_stream(self, source: str, stream: str) -> str:
+        """Names the Kinesis stream of one stream, and the queue behind it where it is delivered by one."""
+        return f"{self.prefix}-{source}-{stream}"
 
     def crawler(self, zone: str, source: str | None = None) -> str:
         """Names the crawler of one zone; bronze has one for each source."""

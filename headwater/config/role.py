@@ -1,4 +1,4 @@
-"""Roles: who may do what in AWS, as data that Terraform and the tests of least privilege both read."""
+"""Roles: who may do what in AWS, as data; headwater/deploy/roles.py makes IAM's documents of it."""
 
 from __future__ import annotations
 

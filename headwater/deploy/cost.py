@@ -22,7 +22,7 @@ _DPUS = {"G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
 _DAYS = Decimal(30)
 _HOURS = _DAYS * 24
 _KEYS = 5
-# Interface endpoints and zones of terraform/modules/ingress; alarms of terraform/modules/alerts.
+# Interface endpoints and zones of terraform/modules/entrances; alarms of terraform/modules/alerts; keys of terraform/modules/lake.
 _ENDPOINTS, _ZONES = 7, 3
 _ALARMS, _ALARMS_A_SOURCE = 6, 2
 # States that one run enters, and for each source and each gold table; a wait of minutes is most of them.

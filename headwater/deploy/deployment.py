@@ -1,19 +1,21 @@
-"""What one environment consists of, derived from the declared project: the names and arguments that Terraform and the
-local deploy both come to."""
+"""What one environment consists of, derived from the declared project: names, arguments and sizes. Terraform gets them by
+deployment.json, the local deploy takes them from here."""
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
-from headwater.config import Project, SharedStage
+from headwater.config import AnySource, Project, SharedStage
+from headwater.config.environment import Purpose, Zone
+from headwater.deploy.crawlers import CrawlerSpec, crawlers
 from headwater.deploy.entrances import Entrances
+from headwater.deploy.schedules import ScheduleSpec, maintain_run, schedules, snapshots
+from headwater.sources.kinds import kind_of
 
+ZONES: tuple[Zone, ...] = get_args(Zone)
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 LAMBDAS = ("plan_run", "read_verdict", "prepare_load", "prepare_audit", "notify_failure")
 SHARED_STAGES: tuple[SharedStage, ...] = get_args(SharedStage)
@@ -28,16 +30,23 @@ DEEQU_JAR = "deequ-2.0.7-spark-3.5.jar"
 
 @dataclass(frozen=True)
 class JobSpec:
-    """One Glue job: its name, entry script and arguments."""
+    """One Glue job: its name, entry script and arguments; the source and the Glue connection of an Extract job that has one."""
 
     name: str
     script: str
+    source: str | None
+    connection: str | None
     arguments: dict[str, str]
     timeout_minutes: int
     max_concurrent_runs: int
     worker_type: str
     workers: int
     flex: bool
+
+    @property
+    def script_key(self) -> str:
+        """Where the entry script is: its path in the repository, and its key in the bucket of artifacts."""
+        return f"glue_jobs/{self.script}.py"
 
 
 @dataclass(frozen=True)
@@ -51,26 +60,14 @@ class LambdaSpec:
 
 
 @dataclass(frozen=True)
-class CrawlerSpec:
-    """One crawler over the native Delta tables of a zone."""
+class RdsProxySpec:
+    """One RDS Proxy, with the secret that it logs in with."""
 
+    key: str
     name: str
-    database: str
-    table_prefix: str
-    tables: tuple[str, ...]
-    update: str
-    delete: str
-
-
-@dataclass(frozen=True)
-class ScheduleSpec:
-    """One entry of EventBridge Scheduler: when it calls which AWS API with which input."""
-
-    name: str
-    expression: str
-    time_zone: str
-    action: str
-    input: dict[str, Any]
+    engine_family: str
+    instance: str
+    secret: str | None
 
 
 @dataclass(frozen=True)
@@ -98,8 +95,7 @@ class Deployment:
     @property
     def topic_arn(self) -> str:
         """ARN of the topic that alerts go to."""
-        environment = self.project.environment
-        return f"arn:aws:sns:{environment.region}:{environment.account}:{self.topic}"
+        return self.project.environment.arn("sns", self.topic)
 
     @property
     def state_machine(self) -> str:
@@ -109,8 +105,7 @@ class Deployment:
     @property
     def state_machine_arn(self) -> str:
         """ARN of the state machine."""
-        environment = self.project.environment
-        return f"arn:aws:states:{environment.region}:{environment.account}:stateMachine:{self.state_machine}"
+        return self.project.environment.arn("states", f"stateMachine:{self.state_machine}")
 
     @property
     def entrances(self) -> Entrances:
@@ -123,6 +118,8 @@ class Deployment:
             JobSpec(
                 name=(name := f"{self.prefix}-{source.name}-extract"),
                 script="extract",
+                source=source.name,
+                connection=self._connection(source),
                 arguments=self._arguments(name, "job-bookmark-enable"),
                 timeout_minutes=source.job.timeout_minutes,
                 # One run of a source at a time: its bookmark has one owner.
@@ -137,6 +134,8 @@ class Deployment:
             JobSpec(
                 name=(name := f"{self.prefix}-{stage}"),
                 script=stage,
+                source=None,
+                connection=None,
                 arguments=self._arguments(name, "job-bookmark-disable"),
                 timeout_minutes=size.timeout_minutes,
                 max_concurrent_runs=1 if stage in {"gold", "maintain"} else SHARED_STAGE_RUNS,
@@ -174,7 +173,45 @@ class Deployment:
 
     def script_uri(self, job: JobSpec) -> str:
         """Where a job's entry script is."""
-        return f"s3://{self.project.environment.bucket('artifacts')}/glue_jobs/{job.script}.py"
+        return f"s3://{self.project.environment.bucket('artifacts')}/{job.script_key}"
+
+    def _connection(self, source: AnySource) -> str | None:
+        # What is reached within a VPC, where the environment has one.
+        inner = self.project.environment.network and kind_of(source).in_network
+        return f"{self.prefix}-{source.name}" if inner else None
+
+    def rds_proxies(self) -> list[RdsProxySpec]:
+        """Lists the RDS proxies that the environment's network has."""
+        network = self.project.environment.network
+        return [
+            RdsProxySpec(
+                key=key,
+                name=f"{self.prefix}-{key.replace('_', '-')}-proxy",
+                engine_family=proxy.engine_family,
+                instance=proxy.instance,
+                secret=self.project.source(proxy.source).secret,
+            )
+            for key, proxy in (network.rds_proxies if network else {}).items()
+        ]
+
+    def buckets(self) -> dict[str, str]:
+        """Names the buckets by purpose; one to land files in only where there are such."""
+        purposes: tuple[Purpose, ...] = get_args(Purpose)
+        kept = (purpose for purpose in purposes if purpose != "landing" or self.entrances.landing)
+        return {purpose: self.project.environment.bucket(purpose) for purpose in kept}
+
+    def secrets(self) -> list[str]:
+        """Lists the Secrets Manager names of what sources and alerts need."""
+        declared = [source.secret for source in self.project.sources.values()]
+        names = {*declared, self.project.environment.alerts.slack_secret} - {None}
+        return sorted(f"{self.prefix}/{name}" for name in names)
+
+    def warehouse_users(self) -> list[str]:
+        """Lists the roles that speak to the warehouse as loaders, each named as what has it."""
+        unloading = [
+            job.name for job in self.jobs() if job.source and self.project.sources[job.source].kind == "redshift"
+        ]
+        return [self.state_machine, f"{self.prefix}-prepare_load", *unloading]
 
     def lambdas(self) -> list[LambdaSpec]:
         """Lists the Lambda functions: those of the state machine, and those that something else calls."""
@@ -191,65 +228,22 @@ class Deployment:
 
     def crawlers(self) -> list[CrawlerSpec]:
         """Lists the crawlers that crawlers/*.yaml declares."""
-        specs = []
-        lake = self.project.environment.bucket("lake")
-        for path in sorted((self.root / "crawlers").glob("*.yaml")):
-            declared = yaml.safe_load(path.read_text())
-            zone = declared["zone"]
-            groups: dict[str | None, list[str]] = {}
-            for table in self.project.tables(zone):
-                # A crawler names a table after its folder: bronze streams of two sources may share a name.
-                groups.setdefault(table.split("/")[0] if zone == "bronze" else None, []).append(table)
-            specs += [
-                CrawlerSpec(
-                    name=self.project.environment.crawler(zone, source),
-                    database=self.project.environment.database(zone),
-                    table_prefix=f"{source}_" if source else "",
-                    tables=tuple(f"s3://{lake}/{zone}/{table}" for table in tables),
-                    update=declared["schema_change"]["update"],
-                    delete=declared["schema_change"]["delete"],
-                )
-                for source, tables in groups.items()
-            ]
-        return specs
+        return crawlers(self.project, self.root)
 
     def schedules(self) -> list[ScheduleSpec]:
         """Lists what starts by itself: the runs that the environment schedules, and Maintain."""
-        environment = self.project.environment
-        # The execution id stays the same when the scheduler tries again, and the state machine refuses a name twice.
-        specs = [
-            ScheduleSpec(
-                name=f"{self.prefix}-{name}",
-                expression=f"cron({schedule.cron})",
-                time_zone=schedule.time_zone,
-                action="arn:aws:scheduler:::aws-sdk:sfn:startExecution",
-                input={
-                    "StateMachineArn": self.state_machine_arn,
-                    "Name": f"{name}-<aws.scheduler.execution-id>",
-                    "Input": json.dumps({"sources": schedule.sources} if schedule.sources else {}),
-                },
-            )
-            for name, schedule in environment.schedules.items()
-        ]
-        if environment.maintenance:
-            specs.append(
-                ScheduleSpec(
-                    name=f"{self.prefix}-maintain",
-                    expression=f"cron({environment.maintenance.cron})",
-                    time_zone=environment.maintenance.time_zone,
-                    action="arn:aws:scheduler:::aws-sdk:glue:startJobRun",
-                    input=self.maintain_run("maintain-<aws.scheduler.execution-id>", "<aws.scheduler.scheduled-time>"),
-                )
-            )
-        return specs
+        return schedules(self.project.environment, self.state_machine_arn)
+
+    def snapshots(self) -> list[ScheduleSpec]:
+        """Lists the daily snapshots of a warehouse that is the environment's own."""
+        return snapshots(self.project.environment)
 
     def maintain_run(self, run_id: str, as_of: str) -> dict[str, Any]:
         """Makes the input of Glue's StartJobRun that starts Maintain."""
-        arguments = {"--source": "-", "--run_id": run_id, "--as_of": as_of}
-        return {"JobName": f"{self.prefix}-maintain", "Arguments": arguments}
+        return maintain_run(self.project.environment, run_id, as_of)
 
     def definition(self) -> str:
-        """Fills the placeholders of step_functions/pipeline.asl.json, as Terraform's templatefile does."""
+        """Reads step_functions/pipeline.asl.json, its placeholders filled in."""
         warehouse = self.project.environment.warehouse
         values = {"prefix": self.prefix, "workgroup": warehouse.workgroup, "database": warehouse.database}
         text = (self.root / "step_functions" / "pipeline.asl.json").read_text()

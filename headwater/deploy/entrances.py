@@ -1,5 +1,5 @@
 """What records, events and files come in by, derived from the declared sources: streams, queues, pipes, mappings, the API and the
-rule for dropped files. Terraform and the local deploy both come to these."""
+rule for dropped files."""
 
 from __future__ import annotations
 
@@ -116,10 +116,14 @@ class Entrances:
             folders.append("start_on_drop")
         return folders
 
+    def received(self) -> list[tuple[str, str]]:
+        """Lists (source, stream) of what records come in for."""
+        return [(source, stream) for source, stream, _ in self._received()]
+
     def record_stream(self, source: str, stream: str) -> RecordStreamSpec:
         """Names the Kinesis stream of one stream."""
         [found] = [declared for name, key, declared in self._received() if (name, key) == (source, stream)]
-        name = f"{self._prefix}-{source}-{stream}"
+        name = self.project.environment.record_stream(source, stream)
         return RecordStreamSpec(name, self._arn("kinesis", f"stream/{name}"), found.retention_hours)
 
     def record_streams(self) -> list[RecordStreamSpec]:
@@ -129,7 +133,7 @@ class Entrances:
     def queues(self) -> list[QueueSpec]:
         """Lists the queues: one for each stream that is delivered by queue, and one that hears of dropped files."""
         specs = [
-            self._queue(f"{self._prefix}-{source}-{stream}", declared.delivery.max_receive_count)
+            self._queue(self.project.environment.record_stream(source, stream), declared.delivery.max_receive_count)
             for source, stream, declared in self._received()
             if isinstance(declared.delivery, QueueDelivery)
         ]
@@ -213,7 +217,7 @@ class Entrances:
         return self.project.environment.prefix
 
     def _arn(self, service: str, name: str) -> str:
-        return f"arn:aws:{service}:{self.project.environment.region}:{self.project.environment.account}:{name}"
+        return self.project.environment.arn(service, name)
 
     def _queue(self, name: str, max_receive_count: int) -> QueueSpec:
         seconds = _QUEUE_DAYS * _DAY_SECONDS

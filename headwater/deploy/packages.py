@@ -5,9 +5,10 @@
     <out>/glue/deequ-….jar                 for --extra-jars
     <out>/lambdas/<folder>.zip             a handler, the library, and what both need that Lambda lacks
     <out>/<environment>/project.json       the declared project, which every job and Lambda reads
-    <out>/<environment>/packed.json        the digest of everything that was packed, which Terraform compares
+    <out>/<environment>/deployment.json    all that Terraform reads of the environment
 
-Loading the project validates all of config/, so Terraform, which drops unknown keys silently, plans nothing that was not validated.
+Loading the project validates all of config/. deployment.json holds a digest of what it was derived from, so Terraform plans nothing
+that was not validated, and nothing that has changed since.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from packaging.utils import canonicalize_name
 
 from headwater.config import load_project
 from headwater.deploy.deployment import DEEQU_JAR, LIBRARY_KEY, WHEELS_KEY, Deployment
-from headwater.deploy.roles import LATE_ARNS, roles
+from headwater.deploy.terraform import document
 from headwater.errors import ConfigError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -56,38 +57,47 @@ _GLUE_HAS = {
 # Where Glue 5 and Lambda run them: CPython 3.11 on Amazon Linux 2023 and 2.
 _PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
 _TARGET = ("--python-version", "3.11", "--implementation", "cp", *(f"--platform={name}" for name in _PLATFORMS))
+# What the packages and deployment.json are made from: Terraform takes the patterns from deployment.json and looks by itself.
 _PACKED = (
     *(f"config/{folder}/**/*.yaml" for folder in ("environments", "quality", "roles", "sources")),
+    "crawlers/*.yaml",
     "sql/gold/*.sql",
+    "step_functions/*.json",
     *(f"{folder}/**/*.py" for folder in ("headwater", "glue_jobs", "lambdas")),
+    "requirements.lock",
 )
+# What only an operator needs, and no job or Lambda gets.
+_AT_THE_DESK = ("headwater/deploy/", "headwater/cli.py", "headwater/client.py", "headwater/config/__main__.py")
 
 
 def library_zip(root: Path) -> bytes:
-    """Zips the headwater package."""
+    """Zips what jobs and Lambdas need of the headwater package."""
     return _zip(_library(root))
 
 
 def lambda_zip(root: Path, folder: str, modules: Mapping[str, bytes] | None = None) -> bytes:
-    """Zips one Lambda's handler with the headwater package and other modules' files beside it."""
+    """Zips one Lambda's handler with the library and other modules' files beside it."""
     handler = {"handler.py": (root / "lambdas" / folder / "handler.py").read_bytes()}
     return _zip({**(modules or {}), **_library(root), **handler})
 
 
 def digest(root: Path) -> str:
-    """Computes the SHA-256 over everything that is packed, as terraform/modules/config does."""
+    """Computes the SHA-256 over everything that is packed, as terraform/modules/deployment does."""
     paths = {path.relative_to(root).as_posix() for pattern in _PACKED for path in root.glob(pattern)}
-    lines = [
-        f"{path} {hashlib.sha256((root / path).read_bytes()).hexdigest()}"
-        for path in sorted({*paths, "requirements.lock"})
-    ]
+    lines = [f"{path} {hashlib.sha256((root / path).read_bytes()).hexdigest()}" for path in sorted(paths)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def deployment_json(deployment: Deployment) -> bytes:
+    """Writes deployment.json: what Terraform reads, and what tells it whether that still fits the files it was derived from."""
+    packed = {"patterns": _PACKED, "digest": digest(deployment.root)}
+    return json.dumps({**document(deployment), "packed": packed}, indent=1, sort_keys=True, ensure_ascii=False).encode()
 
 
 def package(root: Path, environment: str, out: Path) -> list[Path]:
     """Packs everything for one environment and lists the files; ConfigError when config/ or a role is wrong."""
     deployment = Deployment(load_project(root, environment), root)
-    roles(deployment, {name: f"arn:{name}" for name in LATE_ARNS})
+    derived = deployment_json(deployment)
     in_glue, in_lambda = modules(GLUE_NEEDS), modules(LAMBDA_NEEDS)
     wheels = _wheels(root / "requirements.lock", in_glue)
     unpacked = _unpacked([wheel for name, wheel in wheels.items() if _module_of(name) in in_lambda])
@@ -98,7 +108,7 @@ def package(root: Path, environment: str, out: Path) -> list[Path]:
         f"glue/{Path(WHEELS_KEY).name}": _zip(bundle),
         f"glue/{DEEQU_JAR}": _jar(DEEQU_JAR),
         f"{environment}/project.json": deployment.project.model_dump_json(by_alias=True).encode(),
-        f"{environment}/packed.json": json.dumps({"digest": digest(root)}).encode(),
+        f"{environment}/deployment.json": derived,
     }
     for handler in sorted((root / "lambdas").glob("*/handler.py")):
         files[f"lambdas/{handler.parent.name}.zip"] = lambda_zip(root, handler.parent.name, unpacked)
@@ -124,7 +134,8 @@ def modules(needed: Sequence[str]) -> list[str]:
 
 
 def _library(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in (root / "headwater").rglob("*.py")}
+    paths = {path.relative_to(root).as_posix(): path for path in (root / "headwater").rglob("*.py")}
+    return {name: path.read_bytes() for name, path in paths.items() if not name.startswith(_AT_THE_DESK)}
 
 
 def _zip(files: Mapping[str, bytes]) -> bytes:

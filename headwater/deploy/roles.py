@@ -7,30 +7,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from headwater.config import AnySource, FilesSource, HttpSource, KinesisSource, RedshiftSource
 from headwater.config.role import Role, Shared, Statement
-from headwater.deploy.deployment import LAMBDAS, Deployment, JobSpec
+from headwater.deploy.deployment import LAMBDAS, ZONES, Deployment, JobSpec
 from headwater.errors import ConfigError
-from headwater.sources.kinds import kind_of
 
 _Declared = TypeVar("_Declared", bound=Shared)
-ZONES: tuple[Literal["bronze", "silver", "gold", "quarantine"], ...] = ("bronze", "silver", "gold", "quarantine")
 # What only AWS knows before Terraform has made it.
 LATE_ARNS = ("alerts_key", "bookmarks_key", "data_key", "namespace_arn", "secrets_key", "workgroup_arn")
 
 
 @dataclass(frozen=True)
 class RoleSpec:
-    """One role: its name, trust policy and permissions policy, as IAM takes them."""
+    """One role: its name, trust policy and permissions policy, as IAM takes them, and its file in config/roles."""
 
     name: str
     trust: dict[str, Any]
     permissions: dict[str, Any]
+    file: str
 
 
 def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec]:
@@ -48,7 +47,7 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
     }
     jobs = deployment.jobs()
     arns = f"arn:aws:glue:{environment.region}:{environment.account}"
-    job_arns = json.dumps([f"{arns}:job/{job.name}" for job in jobs])
+    job_arns = json.dumps(sorted(f"{arns}:job/{job.name}" for job in jobs))
     specs = [_job_role(deployment, common, job, job_arns) for job in jobs]
     for zone in ZONES:
         name = f"{environment.prefix}-crawl-{zone}"
@@ -59,22 +58,14 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
     for pipe in entrances.pipes():
         values = {"stream_arn": pipe.stream_arn, "queue_arn": pipe.queue_arn}
         specs.append(_role(deployment.root, f"{pipe.name}-pipe", "pipe", common | values))
-    for name, proxy in (environment.network.rds_proxies if environment.network else {}).items():
-        secret = deployment.project.source(proxy.source).secret or "-"
-        specs.append(
-            _role(
-                deployment.root,
-                f"{environment.prefix}-{name.replace('_', '-')}-proxy",
-                "rds_proxy",
-                common | {"secret": secret},
-            )
-        )
+    for proxy in deployment.rds_proxies():
+        specs.append(_role(deployment.root, proxy.name, "rds_proxy", common | {"secret": proxy.secret or "-"}))
     lambdas = f"arn:aws:lambda:{environment.region}:{environment.account}:function"
     values = {
         # Maintain starts by its own schedule, or by hand.
-        "job_arns": json.dumps([f"{arns}:job/{job.name}" for job in jobs if job.script != "maintain"]),
-        "crawler_arns": json.dumps([f"{arns}:crawler/{crawler.name}" for crawler in deployment.crawlers()]),
-        "lambda_arns": json.dumps([f"{lambdas}:{environment.prefix}-{folder}" for folder in LAMBDAS]),
+        "job_arns": json.dumps(sorted(f"{arns}:job/{job.name}" for job in jobs if job.script != "maintain")),
+        "crawler_arns": json.dumps(sorted(f"{arns}:crawler/{crawler.name}" for crawler in deployment.crawlers())),
+        "lambda_arns": json.dumps(sorted(f"{lambdas}:{environment.prefix}-{folder}" for folder in LAMBDAS)),
     }
     specs.append(_role(deployment.root, deployment.state_machine, "state_machine", common | values))
     traits = {"maintain"} if environment.maintenance else set()
@@ -127,12 +118,7 @@ def _is_redshift(source: AnySource) -> bool:
 
 def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, job_arns: str) -> RoleSpec:
     environment = deployment.project.environment
-    owned = [
-        source
-        for source in deployment.project.sources.values()
-        if job.name == f"{environment.prefix}-{source.name}-extract"
-    ]
-    source = owned[0] if owned else None
+    source = deployment.project.sources[job.source] if job.source else None
     drops = sorted(stream.prefix for stream in source.streams.values()) if isinstance(source, FilesSource) else []
     values = {
         "job": job.name,
@@ -152,7 +138,7 @@ def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, j
             traits.add("secret")
         if isinstance(source, HttpSource) and source.auth.kind == "oauth":
             traits.add("rotates")
-        if environment.network and kind_of(source).in_network:
+        if job.connection:
             traits.add("network")
     return _role(deployment.root, job.name, job.script, {**common, **values}, traits)
 
@@ -179,7 +165,7 @@ def _role(root: Path, name: str, file: str, values: Mapping[str, str], traits: s
         if statement.when is None or statement.when in (traits or set())
     ]
     return RoleSpec(
-        name, {"Version": "2012-10-17", "Statement": [trust]}, {"Version": "2012-10-17", "Statement": allowed}
+        name, {"Version": "2012-10-17", "Statement": [trust]}, {"Version": "2012-10-17", "Statement": allowed}, file
     )
 
 

@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from headwater.errors import SchemaDriftError
-from headwater.ledger.entries import DataFile, Manifest, Position, TakenFile
+from headwater.errors import ConfigError, SchemaDriftError
+from headwater.ledger.entries import DataFile, Manifest, TakenFile
+from headwater.ledger.positions import AnyPosition, Position
 from headwater.ledger.raw import RowFile
 from headwater.ledger.shape import Fields, Learned
 
@@ -46,7 +47,16 @@ class BatchWriter:
     @property
     def data_uri(self) -> str:
         """S3 URI of this attempt's raw files, for Spark."""
-        return f"s3://{self.ledger.bucket.name}/{self.data_prefix}"
+        return f"{self.ledger.bucket.uri}/{self.data_prefix}"
+
+    def before(self, kind: type[AnyPosition]) -> AnyPosition | None:
+        """The position before the batch; ConfigError when the stream was read in another way until now."""
+        if self.position_before is not None and not isinstance(self.position_before, kind):
+            raise ConfigError(
+                f"{self.ledger.prefix}: has been read with a {type(self.position_before).__name__}, not with a "
+                f"{kind.__name__}. hint: declare the stream as it was, or under another name, with its history read anew"
+            )
+        return self.position_before
 
     def add(self, path: Path, rows: int) -> None:
         """Uploads one finished raw file."""

@@ -33,6 +33,11 @@ class Bucket:
     s3: S3Client
     name: str
 
+    @property
+    def uri(self) -> str:
+        """The bucket's root, for Spark and Redshift."""
+        return f"s3://{self.name}"
+
     def create(self, key: str, body: bytes) -> bool:
         """Creates an object; False when it is there already."""
         try:

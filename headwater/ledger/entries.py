@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from headwater.ledger.positions import Position
 from headwater.ledger.shape import FieldChange
 
-Position = dict[str, Any]
 VerdictName = Literal["pass", "warn", "halt"]
 
 

@@ -14,12 +14,16 @@ one request however long the history is.
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from headwater.errors import LedgerError
+from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket, countdown, counted_down
-from headwater.ledger.entries import Book, Decision, Manifest, Position, Verdict
+from headwater.ledger.entries import Book, Decision, Manifest, Verdict
+from headwater.ledger.positions import Position
 
 FIRST_BATCH = 1
 _ORPHAN_AGE_SECONDS = 24 * 3600
@@ -41,7 +45,7 @@ class StreamLedger:
     @property
     def manifests_uri(self) -> str:
         """Where the stream's manifests are, for a bookmarked read."""
-        return f"s3://{self.bucket.name}/{self.prefix}/manifests/"
+        return f"{self.bucket.uri}/{self.prefix}/manifests/"
 
     def _key(self, kind: str, batch: int) -> str:
         return f"{self.prefix}/{kind}/{countdown(batch)}.json"
@@ -67,6 +71,32 @@ class StreamLedger:
         if body is None:
             raise LedgerError(f"{self.prefix}: batch {batch} has no manifest. hint: list them with `headwater history`")
         return Manifest.model_validate_json(body)
+
+    def begin(
+        self,
+        run_id: str,
+        json_fields: Iterable[str] | None,
+        window: tuple[date, date] | None = None,
+        *,
+        flag: bool = False,
+    ) -> BatchWriter:
+        """Begins the batch after the newest: JSON lines of some declared fields, or Parquet where there are none.
+
+        With `window` it is a backfill's batch, and with `flag` rows of another shape are marked for quarantine.
+        """
+        latest = self.latest()
+        return BatchWriter(
+            ledger=self,
+            batch=latest.batch + 1 if latest else FIRST_BATCH,
+            run_id=run_id,
+            attempt=uuid.uuid4().hex[:12],
+            format="parquet" if json_fields is None else "jsonl",
+            position_before=latest.position_after if latest else None,
+            window=window,
+            known=latest.fields if latest else {},
+            declared=frozenset(json_fields or ()),
+            flag=flag,
+        )
 
     def of_run(self, run_id: str) -> list[Manifest]:
         """Reads the manifests that one run has just made, newest first."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from headwater.config import DropEntrance, FilesSource
 from headwater.ledger.landing import ARRIVALS, is_data
 from headwater.log import get_logger
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 log = get_logger(__name__)
 
@@ -48,7 +48,7 @@ class Arrival(BaseModel):
 class Starter:
     """Starts runs of one environment's state machine."""
 
-    environment: Environment
+    opened: OpenProject
     states: Any
     state_machine_arn: str
 
@@ -74,7 +74,7 @@ class Starter:
         return {"batchItemFailures": [{"itemIdentifier": item} for item in failed]}
 
     def _place(self, arrival: Arrival) -> tuple[str, str] | None:
-        for source in self.environment.project.sources.values():
+        for source in self.opened.project.sources.values():
             if isinstance(source, FilesSource) and isinstance(source.entrance, DropEntrance):
                 for name, stream in source.streams.items():
                     if arrival.key.startswith(stream.prefix):
@@ -82,7 +82,7 @@ class Starter:
         return None
 
     def _start(self, source: str, arrivals: Mapping[str, Arrival]) -> None:
-        raw = self.environment.ledger.bucket
+        raw = self.opened.ledger.bucket
         new = {key: arrival for key, arrival in arrivals.items() if raw.read(key) is None}
         if not new:
             log.info("known already", source=source, files=len(arrivals))

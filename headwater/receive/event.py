@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-import boto3
 import fastjsonschema
 
 from headwater.config import FilesSource, FilesStream, HttpEntrance
@@ -27,7 +26,7 @@ from headwater.ledger.bucket import Bucket
 from headwater.ledger.raw import to_line
 from headwater.ledger.untrusted import read_json
 from headwater.log import get_logger
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 _LONGEST_KEY = 255
 _JSON = "application/json"
@@ -73,7 +72,7 @@ class RefusedError(HeadwaterError):
 
 
 @dataclass(frozen=True)
-class Request:
+class PushRequest:
     """One call of the API."""
 
     source: str
@@ -82,7 +81,7 @@ class Request:
     body: bytes
 
     @classmethod
-    def of(cls, event: Mapping[str, Any]) -> Request:
+    def of(cls, event: Mapping[str, Any]) -> PushRequest:
         """Takes a call as API Gateway hands it over (payload format 2.0)."""
         named = event["pathParameters"]
         text = event.get("body") or ""
@@ -92,26 +91,20 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Receiver:
+class PushReceiver:
     """Takes events in for one environment; `keys` reads the senders' keys of a source by sender's name."""
 
-    environment: Environment
+    opened: OpenProject
     keys: Callable[[FilesSource], Mapping[str, str]]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @classmethod
-    def deployed(cls, environments: Fresh[Environment], secrets: Fresh[dict[str, str]]) -> Receiver:
-        """Opens the deployed environment; the project and the keys are read again when they are no longer fresh."""
-        environment = environments.get("project", Environment.deployed)
-        prefix = environment.project.environment.prefix
+    def deployed(cls, projects: Fresh[OpenProject], secrets: Fresh[dict[str, str]]) -> PushReceiver:
+        """Opens the deployed project; it and the keys are read again when they are no longer fresh."""
+        opened = projects.get("project", OpenProject.deployed)
+        return cls(opened, lambda source: secrets.get(source.name, lambda: opened.secret(source.secret)))
 
-        def keys(source: FilesSource) -> Mapping[str, str]:
-            name = f"{prefix}/{source.secret}"
-            return secrets.get(name, lambda: _secret(name))
-
-        return cls(environment, keys)
-
-    def receive(self, request: Request) -> Answer:
+    def receive(self, request: PushRequest) -> Answer:
         """Takes one event in, or says why not."""
         try:
             return self._receive(request)
@@ -119,7 +112,7 @@ class Receiver:
             log.info("refused", source=request.source, stream=request.stream, **refused.answer.document)
             return refused.answer
 
-    def _receive(self, request: Request) -> Answer:
+    def _receive(self, request: PushRequest) -> Answer:
         source, entrance = self._source(request)
         # Who has no key learns nothing: not even which streams there are.
         sender = self._sender(source, request.headers.get("x-api-key", ""))
@@ -130,8 +123,8 @@ class Receiver:
         event = _event(request, stream, entrance)
         return self._store(stream, sender, key, event)
 
-    def _source(self, request: Request) -> tuple[FilesSource | None, HttpEntrance]:
-        source = self.environment.project.sources.get(request.source)
+    def _source(self, request: PushRequest) -> tuple[FilesSource | None, HttpEntrance]:
+        source = self.opened.project.sources.get(request.source)
         if isinstance(source, FilesSource) and isinstance(source.entrance, HttpEntrance):
             return source, source.entrance
         return None, HttpEntrance(kind="http")
@@ -148,8 +141,8 @@ class Receiver:
         return sender
 
     def _store(self, stream: FilesStream, sender: str, key: str, event: dict[str, Any]) -> Answer:
-        landing = self.environment.project.environment.bucket("landing")
-        bucket = Bucket(self.environment.ledger.bucket.s3, landing)
+        landing = self.opened.project.environment.bucket("landing")
+        bucket = Bucket(self.opened.ledger.bucket.s3, landing)
         name = hashlib.sha256(f"{sender}\n{key}".encode()).hexdigest()
         path = f"{stream.prefix}{name}.json"
         added = dict(zip(PUSHED, (self.now().isoformat(timespec="milliseconds"), sender, key), strict=True))
@@ -171,7 +164,7 @@ class Receiver:
         )
 
 
-def _idempotency_key(request: Request) -> str:
+def _idempotency_key(request: PushRequest) -> str:
     key = request.headers.get("idempotency-key", "").strip()
     if not key:
         raise RefusedError(
@@ -184,7 +177,7 @@ def _idempotency_key(request: Request) -> str:
     return key
 
 
-def _event(request: Request, stream: FilesStream, entrance: HttpEntrance) -> dict[str, Any]:
+def _event(request: PushRequest, stream: FilesStream, entrance: HttpEntrance) -> dict[str, Any]:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != _JSON:
         raise RefusedError(415, "not_json_type", f"Content-Type must be {_JSON}, not {content_type or 'absent'}")
@@ -212,9 +205,3 @@ def _event(request: Request, stream: FilesStream, entrance: HttpEntrance) -> dic
 def _validator(schema: str) -> Callable[[Any], Any]:
     compiled: Callable[[Any], Any] = fastjsonschema.compile(json.loads(schema), use_default=False)
     return compiled
-
-
-def _secret(name: str) -> dict[str, str]:
-    answer = boto3.client("secretsmanager").get_secret_value(SecretId=name)
-    secret: dict[str, str] = json.loads(answer["SecretString"])
-    return secret

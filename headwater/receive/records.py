@@ -19,7 +19,6 @@ import binascii
 import json
 import random
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,15 +27,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from headwater.config import KinesisStream, QueueDelivery
-from headwater.deploy.entrances import Entrances
 from headwater.errors import LedgerError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Position
+from headwater.ledger.positions import RecordsPosition, ShardPlace, ShardsPosition
 from headwater.ledger.raw import PROBLEM, Problem
-from headwater.ledger.stream import StreamLedger
 from headwater.ledger.untrusted import read_object
 from headwater.log import bind, get_logger
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 MOST_TRIES = 12
 """Tries to commit a batch while invocations for other shards take the same number."""
@@ -109,7 +106,7 @@ class RawRow:
 
 
 def receive_records(
-    environment: Environment,
+    opened: OpenProject,
     event: Mapping[str, Any],
     request_id: str,
     sleep: Callable[[float], None] = time.sleep,
@@ -121,7 +118,7 @@ def receive_records(
     """
     failed: list[str] = []
     records: dict[tuple[str, str], list[Record]] = {}
-    places = _places(environment)
+    places = _places(opened)
     for given in event["Records"]:
         record = Record.of_message(given) if given["eventSource"] == "aws:sqs" else Record.of_shard(given)
         place = places.get(record.stream_arn)
@@ -132,27 +129,29 @@ def receive_records(
             records.setdefault(place, []).append(record)
     for (source, stream), mine in records.items():
         with bind(source=source, stream=stream):
-            failed += _Receiver(environment, source, stream, request_id, sleep).receive(mine)
+            failed += _RecordReceiver(opened, source, stream, request_id, sleep).receive(mine)
     return {"batchItemFailures": [{"itemIdentifier": item} for item in failed]}
 
 
-def _places(environment: Environment) -> dict[str, tuple[str, str]]:
+def _places(opened: OpenProject) -> dict[str, tuple[str, str]]:
     """Finds source and stream by the ARN of the Kinesis stream, and by that of the queue behind it."""
-    entrances = Entrances(environment.project)
+    own = opened.project.environment
     places = {}
-    for source, declared in environment.project.sources.items():
-        for stream in declared.streams if declared.kind == "kinesis" else ():
-            spec = entrances.record_stream(source, stream)
-            places[spec.arn] = (source, stream)
-            places.update({queue.arn: (source, stream) for queue in entrances.queues() if queue.name == spec.name})
+    for source, declared in opened.project.sources.items():
+        for name, stream in declared.streams.items():
+            if isinstance(stream, KinesisStream):
+                received = own.record_stream(source, name)
+                places[own.arn("kinesis", f"stream/{received}")] = (source, name)
+                if isinstance(stream.delivery, QueueDelivery):
+                    places[own.arn("sqs", received)] = (source, name)
     return places
 
 
 @dataclass(frozen=True)
-class _Receiver:
+class _RecordReceiver:
     """Receives for one stream."""
 
-    environment: Environment
+    opened: OpenProject
     source: str
     stream: str
     request_id: str
@@ -161,9 +160,8 @@ class _Receiver:
     def receive(self, records: Sequence[Record]) -> list[str]:
         """Commits what is new; returns the items that could not be stored."""
         for attempt in range(1, MOST_TRIES + 1):
-            ledger = self.environment.ledger.stream(self.source, self.stream)
-            writer = self._writer(ledger)
-            fresh = list(records) if self._queued else _fresh(records, writer.position_before)
+            writer = self._writer()
+            fresh = list(records) if self._queued else _fresh(records, writer.before(ShardsPosition))
             if not fresh:
                 log.info("nothing new", received=len(records))
                 return []
@@ -181,7 +179,7 @@ class _Receiver:
 
     @property
     def _declared(self) -> KinesisStream:
-        declared = self.environment.project.source(self.source).streams[self.stream]
+        declared = self.opened.project.source(self.source).streams[self.stream]
         assert isinstance(declared, KinesisStream)  # noqa: S101 - only these have an ARN
         return declared
 
@@ -189,18 +187,11 @@ class _Receiver:
     def _queued(self) -> bool:
         return isinstance(self._declared.delivery, QueueDelivery)
 
-    def _writer(self, ledger: StreamLedger) -> BatchWriter:
-        latest = ledger.latest()
-        return BatchWriter(
-            ledger=ledger,
-            batch=latest.batch + 1 if latest else 1,
-            run_id=f"receive_records-{self.request_id}",
-            attempt=uuid.uuid4().hex[:12],
-            format="jsonl",
-            position_before=latest.position_after if latest else None,
-            known=latest.fields if latest else {},
-            declared=frozenset(self._declared.raw_fields),
-            flag=self.environment.project.drift_of(self.source, self.stream) == "quarantine",
+    def _writer(self) -> BatchWriter:
+        return self.opened.ledger.stream(self.source, self.stream).begin(
+            f"receive_records-{self.request_id}",
+            self._declared.raw_fields,
+            flag=self.opened.project.drift_of(self.source, self.stream) == "quarantine",
         )
 
     def _commit(self, writer: BatchWriter, fresh: Sequence[Record]) -> None:
@@ -212,8 +203,10 @@ class _Receiver:
                     file.write(row.fields, **row.added, **({PROBLEM: row.problem} if row.problem else {}))
             writer.learned.merge(file.learned)
             writer.add(path, file.rows)
-        before = writer.position_before
-        writer.commit(_counted(before, len(fresh)) if self._queued else _moved(before, fresh))
+        if self._queued:
+            writer.commit(_counted(writer.before(RecordsPosition), len(fresh)))
+        else:
+            writer.commit(_moved(writer.before(ShardsPosition), fresh))
 
     def _forget(self, writer: BatchWriter) -> None:
         bucket = writer.ledger.bucket
@@ -221,22 +214,23 @@ class _Receiver:
             bucket.s3.delete_object(Bucket=bucket.name, Key=file.key)
 
 
-def _fresh(records: Sequence[Record], position: Position | None) -> list[Record]:
-    shards = position["shards"] if position else {}
-    return [record for record in records if record.sequence > int(shards.get(record.shard, {}).get("sequence", -1))]
+def _fresh(records: Sequence[Record], position: ShardsPosition | None) -> list[Record]:
+    taken = {shard: place.sequence for shard, place in position.shards.items()} if position else {}
+    return [record for record in records if record.sequence > taken.get(record.shard, -1)]
 
 
-def _moved(before: Position | None, fresh: Sequence[Record]) -> Position:
-    shards: dict[str, dict[str, str]] = dict(before["shards"]) if before else {}
+def _moved(before: ShardsPosition | None, fresh: Sequence[Record]) -> ShardsPosition:
+    shards = dict(before.shards) if before else {}
     for record in sorted(fresh, key=lambda each: each.sequence):
-        shards[record.shard] = {"sequence": str(record.sequence), "arrived_at": record.arrived_at}
-    forgotten = (datetime.now(UTC) - _SHARD_MEMORY).isoformat()
-    return {"shards": {shard: last for shard, last in sorted(shards.items()) if last["arrived_at"] > forgotten}}
+        arrived_at = datetime.fromisoformat(record.arrived_at)
+        shards[record.shard] = ShardPlace(sequence=record.sequence, arrived_at=arrived_at)
+    forgotten = datetime.now(UTC) - _SHARD_MEMORY
+    return ShardsPosition(shards={shard: at for shard, at in sorted(shards.items()) if at.arrived_at > forgotten})
 
 
-def _counted(before: Position | None, rows: int) -> Position:
+def _counted(before: RecordsPosition | None, rows: int) -> RecordsPosition:
     # Nothing points into a queue: it forgets what was taken, and what comes again silver knows by its key.
-    return {"records": (before["records"] if before else 0) + rows}
+    return RecordsPosition(records=(before.records if before else 0) + rows)
 
 
 def raw_row(record: Record, largest_bytes: int) -> RawRow:

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 
 from headwater.errors import BooksError
 from headwater.ledger.entries import Book
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 _MOST_QUALITY_ROWS = 500
 
 
-def books_of(environment: Environment, run_id: str) -> list[Book]:
+def books_of(opened: OpenProject, run_id: str) -> list[Book]:
     """Reads the books that one run closed, newest batches only; costs as much as the run did."""
     books = []
-    for ledger in environment.streams():
+    for ledger in opened.streams():
         for batch in range(ledger.closed_up_to(), 0, -1):
             book = ledger.book(batch)
             if book is None or book.run_id != run_id:
@@ -23,9 +23,9 @@ def books_of(environment: Environment, run_id: str) -> list[Book]:
     return books
 
 
-def prepare_audit(environment: Environment, run_id: str, started_at: str, in_part: bool) -> dict[str, list[str]]:
+def prepare_audit(opened: OpenProject, run_id: str, started_at: str, in_part: bool) -> dict[str, list[str]]:
     """Makes the SQL of a run's audit entry and of its check results; an entry that is there stays."""
-    books = books_of(environment, run_id)
+    books = books_of(opened, run_id)
     if not all(book.balances for book in books):
         wrong = ", ".join(f"{book.source}.{book.stream} batch {book.batch}" for book in books if not book.balances)
         raise BooksError(f"the books of run {run_id} do not balance: {wrong}")
@@ -45,7 +45,7 @@ def prepare_audit(environment: Environment, run_id: str, started_at: str, in_par
     ]
     results = []
     for book in books:
-        verdict = environment.ledger.stream(book.source, book.stream).verdict(book.batch)
+        verdict = opened.ledger.stream(book.source, book.stream).verdict(book.batch)
         for check in verdict.checks if verdict else ():
             value = "NULL" if check.value is None else repr(check.value)
             results.append(

@@ -7,19 +7,17 @@ from typing import Any
 
 import boto3
 
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 from headwater.warehouse.changes import ChangeLog
 from headwater.warehouse.load import load_of
 
 
-def prepare_load(environment: Environment, run_id: str) -> dict[str, Any]:
+def prepare_load(opened: OpenProject, run_id: str) -> dict[str, Any]:
     """Prepares one transaction for each gold table that the warehouse lacks changes of."""
-    project = environment.project
+    project = opened.project
     loaded = {
         str(table): int(str(version))
-        for table, version in environment.query(
-            "SELECT table_name, MAX(version) FROM etl.load_ledger GROUP BY table_name"
-        )
+        for table, version in opened.query("SELECT table_name, MAX(version) FROM etl.load_ledger GROUP BY table_name")
     }
     s3 = boto3.client("s3")
     lake = project.environment.bucket("lake")

@@ -8,14 +8,14 @@ from typing import Any
 
 from headwater.config import JdbcSource, Project, parse_date
 from headwater.errors import ConfigError
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 from headwater.sources.kinds import kind_of
 
 START_STAGES = ("Extract", "Check", "Silver", "Gold", "Load")
 _WINDOW = re.compile(r"^(\d{4}-\d{2}-\d{2})\.\.(\d{4}-\d{2}-\d{2})$")
 
 
-def plan_run(environment: Environment, run_id: str, started_at: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Turns a run's input into its plan; ConfigError names what is wrong with the input.
 
     `streams` in the plan says for each stream whether this run loads its history, an increment, or a backfill window.
@@ -24,7 +24,7 @@ def plan_run(environment: Environment, run_id: str, started_at: str, asked: Mapp
     unknown = sorted(set(asked) - known)
     if unknown:
         raise ConfigError(f"run input: {', '.join(unknown)} unknown; known: {', '.join(sorted(known))}")
-    project = environment.project
+    project = opened.project
     sources = list(asked.get("sources") or project.sources)
     for name in sources:
         project.source(name)
@@ -50,7 +50,7 @@ def plan_run(environment: Environment, run_id: str, started_at: str, asked: Mapp
                 "optional": project.source(name).optional,
                 "streams": {
                     ledger.stream: "backfill" if mode == "backfill" else "incremental" if ledger.latest() else "history"
-                    for ledger in environment.streams(name)
+                    for ledger in opened.streams(name)
                 },
             }
             for name in sources

@@ -6,7 +6,7 @@ Glue jobs, Lambdas and the command line share it; none of it needs Spark.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import urlsplit
@@ -16,27 +16,33 @@ import boto3
 from headwater.config import Project, load_deployed
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger, StreamLedger
+from headwater.run.secrets import read_secret, save_secret
 from headwater.warehouse import data_api
 
 _STATEMENT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Environment:
-    """One deployed environment, as its Lambdas and the CLI reach it."""
+class OpenProject:
+    """One deployed project, as its jobs, its Lambdas and the command line reach it."""
 
     project: Project
 
     @classmethod
-    def deployed(cls) -> Environment:
-        """Opens the environment whose project file is named by PROJECT_URI."""
-        parts = urlsplit(os.environ["PROJECT_URI"])
+    def deployed(cls) -> OpenProject:
+        """Opens the project whose file is named by PROJECT_URI, as in a Lambda."""
+        return cls.at(os.environ["PROJECT_URI"])
+
+    @classmethod
+    def at(cls, uri: str) -> OpenProject:
+        """Opens the project that was deployed to an S3 URI."""
+        parts = urlsplit(uri)
         body = boto3.client("s3").get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))["Body"].read()
         return cls(load_deployed(body.decode()))
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The environment's ledger."""
+        """Its ledger, on the raw bucket."""
         return Ledger(Bucket(boto3.client("s3"), self.project.environment.bucket("raw")))
 
     def streams(self, source: str | None = None) -> Iterator[StreamLedger]:
@@ -45,6 +51,18 @@ class Environment:
             if source in (None, name):
                 for stream in declared.streams:
                     yield self.ledger.stream(name, stream)
+
+    def secret(self, name: str | None) -> dict[str, str]:
+        """Reads a secret by its name under the environment's prefix; empty when the source has none."""
+        return {} if name is None else read_secret(self._secret(name))
+
+    def save_secret(self, name: str | None, secret: Mapping[str, str]) -> None:
+        """Writes a secret back, of which the provider has rotated a part."""
+        assert name is not None  # noqa: S101 - without a secret there is nothing to rotate
+        save_secret(self._secret(name), secret)
+
+    def _secret(self, name: str) -> str:
+        return f"{self.project.environment.prefix}/{name}"
 
     def query(self, sql: str) -> tuple[tuple[str | None, ...], ...]:
         """Runs one query in the warehouse and reads its rows; QueryError when the warehouse refuses."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 _WORST_FIRST = ("missing", "halt", "warn", "pass", "none")
 
 
-def read_verdict(environment: Environment, source: str) -> dict[str, str]:
+def read_verdict(opened: OpenProject, source: str) -> dict[str, str]:
     """Tells the worst verdict on the batches of a source that wait for silver, and which of them halt.
 
     Worst first: missing (Check has not seen them all), halt, warn, pass; none when no batch waits.
     """
     halted = []
     found = {"none"}
-    for ledger in environment.streams(source):
+    for ledger in opened.streams(source):
         for manifest in ledger.since(ledger.closed_up_to()):
             verdict = ledger.verdict(manifest.batch)
             if verdict is None:

@@ -54,14 +54,16 @@ class Kind(Generic[_Source]):
 def _http(job: Job, source: HttpSource, stream: str, writer: BatchWriter, days: Days | None) -> Manifest | None:
     from headwater.sources.http.stream import extract
 
-    secret = job.secret(source.secret)
-    return extract(source, stream, writer, days, job.as_of, secret, lambda new: job.save_secret(source.secret, new))
+    secret = job.opened.secret(source.secret)
+    return extract(
+        source, stream, writer, days, job.as_of, secret, lambda new: job.opened.save_secret(source.secret, new)
+    )
 
 
 def _jdbc(job: Job, source: JdbcSource, stream: str, writer: BatchWriter, days: Days | None) -> Manifest | None:
     from headwater.sources.jdbc.stream import extract
 
-    return extract(job.spark, source, stream, writer, days, job.secret(source.secret), job.new_rows)
+    return extract(job.spark, source, stream, writer, days, job.opened.secret(source.secret), job.new_rows)
 
 
 def _snowflake(
@@ -69,7 +71,7 @@ def _snowflake(
 ) -> Manifest | None:
     from headwater.sources.snowflake import extract
 
-    return extract(source, stream, writer, days, job.secret(source.secret))
+    return extract(source, stream, writer, days, job.opened.secret(source.secret))
 
 
 def _redshift(job: Job, source: RedshiftSource, stream: str, writer: BatchWriter, days: Days | None) -> Manifest | None:
@@ -81,7 +83,7 @@ def _redshift(job: Job, source: RedshiftSource, stream: str, writer: BatchWriter
 def _kafka(job: Job, source: KafkaSource, stream: str, writer: BatchWriter, days: Days | None) -> Manifest | None:
     from headwater.sources.kafka.stream import extract
 
-    return extract(job.spark, source, stream, writer, days, job.secret(source.secret))
+    return extract(job.spark, source, stream, writer, days, job.opened.secret(source.secret))
 
 
 def _files(job: Job, source: FilesSource, stream: str, writer: BatchWriter, days: Days | None) -> Manifest | None:

@@ -22,6 +22,7 @@ from headwater.config import RedshiftSource, RedshiftStream, Warehouse
 from headwater.errors import FatalSourceError, QueryError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import DataFile, Manifest
+from headwater.ledger.positions import WatermarkPosition
 from headwater.ledger.shape import Learned
 from headwater.sources import watermark
 from headwater.sources.watermark import Span
@@ -69,7 +70,7 @@ def extract(
         return None
     span, files = unloaded
     writer.files += files
-    rows = spark.read.parquet(*[f"s3://{writer.ledger.bucket.name}/{file.key}" for file in files])
+    rows = spark.read.parquet(*[f"{writer.ledger.bucket.uri}/{file.key}" for file in files])
     writer.learned = Learned.of_columns({field.name: field.dataType.simpleString() for field in rows.schema.fields})
     return writer.commit(span.after)
 
@@ -114,7 +115,7 @@ def _span(
         )
         return str(rows), str(digest)
 
-    return watermark.news(stream.read, dialect, writer.position_before, high, fingerprint)
+    return watermark.news(stream.read, dialect, writer.before(WatermarkPosition), high, fingerprint)
 
 
 def _quoted(text: str) -> str:

@@ -34,6 +34,7 @@ from headwater.config import SnowflakeSource, SnowflakeStream
 from headwater.errors import ConfigError, FatalSourceError, RetriableSourceError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Manifest
+from headwater.ledger.positions import WatermarkPosition
 from headwater.ledger.shape import Learned
 from headwater.sources import watermark
 from headwater.sources.watermark import Span
@@ -133,7 +134,7 @@ def _span(
         )
         return str(rows), str(digest)
 
-    return watermark.news(stream.read, dialect, writer.position_before, high, fingerprint)
+    return watermark.news(stream.read, dialect, writer.before(WatermarkPosition), high, fingerprint)
 
 
 def _row(connection: SnowflakeConnection, sql: str) -> Sequence[Any]:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from headwater.config import WatermarkRead
 from headwater.errors import FatalSourceError
-from headwater.ledger.entries import Position
+from headwater.ledger.positions import Overlap, WatermarkPosition
 
 Fingerprint = Callable[[str], tuple[str, str]]
 """Counts the rows that meet a condition and tells them from other rows by a digest."""
@@ -37,18 +37,22 @@ class Dialect(Protocol):
 
 @dataclass(frozen=True)
 class Span:
-    """Rows to read, as a SQL condition, and the position once they are read; None in a backfill, which leaves it alone.
+    """Rows to read, as a SQL condition, and the watermark's position once they are read; None where no watermark moves.
 
     `open_ended` is the condition without the frozen mark.
     """
 
     where: str
-    after: Position | None
+    after: WatermarkPosition | None
     open_ended: str
 
 
 def news(
-    read: WatermarkRead, dialect: Dialect, position: Position | None, high: str | None, fingerprint: Fingerprint
+    read: WatermarkRead,
+    dialect: Dialect,
+    position: WatermarkPosition | None,
+    high: str | None,
+    fingerprint: Fingerprint,
 ) -> Span | None:
     """Finds what to read between the position and the newest watermark, `high`; None when nothing has changed.
 
@@ -57,15 +61,15 @@ def news(
     """
     if high is None:
         return None
-    low = None if position is None else _checked(position["watermark"])
+    low = None if position is None else _checked(position.watermark)
     # A source that lost its newest rows has an older mark: what it gets back would be read twice, but the mark never recedes.
     high = max(_checked(high), low or "")
-    after = {"watermark": high, "overlap": _overlap(read, dialect, high, fingerprint)}
+    after = WatermarkPosition(watermark=high, overlap=_overlap(read, dialect, high, fingerprint))
     until = f"{read.column} <= {dialect.moment(high)}"
     if position is None or low is None:
         return Span(until, after, f"{read.column} IS NOT NULL")
-    before = after["overlap"] if high == low else _overlap(read, dialect, low, fingerprint)
-    late = before != position["overlap"]
+    before = after.overlap if high == low else _overlap(read, dialect, low, fingerprint)
+    late = before != position.overlap
     if high == low and not late:
         return None
     since = dialect.moment(low)
@@ -81,12 +85,12 @@ def of_days(column: str, dialect: Dialect, window: tuple[date, date]) -> Span:
     return Span(where, None, where)
 
 
-def _overlap(read: WatermarkRead, dialect: Dialect, mark: str, fingerprint: Fingerprint) -> dict[str, str]:
+def _overlap(read: WatermarkRead, dialect: Dialect, mark: str, fingerprint: Fingerprint) -> Overlap:
     moment = dialect.moment(mark)
     rows, digest = fingerprint(
         f"{read.column} > {dialect.earlier(moment, read.overlap_minutes)} AND {read.column} <= {moment}"
     )
-    return {"rows": rows, "digest": digest}
+    return Overlap(rows=rows, digest=digest)
 
 
 def _checked(mark: str) -> str:

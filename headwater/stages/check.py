@@ -33,7 +33,7 @@ def _judge(job: Job, stream: str, manifest: Manifest) -> Verdict:
             rows,
             row_predicates(declared, policy),
             policy,
-            f"s3://{job.ledger.bucket.name}/{metrics}",
+            f"{job.ledger.bucket.uri}/{metrics}",
             {"source": job.source_name, "stream": stream, "batch": str(manifest.batch), "run_id": job.run_id},
         )
     drift = judge_drift(manifest, job.project.drift_of(job.source_name, stream))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from headwater.config import JsonStream
 from headwater.job import Job, now
-from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Manifest
 from headwater.ledger.lease import Lease
 from headwater.ledger.stream import StreamLedger
@@ -18,7 +16,6 @@ from headwater.sources.kinds import Days, Read, kind_of
 
 MOST_BATCHES = 100
 """Batches of one stream in one run; what is left has its turn in the next."""
-
 
 log = get_logger(__name__)
 
@@ -51,19 +48,11 @@ def extract_stream(job: Job, stream: str) -> list[Manifest]:
 def _extract_batch(
     job: Job, ledger: StreamLedger, stream: str, window: Days | None, read: Read[Any]
 ) -> Manifest | None:
-    latest = ledger.latest()
     declared = job.source.streams[stream]
-    raw_fields = declared.raw_fields if isinstance(declared, JsonStream) else None
-    writer = BatchWriter(
-        ledger=ledger,
-        batch=latest.batch + 1 if latest else 1,
-        run_id=job.run_id,
-        attempt=uuid.uuid4().hex[:12],
-        format="parquet" if raw_fields is None else "jsonl",
-        position_before=latest.position_after if latest else None,
-        window=window,
-        known=latest.fields if latest else {},
-        declared=frozenset(raw_fields or ()),
+    writer = ledger.begin(
+        job.run_id,
+        declared.raw_fields if isinstance(declared, JsonStream) else None,
+        window,
         flag=job.project.drift_of(job.source_name, stream) == "quarantine",
     )
     with bind(batch=writer.batch):
@@ -103,5 +92,5 @@ def append_bronze(job: Job, stream: str, extracted: list[Manifest], lease: Lease
         manifest = arrived.get(batch) or ledger.manifest(batch)
         lease.check()
         with job.sized(manifest.rows):
-            job.lake.append_bronze(f"s3://{job.ledger.bucket.name}", manifest, declared, evolves=evolves)
+            job.lake.append_bronze(job.ledger.bucket.uri, manifest, declared, evolves=evolves)
         log.info(APPENDED, stream=stream, batch=batch, rows=manifest.rows)

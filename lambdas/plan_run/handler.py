@@ -3,9 +3,9 @@
 from typing import Any
 
 from headwater.run.plan import plan_run
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Returns the plan of one run; an input that cannot be carried out raises ConfigError."""
-    return plan_run(Environment.deployed(), event["run_id"], event["started_at"], event["input"])
+    return plan_run(OpenProject.deployed(), event["run_id"], event["started_at"], event["input"])

@@ -3,9 +3,9 @@
 from typing import Any
 
 from headwater.run.audit import prepare_audit
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, list[str]]:
     """Returns the SQL of one run's audit; books that do not balance raise BooksError."""
-    return prepare_audit(Environment.deployed(), event["run_id"], event["started_at"], event["in_part"])
+    return prepare_audit(OpenProject.deployed(), event["run_id"], event["started_at"], event["in_part"])

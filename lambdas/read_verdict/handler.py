@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 from headwater.run.verdict import read_verdict
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, str]:
     """Returns the worst verdict of one source, and the batches that halt."""
-    return read_verdict(Environment.deployed(), event["source"])
+    return read_verdict(OpenProject.deployed(), event["source"])

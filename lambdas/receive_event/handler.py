@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from headwater.receive.event import Fresh, Receiver, Request
-from headwater.run.project import Environment
+from headwater.receive.event import Fresh, PushReceiver, PushRequest
+from headwater.run.project import OpenProject
 
 # A new key or a new schema counts within a minute.
-ENVIRONMENTS = Fresh[Environment](60)
+PROJECTS = Fresh[OpenProject](60)
 SECRETS = Fresh[dict[str, str]](60)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Returns 202, or a 4xx that says why."""
-    return Receiver.deployed(ENVIRONMENTS, SECRETS).receive(Request.of(event)).render()
+    return PushReceiver.deployed(PROJECTS, SECRETS).receive(PushRequest.of(event)).render()

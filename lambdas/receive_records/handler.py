@@ -3,9 +3,9 @@
 from typing import Any
 
 from headwater.receive.records import receive_records
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
     """Returns the records that could not be stored and must come again."""
-    return receive_records(Environment.deployed(), event, context.aws_request_id)
+    return receive_records(OpenProject.deployed(), event, context.aws_request_id)

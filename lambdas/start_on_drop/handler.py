@@ -6,10 +6,10 @@ from typing import Any
 import boto3
 
 from headwater.receive.drop import Starter
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, list[dict[str, str]]]:
     """Returns the messages that hold no event of S3."""
-    starter = Starter(Environment.deployed(), boto3.client("stepfunctions"), os.environ["STATE_MACHINE_ARN"])
+    starter = Starter(OpenProject.deployed(), boto3.client("stepfunctions"), os.environ["STATE_MACHINE_ARN"])
     return starter.start(event)

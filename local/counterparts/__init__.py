@@ -1,4 +1,4 @@
-"""What stands in for the sources: one module for each."""
+"""The counterparts of the sources: what each source reads on this machine, a module for each."""
 
 from __future__ import annotations
 

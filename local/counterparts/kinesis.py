@@ -12,7 +12,7 @@ import psycopg
 from headwater.deploy.entrances import Entrances
 from headwater.errors import HeadwaterError
 from headwater.ledger.bucket import Bucket
-from headwater.ledger.entries import Position
+from headwater.ledger.positions import Position, RecordsPosition, ShardsPosition
 from headwater.ledger.stream import StreamLedger
 from local.counterparts.entrance import ThroughEntrance, local_project
 
@@ -87,7 +87,7 @@ def _wait_until_stored(ledger: StreamLedger, before: Position | None, put: Seque
 def _has_all(position: Position | None, before: Position | None, put: Sequence[tuple[str, int]]) -> bool:
     if position is None:
         return False
-    if "records" in position:
-        return bool(position["records"] - (before or {"records": 0})["records"] >= len(put))
-    shards = position["shards"]
-    return all(int(shards.get(shard, {}).get("sequence", -1)) >= sequence for shard, sequence in put)
+    if isinstance(position, RecordsPosition):
+        return position.records - (before.records if isinstance(before, RecordsPosition) else 0) >= len(put)
+    taken = {s: at.sequence for s, at in position.shards.items()} if isinstance(position, ShardsPosition) else {}
+    return all(taken.get(shard, -1) >= sequence for shard, sequence in put)

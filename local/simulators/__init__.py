@@ -1,1 +1,1 @@
-"""Stand-ins for the sources that speak HTTP: the same paths, paging, limits and errors, at another base URL."""
+"""APIs of the sources that speak HTTP, for their counterparts: the same paths, paging, limits and errors, at another base URL."""

@@ -237,7 +237,8 @@ def test_a_clock_that_goes_back_takes_nothing_back(reader: Reader) -> None:
     ahead, _ = reader.read(position=found.position_after, as_of=reader.today + 1 * DAY)
     if ahead is not None:
         assert ahead.position_after is not None
-        assert ahead.position_after["until"] >= found.position_after["until"]  # type: ignore[index]
+        assert found.position_after is not None
+        assert ahead.position_after.until >= found.position_after.until
 
 
 def test_what_is_restated_arrives_and_then_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:

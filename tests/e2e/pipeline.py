@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 from deltalake import DeltaTable
 
-from headwater.client import Client, run_input
+from headwater.client import Client, MaintainState, RunState, run_input
 from local.postgres import free_port
 from local.stack import Ports, Stack, running
 
@@ -33,18 +33,18 @@ class Pipeline:
         self.stack = stack
         self.client = client
 
-    def run(self, *sources: str, start_from: str | None = None) -> dict[str, Any]:
+    def run(self, *sources: str, start_from: str | None = None) -> RunState:
         """Runs to the end and describes the run."""
         run_id = self.client.start(run_input(sources, start_from, None, self.stack.clock()))
         return self.client.wait(run_id)
 
-    def run_well(self, *sources: str, start_from: str | None = None) -> dict[str, Any]:
+    def run_well(self, *sources: str, start_from: str | None = None) -> RunState:
         """Runs to the end, which must be success."""
         found = self.run(*sources, start_from=start_from)
-        assert found["status"] == "SUCCEEDED", f"{found['error']}: {found['cause']}"
+        assert found.status == "SUCCEEDED", f"{found.error}: {found.cause}"
         return found
 
-    def maintain(self) -> dict[str, Any]:
+    def maintain(self) -> MaintainState:
         """Runs Maintain to the end and describes its job run."""
         return self.client.wait_for_maintain(self.client.start_maintain())
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import boto3
 
-from headwater.client import Client
+from headwater.client import Client, RunState
 from headwater.config import load_project
 from headwater.ledger.entries import Book
 from headwater.run.audit import books_of
@@ -48,17 +48,17 @@ class Story:
     moved: world.Truth
     after_step: dict[tuple[str, str], list[Book]]
     kills: int
-    nothing: dict[str, Any]
+    nothing: RunState
     audited: set[str | None]
     before_nothing: dict[str, Any]
     after_nothing: dict[str, Any]
-    dropped: dict[str, Any]
+    dropped: RunState
     calls: list[Call]
 
 
-def _books(client: Client, run: dict[str, Any]) -> dict[tuple[str, str], list[Book]]:
+def _books(client: Client, run: RunState) -> dict[tuple[str, str], list[Book]]:
     found: dict[tuple[str, str], list[Book]] = {}
-    for book in books_of(client.environment, run["run_id"]):
+    for book in books_of(client.opened, run.run_id):
         found.setdefault((book.source, book.stream), []).append(book)
     return found
 
@@ -104,7 +104,7 @@ def _a_dropped_file_starts_a_run_that_fails(client: Client, faults: Faults) -> N
     faults.fail_the_retry(prefix, f"{prefix}-s3_drops-extract")
     run_id = _run_after_drop(client, "first")
     _drop(client, "second")
-    assert client.wait(run_id)["status"] == "FAILED"
+    assert client.wait(run_id).status == "FAILED"
 
 
 @contextmanager

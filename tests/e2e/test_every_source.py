@@ -43,7 +43,7 @@ def test_the_worker_was_killed_in_every_source(story: Story) -> None:
 
 @pytest.mark.parametrize(("source", "stream"), STREAMS)
 def test_every_batch_is_in_bronze_once(story: Story, source: str, stream: str) -> None:
-    ledger = story.pipeline.client.environment.ledger.stream(source, stream)
+    ledger = story.pipeline.client.opened.ledger.stream(source, stream)
     expected = {manifest.batch: manifest.rows for manifest in ledger.since(0) if manifest.rows}
     found = rows(story, "bronze", f"{source}/{stream}", "SELECT _batch, count(*) FROM t GROUP BY _batch")
     assert dict(found) == expected

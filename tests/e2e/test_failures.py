@@ -33,14 +33,14 @@ def test_a_halted_batch_holds_its_stream_until_a_person_decides(pipeline: Pipeli
             "FROM shop.order_items ORDER BY order_item_id LIMIT 40"
         )
     run = pipeline.run("rds_postgres")
-    assert (run["status"], run["error"]) == ("FAILED", "SourcesFailed")
+    assert (run.status, run.error) == ("FAILED", "SourcesFailed")
     assert pipeline.content("gold", "warehouse", "silver/order") == before
     message = str(one_new_alert(pipeline, alerts))
-    for part in (run["run_id"], "source: rds_postgres", "stage: Check", "quantity_non_negative"):
+    for part in (run.run_id, "source: rds_postgres", "stage: Check", "quantity_non_negative"):
         assert part in message
-    [halted] = [row for row in pipeline.client.streams("rds_postgres") if row["halted"]]
-    stream = f"{halted['source']}.{halted['stream']}"
-    pipeline.client.decide(stream, int(halted["halted"]), "discard", "a test planted it", "test")
+    [halted] = [row for row in pipeline.client.streams("rds_postgres") if row.halted]
+    stream = f"{halted.source}.{halted.stream}"
+    pipeline.client.decide(stream, int(halted.halted), "discard", "a test planted it", "test")
     pipeline.run_well("rds_postgres")
     assert pipeline.content("gold", "warehouse", "silver/order") == before
     with psycopg.connect(stack.rds_dsn) as connection:
@@ -57,11 +57,11 @@ def test_a_failed_copy_leaves_the_warehouse_as_it_was(
     ledger = pipeline.client.query("redshift", "SELECT load_id FROM etl.load_ledger ORDER BY load_id").rows
     faults.arm(method="GET", path="/headwater-local-lake/load/.*parquet", action="error", times=1000)
     run = pipeline.run("google_ads")
-    assert run["status"] == "FAILED"
+    assert run.status == "FAILED"
     assert pipeline.content("warehouse") == before
     assert pipeline.client.query("redshift", "SELECT load_id FROM etl.load_ledger ORDER BY load_id").rows == ledger
     message = str(one_new_alert(pipeline, alerts))
-    for part in (run["run_id"], "stage: Load", "LoadError"):
+    for part in (run.run_id, "stage: Load", "LoadError"):
         assert part in message
     faults.clear()
     pipeline.run_well("google_ads", start_from="Load")
@@ -74,10 +74,10 @@ def test_an_optional_source_that_answers_500_for_ever_fails_the_run_in_part(
     alerts, ads = len(pipeline.alerts()), pipeline.content("silver/ad", "bronze/facebook_ads")
     faults.misbehave(source="facebook_ads", path=".*", kind="status", status=500)
     run = pipeline.run("facebook_ads", "fx_rates")
-    assert (run["status"], run["error"]) == ("FAILED", "FailedInPart")
+    assert (run.status, run.error) == ("FAILED", "FailedInPart")
     assert pipeline.content("silver/ad", "bronze/facebook_ads") == ads
     message = str(one_new_alert(pipeline, alerts))
-    for part in (run["run_id"], "source: facebook_ads", "stage: Extract", "RetriableSourceError"):
+    for part in (run.run_id, "source: facebook_ads", "stage: Extract", "RetriableSourceError"):
         assert part in message
 
 
@@ -87,10 +87,10 @@ def test_a_needed_source_that_answers_500_for_ever_fails_the_run_and_leaves_gold
     before, alerts = pipeline.content("gold", "warehouse", "silver/fx_rates"), len(pipeline.alerts())
     faults.misbehave(source="fx_rates", path=".*", kind="status", status=500)
     run = pipeline.run("fx_rates")
-    assert (run["status"], run["error"]) == ("FAILED", "SourcesFailed")
+    assert (run.status, run.error) == ("FAILED", "SourcesFailed")
     assert pipeline.content("gold", "warehouse", "silver/fx_rates") == before
     message = str(one_new_alert(pipeline, alerts))
-    for part in (run["run_id"], "source: fx_rates", "stage: Extract"):
+    for part in (run.run_id, "source: fx_rates", "stage: Extract"):
         assert part in message
 
 
@@ -98,7 +98,7 @@ def test_an_input_that_cannot_be_carried_out_fails_before_any_data_is_touched(pi
     before, alerts = footprint(pipeline.client), len(pipeline.alerts())
     run_id = pipeline.client.start({"sources": ["facebok_ads"]})
     run = pipeline.client.wait(run_id)
-    assert (run["status"], run["error"]) == ("FAILED", "ConfigError")
+    assert (run.status, run.error) == ("FAILED", "ConfigError")
     assert f"known: {min(pipeline.client.project.sources)}" in str(one_new_alert(pipeline, alerts))
     assert footprint(pipeline.client) == before
 

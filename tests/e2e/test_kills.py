@@ -92,10 +92,10 @@ def survived(stack: Stack, small: Pipeline, control: Pipeline) -> Survived:
         faults.kill(job, path, when)
         # The state machine tries a failed stage again: that must not be what mends it.
         faults.fail_the_retry("headwater-small", job)
-        ended[place] = small.run()["status"], faults.fired("kill")
+        ended[place] = small.run().status, faults.fired("kill")
         faults.clear()
     faults.arm(point="redshift.after_commit", action="error", times=3)
-    ended[UNHEARD] = small.run()["status"], faults.fired("error")
+    ended[UNHEARD] = small.run().status, faults.fired("error")
     faults.clear()
     small.run_well()
     control.run_well()
@@ -128,10 +128,10 @@ def test_a_maintain_that_was_killed_is_run_again_leaves_every_row_and_nothing_to
 ) -> None:
     before = small.content()
     faults.kill(MAINTAIN, f"{LAKE}/bronze/rds_postgres/{ORDERS_LOG}")
-    assert small.maintain()["status"] == "FAILED"
+    assert small.maintain().status == "FAILED"
     assert faults.fired("kill") == 1
     assert small.content() == before
-    assert small.maintain()["status"] == "SUCCEEDED"
+    assert small.maintain().status == "SUCCEEDED"
     assert small.content() == before
     orders = small.table("bronze/rds_postgres/orders")
     assert orders is not None

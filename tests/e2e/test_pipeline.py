@@ -31,12 +31,12 @@ def test_an_increment_reads_what_changed(story: Story) -> None:
 
 def test_a_run_with_nothing_new_writes_nothing_but_its_audit_entry(story: Story) -> None:
     assert story.after_nothing == story.before_nothing
-    assert story.audited == {story.nothing["run_id"]}
+    assert story.audited == {story.nothing.run_id}
 
 
 def test_a_run_id_is_used_once(story: Story, pipeline: Pipeline) -> None:
     with pytest.raises(Exception, match="a run id is used once"):
-        pipeline.client.start({"sources": ["fx_rates"], "as_of": "2018-01-02"}, story.nothing["run_id"])
+        pipeline.client.start({"sources": ["fx_rates"], "as_of": "2018-01-02"}, story.nothing.run_id)
 
 
 def test_a_rewound_bookmark_doubles_nothing(pipeline: Pipeline) -> None:

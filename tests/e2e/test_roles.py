@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from headwater.config import load_project
-from headwater.deploy.deployment import Deployment
-from headwater.deploy.roles import LATE_ARNS, ZONES, roles
+from headwater.deploy.deployment import ZONES, Deployment
+from headwater.deploy.roles import LATE_ARNS, roles
 from local.gateway.calls import Call
 from local.stack import ROOT
 from tests.support.iam import Grant, grants, matches, refused

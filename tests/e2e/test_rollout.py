@@ -15,12 +15,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from headwater.client import Client, run_input
+from headwater.client import Client, RunState, run_input
 from headwater.config import HttpSource, Rollout, SourceOverride
 from headwater.deploy.deployment import Deployment
 from headwater.ledger.entries import Manifest, Verdict
 from headwater.run.audit import books_of
-from headwater.sources.http.stream import rolled_out
+from headwater.sources.http.rollout import rolled_out
 from local import world
 from local.stack import ROOT, Stack, restricted
 
@@ -133,7 +133,7 @@ class Stage:
 class Unannounced:
     """What the first environment does about an API that has changed overnight."""
 
-    run: dict[str, Any]
+    run: RunState
     before: dict[str, tuple[int, int]]
     held: dict[str, tuple[int, int]]
     manifest: Manifest
@@ -157,7 +157,7 @@ def _stage(stack: Stack, first: Pipeline, twin: Pipeline) -> Stage:
     failed = []
     for pipeline in (first, twin):
         run = pipeline.run_well(SOURCE)
-        assert all(book.balances for book in books_of(pipeline.client.environment, run["run_id"]))
+        assert all(book.balances for book in books_of(pipeline.client.opened, run.run_id))
         for stream in STREAMS:
             failed += [check.check for check in newest(pipeline, stream)[1].checks if not check.passed]
     return Stage(
@@ -215,8 +215,8 @@ def _unannounced(stack: Stack, first: Pipeline, twin: Pipeline) -> Unannounced:
     mended = deploy(stack, "first", 1)
     days = set()
     for row in mended.client.streams(SOURCE):
-        if row["halted"]:
-            stream, batch = f"{SOURCE}.{row['stream']}", int(row["halted"])
+        if row.halted:
+            stream, batch = f"{SOURCE}.{row.stream}", int(row.halted)
             days |= {
                 date.fromisoformat(piece["day"])
                 for piece in mended.client.stream_ledger(stream).manifest(batch).slices or ()
@@ -224,7 +224,7 @@ def _unannounced(stack: Stack, first: Pipeline, twin: Pipeline) -> Unannounced:
             mended.client.decide(stream, batch, "discard", "shape of version 2", "test")
     window = (min(days), max(days))
     again = mended.client.wait(mended.client.start(run_input((SOURCE,), None, window, stack.clock())))
-    assert again["status"] == "SUCCEEDED", again["cause"]
+    assert again.status == "SUCCEEDED", again.cause
     twin.run_well(SOURCE)
     return Unannounced(run, before, held, manifest, verdict, told, silver(mended), silver(twin))
 
@@ -263,12 +263,12 @@ def test_a_change_without_notice_is_recorded_as_drift(story: Story) -> None:
 
 def test_a_change_without_notice_is_held_back_and_told(story: Story) -> None:
     found = story.unannounced
-    assert found.run["status"] == "FAILED"
+    assert found.run.status == "FAILED"
     assert found.verdict.verdict == "halt"
     assert "occurred_at_complete" in {check.check for check in found.verdict.checks if not check.passed}
     assert found.held == found.before
     message = str(found.alerts)
-    for part in (found.run["run_id"], "source: clevertap", "stage: Check", "occurred_at_complete"):
+    for part in (found.run.run_id, "source: clevertap", "stage: Check", "occurred_at_complete"):
         assert part in message
 
 

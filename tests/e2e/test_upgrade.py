@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from headwater.client import Client
+from headwater.client import Client, RunState
 from headwater.run.audit import books_of
 from local.demo import footprint
 from tests.upgrade import environment, stored
@@ -29,9 +28,9 @@ class Upgraded:
     """What today's code makes of what was stored, at once, by a run over a world that stands still, and a day later."""
 
     found: Picture
-    idle: dict[str, Any]
-    before_idle: dict[str, Any]
-    after_idle: dict[str, Any]
+    idle: RunState
+    before_idle: RunState
+    after_idle: RunState
     idle_picture: Picture
     next_day: Picture
     balanced: bool
@@ -52,7 +51,7 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
         idle_picture, after_idle = environment.picture(pipeline), footprint(pipeline.client)
         stack.advance(*environment.STEP)
         run = pipeline.run_well()
-        balanced = all(book.balances for book in books_of(pipeline.client.environment, run["run_id"]))
+        balanced = all(book.balances for book in books_of(pipeline.client.opened, run.run_id))
         yield Upgraded(found, idle, before_idle, after_idle, idle_picture, environment.picture(pipeline), balanced)
 
 

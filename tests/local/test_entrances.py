@@ -13,6 +13,7 @@ import requests
 from headwater.config import load_project
 from headwater.deploy.deployment import Deployment
 from headwater.ledger.bucket import Bucket
+from headwater.ledger.positions import RecordsPosition, ShardsPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 from local import deploy
 from local.deploy_entrances import deploy_entrances
@@ -130,15 +131,15 @@ def test_records_of_both_shards_are_stored_once_each_and_poison_with_its_problem
     assert sorted(row["event_id"] for row in rows if "event_id" in row) == sorted(f"e{n}" for n in range(40))
     assert sorted(row["_problem"] for row in rows if "_problem" in row) == ["bad_encoding", "not_json"]
     position = entered.stream("web_events").position()
-    assert position is not None
-    assert set(position["shards"]) == {"shardId-000000000000", "shardId-000000000001"}
+    assert isinstance(position, ShardsPosition)
+    assert set(position.shards) == {"shardId-000000000000", "shardId-000000000001"}
 
 
 def test_records_through_the_queue_are_stored_too(entered: Entered) -> None:
     entered.put("web_events_queued", *[json.dumps({"event_id": f"q{number}"}).encode() for number in range(5)])
     rows = entered.wait_rows("web_events_queued", 5)
     assert sorted(row["event_id"] for row in rows) == [f"q{number}" for number in range(5)]
-    assert entered.stream("web_events_queued").position() == {"records": 5}
+    assert entered.stream("web_events_queued").position() == RecordsPosition(records=5)
 
 
 def test_a_message_that_is_no_record_does_not_hold_up_the_queue(entered: Entered) -> None:

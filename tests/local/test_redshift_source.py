@@ -20,7 +20,8 @@ from headwater.config import RedshiftStream, Warehouse
 from headwater.errors import QueryError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
-from headwater.ledger.entries import Manifest, Position
+from headwater.ledger.entries import Manifest
+from headwater.ledger.positions import Position
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.sources import redshift as redshift_stream
 from headwater.sources import watermark
@@ -66,16 +67,7 @@ class Relation:
         )
 
     def writer(self, window: tuple[date, date] | None = None) -> BatchWriter:
-        latest = self.ledger.latest()
-        return BatchWriter(
-            ledger=self.ledger,
-            batch=latest.batch + 1 if latest else 1,
-            run_id="run",
-            attempt=uuid.uuid4().hex[:12],
-            format="parquet",
-            position_before=latest.position_after if latest else None,
-            window=window,
-        )
+        return self.ledger.begin("run", None, window)
 
     def read(self, window: tuple[date, date] | None = None) -> set[int] | None:
         """Unloads and commits a batch as the job does; tells the ids of its rows, None when there are none."""

@@ -18,7 +18,6 @@ from moto import mock_aws
 
 from headwater.config import SnowflakeSource
 from headwater.errors import FatalSourceError, RetriableSourceError
-from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Manifest
 from headwater.ledger.stream import Ledger, StreamLedger
@@ -85,17 +84,7 @@ class Relation:
         )
 
     def read(self, window: tuple[date, date] | None = None, secret: dict[str, str] | None = None) -> Manifest | None:
-        latest = self.ledger.latest()
-        writer = BatchWriter(
-            ledger=self.ledger,
-            batch=latest.batch + 1 if latest else 1,
-            run_id="run",
-            attempt=uuid.uuid4().hex[:12],
-            format="parquet",
-            position_before=latest.position_after if latest else None,
-            window=window,
-            known=latest.fields if latest else {},
-        )
+        writer = self.ledger.begin("run", None, window)
         with connected(self.source, secret or self.server.secret()) as connection:
             return snowflake_stream.read(connection, self.source.streams["things"], writer, window)
 

@@ -21,8 +21,9 @@ from pydantic import TypeAdapter
 
 from headwater.config import HttpSource, Retry, Rollout, Source
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, ThrottledError
-from headwater.ledger.entries import Position
-from headwater.sources.http.stream import Extraction, open_client, read
+from headwater.ledger.positions import DaysPosition
+from headwater.sources.http.connect import open_client
+from headwater.sources.http.stream import Extraction, read
 from local.simulators.clevertap import passcodes
 from local.world.clevertap import CHARGED, LAUNCHED, PROJECTS, AppWorld, read_app
 from tests.support.http_fakes import KeptFiles, never_saved
@@ -258,7 +259,7 @@ class Extract:
     def __call__(
         self,
         stream: str = "events",
-        position: Position | None = None,
+        position: DaysPosition | None = None,
         window: tuple[date, date] | None = None,
         **changes: Any,
     ) -> tuple[Extraction | None, list[dict[str, Any]]]:

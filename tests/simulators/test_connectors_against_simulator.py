@@ -15,8 +15,9 @@ from pydantic import TypeAdapter
 
 from headwater.config import HttpSource, Retry, Source
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, SourceError, ThrottledError
-from headwater.ledger.entries import Position
-from headwater.sources.http.stream import Extraction, open_client
+from headwater.ledger.positions import DaysPosition
+from headwater.sources.http.connect import open_client
+from headwater.sources.http.stream import Extraction
 from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.world import facebook_ads, fx_rates
@@ -55,7 +56,7 @@ class Extract:
         self,
         source: str,
         stream: str,
-        position: Position | None = None,
+        position: DaysPosition | None = None,
         as_of: date = CLOCK,
         window: tuple[date, date] | None = None,
         **changes: Any,
@@ -286,7 +287,7 @@ def test_what_the_platforms_restate_arrives_and_nothing_else(moving):
     """Silver as the replace and merge writes would make it follows the world through three steps."""
     dsn, run = moving
     streams = [("facebook_ads", "ads_insights"), ("fx_rates", "rates"), ("facebook_ads", "ads")]
-    positions: dict[str, Position | None] = {stream: None for _, stream in streams}
+    positions: dict[str, DaysPosition | None] = {stream: None for _, stream in streams}
     silver: dict[str, dict[tuple[str, str], list[dict[str, Any]]]] = {stream: {} for _, stream in streams}
     for days in (0, 1, 9, 2):
         if days:

@@ -13,8 +13,9 @@ import pytest
 
 from headwater.config import HttpSource, load_project
 from headwater.errors import ClosedAccountError, FatalSourceError, QuotaUsedUpError
-from headwater.ledger.entries import Position
-from headwater.sources.http.stream import Extraction, open_client
+from headwater.ledger.positions import DaysPosition
+from headwater.sources.http.connect import open_client
+from headwater.sources.http.stream import Extraction
 from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.counterparts import credentials
@@ -41,7 +42,7 @@ class Extract:
     def __call__(
         self,
         stream: str,
-        position: Position | None = None,
+        position: DaysPosition | None = None,
         as_of: date = CLOCK,
         secret: Mapping[str, str] = SECRET,
         window: tuple[date, date] | None = None,
@@ -217,7 +218,7 @@ def test_what_google_restates_arrives_and_nothing_else(tmp_path: Path) -> None:
 
 
 def _follow(run: Extract, dsn: str) -> None:
-    positions: dict[str, Position | None] = {"ad_performance": None, "ads": None}
+    positions: dict[str, DaysPosition | None] = {"ad_performance": None, "ads": None}
     silver: dict[tuple[str, str], list[dict[str, Any]]] = {}
     names: dict[str, str] = {}
     for days in (0, 1, 9, 2):

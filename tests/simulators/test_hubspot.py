@@ -18,10 +18,11 @@ from pydantic import TypeAdapter
 
 from headwater.config import BearerAuth, HttpSource, Retry, Source
 from headwater.errors import FatalSourceError, PagingError, QuotaUsedUpError, RetriableSourceError, ThrottledError
-from headwater.ledger.entries import Position
-from headwater.sources.http.stream import Extraction, open_client, read
+from headwater.ledger.positions import DaysPosition
+from headwater.sources.http.connect import open_client
+from headwater.sources.http.stream import Extraction, read
 from local import world
-from local.simulators.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
+from local.simulators.hubspot.access import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
 from local.world.truth import now
 from tests.support.http_fakes import KeptFiles
 from tests.support.simulators import Simulators, own_world
@@ -287,7 +288,7 @@ class Runs:
     def __call__(
         self,
         stream: str,
-        position: Position | None = None,
+        position: DaysPosition | None = None,
         as_of: date = CLOCK,
         window: tuple[date, date] | None = None,
         **changes: Any,
@@ -510,7 +511,7 @@ def merge(silver: Silver, files: KeptFiles) -> None:
 def test_silver_follows_the_crm_through_changes_archive_restorations_and_merges(moving):
     hub, run = moving
     tables: dict[str, Silver] = {"contacts": {}, "deals": {}, "associations": {}}
-    positions: dict[str, Position | None] = dict.fromkeys(STREAMS)
+    positions: dict[str, DaysPosition | None] = dict.fromkeys(STREAMS)
     for days in (0, 1, 12, 3):
         if days:
             world.advance(hub.dsn, days, seed=days)

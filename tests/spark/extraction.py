@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -12,7 +11,6 @@ from typing import Any
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from headwater.config import JdbcSource
-from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Manifest
 from headwater.ledger.stream import StreamLedger
 from headwater.sources.jdbc.stream import extract
@@ -27,6 +25,10 @@ class FolderBucket:
 
     root: Path
     name: str = "folder"
+
+    @property
+    def uri(self) -> str:
+        return f"file://{self.root}"
 
     def create(self, key: str, body: bytes) -> bool:
         path = self.root / key
@@ -47,14 +49,6 @@ class FolderBucket:
                 yield key, _LONG_AGO, path.stat().st_size
 
 
-class FolderWriter(BatchWriter):
-    """A batch whose files stay in the bucket's folder."""
-
-    @property
-    def data_uri(self) -> str:
-        return f"file://{self.ledger.bucket.root}/{self.data_prefix}"  # type: ignore[attr-defined]
-
-
 @dataclass
 class Extraction:
     """One source, extracted stream by stream, batch after batch."""
@@ -70,18 +64,7 @@ class Extraction:
 
     def run(self, stream: str, window: tuple[date, date] | None = None, *, dies: bool = False) -> list[Row] | None:
         """Extracts one batch; its rows, or None when there is nothing new. A run that `dies` does so before the manifest."""
-        ledger = self.ledger(stream)
-        latest = ledger.latest()
-        writer = FolderWriter(
-            ledger=ledger,
-            batch=latest.batch + 1 if latest else 1,
-            run_id="run",
-            attempt=uuid.uuid4().hex[:8],
-            format="parquet",
-            position_before=latest.position_after if latest else None,
-            window=window,
-            known=latest.fields if latest else {},
-        )
+        writer = self.ledger(stream).begin("run", None, window)
         if dies:
             writer.commit = _die  # type: ignore[assignment, method-assign]
         try:

@@ -14,6 +14,7 @@ from pyspark.sql import Row, SparkSession
 
 from headwater.config import JdbcSource
 from headwater.errors import FatalSourceError
+from headwater.ledger.positions import LogPosition
 from headwater.sources.jdbc import change_log
 from headwater.sources.jdbc.pgoutput import parse_lsn
 from local.postgres import PostgresServer, free_port
@@ -91,8 +92,10 @@ class Accounts:
         return None if rows is None else sorted(rows, key=lambda row: (row["_lsn"], row["id"]))
 
     @property
-    def position(self) -> dict[str, Any]:
-        return self.extraction.ledger("accounts").position() or {}
+    def position(self) -> LogPosition:
+        position = self.extraction.ledger("accounts").position()
+        assert isinstance(position, LogPosition)
+        return position
 
     @property
     def slot_stands(self) -> int:
@@ -168,7 +171,7 @@ def test_the_slot_follows_the_ledger_one_run_behind(accounts: Accounts) -> None:
     accounts.run()
     accounts.insert(2)
     accounts.run()
-    second = parse_lsn(accounts.position["lsn"])
+    second = parse_lsn(accounts.position.lsn)
     assert accounts.slot_stands < second
     accounts.insert(3)
     accounts.run()
@@ -184,7 +187,7 @@ def test_a_quiet_relation_in_a_busy_database_lets_the_log_go(
     assert accounts.run() is None
     monkeypatch.setattr(change_log, "QUIET_BYTES", 1)
     assert accounts.run() == []
-    moved = parse_lsn(accounts.position["lsn"])
+    moved = parse_lsn(accounts.position.lsn)
     accounts.insert(2)
     assert accounts.run() == [("insert", 2)]
     assert accounts.slot_stands == moved

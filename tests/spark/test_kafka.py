@@ -29,9 +29,9 @@ from pyspark.sql import functions as F
 from headwater.config import KafkaSource
 from headwater.errors import FatalSourceError, LostOffsetsError
 from headwater.lake.tables import REASONS, Lake
-from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Manifest
+from headwater.ledger.positions import OffsetsPosition
 from headwater.ledger.stream import StreamLedger
 from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed
@@ -63,6 +63,10 @@ class Folder(Bucket):
     def __init__(self, root: Path) -> None:
         super().__init__(cast("Any", None), str(root))
 
+    @property
+    def uri(self) -> str:
+        return f"file://{self.name}"
+
     def create(self, key: str, body: bytes) -> bool:
         path = Path(self.name, key)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,18 +74,16 @@ class Folder(Bucket):
             file.write(body)
         return True
 
+    def read(self, key: str) -> bytes | None:
+        path = Path(self.name, key)
+        return path.read_bytes() if path.exists() else None
+
     def keys(self, prefix: str, page: int = 1000) -> Iterator[tuple[str, datetime, int]]:
         root = Path(self.name)
         for path in sorted(root.rglob("*")):
             key = path.relative_to(root).as_posix()
             if path.is_file() and key.startswith(prefix):
                 yield key, datetime.now(UTC), path.stat().st_size
-
-
-class FolderWriter(BatchWriter):
-    @property
-    def data_uri(self) -> str:
-        return f"file://{self.ledger.bucket.name}/{self.data_prefix}"
 
 
 @dataclass
@@ -122,25 +124,14 @@ class Stream:
         self, run_id: str = "run", window: tuple[date, date] | None = None, *, flag: bool = False
     ) -> Manifest | None:
         """Extracts one batch, as the job does."""
-        latest = self.batches[-1] if self.batches else None
         secret = {
             "bootstrap_servers": self.broker.address,
             "registry_url": self.registry,
             "registry_username": USERNAME,
             "registry_password": PASSWORD,
         }
-        writer = FolderWriter(
-            ledger=StreamLedger(Folder(self.root), "kafka", "sales"),
-            batch=len(self.batches) + 1,
-            run_id=run_id,
-            attempt=uuid4().hex,
-            format="jsonl",
-            position_before=latest.position_after if latest else None,
-            window=window,
-            known=latest.fields if latest else {},
-            declared=frozenset(self.source.streams["sales"].raw_fields),
-            flag=flag,
-        )
+        ledger = StreamLedger(Folder(self.root), "kafka", "sales")
+        writer = ledger.begin(run_id, self.source.streams["sales"].raw_fields, window, flag=flag)
         manifest = kafka_stream.extract(self.spark, self.source, "sales", writer, window, secret)
         self.batches += [manifest] if manifest else []
         return manifest
@@ -320,7 +311,9 @@ def test_records_that_were_deleted_unread_stop_the_stream_until_a_person_says_wh
     with pytest.raises(LostOffsetsError, match="records 1 to 2 were deleted"):
         sales.extract("r2")
     assert len(sales.batches) == 1
-    topic_id = sales.batches[0].position_after["topic_id"]
+    position = sales.batches[0].position_after
+    assert isinstance(position, OffsetsPosition)
+    topic_id = position.topic_id
     sales.changes["resume"] = {"topic_id": topic_id, "offsets": {"0": 3}, "reason": "retention was too short, said Ana"}
     assert [row["id"] for row in sales.rows(run_id="r3")] == ["d"]
 

@@ -1,4 +1,4 @@
-"""A project with a source of every kind, so that what only some kinds need is compared and checked as well."""
+"""A project with a source of every kind, so that what only some kinds need is planned and checked as well."""
 
 from __future__ import annotations
 

@@ -32,3 +32,43 @@ run "functions_that_could_never_run_are_refused" {
 
   expect_failures = [var.reserved_concurrency]
 }
+
+run "a_role_whose_arn_is_not_known_where_it_is_made_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/role"
+  }
+
+  variables {
+    role = {
+      name        = "r"
+      file        = "f"
+      trust       = "{}"
+      permissions = "{\"Statement\": [{\"Sid\": \"A\", \"Action\": [\"kms:Decrypt\"], \"Resource\": [\"$${data_key}\", \"$${workgroup_arn}\"]}]}"
+    }
+    arns = { data_key = "arn:aws:kms:eu-west-1:123456789012:key/k" }
+  }
+
+  expect_failures = [var.role]
+}
+
+run "a_role_name_that_iam_does_not_take_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/role"
+  }
+
+  variables {
+    role = {
+      name        = "a-name-of-more-than-sixty-four-characters-which-iam-takes-for-no-role"
+      file        = "f"
+      trust       = "{}"
+      permissions = "{\"Statement\": []}"
+    }
+    arns = {}
+  }
+
+  expect_failures = [var.role]
+}

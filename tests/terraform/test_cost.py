@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import hcl2
 import pytest
 import yaml
 
 from headwater.config import load_project
+from headwater.deploy import cost
 from headwater.deploy.cost import Item, Prices, Workload, bill, page
 from headwater.deploy.deployment import Deployment
 from tests.support.paths import ROOT
+from tests.terraform.test_rules import resources
+
+MODULES = ROOT / "terraform" / "modules"
 
 WORKLOAD: dict[str, Any] = {
     "title": "t",
@@ -76,3 +82,29 @@ def test_prices_for_a_thousand_are_for_a_thousand(prices: Prices) -> None:
 def test_endpoints_cost_only_where_they_are(prices: Prices) -> None:
     assert ("VPC", "endpoints") in costs(prices)
     assert ("VPC", "endpoints") not in costs(prices, environment="dev")
+
+
+def test_alarms_are_counted_as_terraform_makes_them() -> None:
+    alarms = {
+        name: body
+        for (kind, name), body in resources(MODULES / "alerts").items()
+        if kind == "aws_cloudwatch_metric_alarm"
+    }
+    by_source = [name for name, body in alarms.items() if body.get("for_each") == "${var.extract_logs}"]
+    by_end = [name for name, body in alarms.items() if body.get("for_each") == "${toset(local.ends_badly)}"]
+    [ends] = [block["ends_badly"] for block in local_values(MODULES / "alerts") if "ends_badly" in block]
+    single = [name for name, body in alarms.items() if "for_each" not in body]
+    assert len(by_source) + len(by_end) + len(single) == len(alarms)
+    assert len(single) + len(by_end) * len(ends) == cost._ALARMS
+    assert len(by_source) == cost._ALARMS_A_SOURCE
+
+
+def test_keys_and_endpoints_are_counted_as_terraform_makes_them() -> None:
+    [users] = [block["key_users"] for block in local_values(MODULES / "lake") if "key_users" in block]
+    assert len(users) == cost._KEYS
+    [services] = [block["services"] for block in local_values(MODULES / "entrances") if "services" in block]
+    assert len(services) == cost._ENDPOINTS
+
+
+def local_values(folder: Path) -> list[dict[str, Any]]:
+    return [block for path in folder.glob("*.tf") for block in hcl2.loads(path.read_text()).get("locals", [])]

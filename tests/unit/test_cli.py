@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from headwater import cli
 from local.postgres import free_port
 from tests.support.paths import ROOT
 
@@ -65,3 +66,19 @@ def test_what_cannot_be_done_is_one_line_with_a_way_out(
     assert done.returncode == 2
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_environment_local_is_refused_where_nothing_serves_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "entry_points", lambda group: ())
+    monkeypatch.setattr(sys, "argv", ["headwater", "status"])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    cli._extra_environments.cache_clear()
+    try:
+        with pytest.raises(SystemExit, match="2"):
+            cli.main()
+    finally:
+        cli._extra_environments.cache_clear()
+    assert "the local stack is not installed" in " ".join(capsys.readouterr().err.split())

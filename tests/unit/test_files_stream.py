@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import uuid
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,8 @@ import pytest
 
 from headwater.config import FilesSource, Project
 from headwater.errors import ConfigError
-from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Manifest, TakenFile
+from headwater.ledger.positions import ModifiedPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.sources.files import stream as files_stream
 from headwater.sources.files.stream import LandedFile, extract, not_taken
@@ -50,17 +49,7 @@ class Landing:
         return key
 
     def extract(self) -> Manifest | None:
-        latest = self.ledger.latest()
-        writer = BatchWriter(
-            ledger=self.ledger,
-            batch=latest.batch + 1 if latest else 1,
-            run_id="run",
-            attempt=uuid.uuid4().hex,
-            format="jsonl",
-            position_before=latest.position_after if latest else None,
-            known=latest.fields if latest else {},
-            declared=frozenset(self.declared.raw_fields),
-        )
+        writer = self.ledger.begin("run", self.declared.raw_fields)
         return extract(self.source, self.name, writer, None, LANDING, self.new_values)
 
     def rows(self, manifest: Manifest | None) -> list[dict[str, Any]]:
@@ -159,7 +148,7 @@ def test_a_position_is_as_small_after_many_files_as_after_one(orders: Landing, m
         orders.put(f"{number}.csv", csv(str(number)))
     while orders.extract():
         pass
-    assert set(orders.ledger.position() or {}) == {"until"}
+    assert isinstance(orders.ledger.position(), ModifiedPosition)
 
 
 def test_a_file_that_the_listing_passed_is_found_by_its_registration_and_taken_once(orders: Landing) -> None:
@@ -168,7 +157,7 @@ def test_a_file_that_the_listing_passed_is_found_by_its_registration_and_taken_o
     orders.put("new.csv", csv("2"))
     manifest = orders.extract()
     late = orders.put("late.csv", csv("3"))
-    ahead = {"until": (datetime.now(UTC) + timedelta(days=9)).isoformat()}
+    ahead = ModifiedPosition(until=datetime.now(UTC) + timedelta(days=9))
     assert manifest is not None
     body = manifest.model_copy(update={"batch": 2, "position_after": ahead, "taken": ()})
     orders.ledger.commit(body)

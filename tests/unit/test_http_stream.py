@@ -14,46 +14,14 @@ from hypothesis import strategies as st
 
 from headwater.config import HttpSource
 from headwater.errors import FatalSourceError, RetriableSourceError
-from headwater.ledger.entries import Position
-from headwater.sources.http import stream as http_stream
-from headwater.sources.http.client import Request, Response
-from headwater.sources.http.stream import Extraction, Part, day_of, open_client
+from headwater.ledger.positions import DaysPosition
+from headwater.sources.http.messages import HttpRequest, HttpResponse
+from headwater.sources.http.stream import Extraction
 from headwater.sources.http.stream import read as read_stream
-from tests.support.http_fakes import FakeSend, KeptFiles, answer, client, never_saved
+from tests.support.http_fakes import FakeSend, KeptFiles, answer, client, source
 
 AS_OF = date(2018, 1, 10)
 DAY = timedelta(days=1)
-
-
-def source(**changes: Any) -> HttpSource:
-    """Two accounts of a shop whose sales are restated for three days, read four days at a time."""
-    stream = {
-        "table": "sales",
-        "key": ["account", "id"],
-        "path": "/accounts/{account}/sales",
-        "params": {"range": '{"since":"{since}","until":"{until}"}', "fields": "{raw}"},
-        "records": "data",
-        "window": {"field": "day", "history_days": 9, "reread_days": 3, "chunk_days": 4},
-        "raw": ["id", "day", "amount"],
-        "columns": {
-            "account": {"type": "string", "from": "_account"},
-            "id": {"type": "bigint"},
-            "day": {"type": "date"},
-        },
-        "write": {"kind": "replace", "account": "account", "day": "day"},
-        **changes.pop("stream", {}),
-    }
-    declared = {
-        "kind": "http",
-        "name": "shop",
-        "base_url": "https://api.example.com",
-        "rate": {"calls": 1000},
-        "paging": {"kind": "cursor", "cursor": "after", "more": "after"},
-        "accounts": ["1", "2"],
-        "streams": {"sales": stream},
-        **changes,
-    }
-    return HttpSource.model_validate(declared)
 
 
 class Shop:
@@ -65,7 +33,7 @@ class Shop:
         self.random = random.Random(seed)
         self.send = FakeSend(handler=self.answer)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: HttpRequest) -> HttpResponse:
         account = request.url.split("/")[-2]
         asked = json.loads(request.params["range"])
         rows = [
@@ -80,7 +48,7 @@ class Shop:
 
     def read(
         self,
-        position: Position | None = None,
+        position: DaysPosition | None = None,
         as_of: date = AS_OF,
         window: tuple[date, date] | None = None,
         shop: HttpSource | None = None,
@@ -104,10 +72,10 @@ def slices(found: Extraction | None) -> set[tuple[str, str]]:
     return {(covered["account"], covered["day"]) for covered in found.slices}
 
 
-def position_of(found: Extraction | None) -> Position:
+def position_of(found: Extraction | None) -> DaysPosition:
     assert found is not None
     assert found.position_after is not None
-    return json.loads(json.dumps(found.position_after))
+    return DaysPosition.model_validate_json(found.position_after.model_dump_json())
 
 
 def test_the_first_load_reads_the_whole_history_in_chunks():
@@ -119,7 +87,7 @@ def test_the_first_load_reads_the_whole_history_in_chunks():
         for since, until in [("2018-01-01", "2018-01-04"), ("2018-01-05", "2018-01-08"), ("2018-01-09", "2018-01-10")]
     ]
     assert [[row["id"] for row in file] for file in files.files] == [[2], [1], [4]]
-    assert position_of(found)["until"] == "2018-01-10"
+    assert position_of(found).until.isoformat() == "2018-01-10"
 
 
 def test_a_raw_row_is_what_the_source_sent_and_its_account():
@@ -191,7 +159,7 @@ def test_a_new_day_is_written_and_old_days_leave_the_position():
     shop.sales.append(sale("1", 3, AS_OF + 2 * DAY))
     again, files = shop.read(position_of(found), AS_OF + 2 * DAY)
     assert [row["id"] for row in files.rows] == [3]
-    assert set(position_of(again)["slices"]) == {"1|2018-01-10", "1|2018-01-12"}
+    assert set(position_of(again).slices) == {"1|2018-01-10", "1|2018-01-12"}
 
 
 def test_days_without_a_run_are_caught_up():
@@ -200,7 +168,7 @@ def test_days_without_a_run_are_caught_up():
     shop.sales += [sale("1", number, AS_OF + number * DAY) for number in range(2, 30)]
     again, files = shop.read(position_of(found), AS_OF + 29 * DAY)
     assert sorted(row["id"] for row in files.rows) == list(range(2, 30))
-    assert position_of(again)["until"] == "2018-02-08"
+    assert position_of(again).until.isoformat() == "2018-02-08"
 
 
 def test_a_run_for_an_earlier_date_does_not_take_the_position_back():
@@ -208,7 +176,7 @@ def test_a_run_for_an_earlier_date_does_not_take_the_position_back():
     found, _ = shop.read()
     shop.sales.append(sale("1", 2, AS_OF))
     again, _ = shop.read(position_of(found), AS_OF - 5 * DAY)
-    assert position_of(again)["until"] == "2018-01-10"
+    assert position_of(again).until.isoformat() == "2018-01-10"
 
 
 def test_a_new_account_gets_its_whole_history():
@@ -216,7 +184,7 @@ def test_a_new_account_gets_its_whole_history():
     found, _ = shop.read(shop=source(accounts=["1"]))
     again, files = shop.read(position_of(found), AS_OF)
     assert [row["id"] for row in files.rows] == [2]
-    assert position_of(again)["accounts"] == ["1", "2"]
+    assert position_of(again).accounts == ("1", "2")
 
 
 def test_a_first_load_speaks_for_every_day_of_a_replacing_stream():
@@ -255,7 +223,7 @@ def test_a_backfill_before_the_first_load_leaves_no_position():
 class DeafShop(Shop):
     """A shop that answers with all of its sales, whatever days it is asked for."""
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: HttpRequest) -> HttpResponse:
         return answer({"data": [row for row in self.sales if row["account"] in request.url]})
 
 
@@ -310,59 +278,6 @@ def test_a_failure_midway_leaves_no_extraction():
     shop.send.script = [answer({"data": [], "after": ""}), *(answer({}, 500) for _ in range(20))]
     with pytest.raises(RetriableSourceError):
         shop.read()
-
-
-@pytest.mark.parametrize(
-    ("text", "day"),
-    [
-        ("2018-01-10", date(2018, 1, 10)),
-        ("2018-01-10T23:30:00-0500", date(2018, 1, 11)),
-        ("2018-01-10T01:00:00+0530", date(2018, 1, 9)),
-        ("2018-01-10T23:59:59Z", date(2018, 1, 10)),
-        ("2018-01-10T23:59:59", date(2018, 1, 10)),
-    ],
-)
-def test_a_day_is_that_of_utc(text, day):
-    assert day_of(text) == day
-
-
-def test_placeholders_leave_other_braces_alone():
-    part = Part(source(api_version="v9"), source().streams["sales"], "7", date(2018, 1, 1), date(2018, 1, 3))
-    assert part.params["range"] == '{"since":"2018-01-01","until":"2018-01-03"}'
-    assert part.params["fields"] == "id,day,amount"
-    assert part.fill("{x} {since_epoch} {account}") == "{x} 1514764799 7"
-
-
-@given(st.integers(1, 400))
-def test_halves_cover_the_same_days(days):
-    part = Part(source(), source().streams["sales"], "7", AS_OF, AS_OF + days * DAY)
-    first, second = part.halves()
-    assert (first.since, second.until) == (part.since, part.until)
-    assert first.until + DAY == second.since
-    assert first.since <= first.until
-    assert second.since <= second.until
-
-
-def test_a_secret_without_the_token_needs_a_person():
-    declared = source(auth={"kind": "bearer"}, secret="shop/token")
-    with (
-        pytest.raises(FatalSourceError, match="'shop/token' has no 'access_token'"),
-        open_client(declared, {}, never_saved),
-    ):
-        pass
-
-
-def test_the_token_goes_into_the_header_and_not_into_the_address():
-    with open_client(
-        source(auth={"kind": "bearer"}, secret="shop/token"), {"access_token": "s3cr3t-token"}, never_saved
-    ) as opened:
-        assert opened.credentials.headers("") == {"Authorization": "Bearer s3cr3t-token"}
-        assert opened.credentials.params == {}
-        assert "s3cr3t" not in repr(opened)
-
-
-def test_a_source_without_python_follows_http():
-    assert http_stream.api_of("shop") == http_stream.Api()
 
 
 SALES = st.lists(

@@ -19,7 +19,7 @@ def listing(operator: str) -> list[Grant]:
         "Resource": [BUCKET],
         "Condition": {operator: {"s3:prefix": ["a/*", "b"]}},
     }
-    return list(grants(RoleSpec("role", {}, {"Statement": [statement]})))
+    return list(grants(RoleSpec("role", {}, {"Statement": [statement]}, "file")))
 
 
 @pytest.mark.parametrize(

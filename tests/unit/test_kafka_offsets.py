@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.config.kafka_source import Resume
 from headwater.errors import LostOffsetsError
+from headwater.ledger.positions import OffsetsPosition
 from headwater.sources.kafka.offsets import Topic, frozen_ends, position_of, sliced, starts
 
 WHERE = "kafka.events"
@@ -17,7 +16,7 @@ def topic(begins: dict[int, int] | None = None, ends: dict[int, int] | None = No
     return Topic("events", name, begins or {0: 0, 1: 0}, ends or {0: 10, 1: 20})
 
 
-def position(offsets: dict[int, int], run_id: str = "r1", until: dict[int, int] | None = None) -> dict[str, Any]:
+def position(offsets: dict[int, int], run_id: str = "r1", until: dict[int, int] | None = None) -> OffsetsPosition:
     return position_of(topic(), offsets, run_id, until or offsets)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from pathlib import Path
@@ -15,22 +16,16 @@ from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Book, CheckResult, Decision, Verdict
 from headwater.ledger.lease import hold_lease
+from headwater.ledger.positions import KeyPosition, ModifiedPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 
+NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)
 # Every example of a property test has a stream of its own.
 _streams = count()
 
 
 def writer(stream: StreamLedger, attempt: str = "a1") -> BatchWriter:
-    latest = stream.latest()
-    return BatchWriter(
-        ledger=stream,
-        batch=latest.batch + 1 if latest else 1,
-        run_id="run",
-        attempt=attempt,
-        format="jsonl",
-        position_before=stream.position(),
-    )
+    return replace(stream.begin("run", ()), attempt=attempt)
 
 
 def verdict(batch: int, name: Any = "halt") -> Verdict:
@@ -65,18 +60,18 @@ def test_a_committed_batch_carries_the_position(orders: StreamLedger, tmp_path: 
     path.write_bytes(b"{}")
     batch = writer(orders)
     batch.add(path, 3)
-    batch.commit({"until": "2024-01-02"})
+    batch.commit(ModifiedPosition(until=NOON))
     latest = orders.latest()
     assert latest is not None
-    assert (latest.batch, latest.rows, latest.position_after) == (1, 3, {"until": "2024-01-02"})
+    assert (latest.batch, latest.rows, latest.position_after) == (1, 3, ModifiedPosition(until=NOON))
 
 
 def test_of_two_writers_of_one_batch_the_second_is_refused(orders: StreamLedger) -> None:
     first, second = writer(orders, "a1"), writer(orders, "a2")
-    first.commit({"n": 1})
+    first.commit(KeyPosition(key=1))
     with pytest.raises(LedgerError, match="committed by another writer"):
-        second.commit({"n": 2})
-    assert orders.position() == {"n": 1}
+        second.commit(KeyPosition(key=2))
+    assert orders.position() == KeyPosition(key=1)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -84,7 +79,7 @@ def test_of_two_writers_of_one_batch_the_second_is_refused(orders: StreamLedger)
 def test_since_lists_exactly_the_later_batches_in_order(ledger: Ledger, commits: int, after: int) -> None:
     stream = ledger.stream("shop", f"s{next(_streams)}")
     for number in range(1, commits + 1):
-        writer(stream).commit({"n": number})
+        writer(stream).commit(KeyPosition(key=number))
     assert [manifest.batch for manifest in stream.since(after)] == list(range(after + 1, commits + 1))
     latest = stream.latest()
     assert (latest.batch if latest else 0) == commits
@@ -96,19 +91,20 @@ def test_positions_form_one_chain_whatever_dies_in_between(ledger: Ledger, plan:
     stream = ledger.stream("shop", f"s{next(_streams)}")
     committed = 0
     for action in plan:
-        position = (stream.position() or {"n": 0})["n"]
+        before = stream.position()
+        position = before.key if isinstance(before, KeyPosition) else 0
         mine = writer(stream, "mine")
         if action == "die before manifest":
             continue
         if action == "two at once":
-            writer(stream, "other").commit({"n": position + 1})
+            writer(stream, "other").commit(KeyPosition(key=position + 1))
             with pytest.raises(LedgerError):
-                mine.commit({"n": position + 1})
+                mine.commit(KeyPosition(key=position + 1))
         else:
-            mine.commit({"n": position + 1})
+            mine.commit(KeyPosition(key=position + 1))
         committed += 1
     chain = stream.since(0)
-    assert [m.position_after for m in chain] == [{"n": n} for n in range(1, committed + 1)]
+    assert [m.position_after for m in chain] == [KeyPosition(key=n) for n in range(1, committed + 1)]
     assert all(later.position_before == earlier.position_after for earlier, later in pairwise(chain))
 
 
@@ -140,7 +136,7 @@ def test_the_sweep_deletes_old_orphans_and_nothing_else(orders: StreamLedger, tm
     writer(orders, "dead").add(path, 1)
     alive = writer(orders, "alive")
     alive.add(path, 1)
-    alive.commit({"n": 1})
+    alive.commit(KeyPosition(key=1))
     assert orders.sweep(datetime.now(UTC)) == 0
     assert orders.sweep(datetime.now(UTC) + timedelta(days=2)) == 1
     assert [key for key, _, _ in orders.bucket.keys("shop/orders/data/")] == [alive.files[0].key]

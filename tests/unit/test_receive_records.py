@@ -14,18 +14,19 @@ import pytest
 from headwater.config import Project
 from headwater.deploy.entrances import Entrances
 from headwater.ledger.bucket import Bucket
+from headwater.ledger.positions import RecordsPosition, ShardsPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.receive.records import MOST_TRIES, receive_records
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 ARRIVED = datetime.now(UTC).replace(microsecond=500_000)
 
 
 @pytest.fixture
-def environment(project: Project, ledger: Ledger) -> Environment:
-    environment = Environment(project)
-    vars(environment)["ledger"] = ledger
-    return environment
+def opened(project: Project, ledger: Ledger) -> OpenProject:
+    opened = OpenProject(project)
+    vars(opened)["ledger"] = ledger
+    return opened
 
 
 @pytest.fixture
@@ -71,8 +72,8 @@ def message(project: Project, number: int, body: dict[str, Any] | str) -> dict[s
     }
 
 
-def receive(environment: Environment, *records: dict[str, Any]) -> list[str]:
-    answer = receive_records(environment, {"Records": list(records)}, "r1", sleep=lambda _: None)
+def receive(opened: OpenProject, *records: dict[str, Any]) -> list[str]:
+    answer = receive_records(opened, {"Records": list(records)}, "r1", sleep=lambda _: None)
     return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
 
 
@@ -90,14 +91,14 @@ def events(*numbers: int) -> list[dict[str, Any]]:
 
 
 def test_records_become_a_batch_whose_position_is_the_last_sequence_number_of_the_shard(
-    environment: Environment, project: Project, web_events: StreamLedger
+    opened: OpenProject, project: Project, web_events: StreamLedger
 ) -> None:
-    assert receive(environment, record(project, 7, {"event_id": "a"}), record(project, 9, {"event_id": "b"})) == []
+    assert receive(opened, record(project, 7, {"event_id": "a"}), record(project, 9, {"event_id": "b"})) == []
     latest = web_events.latest()
     assert latest is not None
     assert (latest.batch, latest.rows) == (1, 2)
-    assert latest.position_after is not None
-    assert latest.position_after["shards"]["shardId-000000000000"]["sequence"] == "9"
+    assert isinstance(latest.position_after, ShardsPosition)
+    assert latest.position_after.shards["shardId-000000000000"].sequence == 9
     first = rows(web_events, 1)[0]
     assert (first["event_id"], first["_sequence"], first["_arrived_at"]) == (
         "a",
@@ -106,36 +107,34 @@ def test_records_become_a_batch_whose_position_is_the_last_sequence_number_of_th
     )
 
 
-def test_what_is_delivered_again_is_dropped(
-    environment: Environment, project: Project, web_events: StreamLedger
-) -> None:
+def test_what_is_delivered_again_is_dropped(opened: OpenProject, project: Project, web_events: StreamLedger) -> None:
     given = [record(project, number, event) for number, event in enumerate(events(1, 2, 3), 1)]
-    receive(environment, *given[:2])
-    receive(environment, *given)
+    receive(opened, *given[:2])
+    receive(opened, *given)
     assert [row["event_id"] for row in rows(web_events, 2)] == ["e3"]
-    receive(environment, *given)
+    receive(opened, *given)
     latest = web_events.latest()
     assert latest is not None
     assert latest.batch == 2
 
 
 def test_sequence_numbers_are_compared_as_numbers(
-    environment: Environment, project: Project, web_events: StreamLedger
+    opened: OpenProject, project: Project, web_events: StreamLedger
 ) -> None:
-    receive(environment, record(project, 9, {"event_id": "a"}))
-    receive(environment, record(project, 10, {"event_id": "b"}))
+    receive(opened, record(project, 9, {"event_id": "a"}))
+    receive(opened, record(project, 10, {"event_id": "b"}))
     assert [row["event_id"] for row in rows(web_events, 2)] == ["b"]
 
 
 class OtherShard:
     """A bucket in which another shard's invocation commits just before this one does, a number of times."""
 
-    def __init__(self, environment: Environment, project: Project, times: int) -> None:
+    def __init__(self, opened: OpenProject, project: Project, times: int) -> None:
         self.left = times
         self.sequence = 100
-        self.environment = environment
+        self.opened = opened
         self.project = project
-        self.bucket = environment.ledger.bucket
+        self.bucket = opened.ledger.bucket
         rival = Bucket(self.bucket.s3, self.bucket.name)
         original = Bucket.create
 
@@ -143,7 +142,7 @@ class OtherShard:
             if bucket is not rival and "/manifests/" in key and self.left:
                 self.left -= 1
                 self.sequence += 1
-                other = Environment(project)
+                other = OpenProject(project)
                 vars(other)["ledger"] = Ledger(rival)
                 receive(other, record(project, self.sequence, {"event_id": f"o{self.sequence}"}, shard=1))
             return original(bucket, key, body)
@@ -152,34 +151,34 @@ class OtherShard:
 
 
 def test_of_two_shards_at_once_both_are_stored_once(
-    environment: Environment, project: Project, web_events: StreamLedger, monkeypatch: pytest.MonkeyPatch
+    opened: OpenProject, project: Project, web_events: StreamLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Bucket, "create", OtherShard(environment, project, 3).create)
-    assert receive(environment, record(project, 1, {"event_id": "mine"})) == []
+    monkeypatch.setattr(Bucket, "create", OtherShard(opened, project, 3).create)
+    assert receive(opened, record(project, 1, {"event_id": "mine"})) == []
     found = [row["event_id"] for batch in range(1, 5) for row in rows(web_events, batch)]
     assert found == ["o101", "o102", "o103", "mine"]
     position = web_events.position()
-    assert position is not None
-    assert {shard: last["sequence"] for shard, last in position["shards"].items()} == {
+    assert isinstance(position, ShardsPosition)
+    assert {shard: str(last.sequence) for shard, last in position.shards.items()} == {
         "shardId-000000000000": "1",
         "shardId-000000000001": "103",
     }
 
 
 def test_an_attempt_that_lost_leaves_no_files_behind(
-    environment: Environment, project: Project, web_events: StreamLedger, monkeypatch: pytest.MonkeyPatch
+    opened: OpenProject, project: Project, web_events: StreamLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Bucket, "create", OtherShard(environment, project, 2).create)
-    receive(environment, record(project, 1, {"event_id": "mine"}))
+    monkeypatch.setattr(Bucket, "create", OtherShard(opened, project, 2).create)
+    receive(opened, record(project, 1, {"event_id": "mine"}))
     stored = {key for key, _, _ in web_events.bucket.keys(f"{web_events.prefix}/data/")}
     assert stored == {file.key for batch in range(1, 4) for file in web_events.manifest(batch).files}
 
 
 def test_who_never_gets_a_number_reports_every_record_as_failed(
-    environment: Environment, project: Project, monkeypatch: pytest.MonkeyPatch
+    opened: OpenProject, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Bucket, "create", OtherShard(environment, project, MOST_TRIES).create)
-    assert receive(environment, record(project, 1, {}), record(project, 2, {})) == ["1", "2"]
+    monkeypatch.setattr(Bucket, "create", OtherShard(opened, project, MOST_TRIES).create)
+    assert receive(opened, record(project, 1, {}), record(project, 2, {})) == ["1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -195,61 +194,59 @@ def test_who_never_gets_a_number_reports_every_record_as_failed(
     ],
 )
 def test_a_poison_record_is_a_row_with_its_problem_and_the_others_are_stored(
-    environment: Environment, project: Project, web_events: StreamLedger, data: bytes, problem: str, value: str
+    opened: OpenProject, project: Project, web_events: StreamLedger, data: bytes, problem: str, value: str
 ) -> None:
     given = [record(project, 1, {"event_id": "a"}), record(project, 2, data), record(project, 3, {"event_id": "b"})]
-    assert receive(environment, *given) == []
+    assert receive(opened, *given) == []
     first, poison, last = rows(web_events, 1)
     assert (first["event_id"], last["event_id"]) == ("a", "b")
     assert (poison["_problem"], poison["_value"], poison["_event_id"]) == (problem, value, "shardId-000000000000:2")
 
 
-def test_numbers_stay_as_they_were_written(
-    environment: Environment, project: Project, web_events: StreamLedger
-) -> None:
-    receive(environment, record(project, 1, b'{"amount": 0.10000000000000000001}'))
+def test_numbers_stay_as_they_were_written(opened: OpenProject, project: Project, web_events: StreamLedger) -> None:
+    receive(opened, record(project, 1, b'{"amount": 0.10000000000000000001}'))
     body = web_events.bucket.read(web_events.manifest(1).files[0].key)
     assert b"0.10000000000000000001" in gzip.decompress(body or b"")
 
 
-def test_a_record_of_a_stream_that_is_not_declared_is_reported(environment: Environment, project: Project) -> None:
+def test_a_record_of_a_stream_that_is_not_declared_is_reported(opened: OpenProject, project: Project) -> None:
     stranger = {**record(project, 5, {}), "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/other"}
-    assert receive(environment, stranger, record(project, 6, {})) == ["5"]
+    assert receive(opened, stranger, record(project, 6, {})) == ["5"]
 
 
 def test_messages_become_a_batch_and_the_position_counts_them(
-    environment: Environment, project: Project, queued: StreamLedger
+    opened: OpenProject, project: Project, queued: StreamLedger
 ) -> None:
-    assert receive(environment, *[message(project, n, event) for n, event in enumerate(events(1, 2), 1)]) == []
-    receive(environment, message(project, 3, {"event_id": "e1"}))
-    assert queued.position() == {"records": 3}
+    assert receive(opened, *[message(project, n, event) for n, event in enumerate(events(1, 2), 1)]) == []
+    receive(opened, message(project, 3, {"event_id": "e1"}))
+    assert queued.position() == RecordsPosition(records=3)
     assert [row["event_id"] for row in rows(queued, 1)] == ["e1", "e2"]
     assert rows(queued, 2)[0]["_shard"] == "shardId-000000000000"
 
 
 @pytest.mark.parametrize("body", ["hello", '{"hello": "world"}', "[1]", "null"])
 def test_a_message_that_holds_no_record_is_a_row_with_its_problem(
-    environment: Environment, project: Project, queued: StreamLedger, body: str
+    opened: OpenProject, project: Project, queued: StreamLedger, body: str
 ) -> None:
-    assert receive(environment, message(project, 1, body)) == []
+    assert receive(opened, message(project, 1, body)) == []
     [row] = rows(queued, 1)
     assert (row["_problem"], row["_value"], row["_event_id"]) == ("bad_row", body, "message-1")
 
 
-def test_a_new_field_is_drift(environment: Environment, project: Project, web_events: StreamLedger) -> None:
-    receive(environment, record(project, 1, {"event_id": "a"}))
-    receive(environment, record(project, 2, {"event_id": "b", "colour": "blue"}))
+def test_a_new_field_is_drift(opened: OpenProject, project: Project, web_events: StreamLedger) -> None:
+    receive(opened, record(project, 1, {"event_id": "a"}))
+    receive(opened, record(project, 2, {"event_id": "b", "colour": "blue"}))
     drift: Sequence[Any] = web_events.manifest(2).drift
     assert [(change.field, change.change) for change in drift] == [("colour", "new")]
 
 
 def test_a_shard_that_has_been_silent_for_longer_than_kinesis_remembers_is_forgotten(
-    environment: Environment, project: Project, web_events: StreamLedger
+    opened: OpenProject, project: Project, web_events: StreamLedger
 ) -> None:
     old = record(project, 1, {"event_id": "a"}, shard=0)
     old["kinesis"]["approximateArrivalTimestamp"] = (ARRIVED - timedelta(days=400)).timestamp()
-    receive(environment, old)
-    receive(environment, record(project, 1, {"event_id": "b"}, shard=1))
+    receive(opened, old)
+    receive(opened, record(project, 1, {"event_id": "b"}, shard=1))
     position = web_events.position()
-    assert position is not None
-    assert list(position["shards"]) == ["shardId-000000000001"]
+    assert isinstance(position, ShardsPosition)
+    assert list(position.shards) == ["shardId-000000000001"]

@@ -9,11 +9,12 @@ import pytest
 from headwater.config import Project
 from headwater.errors import ConfigError
 from headwater.ledger.entries import Book, CheckResult, Decision, Verdict
+from headwater.ledger.positions import KeyPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.log import redact
 from headwater.run.alert import alert_of
 from headwater.run.plan import plan_run
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 from headwater.run.verdict import read_verdict
 from tests.unit.test_ledger import writer
 
@@ -21,25 +22,25 @@ STARTED = "2024-05-06T07:08:09.123Z"
 
 
 @pytest.fixture
-def environment(project: Project, ledger: Ledger) -> Environment:
-    environment = Environment(project)
-    environment.__dict__["ledger"] = ledger
-    return environment
+def opened(project: Project, ledger: Ledger) -> OpenProject:
+    opened = OpenProject(project)
+    opened.__dict__["ledger"] = ledger
+    return opened
 
 
-def plan(environment: Environment, **asked: Any) -> dict[str, Any]:
-    return plan_run(environment, "run-1", STARTED, asked)
+def plan(opened: OpenProject, **asked: Any) -> dict[str, Any]:
+    return plan_run(opened, "run-1", STARTED, asked)
 
 
-def test_a_run_without_input_takes_every_source_for_the_day_it_started(environment: Environment) -> None:
-    planned = plan(environment)
-    assert [item["source"] for item in planned["sources"]] == list(environment.project.sources)
+def test_a_run_without_input_takes_every_source_for_the_day_it_started(opened: OpenProject) -> None:
+    planned = plan(opened)
+    assert [item["source"] for item in planned["sources"]] == list(opened.project.sources)
     assert (planned["as_of"], planned["start_from"], planned["mode"]) == ("2024-05-06", "Extract", "incremental")
 
 
-def test_a_stream_gets_its_history_first_and_increments_after(environment: Environment, ledger: Ledger) -> None:
-    writer(ledger.stream("fx_rates", "rates")).commit({"until": "2024-01-01"})
-    planned = {item["source"]: item["streams"] for item in plan(environment)["sources"]}
+def test_a_stream_gets_its_history_first_and_increments_after(opened: OpenProject, ledger: Ledger) -> None:
+    writer(ledger.stream("fx_rates", "rates")).commit(KeyPosition(key=1))
+    planned = {item["source"]: item["streams"] for item in plan(opened)["sources"]}
     assert planned["fx_rates"] == {"rates": "incremental"}
     assert planned["rds_postgres"]["orders"] == "history"
 
@@ -59,30 +60,30 @@ def test_a_stream_gets_its_history_first_and_increments_after(environment: Envir
         ({"sorces": []}, "sorces unknown; known:"),
     ],
 )
-def test_an_input_that_cannot_be_carried_out_is_refused(environment: Environment, asked: Any, message: str) -> None:
+def test_an_input_that_cannot_be_carried_out_is_refused(opened: OpenProject, asked: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        plan(environment, **asked)
+        plan(opened, **asked)
 
 
-def test_a_backfill_of_a_stream_without_days_is_refused(environment: Environment) -> None:
-    project = environment.project
+def test_a_backfill_of_a_stream_without_days_is_refused(opened: OpenProject) -> None:
+    project = opened.project
     source = project.sources["rds_postgres"]
     items = source.streams["order_items"].model_copy(update={"day": None})
     without = source.model_copy(update={"streams": {**source.streams, "order_items": items}})
-    lacking = Environment(project.model_copy(update={"sources": {**project.sources, "rds_postgres": without}}))
+    lacking = OpenProject(project.model_copy(update={"sources": {**project.sources, "rds_postgres": without}}))
     window = {"from": "2024-01-01", "to": "2024-02-01"}
     with pytest.raises(ConfigError, match=r"rds_postgres\.order_items cannot be read by days\. hint: declare `day`"):
         plan(lacking, mode="backfill", window=window)
-    planned = plan(environment, mode="backfill", sources=["rds_postgres"], window=window)["sources"]
+    planned = plan(opened, mode="backfill", sources=["rds_postgres"], window=window)["sources"]
     assert set(planned[0]["streams"].values()) == {"backfill"}
 
 
-def test_what_comes_by_itself_is_left_out_of_a_backfill_and_refused_where_it_is_named(environment: Environment) -> None:
+def test_what_comes_by_itself_is_left_out_of_a_backfill_and_refused_where_it_is_named(opened: OpenProject) -> None:
     window = {"from": "2024-01-01", "to": "2024-02-01"}
-    planned = {source["source"] for source in plan(environment, mode="backfill", window=window)["sources"]}
-    assert planned == set(environment.project.sources) - {"http_push", "kinesis", "s3_drops"}
+    planned = {source["source"] for source in plan(opened, mode="backfill", window=window)["sources"]}
+    assert planned == set(opened.project.sources) - {"http_push", "kinesis", "s3_drops"}
     with pytest.raises(ConfigError, match="s3_drops cannot be asked for what has been"):
-        plan(environment, mode="backfill", sources=["fx_rates", "s3_drops"], window=window)
+        plan(opened, mode="backfill", sources=["fx_rates", "s3_drops"], window=window)
 
 
 def judge(stream: StreamLedger, batch: int, verdict: Literal["pass", "warn", "halt"], *checks: CheckResult) -> None:
@@ -93,32 +94,32 @@ def judge(stream: StreamLedger, batch: int, verdict: Literal["pass", "warn", "ha
     )
 
 
-def test_one_halted_batch_halts_its_source_until_a_person_decides(environment: Environment, ledger: Ledger) -> None:
+def test_one_halted_batch_halts_its_source_until_a_person_decides(opened: OpenProject, ledger: Ledger) -> None:
     stream = ledger.stream("rds_postgres", "orders")
-    writer(stream).commit({"n": 1})
+    writer(stream).commit(KeyPosition(key=1))
     judge(stream, 1, "halt", CheckResult(check="order_id_unique", level="halt", passed=False, message="0.9"))
-    found = read_verdict(environment, "rds_postgres")
+    found = read_verdict(opened, "rds_postgres")
     assert found == {"verdict": "halt", "halted": "rds_postgres.orders batch 1: order_id_unique 0.9"}
     stream.decide(Decision(batch=1, decision="release", reason="seen", by="test", at=datetime.now(UTC)))
-    assert read_verdict(environment, "rds_postgres") == {"verdict": "warn", "halted": ""}
+    assert read_verdict(opened, "rds_postgres") == {"verdict": "warn", "halted": ""}
 
 
-def test_a_batch_without_a_verdict_is_checked_before_anything_halts(environment: Environment, ledger: Ledger) -> None:
+def test_a_batch_without_a_verdict_is_checked_before_anything_halts(opened: OpenProject, ledger: Ledger) -> None:
     orders, customers = (ledger.stream("rds_postgres", name) for name in ("orders", "customers"))
-    writer(orders).commit({"n": 1})
+    writer(orders).commit(KeyPosition(key=1))
     judge(orders, 1, "halt")
-    writer(customers).commit({"n": 1})
-    assert read_verdict(environment, "rds_postgres")["verdict"] == "missing"
+    writer(customers).commit(KeyPosition(key=1))
+    assert read_verdict(opened, "rds_postgres")["verdict"] == "missing"
     judge(customers, 1, "pass")
-    assert read_verdict(environment, "rds_postgres")["verdict"] == "halt"
+    assert read_verdict(opened, "rds_postgres")["verdict"] == "halt"
 
 
-def test_a_source_of_which_no_batch_waits_has_no_verdict(environment: Environment, ledger: Ledger) -> None:
+def test_a_source_of_which_no_batch_waits_has_no_verdict(opened: OpenProject, ledger: Ledger) -> None:
     stream = ledger.stream("rds_postgres", "orders")
-    assert read_verdict(environment, "rds_postgres")["verdict"] == "none"
-    writer(stream).commit({"n": 1})
+    assert read_verdict(opened, "rds_postgres")["verdict"] == "none"
+    writer(stream).commit(KeyPosition(key=1))
     judge(stream, 1, "pass")
-    assert read_verdict(environment, "rds_postgres")["verdict"] == "pass"
+    assert read_verdict(opened, "rds_postgres")["verdict"] == "pass"
     counts = {
         "extracted": 1,
         "silver_inserted": 1,
@@ -128,7 +129,7 @@ def test_a_source_of_which_no_batch_waits_has_no_verdict(environment: Environmen
         "duplicates": 0,
     }
     stream.close(Book(source="rds_postgres", stream="orders", batch=1, run_id="r", **counts))
-    assert read_verdict(environment, "rds_postgres")["verdict"] == "none"
+    assert read_verdict(opened, "rds_postgres")["verdict"] == "none"
 
 
 def failure(cause: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from headwater.config import Project
 from headwater.ledger.landing import ARRIVALS, is_data
 from headwater.ledger.stream import Ledger
 from headwater.receive.drop import Starter
-from headwater.run.project import Environment
+from headwater.run.project import OpenProject
 
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:headwater-local-pipeline"
 ORDERS = "s3_drops/partner_orders/a.csv"
@@ -48,10 +48,10 @@ class States:
 
 
 @pytest.fixture
-def environment(project: Project, ledger: Ledger) -> Environment:
-    environment = Environment(project)
-    vars(environment)["ledger"] = ledger
-    return environment
+def opened(project: Project, ledger: Ledger) -> OpenProject:
+    opened = OpenProject(project)
+    vars(opened)["ledger"] = ledger
+    return opened
 
 
 def message(key: str, etag: str = "e1", size: int = 10, number: int = 1) -> dict[str, Any]:
@@ -59,76 +59,76 @@ def message(key: str, etag: str = "e1", size: int = 10, number: int = 1) -> dict
     return {"messageId": f"m{number}", "body": json.dumps({"detail": {"bucket": {"name": "b"}, "object": found}})}
 
 
-def start(environment: Environment, states: States, *messages: dict[str, Any]) -> list[str]:
-    answer = Starter(environment, states, MACHINE).start({"Records": list(messages)})
+def start(opened: OpenProject, states: States, *messages: dict[str, Any]) -> list[str]:
+    answer = Starter(opened, states, MACHINE).start({"Records": list(messages)})
     return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
 
 
-def registered(environment: Environment, stream: str = "partner_orders") -> list[dict[str, Any]]:
-    bucket = environment.ledger.bucket
+def registered(opened: OpenProject, stream: str = "partner_orders") -> list[dict[str, Any]]:
+    bucket = opened.ledger.bucket
     keys = [key for key, _, _ in bucket.keys(f"s3_drops/{stream}/{ARRIVALS}/")]
     return [json.loads(bucket.read(key) or b"") for key in keys]
 
 
-def test_a_file_starts_a_run_of_its_source_and_is_registered(environment: Environment) -> None:
+def test_a_file_starts_a_run_of_its_source_and_is_registered(opened: OpenProject) -> None:
     states = States()
-    assert start(environment, states, message(ORDERS)) == []
+    assert start(opened, states, message(ORDERS)) == []
     assert list(states.started.values()) == [{"sources": ["s3_drops"]}]
-    assert registered(environment) == [{"key": ORDERS, "etag": "e1", "size": 10, "version": None}]
+    assert registered(opened) == [{"key": ORDERS, "etag": "e1", "size": 10, "version": None}]
 
 
-def test_the_same_event_again_starts_nothing(environment: Environment) -> None:
+def test_the_same_event_again_starts_nothing(opened: OpenProject) -> None:
     states = States()
-    start(environment, states, message(ORDERS))
-    start(environment, states, message(ORDERS), message(ORDERS))
+    start(opened, states, message(ORDERS))
+    start(opened, states, message(ORDERS), message(ORDERS))
     assert len(states.started) == 1
 
 
 def test_an_event_that_comes_again_before_it_was_registered_starts_nothing_either(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
+    opened: OpenProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states = States()
     with monkeypatch.context() as patch:
         patch.setattr("headwater.ledger.bucket.Bucket.create", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            start(environment, states, message(ORDERS))
-    start(environment, states, message(ORDERS))
+            start(opened, states, message(ORDERS))
+    start(opened, states, message(ORDERS))
     assert len(states.started) == 1
-    assert len(registered(environment)) == 1
+    assert len(registered(opened)) == 1
 
 
-def test_a_new_version_of_a_file_starts_a_run(environment: Environment) -> None:
+def test_a_new_version_of_a_file_starts_a_run(opened: OpenProject) -> None:
     states = States()
-    start(environment, states, message(ORDERS))
-    start(environment, states, message(ORDERS, etag="e2"))
+    start(opened, states, message(ORDERS))
+    start(opened, states, message(ORDERS, etag="e2"))
     assert len(states.started) == 2
 
 
-def test_files_that_come_together_start_one_run(environment: Environment) -> None:
+def test_files_that_come_together_start_one_run(opened: OpenProject) -> None:
     states = States()
-    start(environment, states, message(ORDERS), message(CLICKS), message(f"{ORDERS}2"))
+    start(opened, states, message(ORDERS), message(CLICKS), message(f"{ORDERS}2"))
     assert len(states.started) == 1
-    assert len(registered(environment)) == 2
-    assert len(registered(environment, "partner_clicks")) == 1
+    assert len(registered(opened)) == 2
+    assert len(registered(opened, "partner_clicks")) == 1
 
 
 @pytest.mark.parametrize("running", [{}, {"sources": []}, {"sources": ["fx_rates", "s3_drops"]}])
 def test_a_run_that_is_going_on_is_not_doubled_and_the_file_is_registered(
-    environment: Environment, running: dict[str, Any]
+    opened: OpenProject, running: dict[str, Any]
 ) -> None:
     states = States({"sources": ["fx_rates"]}, running)
-    assert start(environment, states, message(ORDERS)) == []
+    assert start(opened, states, message(ORDERS)) == []
     assert states.started == {}
-    assert len(registered(environment)) == 1
+    assert len(registered(opened)) == 1
 
 
-def test_a_run_of_other_sources_is_in_nobodys_way(environment: Environment) -> None:
+def test_a_run_of_other_sources_is_in_nobodys_way(opened: OpenProject) -> None:
     states = States({"sources": ["fx_rates"]})
-    start(environment, states, message(ORDERS))
+    start(opened, states, message(ORDERS))
     assert len(states.started) == 1
 
 
-def test_what_is_no_data_or_nobodys_starts_nothing(environment: Environment) -> None:
+def test_what_is_no_data_or_nobodys_starts_nothing(opened: OpenProject) -> None:
     states = States()
     given = [
         message(ORDERS, size=0),
@@ -137,14 +137,14 @@ def test_what_is_no_data_or_nobodys_starts_nothing(environment: Environment) -> 
         message("elsewhere/a.csv"),
         message("http_push/pushed_events/a.json"),
     ]
-    assert start(environment, states, *given) == []
+    assert start(opened, states, *given) == []
     assert states.started == {}
 
 
-def test_a_message_that_holds_no_event_is_reported(environment: Environment) -> None:
+def test_a_message_that_holds_no_event_is_reported(opened: OpenProject) -> None:
     states = States()
     stranger = {"messageId": "m9", "body": '{"Event": "s3:TestEvent"}'}
-    assert start(environment, states, stranger, {"messageId": "m8", "body": "hello"}, message(ORDERS)) == ["m9", "m8"]
+    assert start(opened, states, stranger, {"messageId": "m8", "body": "hello"}, message(ORDERS)) == ["m9", "m8"]
     assert len(states.started) == 1
 
 

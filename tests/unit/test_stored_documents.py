@@ -10,6 +10,16 @@ import pytest
 from pydantic import BaseModel
 
 from headwater.ledger.entries import Book, LeaseHolder, Manifest, Verdict
+from headwater.ledger.positions import (
+    DaysPosition,
+    KeyPosition,
+    ModifiedPosition,
+    OffsetsPosition,
+    RecordsPosition,
+    ShardsPosition,
+    SnapshotPosition,
+    WatermarkPosition,
+)
 from tests.upgrade import stored
 
 MODELS: dict[str, type[BaseModel]] = {"manifests": Manifest, "verdicts": Verdict, "books": Book, "_leases": LeaseHolder}
@@ -37,6 +47,22 @@ POSITIONS = {
 }
 
 
+MODELS_OF_POSITIONS = {
+    "facebook_ads/ads_insights": DaysPosition,
+    "fx_rates/rates": DaysPosition,
+    "http_push/pushed_events": ModifiedPosition,
+    "kafka/events": OffsetsPosition,
+    "kinesis/web_events": ShardsPosition,
+    "kinesis/web_events_queued": RecordsPosition,
+    "rds_postgres/customers": WatermarkPosition,
+    "rds_postgres/loyalty_accounts": SnapshotPosition,
+    "rds_postgres/order_items": KeyPosition,
+    "redshift/customer_behavior": WatermarkPosition,
+    "s3_drops/partner_orders": ModifiedPosition,
+    "snowflake/orders": WatermarkPosition,
+}
+
+
 def position(key: str) -> Any:
     return json.loads(DOCUMENTS[key])["position_after"]
 
@@ -51,3 +77,9 @@ def test_every_kind_of_document_and_every_shape_of_a_position_is_among_them() ->
     assert Counter(map(kind, DOCUMENTS)).keys() == MODELS.keys()
     manifests = {key.rpartition("/manifests/")[0]: key for key in DOCUMENTS if kind(key) == "manifests"}
     assert {stream: set(position(key)) for stream, key in manifests.items()} == POSITIONS
+
+
+@pytest.mark.parametrize("key", [key for key in DOCUMENTS if kind(key) == "manifests"])
+def test_a_stored_position_is_read_as_the_model_of_its_way_to_read(key: str) -> None:
+    found = Manifest.model_validate_json(DOCUMENTS[key]).position_after
+    assert type(found) is MODELS_OF_POSITIONS[key.rpartition("/manifests/")[0]]

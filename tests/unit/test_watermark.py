@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from headwater.config import WatermarkRead
 from headwater.errors import FatalSourceError
-from headwater.ledger.entries import Position
+from headwater.ledger.positions import Overlap, WatermarkPosition
 from headwater.sources.watermark import Span, news, of_days
 
 READ = WatermarkRead(kind="watermark", column="updated_at", overlap_minutes=10)
@@ -34,7 +34,7 @@ class Relation:
     """Rows by key: their watermark and their content; and what a reader has of them."""
 
     rows: dict[int, tuple[datetime, str]] = field(default_factory=dict)
-    position: Position | None = None
+    position: WatermarkPosition | None = None
     read: dict[int, tuple[datetime, str]] = field(default_factory=dict)
 
     def where(self, condition: str) -> dict[int, tuple[datetime, str]]:
@@ -103,7 +103,7 @@ def test_the_watermark_never_recedes() -> None:
     del relation.rows[1]
     assert relation.pull() == 1
     assert relation.position is not None
-    assert relation.position["watermark"] == NOON.isoformat(" ")
+    assert relation.position.watermark == NOON.isoformat(" ")
 
 
 @given(
@@ -137,7 +137,14 @@ def test_a_backfill_takes_whole_days_and_leaves_the_position() -> None:
 
 @pytest.mark.parametrize("mark", ["infinity", "2018-01-01", "2018-01-01 00:00:00'; DROP TABLE x; --"])
 def test_what_is_no_moment_never_reaches_sql(mark: str) -> None:
+    overlap = Overlap(rows="0", digest="")
     with pytest.raises(FatalSourceError, match="is no moment"):
-        news(READ, Spelled(), {"watermark": mark, "overlap": {}}, "2018-01-01 00:00:00", lambda _: ("0", ""))
+        news(
+            READ,
+            Spelled(),
+            WatermarkPosition(watermark=mark, overlap=overlap),
+            "2018-01-01 00:00:00",
+            lambda _: ("0", ""),
+        )
     with pytest.raises(FatalSourceError, match="is no moment"):
         news(READ, Spelled(), None, mark, lambda _: ("0", ""))

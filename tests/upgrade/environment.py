@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def _policy(policy: Policy, tables: set[str]) -> Policy:
 def picture(pipeline: Pipeline) -> Picture:
     """What the tables hold, and what the ledger says: how far each stream is, and what is in quarantine."""
     client = pipeline.client
-    return {"content": _content(pipeline), "streams": client.streams(), "quarantined": client.quarantined()}
+    said = {"streams": client.streams(), "quarantined": client.quarantined()}
+    return {"content": _content(pipeline), **{what: list(map(asdict, rows)) for what, rows in said.items()}}
 
 
 def settled(picture: Picture) -> Picture:

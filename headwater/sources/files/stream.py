@@ -28,8 +28,9 @@ from headwater.config.files_source import PUSHED
 from headwater.errors import ConfigError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
-from headwater.ledger.entries import Manifest, Position, TakenFile
+from headwater.ledger.entries import Manifest, TakenFile
 from headwater.ledger.landing import ARRIVALS, is_data
+from headwater.ledger.positions import ModifiedPosition
 from headwater.ledger.raw import PROBLEM, RowFile
 from headwater.ledger.stream import StreamLedger
 from headwater.log import get_logger
@@ -85,9 +86,10 @@ def extract(
     stream, ledger = source.streams[name], writer.ledger
     landing = Bucket(ledger.bucket.s3, landing_bucket)
     pushed = isinstance(source.entrance, HttpEntrance)
-    found = listed(landing, stream, writer.position_before, _PUSHED_BAND if pushed else _BAND)
+    position = writer.before(ModifiedPosition)
+    found = listed(landing, stream, position, _PUSHED_BAND if pushed else _BAND)
     if not pushed:
-        arrivals = f"s3://{ledger.bucket.name}/{ledger.prefix}/{ARRIVALS}/"
+        arrivals = f"{ledger.bucket.uri}/{ledger.prefix}/{ARRIVALS}/"
         keys = dict.fromkeys(map(str, new_values(arrivals, "key", f"{name}_arrivals")))
         found |= {file for key in keys for file in _look_up(landing, key)}
     new = sorted(not_taken(ledger, found, _PUSHED_BAND if pushed else _RESENT))
@@ -96,13 +98,13 @@ def extract(
         _Intake(landing, stream, writer, Path(folder)).take(batch)
     if not writer.taken:
         return None
-    until = max(batch[-1].modified.isoformat(), (writer.position_before or {"until": ""})["until"])
-    return writer.commit({"until": until})
+    newest = batch[-1].modified
+    return writer.commit(ModifiedPosition(until=max(newest, position.until) if position else newest))
 
 
-def listed(landing: Bucket, stream: FilesStream, position: Position | None, band: timedelta) -> set[LandedFile]:
+def listed(landing: Bucket, stream: FilesStream, position: ModifiedPosition | None, band: timedelta) -> set[LandedFile]:
     """Lists the files with data that were modified after the position, or within `band` before it."""
-    since = datetime.fromisoformat(position["until"]) - band if position else datetime.min.replace(tzinfo=UTC)
+    since = position.until - band if position else datetime.min.replace(tzinfo=UTC)
     pages = landing.s3.get_paginator("list_objects_v2").paginate(Bucket=landing.name, Prefix=stream.prefix)
     return {
         LandedFile(item["LastModified"], item["Key"], item["ETag"].strip('"'), item["Size"])

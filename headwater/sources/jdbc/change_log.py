@@ -19,7 +19,7 @@ from pyspark.sql import types as T
 from headwater.config import JdbcSource, JdbcStream, LogRead
 from headwater.errors import FatalSourceError, RetriableSourceError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Position
+from headwater.ledger.positions import LogPosition, SnapshotPosition
 from headwater.ledger.shape import Learned
 from headwater.log import get_logger
 from headwater.sources.jdbc.engine import snapshot
@@ -41,24 +41,24 @@ _MESSAGE_BYTES = 4 << 20
 
 def extract_changes(
     spark: SparkSession, source: JdbcSource, stream: JdbcStream, read: LogRead, database: Database, writer: BatchWriter
-) -> Position | None:
+) -> LogPosition | None:
     """Writes what changed since the position, or a snapshot where there is none; the position after, None if nothing is new.
 
     FatalSourceError when the slot is gone, was moved by somebody else, or the server's log ends before the position.
     """
-    position = writer.position_before
+    position = writer.before(LogPosition)
     with connect(spark, database) as session:
         key = _ready(session, stream, read)
-        if position is None or position["slot"] != read.slot:
+        if position is None or position.slot != read.slot:
             if position is not None:
-                log.warning("another slot is declared: reading a new snapshot", slot=read.slot, before=position["slot"])
+                log.warning("another slot is declared: reading a new snapshot", slot=read.slot, before=position.slot)
             return _snapshot(spark, session, source, stream, read, database, writer)
-        end = _resume(session, stream, read, position["lsn"])
-        if end == position["lsn"]:
+        end = _resume(session, stream, read, position.lsn)
+        if end == position.lsn:
             return None
         schema = empty(spark, source, stream, database).schema
         decoder = Decoder(*_schema_and_table(stream), key)
-        seen = VisibleTransactions.of(position["snapshot"]) if "snapshot" in position else None
+        seen = VisibleTransactions.of(position.snapshot) if isinstance(position, SnapshotPosition) else None
         session.connection.setAutoCommit(False)
         changes = _changes(session, read, end, decoder, seen)
         rows = 0
@@ -69,9 +69,9 @@ def extract_changes(
     if rows:
         writer.adopt(rows)
         writer.learned = Learned.of_columns({f.name: f.dataType.simpleString() for f in _with_change(schema).fields})
-    elif parse_lsn(end) - parse_lsn(position["lsn"]) < QUIET_BYTES:
+    elif parse_lsn(end) - parse_lsn(position.lsn) < QUIET_BYTES:
         return None
-    return {"slot": read.slot, "lsn": end}
+    return LogPosition(slot=read.slot, lsn=end)
 
 
 def snapshot_columns(rows: DataFrame, lsn: int) -> DataFrame:
@@ -166,7 +166,7 @@ def _snapshot(
     read: LogRead,
     database: Database,
     writer: BatchWriter,
-) -> Position | None:
+) -> SnapshotPosition | None:
     """Reads the whole relation at a moment after the slot's beginning.
 
     The slot that a first run left behind when it died is used again: all before the snapshot is in the snapshot.
@@ -184,7 +184,7 @@ def _snapshot(
         if rows is None:
             return None
         write_rows(snapshot_columns(rows, parse_lsn(str(start))), writer)
-    return {"slot": read.slot, "lsn": str(start), "snapshot": str(seen)}
+    return SnapshotPosition(slot=read.slot, lsn=str(start), snapshot=str(seen))
 
 
 def _resume(session: Session, stream: JdbcStream, read: LogRead, position: str) -> str:

@@ -17,7 +17,8 @@ from pyspark.sql import functions as F
 from headwater.config import BookmarkRead, JdbcSource, JdbcStream, LogRead, WatermarkRead
 from headwater.errors import ConfigError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Manifest, Position
+from headwater.ledger.entries import Manifest
+from headwater.ledger.positions import KeyPosition, Position, WatermarkPosition
 from headwater.log import get_logger
 from headwater.sources.jdbc.change_log import extract_changes, log_end, snapshot_columns
 from headwater.sources.jdbc.engine import Engine, Snapshot, snapshot
@@ -102,7 +103,7 @@ class _Relation:
             if rows is not None:
                 write_rows(snapshot_columns(rows, place), self.writer)
 
-    def _by_watermark(self, read: WatermarkRead, view: Snapshot) -> Position | None:
+    def _by_watermark(self, read: WatermarkRead, view: Snapshot) -> WatermarkPosition | None:
         relation = self.stream.relation
         digest = self.engine.digest(view.session, relation)
 
@@ -111,19 +112,19 @@ class _Relation:
             return str(rows), str(total)
 
         [high] = view.row(f"SELECT {self.engine.text(f'max({read.column})')} FROM {relation}")
-        span = news(read, self.engine, self.writer.position_before, high, fingerprint)
+        span = news(read, self.engine, self.writer.before(WatermarkPosition), high, fingerprint)
         if span is not None:
             self._extract(view, span)
         return span.after if span is not None else None
 
-    def _by_bookmark(self, read: BookmarkRead, view: Snapshot) -> Position | None:
+    def _by_bookmark(self, read: BookmarkRead, view: Snapshot) -> KeyPosition | None:
         [key] = read.keys
-        position = self.writer.position_before
-        low = 0 if position is None else int(position["key"])
+        position = self.writer.before(KeyPosition)
+        low = 0 if position is None else position.key
         [high] = view.row(f"SELECT {self.engine.text(f'max({key})')} FROM {self.stream.relation}")
         if high is None or int(high) <= low:
             return None
-        after = {"key": int(high)}
+        after = KeyPosition(key=int(high))
         where = f"{key} > {low} AND {key} <= {high}"
         expected = extent(view, self.stream, where)
         options = {
@@ -144,7 +145,7 @@ class _Relation:
                 return after
             self.writer.files.clear()
         log.warning("the bookmark is not where the ledger is: reading by the ledger's position", low=low, high=high)
-        self._extract(view, Span(where, after, where))
+        self._extract(view, Span(where, None, where))
         return after
 
     def _extract(self, view: Snapshot, span: Span) -> None:

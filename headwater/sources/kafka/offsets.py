@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headwater.config.kafka_source import Resume
 from headwater.errors import LostOffsetsError
-from headwater.ledger.entries import Position
+from headwater.ledger.positions import OffsetsPosition, RunEnds
 from headwater.log import get_logger
 
 Offsets = dict[int, int]
@@ -34,16 +34,13 @@ class Slice:
     ends: Offsets
 
 
-def position_of(topic: Topic, offsets: Offsets, run_id: str, ends: Offsets) -> Position:
+def position_of(topic: Topic, offsets: Offsets, run_id: str, ends: Offsets) -> OffsetsPosition:
     """Makes the position after a batch: the next offsets, and the ends that the run has set itself."""
-    return {
-        "topic_id": topic.id,
-        "offsets": {str(partition): offset for partition, offset in sorted(offsets.items())},
-        "until": {"run_id": run_id, "offsets": {str(partition): end for partition, end in sorted(ends.items())}},
-    }
+    until = RunEnds(run_id=run_id, offsets=dict(sorted(ends.items())))
+    return OffsetsPosition(topic_id=topic.id, offsets=dict(sorted(offsets.items())), until=until)
 
 
-def starts(where: str, topic: Topic, position: Position | None, resume: Resume | None) -> Offsets:
+def starts(where: str, topic: Topic, position: OffsetsPosition | None, resume: Resume | None) -> Offsets:
     """Finds the offsets to go on at; LostOffsetsError when the topic no longer has them.
 
     A partition that the position does not know begins at its beginning.
@@ -53,16 +50,16 @@ def starts(where: str, topic: Topic, position: Position | None, resume: Resume |
     decided: Offsets = {}
     if resume is not None and resume.topic_id == topic.id:
         decided = {int(partition): offset for partition, offset in resume.offsets.items()}
-    if position["topic_id"] != topic.id:
+    if position.topic_id != topic.id:
         if resume is None or resume.topic_id != topic.id:
             raise LostOffsetsError(
-                f"{where}: topic {topic.name} was made anew (its id was {position['topic_id']}): the stored offsets mean "
+                f"{where}: topic {topic.name} was made anew (its id was {position.topic_id}): the stored offsets mean "
                 f"nothing in it. {_way_out(topic, {})}"
             )
         log.warning("resumes in a topic made anew", topic=topic.name, reason=resume.reason)
         found = topic.begins | decided
     else:
-        stored = {int(partition): offset for partition, offset in position["offsets"].items()}
+        stored = position.offsets
         added = sorted(topic.begins.keys() - stored.keys())
         if added:
             log.warning("partitions added", topic=topic.name, partitions=added)
@@ -109,12 +106,12 @@ def _way_out(topic: Topic, offsets: Offsets) -> str:
     return f"hint: find out what is missing, then go on with `{resume}` in the stream's YAML"
 
 
-def frozen_ends(where: str, topic: Topic, position: Position | None, run_id: str) -> Offsets:
+def frozen_ends(where: str, topic: Topic, position: OffsetsPosition | None, run_id: str) -> Offsets:
     """Finds the offsets that this run reads up to: as they were when it first looked, so a busy topic cannot keep it going."""
-    until = position["until"] if position is not None and position["topic_id"] == topic.id else None
-    if until is None or until["run_id"] != run_id:
+    until = position.until if position is not None and position.topic_id == topic.id else None
+    if until is None or until.run_id != run_id:
         return dict(topic.ends)
-    ends = {int(partition): end for partition, end in until["offsets"].items()}
+    ends = until.offsets
     _refuse_lost(where, topic, {p: end for p, end in ends.items() if end > topic.ends.get(p, -1)})
     # A partition that was added since has its turn in the next run.
     return {partition: ends.get(partition, begin) for partition, begin in topic.begins.items()}

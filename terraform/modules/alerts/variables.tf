@@ -80,5 +80,5 @@ variable "budget_usd" {
 
 variable "keys" {
   description = "ARNs of the keys by what they protect."
-  type        = map(string)
+  type        = object({ alerts = string })
 }

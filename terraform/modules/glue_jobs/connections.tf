@@ -1,8 +1,9 @@
 # The way into the VPC for the sources that are there. Addresses and passwords are in the sources' secrets.
 locals {
+  connections = { for job in var.jobs : job.source => job.connection if job.connection != null }
   # At most one, by VPC.
-  networks = { for network in var.network[*] : network.vpc => network if length(var.connections) > 0 }
-  ways_in  = { for pair in setproduct(keys(var.connections), keys(local.networks)) : pair[0] => { name = var.connections[pair[0]], vpc = pair[1] } }
+  networks = { for network in var.network[*] : network.vpc => network if length(local.connections) > 0 }
+  ways_in  = { for pair in setproduct(keys(local.connections), keys(local.networks)) : pair[0] => { name = local.connections[pair[0]], vpc = pair[1] } }
 }
 
 data "aws_subnet" "jobs" {

@@ -33,9 +33,7 @@ resource "aws_glue_job" "this" {
 module "role" {
   source   = "../role"
   for_each = var.jobs
-  name     = each.key
-  folder   = "${var.root}/config/roles"
-  spec     = var.roles[each.key]
+  role     = each.value.role
   arns     = var.arns
 }
 

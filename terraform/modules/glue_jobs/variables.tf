@@ -24,18 +24,19 @@ variable "glue_version" {
 }
 
 variable "jobs" {
-  description = "One Extract job for each source, and one job for each shared stage, by name."
+  description = "One Extract job for each source, and one job for each shared stage, by name; the latter have no source, and no connection where none is needed."
   type = map(object({
     script              = string
     script_key          = string
-    source              = optional(string)
-    connection          = optional(string)
+    source              = string
+    connection          = string
     arguments           = map(string)
     worker_type         = string
     workers             = number
     timeout_minutes     = number
     max_concurrent_runs = number
     flex                = bool
+    role                = object({ name = string, file = string, trust = string, permissions = string })
   }))
   nullable = false
 
@@ -45,18 +46,16 @@ variable "jobs" {
   }
 }
 
-variable "roles" {
-  description = "The jobs' roles by job name: file in config/roles, values, traits."
-  type = map(object({
-    file   = string
-    values = map(string)
-    traits = list(string)
-  }))
-}
-
 variable "arns" {
-  description = "ARNs that only AWS knows, by placeholder of config/roles."
-  type        = map(string)
+  description = "ARNs that only AWS knows, by the placeholder that stands for them in the roles' permissions."
+  type = object({
+    data_key      = string
+    secrets_key   = string
+    bookmarks_key = string
+    alerts_key    = string
+    workgroup_arn = string
+    namespace_arn = string
+  })
 }
 
 variable "artifacts" {
@@ -66,7 +65,7 @@ variable "artifacts" {
 
 variable "keys" {
   description = "ARNs of the keys by what they protect."
-  type        = map(string)
+  type        = object({ data = string, logs = string, secrets = string })
 }
 
 variable "security_configuration" {
@@ -77,11 +76,6 @@ variable "security_configuration" {
 variable "secrets" {
   description = "Names of the secrets that sources and alerts need; their values are put in by hand."
   type        = set(string)
-}
-
-variable "connections" {
-  description = "Names of the Glue connections by source that is reached within the VPC."
-  type        = map(string)
 }
 
 variable "network" {

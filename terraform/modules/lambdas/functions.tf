@@ -54,8 +54,6 @@ locals {
 module "role" {
   source   = "../role"
   for_each = var.lambdas
-  name     = each.key
-  folder   = "${var.root}/config/roles"
-  spec     = var.roles[each.key]
+  role     = each.value.role
   arns     = var.arns
 }

@@ -1,7 +1,7 @@
 output "functions" {
-  description = "Name, ARN and alias ARN of each function by its folder."
+  description = "Name, ARN and alias ARN of each function by its name."
   value = {
-    for name, function in aws_lambda_function.this : var.lambdas[name].folder => {
+    for name, function in aws_lambda_function.this : name => {
       name  = name
       arn   = function.arn
       alias = aws_lambda_alias.live[name].arn

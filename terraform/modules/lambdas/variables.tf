@@ -1,8 +1,3 @@
-variable "root" {
-  description = "The repository's folder."
-  type        = string
-}
-
 variable "packages" {
   description = "The folder that make package has filled."
   type        = string
@@ -26,31 +21,29 @@ variable "account" {
 variable "lambdas" {
   description = "The Lambda functions by name: folder of the handler, variables, limits."
   type = map(object({
-    folder           = string
-    timeout_seconds  = number
-    variables        = map(string)
-    by_state_machine = bool
+    folder          = string
+    timeout_seconds = number
+    variables       = map(string)
+    role            = object({ name = string, file = string, trust = string, permissions = string })
   }))
   nullable = false
 }
 
-variable "roles" {
-  description = "The functions' roles by function name: file in config/roles, values, traits."
-  type = map(object({
-    file   = string
-    values = map(string)
-    traits = list(string)
-  }))
-}
-
 variable "arns" {
-  description = "ARNs that only AWS knows, by placeholder of config/roles."
-  type        = map(string)
+  description = "ARNs that only AWS knows, by the placeholder that stands for them in the roles' permissions."
+  type = object({
+    data_key      = string
+    secrets_key   = string
+    bookmarks_key = string
+    alerts_key    = string
+    workgroup_arn = string
+    namespace_arn = string
+  })
 }
 
 variable "keys" {
   description = "ARNs of the keys by what they protect."
-  type        = map(string)
+  type        = object({ alerts = string, data = string, logs = string })
 }
 
 variable "reserved_concurrency" {

@@ -10,7 +10,7 @@ locals {
 }
 
 resource "aws_security_group" "proxies" {
-  #checkov:skip=CKV2_AWS_5: attached to the proxies in proxies.tf.json, which this check does not read
+  #checkov:skip=CKV2_AWS_5: attached to the proxies in proxies.tf, which this check does not know
   for_each    = local.networks
   name        = "rds-proxies"
   description = "RDS proxies before the databases of sources."

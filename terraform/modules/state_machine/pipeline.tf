@@ -2,7 +2,7 @@
 resource "aws_sfn_state_machine" "pipeline" {
   name       = var.state_machine.name
   role_arn   = module.role[var.state_machine.name].arn
-  definition = templatefile("${var.root}/step_functions/pipeline.asl.json", var.state_machine.values)
+  definition = var.state_machine.definition
   type       = "STANDARD"
   publish    = true
 
@@ -27,9 +27,7 @@ resource "aws_cloudwatch_log_group" "pipeline" {
 
 module "role" {
   source   = "../role"
-  for_each = var.roles
-  name     = each.key
-  folder   = "${var.root}/config/roles"
-  spec     = each.value
+  for_each = { for role in [var.state_machine.role, var.scheduler_role] : role.name => role }
+  role     = each.value
   arns     = var.arns
 }

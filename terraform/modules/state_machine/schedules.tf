@@ -17,7 +17,7 @@ resource "aws_scheduler_schedule" "this" {
 
   target {
     arn      = each.value.action
-    role_arn = module.role["${var.prefix}-scheduler"].arn
+    role_arn = module.role[var.scheduler_role.name].arn
     input    = each.value.input
 
     dead_letter_config {

@@ -1,34 +1,32 @@
-variable "root" {
-  description = "The repository's folder."
-  type        = string
-}
-
 variable "prefix" {
   description = "What starts every name."
   type        = string
 }
 
 variable "state_machine" {
-  description = "Name of the state machine, its ARN, and what the placeholders of step_functions/pipeline.asl.json stand for."
+  description = "Name, definition and role of the state machine."
   type = object({
-    name   = string
-    arn    = string
-    values = map(string)
+    name       = string
+    definition = string
+    role       = object({ name = string, file = string, trust = string, permissions = string })
   })
 }
 
-variable "roles" {
-  description = "The roles of the state machine and of the scheduler by name: file in config/roles, values, traits."
-  type = map(object({
-    file   = string
-    values = map(string)
-    traits = list(string)
-  }))
+variable "scheduler_role" {
+  description = "The role of the scheduler: its name, its file in config/roles, its trust and permissions policies as JSON."
+  type        = object({ name = string, file = string, trust = string, permissions = string })
 }
 
 variable "arns" {
-  description = "ARNs that only AWS knows, by placeholder of config/roles."
-  type        = map(string)
+  description = "ARNs that only AWS knows, by the placeholder that stands for them in the roles' permissions."
+  type = object({
+    data_key      = string
+    secrets_key   = string
+    bookmarks_key = string
+    alerts_key    = string
+    workgroup_arn = string
+    namespace_arn = string
+  })
 }
 
 variable "schedules" {
@@ -49,7 +47,7 @@ variable "schedules" {
 
 variable "keys" {
   description = "ARNs of the keys by what they protect."
-  type        = map(string)
+  type        = object({ data = string, logs = string })
 }
 
 variable "topic_arn" {

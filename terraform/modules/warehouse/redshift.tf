@@ -93,8 +93,6 @@ resource "aws_redshiftserverless_usage_limit" "this" {
 
 module "copy_role" {
   source = "../role"
-  name   = "${var.prefix}-copy"
-  folder = "${var.root}/config/roles"
-  spec   = var.copy_role
+  role   = var.copy_role
   arns   = var.arns
 }

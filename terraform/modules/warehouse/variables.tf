@@ -32,22 +32,23 @@ variable "existing_workgroup" {
 }
 
 variable "copy_role" {
-  description = "Spec of the role that COPY and UNLOAD assume: file in config/roles, values, traits."
-  type = object({
-    file   = string
-    values = map(string)
-    traits = list(string)
-  })
+  description = "The role that COPY and UNLOAD assume: its name, its file in config/roles, its trust and permissions policies as JSON."
+  type        = object({ name = string, file = string, trust = string, permissions = string })
 }
 
 variable "arns" {
-  description = "ARNs that only AWS knows, by placeholder of config/roles."
-  type        = map(string)
+  description = "ARNs of the keys, by the placeholder that stands for them in the role's permissions."
+  type = object({
+    data_key      = string
+    secrets_key   = string
+    bookmarks_key = string
+    alerts_key    = string
+  })
 }
 
 variable "keys" {
   description = "ARNs of the keys by what they protect."
-  type        = map(string)
+  type        = object({ data = string, secrets = string })
 }
 
 variable "network" {
@@ -85,7 +86,6 @@ variable "databases" {
   description = "Names of the catalog databases by zone."
   type        = map(string)
 }
-
 
 variable "protected" {
   description = "Keeps Athena's workgroup as long as it holds queries."

@@ -1,0 +1,105 @@
+"""deployment.json: all that Terraform reads of one environment. Nothing of it is derived a second time in HCL.
+
+ARNs that AWS knows only once something is made stand in the roles' policies as placeholders, each a whole resource: `${data_key}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from headwater.config import Environment
+from headwater.deploy.deployment import ZONES, Deployment
+from headwater.deploy.entrances import Entrances
+from headwater.deploy.roles import LATE_ARNS, RoleSpec, roles
+from headwater.deploy.schedules import ScheduleSpec, compact
+from headwater.errors import ConfigError
+
+_OF_ENVIRONMENT = {
+    *("name", "prefix", "region", "account", "warehouse", "retention", "alerts", "network"),
+    *("analysts", "budget_usd", "athena_scan_gib", "protected"),
+}
+
+
+def document(deployment: Deployment) -> dict[str, Any]:
+    """Derives what deployment.json holds, but for the digest of what it was derived from; ConfigError names the file that is wrong."""
+    environment = deployment.project.environment
+    _check_copy_role(environment)
+    made = {role.name: _role(role) for role in roles(deployment, {name: f"${{{name}}}" for name in LATE_ARNS})}
+    prefix = deployment.prefix
+    return {
+        "environment": environment.model_dump(mode="json", include=_OF_ENVIRONMENT),
+        "buckets": deployment.buckets(),
+        "databases": {zone: environment.database(zone) for zone in ZONES},
+        "tables": {zone: deployment.project.tables(zone) for zone in ("silver", "gold")},
+        "secrets": deployment.secrets(),
+        "jobs": {
+            job.name: {**asdict(job), "script_key": job.script_key, "role": made[job.name]} for job in deployment.jobs()
+        },
+        "lambdas": {
+            function.name: {**asdict(function), "role": made[function.name]} for function in deployment.lambdas()
+        },
+        "crawlers": {crawler.name: asdict(crawler) for crawler in deployment.crawlers()},
+        "crawler_roles": {zone: made[f"{prefix}-crawl-{zone}"] for zone in ZONES},
+        "state_machine": {
+            "name": deployment.state_machine,
+            "arn": deployment.state_machine_arn,
+            "definition": deployment.definition(),
+            "role": made[deployment.state_machine],
+        },
+        "scheduler_role": made[f"{prefix}-scheduler"],
+        "schedules": _schedules(deployment.schedules()),
+        "snapshots": _schedules(deployment.snapshots()),
+        "copy_role": made[f"{prefix}-copy"],
+        "warehouse_users": deployment.warehouse_users(),
+        "topic": {"name": deployment.topic, "arn": deployment.topic_arn},
+        "rds_proxies": {
+            proxy.key: {**asdict(proxy), "secret": f"{prefix}/{proxy.secret}", "role": made[proxy.name]}
+            for proxy in deployment.rds_proxies()
+        },
+        "entrances": _entrances(deployment.entrances, made),
+    }
+
+
+def _check_copy_role(environment: Environment) -> None:
+    expected = f"arn:aws:iam::{environment.account}:role/{environment.prefix}-copy"
+    if environment.warehouse.copy_role != expected:
+        raise ConfigError(
+            f"config/environments/{environment.name}.yaml: warehouse.copy_role: {environment.warehouse.copy_role}, "
+            f"but the role that Terraform makes is {expected}"
+        )
+
+
+def _role(role: RoleSpec) -> dict[str, str]:
+    return {
+        "name": role.name,
+        "file": role.file,
+        "trust": compact(role.trust),
+        "permissions": compact(role.permissions),
+    }
+
+
+def _schedules(specs: Iterable[ScheduleSpec]) -> dict[str, Any]:
+    return {spec.name: {**asdict(spec), "input": compact(spec.input)} for spec in specs}
+
+
+def _entrances(entrances: Entrances, made: Mapping[str, Any]) -> dict[str, Any]:
+    piped = {pipe.stream_arn: pipe for pipe in entrances.pipes()}
+    return {
+        "record_streams": {
+            f"{source}.{stream}": {
+                **asdict(spec),
+                "pipe_role": made[f"{spec.name}-pipe"] if spec.arn in piped else None,
+            }
+            for source, stream in entrances.received()
+            for spec in [entrances.record_stream(source, stream)]
+        },
+        "queues": {queue.name: asdict(queue) for queue in entrances.queues()},
+        "mappings": {
+            mapping.source_arn: {**asdict(mapping), "reads_shards": mapping.reads_shards}
+            for mapping in entrances.mappings()
+        },
+        "drop_rules": {rule.name: {"pattern": compact(rule.pattern)} for rule in entrances.drop_rules()},
+        "apis": {api.name: asdict(api) for api in entrances.apis()},
+    }

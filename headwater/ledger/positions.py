@@ -1,0 +1,139 @@
+"""Positions: how far a stream has been extracted, a model for each way to read.
+
+A stored position says its kind by the names of its fields: no two models have the same ones. What is written is what was written
+before there were models, so an earlier version reads it too (docs/adr/0012).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, PlainSerializer, Tag
+
+
+def _to_seconds(moment: datetime) -> str:
+    return moment.isoformat()
+
+
+def _to_milliseconds(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
+
+
+class _Position(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DaysPosition(_Position):
+    """The last day that was read of some accounts; `slices` has digests of the accounts' days that are read again."""
+
+    until: date
+    accounts: tuple[str, ...]
+    slices: dict[str, str]
+
+
+class Overlap(_Position):
+    """A fingerprint of the rows just up to a watermark: how many, and a digest of them."""
+
+    rows: str
+    digest: str
+
+
+class WatermarkPosition(_Position):
+    """The newest watermark that was read, as the database writes it, and what the rows up to it were."""
+
+    watermark: str
+    overlap: Overlap
+
+
+class KeyPosition(_Position):
+    """The highest key that was read of a relation that only grows."""
+
+    key: int
+
+
+class LogPosition(_Position):
+    """The place up to which a replication slot's log was read."""
+
+    slot: str
+    lsn: str
+
+
+class SnapshotPosition(LogPosition):
+    """The place from which a slot's log goes on after a snapshot, and the transactions that the snapshot has seen."""
+
+    snapshot: str
+
+
+class RunEnds(_Position):
+    """The offsets that a run reads up to, by partition."""
+
+    run_id: str
+    offsets: dict[int, int]
+
+
+class OffsetsPosition(_Position):
+    """The next offset of each partition of a topic, and the ends that the newest run has set itself."""
+
+    topic_id: str
+    offsets: dict[int, int]
+    until: RunEnds
+
+
+class ModifiedPosition(_Position):
+    """The time of modification of the newest file that was taken."""
+
+    until: Annotated[AwareDatetime, PlainSerializer(_to_seconds)]
+
+
+class ShardPlace(_Position):
+    """The last record that was taken from a shard."""
+
+    sequence: Annotated[int, PlainSerializer(str)]
+    arrived_at: Annotated[AwareDatetime, PlainSerializer(_to_milliseconds)]
+
+
+class ShardsPosition(_Position):
+    """The last record that was taken from each shard of a Kinesis stream."""
+
+    shards: dict[str, ShardPlace]
+
+
+class RecordsPosition(_Position):
+    """How many records were taken from a queue, which has no order to point into."""
+
+    records: int
+
+
+_MODELS: tuple[type[_Position], ...] = (
+    DaysPosition,
+    WatermarkPosition,
+    KeyPosition,
+    LogPosition,
+    SnapshotPosition,
+    OffsetsPosition,
+    ModifiedPosition,
+    ShardsPosition,
+    RecordsPosition,
+)
+_BY_FIELDS = {frozenset(model.model_fields): model.__name__ for model in _MODELS}
+
+
+def _kind(position: Any) -> str | None:
+    """Names the model of a position by its fields; None when there is none."""
+    return _BY_FIELDS.get(frozenset(position)) if isinstance(position, dict) else type(position).__name__
+
+
+Position = Annotated[
+    Annotated[DaysPosition, Tag("DaysPosition")]
+    | Annotated[WatermarkPosition, Tag("WatermarkPosition")]
+    | Annotated[KeyPosition, Tag("KeyPosition")]
+    | Annotated[LogPosition, Tag("LogPosition")]
+    | Annotated[SnapshotPosition, Tag("SnapshotPosition")]
+    | Annotated[OffsetsPosition, Tag("OffsetsPosition")]
+    | Annotated[ModifiedPosition, Tag("ModifiedPosition")]
+    | Annotated[ShardsPosition, Tag("ShardsPosition")]
+    | Annotated[RecordsPosition, Tag("RecordsPosition")],
+    Discriminator(_kind),
+]
+AnyPosition = TypeVar("AnyPosition", bound=_Position)

@@ -1,0 +1,74 @@
+# Records that are delivered by queue, and the news of dropped files. What fails too often goes to the dead letters.
+resource "aws_sqs_queue" "this" {
+  for_each                   = var.queues
+  name                       = each.key
+  visibility_timeout_seconds = each.value.visibility_seconds
+  message_retention_seconds  = each.value.retention_seconds
+  kms_master_key_id          = var.keys.alerts
+
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = var.dead_letters
+    maxReceiveCount     = each.value.max_receive_count
+  })
+}
+
+# What the functions read by themselves: shards in order, one at a time; queues in any order.
+resource "aws_lambda_event_source_mapping" "this" {
+  for_each                           = var.mappings
+  event_source_arn                   = each.key
+  function_name                      = var.functions[each.value.function].alias
+  batch_size                         = each.value.batch_size
+  maximum_batching_window_in_seconds = each.value.window_seconds
+  function_response_types            = ["ReportBatchItemFailures"]
+  starting_position                  = each.value.reads_shards ? "TRIM_HORIZON" : null
+  parallelization_factor             = each.value.reads_shards ? 1 : null
+  bisect_batch_on_function_error     = each.value.reads_shards ? true : null
+  # Until Kinesis forgets them: what cannot be read fails nothing, so what fails is for all records, and passes.
+  maximum_retry_attempts = each.value.reads_shards ? -1 : null
+
+  dynamic "destination_config" {
+    for_each = each.value.reads_shards ? [var.dead_letters] : []
+
+    content {
+      on_failure {
+        destination_arn = destination_config.value
+      }
+    }
+  }
+
+  depends_on = [aws_kinesis_stream.this, aws_sqs_queue.this]
+}
+
+# A file that is dropped starts a run of its source; the queue gathers the news for a minute.
+resource "aws_cloudwatch_event_rule" "drops" {
+  for_each      = var.drop_rules
+  name          = each.key
+  description   = "Objects created below the prefixes that partners write to."
+  event_pattern = each.value.pattern
+}
+
+resource "aws_cloudwatch_event_target" "drops" {
+  for_each = aws_cloudwatch_event_rule.drops
+  rule     = each.value.name
+  arn      = aws_sqs_queue.this[each.key].arn
+
+  dead_letter_config {
+    arn = var.dead_letters
+  }
+}
+
+resource "aws_sqs_queue_policy" "drops" {
+  for_each  = aws_cloudwatch_event_rule.drops
+  queue_url = aws_sqs_queue.this[each.key].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "Drops"
+      Effect    = "Allow"
+      Principal = { Service = "events.amazonaws.com" }
+      Action    = "sqs:SendMessage"
+      Resource  = aws_sqs_queue.this[each.key].arn
+      Condition = { ArnEquals = { "aws:SourceArn" = each.value.arn } }
+    }]
+  })
+}

@@ -1,0 +1,99 @@
+variable "prefix" {
+  description = "What starts every name."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of the environment."
+  type        = string
+}
+
+variable "record_streams" {
+  description = "The Kinesis streams by source.stream."
+  type        = map(object({ name = string, retention_hours = number }))
+}
+
+variable "queues" {
+  description = "The queues by name."
+  type = map(object({
+    visibility_seconds = number
+    retention_seconds  = number
+    max_receive_count  = number
+  }))
+}
+
+variable "mappings" {
+  description = "What the functions read by themselves, by ARN of the stream or queue."
+  type = map(object({
+    function       = string
+    batch_size     = number
+    window_seconds = number
+    reads_shards   = bool
+  }))
+
+  validation {
+    condition     = length(setsubtract([for mapping in var.mappings : mapping.function], keys(var.functions))) == 0
+    error_message = "A source of kind kinesis needs lambdas/receive_records, one of kind files lambdas/start_on_drop."
+  }
+}
+
+variable "drop_rules" {
+  description = "The rule that tells of dropped files, by the name that its queue has as well: its pattern as JSON; none where no source takes any."
+  type        = map(object({ pattern = string }))
+
+  validation {
+    condition     = length(setsubtract(keys(var.drop_rules), keys(var.queues))) == 0
+    error_message = "A rule for dropped files needs a queue of its name."
+  }
+}
+
+variable "apis" {
+  description = "The HTTP API for pushed events by name: its route, its limits, and the function that it calls; none where no source takes them."
+  type = map(object({
+    route            = string
+    function         = string
+    calls_per_second = number
+    burst            = number
+  }))
+
+  validation {
+    condition     = length(setsubtract([for api in var.apis : api.function], keys(var.functions))) == 0
+    error_message = "A source with an HTTP entrance needs lambdas/receive_event."
+  }
+}
+
+variable "functions" {
+  description = "Name, ARN and alias ARN of each Lambda by its name."
+  type        = map(object({ name = string, arn = string, alias = string }))
+}
+
+variable "dead_letters" {
+  description = "ARN of the queue of dead letters."
+  type        = string
+}
+
+variable "keys" {
+  description = "ARNs of the keys by what they protect."
+  type        = object({ alerts = string, data = string, logs = string })
+}
+
+variable "log_days" {
+  description = "How long the access log of the API is kept."
+  type        = number
+}
+
+variable "network" {
+  description = "VPC of the jobs; endpoints are made where it asks for them."
+  type = object({
+    vpc          = string
+    subnets      = list(string)
+    route_tables = list(string)
+    endpoints    = bool
+  })
+  default = null
+
+  validation {
+    condition     = try(!var.network.endpoints || length(var.network.route_tables) > 0, true)
+    error_message = "network.endpoints needs network.route_tables, which the S3 endpoint is entered into: see config/environments/*.yaml."
+  }
+}

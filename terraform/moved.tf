@@ -1,0 +1,14 @@
+# Addresses of stacks that were applied before: what has another name today stays what it is.
+moved {
+  from = module.ingress
+  to   = module.entrances
+}
+
+# Whether deployment.json fits the files is told by module.deployment, before anything is planned.
+removed {
+  from = terraform_data.packed
+
+  lifecycle {
+    destroy = false
+  }
+}
