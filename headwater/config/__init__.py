@@ -16,7 +16,7 @@ from headwater.config.files_source import (
     ParquetFormat,
 )
 from headwater.config.http_source import (
-    Auth,
+    AnyAuth,
     BearerAuth,
     CursorPaging,
     HeadersAuth,
@@ -64,8 +64,8 @@ from headwater.config.stream import (
 from headwater.config.strict import Identifier, Name, Strict
 
 __all__ = [
+    "AnyAuth",
     "AnySource",
-    "Auth",
     "BatchCheck",
     "BearerAuth",
     "BookmarkRead",

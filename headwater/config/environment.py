@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from headwater.config.http_source import Auth, Retry, TimeZone
+from headwater.config.http_source import AnyAuth, Retry, TimeZone
 from headwater.config.kafka_source import Security
 from headwater.config.stream import Drift, Rollout, WorkerType
 from headwater.config.strict import Name, Strict
@@ -128,7 +128,7 @@ class SourceOverride(Strict):
     """What differs for a source in one environment."""
 
     base_url: str | None = None
-    auth: Auth | None = None
+    auth: AnyAuth | None = None
     accounts: tuple[str, ...] | None = None
     time_zones: dict[str, TimeZone] | None = None
     retry: Retry | None = None

@@ -43,7 +43,7 @@ class OAuth(Strict):
     client_secret: str = Field("client_secret", description="Key of the client's secret within the secret.")
 
 
-Auth = Annotated[NoAuth | BearerAuth | HeadersAuth | OAuth, Field(discriminator="kind")]
+AnyAuth = Annotated[NoAuth | BearerAuth | HeadersAuth | OAuth, Field(discriminator="kind")]
 
 
 class OnePage(Strict):
@@ -90,8 +90,8 @@ class Window(Strict):
 
     field: str | None = Field(
         None,
-        description="Raw field that holds a row's date or time; its day, with the account, is its slice. Absent where rows "
-        "have no time: then every run reads an account whole, as one slice.",
+        description="Raw field that holds a row's date or time; rows of one account's day are compared and replaced "
+        "together. Absent where rows have no time: then every run reads an account whole, as one day.",
     )
     history_days: int = Field(description="How far the first load reaches back from the run's date.", gt=0)
     reread_days: int = Field(1, ge=1, description="Days before the position that every run reads again.")
@@ -137,7 +137,7 @@ class HttpSource(SourceBase):
     kind: Literal["http"]
     base_url: str = Field(pattern=r"^https?://[^/@]+(/.*)?$")
     api_version: str = Field("", description="The API's version, for paths that hold {api_version}.")
-    auth: Auth = NoAuth()
+    auth: AnyAuth = NoAuth()
     paging: Paging = OnePage()
     rate: Rate
     rates: dict[str, Rate] = Field(

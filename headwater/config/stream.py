@@ -40,11 +40,11 @@ class InsertWrite(Strict):
 
 
 class ReplaceWrite(Strict):
-    """All rows of the slices a batch covers are replaced by the batch's rows, so restated rows may vanish."""
+    """All rows of the accounts' days a batch covers are replaced by the batch's rows, so restated rows may vanish."""
 
     kind: Literal["replace"]
-    account: Name = Field(description="Silver column that holds a slice's account.")
-    day: Name = Field(description="Silver column that holds a slice's day.")
+    account: Name = Field(description="Silver column that holds a row's account.")
+    day: Name = Field(description="Silver column that holds a row's day.")
 
 
 Write = Annotated[MergeWrite | InsertWrite | Scd2Write | ReplaceWrite, Field(discriminator="kind")]

@@ -72,7 +72,7 @@ class RefusedError(HeadwaterError):
 
 
 @dataclass(frozen=True)
-class Request:
+class PushRequest:
     """One call of the API."""
 
     source: str
@@ -81,7 +81,7 @@ class Request:
     body: bytes
 
     @classmethod
-    def of(cls, event: Mapping[str, Any]) -> Request:
+    def of(cls, event: Mapping[str, Any]) -> PushRequest:
         """Takes a call as API Gateway hands it over (payload format 2.0)."""
         named = event["pathParameters"]
         text = event.get("body") or ""
@@ -91,7 +91,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Receiver:
+class PushReceiver:
     """Takes events in for one environment; `keys` reads the senders' keys of a source by sender's name."""
 
     opened: OpenProject
@@ -99,12 +99,12 @@ class Receiver:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @classmethod
-    def deployed(cls, projects: Fresh[OpenProject], secrets: Fresh[dict[str, str]]) -> Receiver:
+    def deployed(cls, projects: Fresh[OpenProject], secrets: Fresh[dict[str, str]]) -> PushReceiver:
         """Opens the deployed project; it and the keys are read again when they are no longer fresh."""
         opened = projects.get("project", OpenProject.deployed)
         return cls(opened, lambda source: secrets.get(source.name, lambda: opened.secret(source.secret)))
 
-    def receive(self, request: Request) -> Answer:
+    def receive(self, request: PushRequest) -> Answer:
         """Takes one event in, or says why not."""
         try:
             return self._receive(request)
@@ -112,7 +112,7 @@ class Receiver:
             log.info("refused", source=request.source, stream=request.stream, **refused.answer.document)
             return refused.answer
 
-    def _receive(self, request: Request) -> Answer:
+    def _receive(self, request: PushRequest) -> Answer:
         source, entrance = self._source(request)
         # Who has no key learns nothing: not even which streams there are.
         sender = self._sender(source, request.headers.get("x-api-key", ""))
@@ -123,7 +123,7 @@ class Receiver:
         event = _event(request, stream, entrance)
         return self._store(stream, sender, key, event)
 
-    def _source(self, request: Request) -> tuple[FilesSource | None, HttpEntrance]:
+    def _source(self, request: PushRequest) -> tuple[FilesSource | None, HttpEntrance]:
         source = self.opened.project.sources.get(request.source)
         if isinstance(source, FilesSource) and isinstance(source.entrance, HttpEntrance):
             return source, source.entrance
@@ -164,7 +164,7 @@ class Receiver:
         )
 
 
-def _idempotency_key(request: Request) -> str:
+def _idempotency_key(request: PushRequest) -> str:
     key = request.headers.get("idempotency-key", "").strip()
     if not key:
         raise RefusedError(
@@ -177,7 +177,7 @@ def _idempotency_key(request: Request) -> str:
     return key
 
 
-def _event(request: Request, stream: FilesStream, entrance: HttpEntrance) -> dict[str, Any]:
+def _event(request: PushRequest, stream: FilesStream, entrance: HttpEntrance) -> dict[str, Any]:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != _JSON:
         raise RefusedError(415, "not_json_type", f"Content-Type must be {_JSON}, not {content_type or 'absent'}")

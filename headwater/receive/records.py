@@ -130,7 +130,7 @@ def receive_records(
             records.setdefault(place, []).append(record)
     for (source, stream), mine in records.items():
         with bind(source=source, stream=stream):
-            failed += _Receiver(opened, source, stream, request_id, sleep).receive(mine)
+            failed += _RecordReceiver(opened, source, stream, request_id, sleep).receive(mine)
     return {"batchItemFailures": [{"itemIdentifier": item} for item in failed]}
 
 
@@ -147,7 +147,7 @@ def _places(opened: OpenProject) -> dict[str, tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class _Receiver:
+class _RecordReceiver:
     """Receives for one stream."""
 
     opened: OpenProject

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headwater.receive.event import Fresh, Receiver, Request
+from headwater.receive.event import Fresh, PushReceiver, PushRequest
 from headwater.run.project import OpenProject
 
 # A new key or a new schema counts within a minute.
@@ -12,4 +12,4 @@ SECRETS = Fresh[dict[str, str]](60)
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Returns 202, or a 4xx that says why."""
-    return Receiver.deployed(PROJECTS, SECRETS).receive(Request.of(event)).render()
+    return PushReceiver.deployed(PROJECTS, SECRETS).receive(PushRequest.of(event)).render()

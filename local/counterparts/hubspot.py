@@ -1,16 +1,16 @@
 """HubSpot's CRM API."""
 
 from local.counterparts.simulated import Simulated
-from local.simulators import hubspot
+from local.simulators.hubspot import access, api
 
 
 class HubSpot(Simulated):
     """The counterpart of source hubspot."""
 
-    source = hubspot.HubSpot.source
-    mount = hubspot.HubSpot.mount
+    source = api.HubSpot.source
+    mount = api.HubSpot.mount
     credentials = {  # noqa: RUF012 - read only
-        "client_id": hubspot.CLIENT_ID,
-        "client_secret": hubspot.CLIENT_SECRET,
-        "refresh_token": hubspot.REFRESH_TOKEN,
+        "client_id": access.CLIENT_ID,
+        "client_secret": access.CLIENT_SECRET,
+        "refresh_token": access.REFRESH_TOKEN,
     }

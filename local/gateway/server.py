@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ from urllib.request import urlopen
 from moto.glue.exceptions import EntityNotFoundException
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local.gateway import calls, faults, outbox, s3_objects
+from local.gateway import calls, faults, outbox
 from local.gateway.athena import queries as athena
 from local.gateway.glue import bookmarks, crawlers
 from local.gateway.glue import runtime as glue_runtime
@@ -31,7 +30,9 @@ from local.gateway.lambdas import runtime as lambdas
 from local.gateway.moto import gaps, speed, step_functions
 from local.gateway.redshift import data_api as redshift
 from local.gateway.redshift import serverless as redshift_serverless
+from local.gateway.s3_objects import set_modified
 from local.gateway.settings import GatewaySettings
+from local.postgres import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _OWN_PAGES = "/_headwater/"
@@ -136,7 +137,7 @@ class Gateway:
                 self.calls.forget()
             return 200, {"calls": self.calls.describe()}
         if (method, page) == ("POST", "modified"):
-            s3_objects.set_modified(self._settings, body)
+            set_modified(self._settings, body)
             return 200, {}
         if name == "bookmarks" and rest:
             return self._bookmark(method, unquote(rest), query, body)
@@ -208,13 +209,6 @@ def serve(port: int, home: Path, workers: int, warehouse_dsn: str | None = None)
     finally:
         gateway.close()
         server.server_close()
-
-
-def free_port() -> int:
-    """Returns a TCP port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from local.simulators.facebook.graph import Limits, Tokens
 from local.simulators.faults import ANY_SOURCE_KINDS, FaultRules, FaultyApp, Rule, Simulator
 from local.simulators.fx_rates import Frankfurter
 from local.simulators.google.api import GoogleAds
-from local.simulators.hubspot import HubSpot
+from local.simulators.hubspot.api import HubSpot
 from local.simulators.registry import SchemaRegistry
 from local.simulators.worlds import WorldReader
 

@@ -15,8 +15,10 @@ import pytest
 from headwater.config import HttpSource, load_project
 from headwater.ledger.positions import DaysPosition
 from headwater.ledger.raw import to_line
-from headwater.sources.http.client import Client, Request, Response
-from headwater.sources.http.stream import Extraction, open_client
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.connect import open_client
+from headwater.sources.http.messages import HttpRequest, HttpResponse
+from headwater.sources.http.stream import Extraction
 from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.counterparts import credentials
@@ -55,11 +57,11 @@ class Wait:
 class Tampering:
     """Edits the rows of every answer on its way, whatever the source's envelope is."""
 
-    send: Callable[[Request], Response]
+    send: Callable[[HttpRequest], HttpResponse]
     edit: Edit
     edited: int = 0
 
-    def __call__(self, request: Request) -> Response:
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.send(request)
         try:
             answer = response.json()
@@ -107,7 +109,7 @@ class Reader:
         secret = credentials(source.secret)
         with open_client(source, secret, self.saved.append, self.waits.sleep, self.waits.clock) as client:
             tampering = Tampering(client.send, edit) if edit else None
-            asking: Client = replace(client, send=tampering) if tampering else client
+            asking: HttpClient = replace(client, send=tampering) if tampering else client
             found = read_stream(
                 source, stream or self.stream, secret, files, position, as_of or self.today, window, asking
             )  # type: ignore[arg-type]

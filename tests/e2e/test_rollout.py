@@ -20,7 +20,7 @@ from headwater.config import HttpSource, Rollout, SourceOverride
 from headwater.deploy.deployment import Deployment
 from headwater.ledger.entries import Manifest, Verdict
 from headwater.run.audit import books_of
-from headwater.sources.http.stream import rolled_out
+from headwater.sources.http.rollout import rolled_out
 from local import world
 from local.stack import ROOT, Stack, restricted
 

@@ -22,7 +22,8 @@ from pydantic import TypeAdapter
 from headwater.config import HttpSource, Retry, Rollout, Source
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, ThrottledError
 from headwater.ledger.positions import DaysPosition
-from headwater.sources.http.stream import Extraction, open_client, read
+from headwater.sources.http.connect import open_client
+from headwater.sources.http.stream import Extraction, read
 from local.simulators.clevertap import passcodes
 from local.world.clevertap import CHARGED, LAUNCHED, PROJECTS, AppWorld, read_app
 from tests.support.http_fakes import KeptFiles, never_saved

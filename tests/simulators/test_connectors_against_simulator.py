@@ -16,7 +16,8 @@ from pydantic import TypeAdapter
 from headwater.config import HttpSource, Retry, Source
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, SourceError, ThrottledError
 from headwater.ledger.positions import DaysPosition
-from headwater.sources.http.stream import Extraction, open_client
+from headwater.sources.http.connect import open_client
+from headwater.sources.http.stream import Extraction
 from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.world import facebook_ads, fx_rates

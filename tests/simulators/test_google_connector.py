@@ -14,7 +14,8 @@ import pytest
 from headwater.config import HttpSource, load_project
 from headwater.errors import ClosedAccountError, FatalSourceError, QuotaUsedUpError
 from headwater.ledger.positions import DaysPosition
-from headwater.sources.http.stream import Extraction, open_client
+from headwater.sources.http.connect import open_client
+from headwater.sources.http.stream import Extraction
 from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.counterparts import credentials

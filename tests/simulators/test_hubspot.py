@@ -19,9 +19,10 @@ from pydantic import TypeAdapter
 from headwater.config import BearerAuth, HttpSource, Retry, Source
 from headwater.errors import FatalSourceError, PagingError, QuotaUsedUpError, RetriableSourceError, ThrottledError
 from headwater.ledger.positions import DaysPosition
-from headwater.sources.http.stream import Extraction, open_client, read
+from headwater.sources.http.connect import open_client
+from headwater.sources.http.stream import Extraction, read
 from local import world
-from local.simulators.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
+from local.simulators.hubspot.access import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
 from local.world.truth import now
 from tests.support.http_fakes import KeptFiles
 from tests.support.simulators import Simulators, own_world

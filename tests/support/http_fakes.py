@@ -9,12 +9,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from headwater.config import Rate, Retry
+from headwater.config import HttpSource, Rate, Retry
 from headwater.ledger.raw import RowFile
 from headwater.ledger.shape import Learned
-from headwater.sources.http.client import Backoff, Client, Credentials, RateLimit, Request, Response
+from headwater.sources.http.auth import Auth
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.limits import Backoff, RateLimit
+from headwater.sources.http.messages import HttpRequest, HttpResponse
 
-Handler = Callable[[Request], Response]
+Handler = Callable[[HttpRequest], HttpResponse]
 
 
 class FakeClock:
@@ -35,12 +38,12 @@ class FakeClock:
 class FakeSend:
     """Answers from a script, or by a handler once the script is used up; an exception in the script is raised."""
 
-    def __init__(self, *script: Response | Exception, handler: Handler | None = None) -> None:
+    def __init__(self, *script: HttpResponse | Exception, handler: Handler | None = None) -> None:
         self.script = list(script)
         self.handler = handler
-        self.requests: list[Request] = []
+        self.requests: list[HttpRequest] = []
 
-    def __call__(self, request: Request) -> Response:
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         self.requests.append(request)
         if self.script:
             step = self.script.pop(0)
@@ -51,18 +54,18 @@ class FakeSend:
         return self.handler(request)
 
 
-def answer(body: Any, status: int = 200, **headers: str) -> Response:
+def answer(body: Any, status: int = 200, **headers: str) -> HttpResponse:
     """Makes an answer; a body that is not bytes becomes JSON, and `_` in header names becomes `-`."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, data)
+    return HttpResponse(status, {name.replace("_", "-"): value for name, value in headers.items()}, data)
 
 
-def always(response: Response) -> FakeSend:
+def always(response: HttpResponse) -> FakeSend:
     """Gives the same answer for ever."""
     return FakeSend(handler=lambda request: response)
 
 
-def client(send: FakeSend, clock: FakeClock | None = None, retry: Retry | None = None, **changes: Any) -> Client:
+def client(send: FakeSend, clock: FakeClock | None = None, retry: Retry | None = None, **changes: Any) -> HttpClient:
     """Makes a client whose jitter always draws the longest wait."""
     clock = clock or FakeClock()
     retry = retry or Retry()
@@ -72,11 +75,42 @@ def client(send: FakeSend, clock: FakeClock | None = None, retry: Retry | None =
         "send": send,
         "limit": RateLimit(Rate(calls=1_000_000), retry.longest_wait_seconds, clock.sleep, clock),
         "backoff": Backoff(retry, draw=lambda: 1.0),
-        "credentials": Credentials(),
+        "auth": Auth(),
         "sleep": clock.sleep,
         "clock": clock,
     }
-    return Client(**{**settings, **changes})
+    return HttpClient(**{**settings, **changes})
+
+
+def source(**changes: Any) -> HttpSource:
+    """Two accounts of a shop whose sales are restated for three days, read four days at a time."""
+    stream = {
+        "table": "sales",
+        "key": ["account", "id"],
+        "path": "/accounts/{account}/sales",
+        "params": {"range": '{"since":"{since}","until":"{until}"}', "fields": "{raw}"},
+        "records": "data",
+        "window": {"field": "day", "history_days": 9, "reread_days": 3, "chunk_days": 4},
+        "raw": ["id", "day", "amount"],
+        "columns": {
+            "account": {"type": "string", "from": "_account"},
+            "id": {"type": "bigint"},
+            "day": {"type": "date"},
+        },
+        "write": {"kind": "replace", "account": "account", "day": "day"},
+        **changes.pop("stream", {}),
+    }
+    declared = {
+        "kind": "http",
+        "name": "shop",
+        "base_url": "https://api.example.com",
+        "rate": {"calls": 1000},
+        "paging": {"kind": "cursor", "cursor": "after", "more": "after"},
+        "accounts": ["1", "2"],
+        "streams": {"sales": stream},
+        **changes,
+    }
+    return HttpSource.model_validate(declared)
 
 
 class KeptFiles:

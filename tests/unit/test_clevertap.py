@@ -20,15 +20,17 @@ from headwater.errors import ConfigError, FatalSourceError, PagingError, Retriab
 from headwater.ledger.raw import RowFile
 from headwater.sources.apis import clevertap
 from headwater.sources.apis.clevertap import ExportNotAllowedError, active_day, classify, event_day, zone_of
-from headwater.sources.http.client import Client, MalformedAnswerError, Request, Response
-from headwater.sources.http.stream import Part, read
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.messages import HttpRequest, HttpResponse, MalformedAnswerError
+from headwater.sources.http.source import Part
+from headwater.sources.http.stream import read
 from tests.support.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "clevertap.yaml"
 ACCOUNT = "4R7-5K6-466Z"
 KOLKATA = ZoneInfo("Asia/Kolkata")
 PHOENIX = ZoneInfo("America/Phoenix")
-IN_PROGRESS = {"status": "fail", "error": "Request still in progress, please retry later", "code": 2}
+IN_PROGRESS = {"status": "fail", "error": "HttpRequest still in progress, please retry later", "code": 2}
 NOT_ALLOWED = {"status": "fail", "error": "Export not allowed for this event", "code": 400}
 CURSOR = "ZyZj%2FQ%2BKz8%3D"
 
@@ -48,11 +50,11 @@ def part(stream: str = "events", source: HttpSource | None = None, names: list[s
     return Part(source, found, ACCOUNT, date(2017, 12, 1), date(2017, 12, 31))
 
 
-def connect(send: FakeSend, clock: FakeClock | None = None) -> Client:
+def connect(send: FakeSend, clock: FakeClock | None = None) -> HttpClient:
     return client(send, clock, base_url="http://127.0.0.1:4570/clevertap", classify=classify)
 
 
-def fail(error: str, code: int, status: int = 400) -> Response:
+def fail(error: str, code: int, status: int = 400) -> HttpResponse:
     return answer({"status": "fail", "error": error, "code": code}, status)
 
 
@@ -127,7 +129,7 @@ class Exports:
         self.asked: list[dict[str, Any]] = []
         self.send = FakeSend(handler=self.answer)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: HttpRequest) -> HttpResponse:
         query = urlsplit(request.url).query
         if request.method == "POST":
             self.asked.append(json.loads(request.body or b""))
@@ -331,7 +333,7 @@ def two_versions(
     """Reads a day of the four accounts, of which a share is answered by version 2."""
     exports, files = Exports(), files or KeptFiles()
 
-    def handler(request: Request) -> Response:
+    def handler(request: HttpRequest) -> HttpResponse:
         second = "/clevertap/2/" in request.url
         if request.method == "POST":
             return answer({"status": "success", "cursor": CURSOR})

@@ -20,8 +20,9 @@ from headwater.config import HttpSource, Source
 from headwater.errors import FatalSourceError, RetriableSourceError, ThrottledError
 from headwater.sources.apis import facebook_ads
 from headwater.sources.apis.facebook_ads import ReportFailedError, TooMuchDataError, classify, sign, usage
-from headwater.sources.http.client import Client, Request, Response
-from headwater.sources.http.stream import Part
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.messages import HttpRequest, HttpResponse
+from headwater.sources.http.source import Part
 from headwater.sources.http.stream import read as read_stream
 from tests.support.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
@@ -39,7 +40,7 @@ def part(stream: str, since: date = date(2017, 12, 1), until: date = date(2017, 
     return Part(facebook(), facebook().streams[stream], ACCOUNT, since, until)
 
 
-def graph(send: FakeSend, clock: FakeClock | None = None) -> Client:
+def graph(send: FakeSend, clock: FakeClock | None = None) -> HttpClient:
     return client(send, clock, base_url="http://127.0.0.1:4570/facebook", classify=classify, usage=usage)
 
 
@@ -50,7 +51,7 @@ def error(
     status: int = 400,
     transient: bool = False,
     **headers: str,
-) -> Response:
+) -> HttpResponse:
     body: dict[str, Any] = {"message": message, "type": "OAuthException", "code": code, "is_transient": transient}
     if subcode is not None:
         body["error_subcode"] = subcode
@@ -179,7 +180,7 @@ class Edge:
         self.longest = longest
         self.send = FakeSend(handler=self.answer)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: HttpRequest) -> HttpResponse:
         limit = int(request.params["limit"])
         if limit > self.longest:
             return error(1, message="Please reduce the amount of data you're asking for, then retry", status=500)
@@ -234,7 +235,7 @@ class Reports:
         self.polled: dict[int, int] = {}
         self.send = FakeSend(handler=self.answer)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: HttpRequest) -> HttpResponse:
         last = request.url.rsplit("/", 2)
         if request.method == "POST":
             asked = json.loads(request.params["time_range"])

@@ -28,8 +28,10 @@ from headwater.errors import (
 from headwater.ledger.positions import DaysPosition
 from headwater.sources.apis import google_ads
 from headwater.sources.apis.google_ads import classify, flatten, headers, seconds_of
-from headwater.sources.http.client import Client, Request, Response
-from headwater.sources.http.stream import Part, read
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.messages import HttpRequest, HttpResponse
+from headwater.sources.http.source import Part
+from headwater.sources.http.stream import read
 from tests.support.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "google_ads.yaml"
@@ -47,14 +49,14 @@ def part(stream: str, since: date = date(2017, 12, 1), until: date = date(2017, 
     return Part(google(), google().streams[stream], US, since, until)
 
 
-def ads(send: FakeSend, clock: FakeClock | None = None) -> Client:
+def ads(send: FakeSend, clock: FakeClock | None = None) -> HttpClient:
     return client(send, clock, name="google_ads", base_url="http://127.0.0.1:4570/google", classify=classify)
 
 
 def error(
     category: str = "", code: str = "", status: int = 400, delay: Any = None, *, in_array: bool = False
-) -> Response:
-    body: dict[str, Any] = {"code": status, "message": "Request failed.", "status": "SOME_STATUS"}
+) -> HttpResponse:
+    body: dict[str, Any] = {"code": status, "message": "HttpRequest failed.", "status": "SOME_STATUS"}
     if category:
         reason: dict[str, Any] = {"errorCode": {category: code}, "message": "no"}
         if delay is not None:
@@ -253,7 +255,7 @@ class Rows:
         self.pages = 0
         self.send = FakeSend(handler=self.answer)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: HttpRequest) -> HttpResponse:
         assert request.method == "POST"
         assert request.body is not None
         body = json.loads(request.body)
@@ -342,7 +344,7 @@ def test_a_page_token_that_always_runs_out_is_an_error():
 def closed(accounts: set[str], rows: Rows) -> FakeSend:
     """Refuses some accounts as not enabled."""
 
-    def reply(request: Request) -> Response:
+    def reply(request: HttpRequest) -> HttpResponse:
         if any(account in request.url for account in accounts):
             return error("authorizationError", "CUSTOMER_NOT_ENABLED", 403)
         return rows.answer(request)

@@ -15,45 +15,13 @@ from hypothesis import strategies as st
 from headwater.config import HttpSource
 from headwater.errors import FatalSourceError, RetriableSourceError
 from headwater.ledger.positions import DaysPosition
-from headwater.sources.http import stream as http_stream
-from headwater.sources.http.client import Request, Response
-from headwater.sources.http.stream import Extraction, Part, day_of, open_client
+from headwater.sources.http.messages import HttpRequest, HttpResponse
+from headwater.sources.http.stream import Extraction
 from headwater.sources.http.stream import read as read_stream
-from tests.support.http_fakes import FakeSend, KeptFiles, answer, client, never_saved
+from tests.support.http_fakes import FakeSend, KeptFiles, answer, client, source
 
 AS_OF = date(2018, 1, 10)
 DAY = timedelta(days=1)
-
-
-def source(**changes: Any) -> HttpSource:
-    """Two accounts of a shop whose sales are restated for three days, read four days at a time."""
-    stream = {
-        "table": "sales",
-        "key": ["account", "id"],
-        "path": "/accounts/{account}/sales",
-        "params": {"range": '{"since":"{since}","until":"{until}"}', "fields": "{raw}"},
-        "records": "data",
-        "window": {"field": "day", "history_days": 9, "reread_days": 3, "chunk_days": 4},
-        "raw": ["id", "day", "amount"],
-        "columns": {
-            "account": {"type": "string", "from": "_account"},
-            "id": {"type": "bigint"},
-            "day": {"type": "date"},
-        },
-        "write": {"kind": "replace", "account": "account", "day": "day"},
-        **changes.pop("stream", {}),
-    }
-    declared = {
-        "kind": "http",
-        "name": "shop",
-        "base_url": "https://api.example.com",
-        "rate": {"calls": 1000},
-        "paging": {"kind": "cursor", "cursor": "after", "more": "after"},
-        "accounts": ["1", "2"],
-        "streams": {"sales": stream},
-        **changes,
-    }
-    return HttpSource.model_validate(declared)
 
 
 class Shop:
@@ -65,7 +33,7 @@ class Shop:
         self.random = random.Random(seed)
         self.send = FakeSend(handler=self.answer)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: HttpRequest) -> HttpResponse:
         account = request.url.split("/")[-2]
         asked = json.loads(request.params["range"])
         rows = [
@@ -255,7 +223,7 @@ def test_a_backfill_before_the_first_load_leaves_no_position():
 class DeafShop(Shop):
     """A shop that answers with all of its sales, whatever days it is asked for."""
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: HttpRequest) -> HttpResponse:
         return answer({"data": [row for row in self.sales if row["account"] in request.url]})
 
 
@@ -310,59 +278,6 @@ def test_a_failure_midway_leaves_no_extraction():
     shop.send.script = [answer({"data": [], "after": ""}), *(answer({}, 500) for _ in range(20))]
     with pytest.raises(RetriableSourceError):
         shop.read()
-
-
-@pytest.mark.parametrize(
-    ("text", "day"),
-    [
-        ("2018-01-10", date(2018, 1, 10)),
-        ("2018-01-10T23:30:00-0500", date(2018, 1, 11)),
-        ("2018-01-10T01:00:00+0530", date(2018, 1, 9)),
-        ("2018-01-10T23:59:59Z", date(2018, 1, 10)),
-        ("2018-01-10T23:59:59", date(2018, 1, 10)),
-    ],
-)
-def test_a_day_is_that_of_utc(text, day):
-    assert day_of(text) == day
-
-
-def test_placeholders_leave_other_braces_alone():
-    part = Part(source(api_version="v9"), source().streams["sales"], "7", date(2018, 1, 1), date(2018, 1, 3))
-    assert part.params["range"] == '{"since":"2018-01-01","until":"2018-01-03"}'
-    assert part.params["fields"] == "id,day,amount"
-    assert part.fill("{x} {since_epoch} {account}") == "{x} 1514764799 7"
-
-
-@given(st.integers(1, 400))
-def test_halves_cover_the_same_days(days):
-    part = Part(source(), source().streams["sales"], "7", AS_OF, AS_OF + days * DAY)
-    first, second = part.halves()
-    assert (first.since, second.until) == (part.since, part.until)
-    assert first.until + DAY == second.since
-    assert first.since <= first.until
-    assert second.since <= second.until
-
-
-def test_a_secret_without_the_token_needs_a_person():
-    declared = source(auth={"kind": "bearer"}, secret="shop/token")
-    with (
-        pytest.raises(FatalSourceError, match="'shop/token' has no 'access_token'"),
-        open_client(declared, {}, never_saved),
-    ):
-        pass
-
-
-def test_the_token_goes_into_the_header_and_not_into_the_address():
-    with open_client(
-        source(auth={"kind": "bearer"}, secret="shop/token"), {"access_token": "s3cr3t-token"}, never_saved
-    ) as opened:
-        assert opened.credentials.headers("") == {"Authorization": "Bearer s3cr3t-token"}
-        assert opened.credentials.params == {}
-        assert "s3cr3t" not in repr(opened)
-
-
-def test_a_source_without_python_follows_http():
-    assert http_stream.api_of("shop") == http_stream.Api()
 
 
 SALES = st.lists(

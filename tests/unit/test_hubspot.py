@@ -33,8 +33,9 @@ from headwater.sources.apis.hubspot import (
     paths,
     usage,
 )
-from headwater.sources.http.client import Client, Request, Response
-from headwater.sources.http.stream import Part
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.messages import HttpRequest, HttpResponse
+from headwater.sources.http.source import Part
 from tests.support.http_fakes import FakeClock, FakeSend, answer, client
 
 CONFIG = Path(__file__).parents[2] / "config" / "sources" / "hubspot.yaml"
@@ -61,7 +62,7 @@ def first_load(stream: str) -> Part:
 
 def error(
     status: int, category: str = "", message: str = "no", /, headers: dict[str, str] | None = None, **more: Any
-) -> Response:
+) -> HttpResponse:
     body = {"status": "error", "message": message, "category": category, **more}
     return answer(body, status, **(headers or {}))
 
@@ -90,7 +91,7 @@ def error(
         (answer(b"<html>A timeout occurred</html>", 524), RetriableSourceError),
         (answer(b"[]", 502), RetriableSourceError),
     ],
-    ids=lambda value: str(value.status) if isinstance(value, Response) else value.__name__,
+    ids=lambda value: str(value.status) if isinstance(value, HttpResponse) else value.__name__,
 )
 def test_an_error_calls_for_what_its_status_and_category_say(response, expected):
     assert type(classify(response)) is expected
@@ -173,7 +174,7 @@ def test_paths_follow_the_version():
 # Objects
 
 
-def hub(send: FakeSend, clock: FakeClock | None = None) -> Client:
+def hub(send: FakeSend, clock: FakeClock | None = None) -> HttpClient:
     return client(send, clock, base_url="http://127.0.0.1:4570/hubspot", classify=classify, usage=usage)
 
 
@@ -199,7 +200,7 @@ class Crm:
         self.refused: set[str] = set()
         self.send = FakeSend(handler=self.answer)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: HttpRequest) -> HttpResponse:
         path = request.url.removeprefix("http://127.0.0.1:4570/hubspot")
         body = json.loads(request.body) if request.body else {}
         if path.endswith("/search"):
@@ -215,7 +216,7 @@ class Crm:
         rows = self.rows if "properties" in request.params else [{**row, "properties": {}} for row in self.rows]
         return self.paged(rows, begin, {})
 
-    def search(self, body: dict[str, Any]) -> Response:
+    def search(self, body: dict[str, Any]) -> HttpResponse:
         limits = {
             (one["propertyName"], one["operator"]): int(one["value"]) for one in body["filterGroups"][0]["filters"]
         }
@@ -226,12 +227,12 @@ class Crm:
         found = [row for row in sorted(self.rows, key=lambda row: int(row["id"])) if int(row["id"]) > beyond]
         return self.paged(found, begin, {"total": len(found)})
 
-    def paged(self, rows: list[dict[str, Any]], begin: int, more: dict[str, Any]) -> Response:
+    def paged(self, rows: list[dict[str, Any]], begin: int, more: dict[str, Any]) -> HttpResponse:
         end = begin + self.page
         paging = {"paging": {"next": {"after": str(end)}}} if end < len(rows) else {}
         return answer({"results": rows[begin:end], **paging, **more})
 
-    def associations(self, body: dict[str, Any]) -> Response:
+    def associations(self, body: dict[str, Any]) -> HttpResponse:
         asked = [one["id"] for one in body["inputs"]]
         if self.refused & set(asked):
             return error(400, "VALIDATION_ERROR", "invalid id")

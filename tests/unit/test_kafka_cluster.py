@@ -10,7 +10,7 @@ from headwater.config import KafkaSource, KafkaStream, Project, SourceOverride
 from headwater.config.kafka_source import Iam, Plaintext, Scram
 from headwater.errors import FatalSourceError
 from headwater.log import redact
-from headwater.sources.http.client import Response
+from headwater.sources.http.messages import HttpResponse
 from headwater.sources.kafka.cluster import Cluster, client_options
 from headwater.sources.kafka.registry import Registry, UnknownSchemaError, classify
 
@@ -58,11 +58,11 @@ def test_plaintext_is_said_in_so_many_words() -> None:
 
 
 def test_an_unknown_schema_is_told_from_other_things_not_found() -> None:
-    unknown = Response(404, {}, b'{"error_code":40403,"message":"Schema 7 not found"}')
-    elsewhere = Response(404, {}, b'{"error_code":404,"message":"HTTP 404 Not Found"}')
+    unknown = HttpResponse(404, {}, b'{"error_code":40403,"message":"Schema 7 not found"}')
+    elsewhere = HttpResponse(404, {}, b'{"error_code":404,"message":"HTTP 404 Not Found"}')
     assert isinstance(classify(unknown), UnknownSchemaError)
     assert type(classify(elsewhere)) is FatalSourceError
-    assert type(classify(Response(404, {}, b"<html>not found</html>"))) is FatalSourceError
+    assert type(classify(HttpResponse(404, {}, b"<html>not found</html>"))) is FatalSourceError
     assert Registry(Answers(UnknownSchemaError("7"))).schema(7) is None  # type: ignore[arg-type]
 
 

@@ -5,9 +5,11 @@ import json
 import pytest
 
 from headwater.config import OAuth, Retry
-from headwater.errors import ExpiredTokenError, FatalSourceError
-from headwater.sources.http.client import Credentials, Request, Response
-from headwater.sources.http.oauth import RefreshedTokens
+from headwater.errors import ExpiredTokenError, FatalSourceError, ThrottledError
+from headwater.sources.http.auth import Auth
+from headwater.sources.http.classify import classify_by_status
+from headwater.sources.http.messages import HttpRequest, HttpResponse
+from headwater.sources.http.oauth import RefreshedAuth
 from tests.support.http_fakes import FakeClock, FakeSend, answer, client, never_saved
 
 SECRET = {"client_id": "id-of-client", "client_secret": "secret-of-client", "refresh_token": "refresh-1"}
@@ -23,7 +25,7 @@ class Provider:
         self.issued = 0
         self.send = FakeSend(handler=self.answer)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: HttpRequest) -> HttpResponse:
         if request.url.endswith("/token"):
             if self.refuses:
                 self.refuses -= 1
@@ -39,18 +41,19 @@ class Provider:
         self.issued += 1
 
 
-def expired(response: Response) -> ExpiredTokenError | None:
+def expired(response: HttpResponse) -> ExpiredTokenError | None:
     return ExpiredTokenError("HTTP 401: expired") if response.status == 401 else None
 
 
-def tokens(provider: Provider, clock: FakeClock, secret=SECRET, save=never_saved) -> RefreshedTokens:
-    asking = client(provider.send, clock, Retry(attempts=3))
-    return RefreshedTokens(asking, OAuth(kind="oauth", token_url="/token"), secret, save)
+def renewing(
+    send: FakeSend, clock: FakeClock | None = None, secret=SECRET, save=never_saved, **changes
+) -> RefreshedAuth:
+    asking = client(send, clock, Retry(attempts=3), **changes)
+    return RefreshedAuth(client=asking, grant=OAuth(kind="oauth", token_url="/token"), secret=secret, save=save)
 
 
 def read(provider: Provider, clock: FakeClock, **changes):
-    held = tokens(provider, clock, **changes)
-    return client(provider.send, clock, credentials=Credentials(tokens=held), classify=expired)
+    return client(provider.send, clock, auth=renewing(provider.send, clock, **changes), classify=expired)
 
 
 def test_a_token_is_bought_once_and_used_until_shortly_before_it_runs_out():
@@ -88,6 +91,26 @@ def test_a_token_that_is_refused_as_soon_as_it_is_made_is_renewed_just_once():
     assert [request.url.rsplit("/", 1)[-1] for request in provider.send.requests] == ["token", "a", "token", "a"]
 
 
+def test_a_token_is_renewed_once_a_request_however_often_that_is_tried():
+    clock = FakeClock()
+    sold = [answer({"access_token": f"token-{number}"}) for number in (1, 2, 3)]
+    refused = [answer({}, 401), answer({}, 500), answer({}, 401)]
+    send = FakeSend(sold[0], refused[0], sold[1], *refused[1:], sold[2])
+    with pytest.raises(ExpiredTokenError):
+        client(send, clock, auth=renewing(send, clock), classify=lambda it: expired(it) or classify_by_status(it)).get(
+            "/a"
+        )
+    assert [request.url.rsplit("/", 1)[-1] for request in send.requests] == ["token", "a", "token", "a", "a"]
+    assert clock.slept == [2.0]
+
+
+def test_a_token_endpoint_that_stays_throttled_is_not_tried_again_by_the_request():
+    send, clock = FakeSend(handler=lambda request: answer({}, 429)), FakeClock()
+    with pytest.raises(ThrottledError, match=r"^shop: POST /token: HTTP 429.*gave up after 3 tries"):
+        client(send, clock, auth=renewing(send, clock)).get("/a")
+    assert len(send.requests) == 3
+
+
 def test_a_rotated_refresh_token_is_saved_at_once_and_used_next():
     provider, clock, saved = Provider(rotates=True), FakeClock(), []
     reading = read(provider, clock, save=saved.append)
@@ -108,10 +131,9 @@ def test_a_throttled_token_endpoint_is_asked_again():
 
 def test_a_refused_grant_needs_a_person_and_tells_no_secret():
     send = FakeSend(answer({"error": "invalid_grant", "sent": SECRET["refresh_token"]}, 400))
-    asking = client(send, credentials=Credentials(secrets=tuple(SECRET.values())))
-    held = RefreshedTokens(asking, OAuth(kind="oauth", token_url="/token"), SECRET, never_saved)
+    held = renewing(send, auth=Auth(secrets=tuple(SECRET.values())))
     with pytest.raises(FatalSourceError, match="invalid_grant") as caught:
-        held.current()
+        held.token()
     assert "refresh-1" not in str(caught.value)
     assert "refresh-1" not in repr(held)
 
@@ -120,23 +142,20 @@ def test_a_refused_grant_needs_a_person_and_tells_no_secret():
 def test_a_secret_without_a_part_of_the_grant_names_it(key):
     provider, clock = Provider(), FakeClock()
     with pytest.raises(FatalSourceError, match=f"the secret has no {key}"):
-        tokens(provider, clock, secret=SECRET | {key: ""}).current()
+        renewing(provider.send, clock, secret=SECRET | {key: ""}).token()
     assert provider.send.requests == []
 
 
 @pytest.mark.parametrize("reply", [{}, {"access_token": ""}, {"access_token": 1}, []])
 def test_an_answer_without_a_token_needs_a_person(reply):
-    held = RefreshedTokens(
-        client(FakeSend(answer(reply))), OAuth(kind="oauth", token_url="/token"), SECRET, never_saved
-    )
+    held = renewing(FakeSend(answer(reply)))
     with pytest.raises(FatalSourceError, match="no `access_token`"):
-        held.current()
+        held.token()
 
 
 def test_no_token_reaches_an_error():
     send = FakeSend(answer({"access_token": "token-of-today"}), answer(json.dumps("got token-of-today").encode(), 404))
     clock = FakeClock()
-    held = RefreshedTokens(client(send, clock), OAuth(kind="oauth", token_url="/token"), SECRET, never_saved)
     with pytest.raises(FatalSourceError) as caught:
-        client(send, clock, credentials=Credentials(tokens=held)).get("/a")
+        client(send, clock, auth=renewing(send, clock)).get("/a")
     assert "token-of-today" not in str(caught.value)

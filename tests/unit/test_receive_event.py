@@ -12,7 +12,7 @@ import pytest
 from headwater.config import FilesSource, Project
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger
-from headwater.receive.event import Answer, Fresh, Receiver, Request
+from headwater.receive.event import Answer, Fresh, PushReceiver, PushRequest
 from headwater.run.project import OpenProject
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ EVENT = {
 
 
 @pytest.fixture
-def receiver(project: Project, ledger: Ledger, s3: S3Client) -> Receiver:
+def receiver(project: Project, ledger: Ledger, s3: S3Client) -> PushReceiver:
     s3.create_bucket(Bucket=LANDING, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     opened = OpenProject(project)
     vars(opened)["ledger"] = ledger
-    return Receiver(opened, lambda _: KEYS, lambda: datetime(2018, 1, 2, tzinfo=UTC))
+    return PushReceiver(opened, lambda _: KEYS, lambda: datetime(2018, 1, 2, tzinfo=UTC))
 
 
-def request(body: Any = EVENT, **changes: Any) -> Request:
+def request(body: Any = EVENT, **changes: Any) -> PushRequest:
     given: dict[str, Any] = {
         "source": "http_push",
         "stream": "pushed_events",
@@ -47,7 +47,7 @@ def request(body: Any = EVENT, **changes: Any) -> Request:
         **changes,
     }
     headers = {"content-type": given["content_type"], "x-api-key": given["api_key"], "idempotency-key": given["key"]}
-    return Request(
+    return PushRequest(
         given["source"],
         given["stream"],
         {name: value for name, value in headers.items() if value is not None},
@@ -64,7 +64,9 @@ def stored(s3: S3Client) -> list[dict[str, Any]]:
     return [json.loads(s3.get_object(Bucket=LANDING, Key=key)["Body"].read()) for key in keys]
 
 
-def test_an_event_is_stored_with_when_from_whom_and_under_which_key_it_came(receiver: Receiver, s3: S3Client) -> None:
+def test_an_event_is_stored_with_when_from_whom_and_under_which_key_it_came(
+    receiver: PushReceiver, s3: S3Client
+) -> None:
     answer = receiver.receive(request())
     assert (answer.status, answer.document["duplicate"]) == (202, False)
     assert stored(s3) == [
@@ -79,7 +81,7 @@ def test_an_event_is_stored_with_when_from_whom_and_under_which_key_it_came(rece
     assert item["Key"] == f"http_push/pushed_events/{answer.document['id']}.json"
 
 
-def test_the_same_again_is_a_duplicate_and_changes_nothing(receiver: Receiver, s3: S3Client) -> None:
+def test_the_same_again_is_a_duplicate_and_changes_nothing(receiver: PushReceiver, s3: S3Client) -> None:
     receiver.receive(request())
     before = stored(s3)
     for body in (EVENT, dict(reversed(EVENT.items())), json.dumps(EVENT, indent=3).encode()):
@@ -88,13 +90,13 @@ def test_the_same_again_is_a_duplicate_and_changes_nothing(receiver: Receiver, s
     assert stored(s3) == before
 
 
-def test_another_event_under_a_used_key_is_refused(receiver: Receiver, s3: S3Client) -> None:
+def test_another_event_under_a_used_key_is_refused(receiver: PushReceiver, s3: S3Client) -> None:
     receiver.receive(request())
     assert told(receiver.receive(request({**EVENT, "store_id": 301}))) == (409, "idempotency_key_reused")
     assert [event["store_id"] for event in stored(s3)] == [300]
 
 
-def test_keys_of_two_senders_do_not_meet(receiver: Receiver, s3: S3Client) -> None:
+def test_keys_of_two_senders_do_not_meet(receiver: PushReceiver, s3: S3Client) -> None:
     receiver.receive(request())
     answer = receiver.receive(request({**EVENT, "store_id": 301}, api_key="key-of-the-others"))
     assert answer.status == 202
@@ -102,7 +104,7 @@ def test_keys_of_two_senders_do_not_meet(receiver: Receiver, s3: S3Client) -> No
 
 
 def test_of_two_at_the_same_moment_the_one_that_cannot_see_the_other_is_told_to_try_again(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    receiver: PushReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Bucket, "create", lambda *_: False)
     assert told(receiver.receive(request())) == (409, "in_progress")
@@ -137,7 +139,7 @@ def test_of_two_at_the_same_moment_the_one_that_cannot_see_the_other_is_told_to_
     ],
 )
 def test_what_is_not_as_it_must_be_is_refused_with_the_reason(
-    receiver: Receiver, s3: S3Client, changes: dict[str, Any], status: int, error: str
+    receiver: PushReceiver, s3: S3Client, changes: dict[str, Any], status: int, error: str
 ) -> None:
     body = changes.pop("body", EVENT)
     answer = receiver.receive(request(body, **changes))
@@ -146,18 +148,18 @@ def test_what_is_not_as_it_must_be_is_refused_with_the_reason(
     assert stored(s3) == []
 
 
-def test_a_refusal_says_where_the_event_differs_from_the_schema(receiver: Receiver) -> None:
+def test_a_refusal_says_where_the_event_differs_from_the_schema(receiver: PushReceiver) -> None:
     answer = receiver.receive(request({**EVENT, "store_id": "300"}))
     assert answer.document["message"] == "event.store_id must be integer"
 
 
-def test_nobody_without_a_key_learns_which_streams_there_are(receiver: Receiver) -> None:
+def test_nobody_without_a_key_learns_which_streams_there_are(receiver: PushReceiver) -> None:
     known = receiver.receive(request(api_key="wrong"))
     unknown = receiver.receive(request(api_key="wrong", stream="others", source="others"))
     assert known == unknown
 
 
-def test_keys_are_not_in_the_log(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+def test_keys_are_not_in_the_log(receiver: PushReceiver, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "headwater")
     receiver.receive(request(api_key="secret-canary"))
     receiver.receive(request(stream="others"))
@@ -174,7 +176,7 @@ def test_a_call_is_read_as_api_gateway_hands_it_over() -> None:
         "body": base64.b64encode(b"\xff{}").decode(),
         "isBase64Encoded": True,
     }
-    found = Request.of(event)
+    found = PushRequest.of(event)
     assert (found.stream, found.headers["content-type"], found.body) == ("pushed_events", "application/json", b"\xff{}")
 
 
@@ -194,5 +196,5 @@ def test_only_sources_that_take_events_have_keys_asked_for(project: Project, led
         asked.append(source.name)
         return {}
 
-    Receiver(OpenProject(project), keys).receive(request(source="s3_drops"))
+    PushReceiver(OpenProject(project), keys).receive(request(source="s3_drops"))
     assert asked == []

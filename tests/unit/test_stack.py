@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from headwater.config import load_project
 from headwater.errors import ConfigError
+from local.counterparts import COUNTERPARTS, Place
+from local.counterparts.kafka import Kafka
 from local.stack import ROOT, restricted
 
 
@@ -20,3 +24,18 @@ def test_what_is_left_of_a_project_is_what_its_sources_can_fill() -> None:
 def test_a_source_that_is_not_declared_is_told_with_those_that_are() -> None:
     with pytest.raises(ConfigError, match="no such source: shopify; known: clevertap, "):
         restricted(load_project(ROOT, "local"), frozenset({"shopify", "fx_rates"}))
+
+
+def test_every_declared_source_has_a_counterpart_of_its_name() -> None:
+    assert set(COUNTERPARTS) == set(load_project(ROOT, "local").sources)
+
+
+def test_two_stacks_that_start_at_once_have_no_port_of_kafka_in_common(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HEADWATER_KAFKA_PORT", "HEADWATER_KAFKA_CONTROLLER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    brokers = [Kafka(Place(tmp_path / name, "", "", "", "")).broker for name in ("one", "other", "one")]
+    one, other, again = ({broker.port, broker.controller_port} for broker in brokers)
+    assert one.isdisjoint(other)
+    assert one == again

@@ -12,9 +12,10 @@ import pytest
 from headwater.config import FilesStream, load_project
 from headwater.ledger.landing import is_data
 from headwater.ledger.untrusted import read_object
-from headwater.receive.event import RefusedError, Request, _event
+from headwater.receive.event import RefusedError, _event
 from headwater.sources.files.formats import BadFileError, rows_of
 from local import world
+from local.gateway.athena.sql import Request
 from local.postgres import PostgresServer
 from local.stack import ROOT
 

@@ -25,8 +25,11 @@ from headwater.errors import (
 )
 from headwater.ledger.raw import Row
 from headwater.log import get_logger
-from headwater.sources.http.client import Client, Response, classify_by_status, dig, retry_after
-from headwater.sources.http.stream import Api, Part
+from headwater.sources.http.classify import classify_by_status, retry_after
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.messages import HttpResponse, dig
+from headwater.sources.http.paging import walk
+from headwater.sources.http.source import Api, Part
 
 EVENT_NAMES = "event_names"
 """Parameter of a stream: a JSON array of the events to export, which the API takes one at a time."""
@@ -43,7 +46,7 @@ class ExportNotAllowedError(HandledSourceError):
     """The platform exports no events of this name, such as those of its own notifications."""
 
 
-def classify(response: Response) -> SourceError | None:
+def classify(response: HttpResponse) -> SourceError | None:
     """Reads the refusal out of an answer; the most frequent one, that an export is not ready yet, has status 200."""
     if response.status == 202:
         return RetriableSourceError("HTTP 202: the export is still being prepared")
@@ -58,7 +61,7 @@ def classify(response: Response) -> SourceError | None:
     return error_of(response, answer.get("code"), str(answer.get("error", "")))
 
 
-def error_of(response: Response, code: Any, said: str) -> SourceError:
+def error_of(response: HttpResponse, code: Any, said: str) -> SourceError:
     """Tells what a refusal calls for, by its code, its text and the status it came with."""
     told = f"HTTP {response.status}, code {code}: {said}"
     if code == _IN_PROGRESS:
@@ -76,7 +79,7 @@ def error_of(response: Response, code: Any, said: str) -> SourceError:
     return FatalSourceError(told)
 
 
-def read_events(client: Client, part: Part) -> Iterator[Row]:
+def read_events(client: HttpClient, part: Part) -> Iterator[Row]:
     """Reads events as they come, with what the records leave out: their name, their local day and their time zone."""
     zone = zone_of(part)
     for name in _names(part):
@@ -88,7 +91,7 @@ def read_events(client: Client, part: Part) -> Iterator[Row]:
             log.warning("events left out", account=part.account, event_name=name, refused=str(refused))
 
 
-def read_profiles(client: Client, part: Part) -> Iterator[Row]:
+def read_profiles(client: HttpClient, part: Part) -> Iterator[Row]:
     """Reads the profiles of users who did an event, with the local day on which they last did."""
     zone = zone_of(part)
     for name in _names(part):
@@ -150,7 +153,7 @@ def _names(part: Part) -> list[str]:
     return names
 
 
-def _export(client: Client, part: Part, event: str) -> Iterator[Row]:
+def _export(client: HttpClient, part: Part, event: str) -> Iterator[Row]:
     """Begins the export of one event's days and fetches it to the last page."""
     headers = {_ACCOUNT_HEADER: part.account}
     asked = urlencode({name: value for name, value in part.params.items() if name != EVENT_NAMES})
@@ -168,8 +171,8 @@ def _export(client: Client, part: Part, event: str) -> Iterator[Row]:
     first = cursor(client.post_json(f"{part.path}?{asked}", {"event_name": event, **days}, headers), "cursor")
     if first is None:
         raise FatalSourceError(f"{client.name}: {part.path}: the answer has no `cursor`")
-    for page in client.walk(
-        part.path,
+    for page in walk(
+        f"{client.name}: {part.path}",
         lambda at: client.get(f"{part.path}?cursor={at}", headers=headers),
         part.rows,
         lambda answer: cursor(answer, "next_cursor"),

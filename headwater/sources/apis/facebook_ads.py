@@ -14,8 +14,10 @@ from urllib.parse import quote
 
 from headwater.errors import FatalSourceError, HandledSourceError, RetriableSourceError, SourceError, ThrottledError
 from headwater.ledger.raw import Row
-from headwater.sources.http.client import Client, Response, classify_by_status, dig
-from headwater.sources.http.stream import Api, Part
+from headwater.sources.http.classify import classify_by_status, error_answer
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.messages import HttpResponse, dig
+from headwater.sources.http.source import Api, Part
 
 FULL_PERCENT = 95
 REPORT_TRIES = 2
@@ -66,15 +68,9 @@ def _hint(code: int) -> str:
     return ""
 
 
-def classify(response: Response) -> SourceError | None:
+def classify(response: HttpResponse) -> SourceError | None:
     """Reads the error out of an answer; it may come with status 200, and throttling comes with 400."""
-    if response.status == 200 and b'"error"' not in response.body:
-        return None
-    try:
-        answer = response.json()
-    except RetriableSourceError:
-        return classify_by_status(response)
-    error = answer.get("error") if isinstance(answer, dict) else None
+    error = dig(error_answer(response), "error")
     if not isinstance(error, dict) or not isinstance(error.get("code"), int):
         return classify_by_status(response)
     return error_of(
@@ -87,7 +83,7 @@ def classify(response: Response) -> SourceError | None:
     )
 
 
-def usage(response: Response) -> float | None:
+def usage(response: HttpResponse) -> float | None:
     """Seconds to keep quiet, once any of the usage headers says that the quota is nearly used up."""
     waits = [wait or _UNKNOWN_WAIT_SECONDS for percent, wait in _meters(response.headers) if percent >= FULL_PERCENT]
     return max(waits, default=None)
@@ -131,12 +127,12 @@ def sign(secret: Mapping[str, str]) -> dict[str, str]:
     return {"appsecret_proof": proof.hexdigest()}
 
 
-def read_edge(client: Client, part: Part) -> Iterator[Row]:
+def read_edge(client: HttpClient, part: Part) -> Iterator[Row]:
     """Reads the campaigns, ad sets or ads of an account."""
     yield from _pages(client, part, part.path, part.params)
 
 
-def _pages(client: Client, part: Part, path: str, params: Mapping[str, str]) -> Iterator[Row]:
+def _pages(client: HttpClient, part: Part, path: str, params: Mapping[str, str]) -> Iterator[Row]:
     """Reads page by page, with pages half as long from where the platform finds them too long."""
     limit = int(params["limit"])
     cursor = None
@@ -153,7 +149,7 @@ def _pages(client: Client, part: Part, path: str, params: Mapping[str, str]) -> 
             return
 
 
-def read_insights(client: Client, part: Part) -> Iterator[Row]:
+def read_insights(client: HttpClient, part: Part) -> Iterator[Row]:
     """Has a report made and reads it; days that are too much for one report are split in two."""
     try:
         report = _report(client, part)
@@ -167,7 +163,7 @@ def read_insights(client: Client, part: Part) -> Iterator[Row]:
     yield from _pages(client, part, path, {"limit": part.params["limit"]})
 
 
-def _report(client: Client, part: Part) -> str:
+def _report(client: HttpClient, part: Part) -> str:
     """Has a report made and returns its id; ReportFailedError when it failed every time."""
     asked = {name: value for name, value in part.params.items() if name != "limit"}
     said = ""
@@ -184,7 +180,7 @@ def _report(client: Client, part: Part) -> str:
     )
 
 
-def _wait(client: Client, part: Part, report: str) -> tuple[Literal["done", "failed"], str]:
+def _wait(client: HttpClient, part: Part, report: str) -> tuple[Literal["done", "failed"], str]:
     """Polls a report until it is made or given up; the text says why it was. An error that stays is raised."""
     path = part.fill(f"/{{api_version}}/{report}")
     pause = _FIRST_POLL_SECONDS
@@ -202,12 +198,12 @@ def _wait(client: Client, part: Part, report: str) -> tuple[Literal["done", "fai
     return "failed", f"not made within {REPORT_SECONDS} s"
 
 
-def _why(client: Client, status: str, answer: Mapping[str, Any]) -> str:
+def _why(client: HttpClient, status: str, answer: Mapping[str, Any]) -> str:
     code = answer.get("error_code")
     if not isinstance(code, int):
         return status
     error = error_of(code, answer.get("error_subcode"), str(answer.get("error_message", "")), transient=False)
-    said = f"{client.name}: {status}: {client.credentials.strike_out(str(error))}"
+    said = f"{client.name}: {status}: {client.auth.strike_out(str(error))}"
     if isinstance(error, TooMuchDataError):
         raise TooMuchDataError(said)
     if not isinstance(error, RetriableSourceError):

@@ -9,8 +9,8 @@ from typing import Any
 
 from headwater.errors import FatalSourceError
 from headwater.ledger.raw import Row
-from headwater.sources.http.client import Client
-from headwater.sources.http.stream import Api, Part
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.source import Api, Part
 
 _A_WEEK = timedelta(days=7)
 
@@ -29,7 +29,7 @@ def rates(answer: Any) -> Iterator[Row]:
             raise FatalSourceError("fx_rates: the answer has no `base` and `rates`")
 
 
-def read_rates(client: Client, part: Part) -> Iterator[Row]:
+def read_rates(client: HttpClient, part: Part) -> Iterator[Row]:
     """Reads the rates of a range of days, which one answer holds whole.
 
     Asks for a week more: a range without a business day, such as a weekend, is answered by 404.

@@ -20,8 +20,11 @@ from headwater.errors import (
     ThrottledError,
 )
 from headwater.ledger.raw import Row
-from headwater.sources.http.client import Client, Response, classify_by_status
-from headwater.sources.http.stream import Api, Part
+from headwater.sources.http.classify import classify_by_status, error_answer
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.messages import HttpResponse
+from headwater.sources.http.paging import walk
+from headwater.sources.http.source import Api, Part
 
 LONGEST_DELAY_SECONDS = 900.0
 """A quota that is free again only after this is a day's quota: waiting for it would keep the job running for nothing."""
@@ -57,14 +60,9 @@ class Reason(NamedTuple):
         return f"{self.category}.{self.code}: {self.message}"
 
 
-def classify(response: Response) -> SourceError | None:
+def classify(response: HttpResponse) -> SourceError | None:
     """Reads the error out of an answer; that of a stream comes within an array, and may follow rows under status 200."""
-    if response.status == 200 and b'"error"' not in response.body:
-        return None
-    try:
-        answer = response.json()
-    except RetriableSourceError:
-        return classify_by_status(response)
+    answer = error_answer(response)
     parts = answer if isinstance(answer, list) else [answer]
     error = next(
         (part["error"] for part in parts if isinstance(part, dict) and isinstance(part.get("error"), dict)), None
@@ -132,7 +130,7 @@ def headers(secret: Mapping[str, str]) -> dict[str, str]:
     return given
 
 
-def read_query(client: Client, part: Part) -> Iterator[Row]:
+def read_query(client: HttpClient, part: Part) -> Iterator[Row]:
     """Asks a stream's query: page by page, or all at once where its path ends in `:searchStream`.
 
     ExpiredCursorError when a page token has run out.
@@ -150,12 +148,12 @@ def read_query(client: Client, part: Part) -> Iterator[Row]:
         # The query must be the same to the letter, or the token is refused.
         return client.post_json(part.path, {"query": query} if token is None else {"query": query, "pageToken": token})
 
-    pages = client.walk(part.path, fetch, lambda answer: _results(client, part, answer), _next_page)
+    pages = walk(f"{client.name}: {part.path}", fetch, lambda answer: _results(client, part, answer), _next_page)
     for page in pages:
         yield from map(flatten, page.rows)
 
 
-def _results(client: Client, part: Part, answer: Any) -> list[Row]:
+def _results(client: HttpClient, part: Part, answer: Any) -> list[Row]:
     """Finds the rows of a page or chunk, which lacks `results` altogether when it has none."""
     results = answer.get("results", []) if isinstance(answer, dict) else None
     if not isinstance(results, list) or not all(isinstance(row, dict) for row in results):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -19,20 +19,22 @@ from headwater.errors import (
     HandledSourceError,
     PagingError,
     QuotaUsedUpError,
-    RetriableSourceError,
     SourceError,
     ThrottledError,
 )
 from headwater.ledger.raw import Row
 from headwater.log import get_logger
-from headwater.sources.http.client import Client, Response, check_origin, classify_by_status, dig, retry_after, shorten
-from headwater.sources.http.stream import Api, Part
+from headwater.sources.days import DAY, midnight
+from headwater.sources.http.classify import classify_by_status, error_answer, retry_after
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.messages import HttpResponse, dig, shorten
+from headwater.sources.http.paging import check_origin, walk
+from headwater.sources.http.source import Api, Part
 
 SEARCH_ROWS = 200
 BATCH_ROWS = 100
 MODIFIED = "modifiedAt"
 MERGED_INTO = "mergedInto"
-_DAY = timedelta(days=1)
 _WAITS = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
 _LOCKED_SECONDS = 2.0
 _MIGRATION_SECONDS = 60.0
@@ -52,11 +54,12 @@ class RefusedRequestError(HandledSourceError):
     """The request itself is refused; of a batch it may be a single id that is wrong."""
 
 
-def classify(response: Response) -> SourceError | None:
+def classify(response: HttpResponse) -> SourceError | None:
     """Reads HubSpot's category and policy out of an error; an answer in part (207) is none."""
     if response.status < 300:
         return None
-    answer = _body(response)
+    answer = error_answer(response)
+    answer = answer if isinstance(answer, Mapping) else {}
     category, message = str(answer.get("category", "")), str(answer.get("message", ""))
     said = f"HTTP {response.status} {category}: {message}"
     asked = retry_after(response.headers)
@@ -92,15 +95,7 @@ def _scopes(answer: Mapping[str, Any]) -> str:
     return ", ".join(names) or "the scopes crm.objects.contacts.read and crm.objects.deals.read"
 
 
-def _body(response: Response) -> Mapping[str, Any]:
-    try:
-        answer = response.json()
-    except RetriableSourceError:
-        return {}
-    return answer if isinstance(answer, Mapping) else {}
-
-
-def usage(response: Response) -> float | None:
+def usage(response: HttpResponse) -> float | None:
     """Seconds to keep quiet: until a limit that was met passes, or once somebody else has used up what the app may call."""
     if response.status == 429:
         error = classify(response)
@@ -119,7 +114,7 @@ def paths(part: Part) -> dict[str, str]:
     return {name: path.replace("{version}", version) for name, path in table.items()}
 
 
-def read_objects(client: Client, part: Part) -> Iterator[Row]:
+def read_objects(client: HttpClient, part: Part) -> Iterator[Row]:
     """Reads contacts or deals: all of them for the first load, later those that changed."""
     for rows in _changed(client, part, part.params["properties"]):
         for row in rows:
@@ -127,13 +122,13 @@ def read_objects(client: Client, part: Part) -> Iterator[Row]:
             yield from _merged_away(row)
 
 
-def read_archive(client: Client, part: Part) -> Iterator[Row]:
+def read_archive(client: HttpClient, part: Part) -> Iterator[Row]:
     """Reads everything in the archive; it cannot be asked for a time."""
     for rows in _list(client, part, part.params["properties"], archived=True):
         yield from rows
 
 
-def read_associations(client: Client, part: Part) -> Iterator[Row]:
+def read_associations(client: HttpClient, part: Part) -> Iterator[Row]:
     """Reads, for every deal that changed, the contacts it has now; a deal whose id HubSpot refuses gets null."""
     for deals in _changed(client, part, _modified(_type(part))):
         for start in range(0, len(deals), BATCH_ROWS):
@@ -154,14 +149,14 @@ def _modified(kind: str) -> str:
     return "lastmodifieddate" if kind == "contacts" else "hs_lastmodifieddate"
 
 
-def _id(client: Client, path: str, row: Any) -> int:
+def _id(client: HttpClient, path: str, row: Any) -> int:
     number = dig(row, "id")
     if not isinstance(number, str) or not number.isdecimal():
         raise FatalSourceError(f"{client.name}: {path}: a row's id is {number!r}, not a text of digits")
     return int(number)
 
 
-def _with_modified(client: Client, part: Part, path: str, rows: Sequence[Any]) -> list[Row]:
+def _with_modified(client: HttpClient, part: Part, path: str, rows: Sequence[Any]) -> list[Row]:
     """Adds to each object the time by which it is found again: that of its archival, or of the last change."""
     changed = f"properties.{_modified(_type(part))}"
     for row in rows:
@@ -185,14 +180,14 @@ def _merged_away(row: Row) -> Iterator[Row]:
             }
 
 
-def _changed(client: Client, part: Part, properties: str) -> Iterator[list[Row]]:
+def _changed(client: HttpClient, part: Part, properties: str) -> Iterator[list[Row]]:
     if (part.until - part.since).days >= part.stream.window.history_days:
         yield from _list(client, part, properties, archived=False)
     else:
         yield from _search(client, part, properties)
 
 
-def _list(client: Client, part: Part, properties: str, *, archived: bool) -> Iterator[list[Row]]:
+def _list(client: HttpClient, part: Part, properties: str, *, archived: bool) -> Iterator[list[Row]]:
     """Reads the list endpoint page by page; if it refuses so many properties, they come by batch read."""
     path = f"{paths(part)['objects']}/{_type(part)}"
     asked = {"limit": str(BATCH_ROWS), "archived": "true" if archived else "false"}
@@ -216,11 +211,11 @@ def _list(client: Client, part: Part, properties: str, *, archived: bool) -> Ite
             "results": part.rows(client.post_json(f"{path}/batch/read?archived={asked['archived']}", body)),
         }
 
-    for page in client.walk(path, fetch, part.rows, lambda answer: _after(client, path, answer)):
+    for page in walk(f"{client.name}: {path}", fetch, part.rows, lambda answer: _after(client, path, answer)):
         yield _with_modified(client, part, path, page.rows)
 
 
-def _search(client: Client, part: Part, properties: str) -> Iterator[list[Row]]:
+def _search(client: HttpClient, part: Part, properties: str) -> Iterator[list[Row]]:
     """Searches for what changed in the part's days, in order of the ids, each page from the last id of the one before.
 
     The pages of one search reach no further than 10,000 results, and their numbers shift when a row drops out of the result
@@ -228,9 +223,11 @@ def _search(client: Client, part: Part, properties: str) -> Iterator[list[Row]]:
     """
     kind = _type(part)
     path = f"{paths(part)['objects']}/{kind}/search"
-    begin = datetime(part.since.year, part.since.month, part.since.day, tzinfo=UTC)
-    end = datetime(part.until.year, part.until.month, part.until.day, tzinfo=UTC) + _DAY
-    days = [_filter(_modified(kind), "GTE", _milliseconds(begin)), _filter(_modified(kind), "LT", _milliseconds(end))]
+    modified = _modified(kind)
+    days = [
+        _filter(modified, "GTE", _milliseconds(midnight(part.since))),
+        _filter(modified, "LT", _milliseconds(midnight(part.until + DAY))),
+    ]
     last = 0
 
     def fetch(cursor: str | None) -> Any:
@@ -258,7 +255,7 @@ def _search(client: Client, part: Part, properties: str) -> Iterator[list[Row]]:
         last = ids[-1]
         return None if after is None else f"{last}+{'' if rows else after}"
 
-    for page in client.walk(path, fetch, part.rows, next_cursor):
+    for page in walk(f"{client.name}: {path}", fetch, part.rows, next_cursor):
         yield _with_modified(client, part, path, page.rows)
 
 
@@ -270,7 +267,7 @@ def _milliseconds(moment: datetime) -> int:
     return int(moment.timestamp()) * 1000
 
 
-def _after(client: Client, path: str, answer: Any) -> str | None:
+def _after(client: HttpClient, path: str, answer: Any) -> str | None:
     """The cursor of the next page; PagingError when its link, which is not followed, leads elsewhere."""
     following = dig(answer, "paging.next")
     if following is None:
@@ -283,7 +280,7 @@ def _after(client: Client, path: str, answer: Any) -> str | None:
     return str(after)
 
 
-def _contacts(client: Client, part: Part, deals: list[str]) -> dict[str, list[Any] | None]:
+def _contacts(client: HttpClient, part: Part, deals: list[str]) -> dict[str, list[Any] | None]:
     """The contacts of each deal, in order of their ids; deals that are gone are left out.
 
     One id that HubSpot refuses may fail the whole batch, which is then read in halves; alone, it gets None.
@@ -304,7 +301,7 @@ def _contacts(client: Client, part: Part, deals: list[str]) -> dict[str, list[An
         return json.dumps(inputs) if inputs else None
 
     try:
-        for page in client.walk(path, fetch, part.rows, further):
+        for page in walk(f"{client.name}: {path}", fetch, part.rows, further):
             for result in page.rows:
                 deal = str(dig(result, "from.id"))
                 contacts = [*(found.get(deal) or []), *result["to"]]

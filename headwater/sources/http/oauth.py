@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from headwater.config import OAuth
-from headwater.errors import FatalSourceError
-from headwater.sources.http.client import Client
+from headwater.errors import ExpiredTokenError, FatalSourceError
+from headwater.sources.http.auth import Auth, Flow
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.messages import HttpRequest
 
 _MARGIN_SECONDS = 60.0
 _UNKNOWN_LIFE_SECONDS = 300.0
@@ -16,51 +18,70 @@ _UNKNOWN_LIFE_SECONDS = 300.0
 Save = Callable[[Mapping[str, str]], None]
 
 
-@dataclass
-class RefreshedTokens:
-    """Access tokens bought with the secret's refresh token; a refresh token that is rotated is given to `save` at once.
+@dataclass(kw_only=True)
+class RefreshedAuth(Auth):
+    """Signs with an access token that the secret's refresh token buys; a rotated refresh token goes to `save` at once.
 
-    FatalSourceError when the secret lacks a part of the grant or the token endpoint refuses it.
+    FatalSourceError when the secret lacks a part of the grant or the token endpoint refuses it. Safe to share between
+    threads.
     """
 
-    client: Client = field(repr=False)
-    auth: OAuth
+    client: HttpClient = field(repr=False)
+    grant: OAuth
     secret: Mapping[str, str] = field(repr=False)
     save: Save = field(repr=False)
-    _token: str = field(default="", repr=False)
-    _until: float = field(default=0.0)
-    _refresh_token: str = field(default="", repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _token: str = field(default="", init=False, repr=False)
+    _until: float = field(default=0.0, init=False)
+    _refresh_token: str = field(default="", init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
-    def current(self) -> str:
+    def flow(self, request: HttpRequest) -> Flow:
+        """Signs with a token that lives for another minute at least; one that was refused as run out is renewed, once."""
+        renewed = False
+        while True:
+            token = self.token()
+            try:
+                yield self._bear(request, token)
+            except ExpiredTokenError:
+                # Once: a token that is refused as soon as it is made would be renewed for ever.
+                if renewed:
+                    raise
+                renewed = True
+                self._renew(token)
+
+    def token(self) -> str:
         """An access token that lives for another minute at least."""
         with self._lock:
             if not self._token or self.client.clock() >= self._until:
                 self._refresh()
             return self._token
 
-    def last(self) -> str:
-        """The newest access token."""
-        return self._token
+    def _bear(self, request: HttpRequest, token: str) -> HttpRequest:
+        signed = self.sign(request)
+        return replace(signed, headers={**signed.headers, "Authorization": f"Bearer {token}"})
 
-    def renew(self, refused: str) -> None:
-        """Buys a new access token in the place of the refused one."""
+    def _told(self) -> Iterator[str]:
+        yield from super()._told()
+        yield self._token
+
+    def _renew(self, refused: str) -> None:
+        """Buys a new token, unless another thread has replaced the refused one already."""
         with self._lock:
             if self._token == refused:
                 self._refresh()
 
     def _refresh(self) -> None:
-        keys = (self.auth.client_id, self.auth.client_secret, self.auth.refresh_token)
+        keys = (self.grant.client_id, self.grant.client_secret, self.grant.refresh_token)
         missing = [key for key in keys if not self.secret.get(key)]
         if missing:
             raise FatalSourceError(f"{self.client.name}: the secret has no {', '.join(missing)}. hint: add it")
-        asked_with = self._refresh_token or self.secret[self.auth.refresh_token]
+        asked_with = self._refresh_token or self.secret[self.grant.refresh_token]
         answer = self.client.post(
-            self.auth.token_url,
+            self.grant.token_url,
             {
                 "grant_type": "refresh_token",
-                "client_id": self.secret[self.auth.client_id],
-                "client_secret": self.secret[self.auth.client_secret],
+                "client_id": self.secret[self.grant.client_id],
+                "client_secret": self.secret[self.grant.client_secret],
                 "refresh_token": asked_with,
             },
         )
@@ -74,4 +95,4 @@ class RefreshedTokens:
         rotated = answer.get("refresh_token")
         if isinstance(rotated, str) and rotated and rotated != asked_with:
             self._refresh_token = rotated
-            self.save({**self.secret, self.auth.refresh_token: rotated})
+            self.save({**self.secret, self.grant.refresh_token: rotated})

@@ -10,7 +10,12 @@ from dataclasses import dataclass
 
 from headwater.config import Rate, Retry
 from headwater.errors import FatalSourceError, HandledSourceError, SourceError
-from headwater.sources.http.client import Backoff, Client, Credentials, RateLimit, Response, Wire, classify_by_status
+from headwater.sources.http.auth import Auth
+from headwater.sources.http.classify import classify_by_status
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.limits import Backoff, RateLimit
+from headwater.sources.http.messages import HttpResponse
+from headwater.sources.http.wire import Wire
 from headwater.sources.kafka.cluster import needed
 
 _JSON = "application/vnd.schemaregistry.v1+json"
@@ -22,7 +27,7 @@ _UNKNOWN_SCHEMA = re.compile(rb'"error_code"\s*:\s*40403\b')
 class Registry:
     """A Confluent schema registry."""
 
-    client: Client
+    client: HttpClient
 
     def schema(self, schema_id: int) -> str | None:
         """Fetches an Avro schema as JSON text; None when the registry knows no Avro schema of this id.
@@ -47,7 +52,7 @@ class UnknownSchemaError(HandledSourceError):
     """The registry has no schema with the id that was asked for."""
 
 
-def classify(response: Response) -> SourceError | None:
+def classify(response: HttpResponse) -> SourceError | None:
     """Tells what an answer means: an unknown schema is one record's problem, any other refusal the whole stream's."""
     if response.status == 404 and _UNKNOWN_SCHEMA.search(response.body):
         return UnknownSchemaError("unknown schema")
@@ -57,23 +62,23 @@ def classify(response: Response) -> SourceError | None:
 @contextmanager
 def open_registry(where: str, secret: Mapping[str, str]) -> Iterator[Registry]:
     """Opens the registry that a source's secret names."""
-    fixed: dict[str, str] = {}
+    headers: dict[str, str] = {}
     secrets: tuple[str, ...] = ()
     if secret.get("registry_username"):
         password = needed(where, secret, "registry_password")
         token = base64.b64encode(f"{secret['registry_username']}:{password}".encode()).decode()
-        fixed, secrets = {"Authorization": f"Basic {token}"}, (password, token)
+        headers, secrets = {"Authorization": f"Basic {token}"}, (password, token)
     retry = Retry(attempts=6, longest_wait_seconds=60, total_wait_seconds=180)
     wire = Wire(timeout_seconds=30)
     try:
         yield Registry(
-            Client(
+            HttpClient(
                 name=f"{where}: schema registry",
                 base_url=needed(where, secret, "registry_url"),
                 send=wire,
                 limit=RateLimit(Rate(calls=20), retry.longest_wait_seconds),
                 backoff=Backoff(retry),
-                credentials=Credentials(fixed=fixed, secrets=secrets),
+                auth=Auth(headers, secrets=secrets),
                 classify=classify,
             )
         )

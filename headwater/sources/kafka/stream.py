@@ -6,7 +6,7 @@ Records that the topic has lost before they were read are an error with a way ou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
@@ -16,12 +16,11 @@ from headwater.config import KafkaSource, KafkaStream
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Manifest
 from headwater.ledger.positions import OffsetsPosition
+from headwater.sources.days import DAY, midnight
 from headwater.sources.kafka.cluster import Cluster, client_options
 from headwater.sources.kafka.offsets import Slice, frozen_ends, position_of, sliced, starts
 from headwater.sources.kafka.records import as_rows, learn, schema_ids
 from headwater.sources.kafka.registry import open_registry
-
-_DAY = timedelta(days=1)
 
 
 def extract(
@@ -44,7 +43,7 @@ def extract(
             # Before the first record of that time there is none. After the last one there may be more: timestamps are
             # the producers' and in no order.
             ends = topic.ends
-            slices = [Slice(admin.offsets_at(topic, _midnight(window[0])), ends)]
+            slices = [Slice(admin.offsets_at(topic, midnight(window[0])), ends)]
         else:
             position = writer.before(OffsetsPosition)
             begins = starts(where, topic, position, declared.resume)
@@ -60,14 +59,8 @@ def extract(
     return None
 
 
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
 def _within(window: tuple[date, date]) -> Column:
-    since, until = (
-        F.timestamp_seconds(F.lit(int(_midnight(day).timestamp()))) for day in (window[0], window[1] + _DAY)
-    )
+    since, until = (F.timestamp_seconds(F.lit(int(midnight(day).timestamp()))) for day in (window[0], window[1] + DAY))
     return (F.col("timestamp") >= since) & (F.col("timestamp") < until)
 
 

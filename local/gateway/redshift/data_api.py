@@ -22,7 +22,7 @@ from moto.redshiftdata.responses import RedshiftDataAPIServiceResponse
 from psycopg.conninfo import make_conninfo
 
 from local.gateway import faults
-from local.gateway.redshift.copy import Session, copy, unload
+from local.gateway.redshift.copy import copy
 from local.gateway.redshift.sql import (
     COMPATIBILITY_FUNCTIONS,
     COMPATIBILITY_SCHEMA,
@@ -32,6 +32,8 @@ from local.gateway.redshift.sql import (
     parameters_of,
     translate,
 )
+from local.gateway.redshift.table import Session
+from local.gateway.redshift.unload import unload
 from local.gateway.s3_objects import S3Objects
 from local.gateway.settings import GatewaySettings
 

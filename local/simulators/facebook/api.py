@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -20,70 +20,36 @@ from starlette.routing import Route
 
 from local.simulators.facebook import insights
 from local.simulators.facebook.graph import GraphError, GraphState, Meter, Report, page
+from local.simulators.facebook.objects import (
+    ACCOUNT_FIELDS,
+    AD_FIELDS,
+    AD_SET_FIELDS,
+    CAMPAIGN_FIELDS,
+    account_row,
+    ad_row,
+    ad_set_row,
+    campaign_row,
+    chosen,
+    fields_of,
+    wanted,
+)
 from local.simulators.faults import Rule
 from local.simulators.worlds import UNSEEDED, WorldReader
 from local.world import facebook_ads
 from local.world.dice import draw
-from local.world.truth import NoWorldError, now
+from local.world.truth import NoWorldError
 
 VERSIONS = range(22, 27)
 """Versions of the API that are still served."""
 
-_COMMON = frozenset({"access_token", "appsecret_proof", "fields", "limit", "after"})
-_FIRST_REPORT = 6_100_000_000_000
-_REPORTS_IN_MEMORY = 8
 
-_ACCOUNT_FIELDS = (
-    "id",
-    "account_id",
-    "name",
-    "currency",
-    "timezone_name",
-    "timezone_offset_hours_utc",
-    "account_status",
-    "created_time",
-)
-_CAMPAIGN_FIELDS = (
-    "id",
-    "account_id",
-    "name",
-    "objective",
-    "status",
-    "effective_status",
-    "buying_type",
-    "start_time",
-    "stop_time",
-    "created_time",
-    "updated_time",
-)
-_AD_SET_FIELDS = (
-    "id",
-    "account_id",
-    "campaign_id",
-    "name",
-    "status",
-    "effective_status",
-    "daily_budget",
-    "optimization_goal",
-    "billing_event",
-    "targeting",
-    "start_time",
-    "end_time",
-    "created_time",
-    "updated_time",
-)
-_AD_FIELDS = (
-    "id",
-    "account_id",
-    "campaign_id",
-    "adset_id",
-    "name",
-    "status",
-    "effective_status",
-    "creative",
-    "created_time",
-    "updated_time",
-)
+_COMMON = frozenset({"access_token", "appsecret_proof", "fields", "limit", "after"})
+
+
+_FIRST_REPORT = 6_100_000_000_000
+
+
+_REPORTS_IN_MEMORY = 8
 
 
 class Call(NamedTuple):
@@ -222,42 +188,42 @@ class Facebook:
 
     def _accounts(self, call: Call) -> tuple[Any, dict[str, str]]:
         _refuse_unknown(call.params, _COMMON)
-        fields = _fields(call.params, _ACCOUNT_FIELDS)
-        rows = [_chosen(_account_row(account), fields) for account in facebook_ads.ACCOUNTS]
+        fields = fields_of(call.params, ACCOUNT_FIELDS)
+        rows = [chosen(account_row(account), fields) for account in facebook_ads.ACCOUNTS]
         return self._page(call, rows, "me", "ads_management")
 
     def _account(self, call: Call, account: facebook_ads.Account) -> tuple[Any, dict[str, str]]:
         _refuse_unknown(call.params, frozenset({"fields"}))
-        fields = _fields(call.params, _ACCOUNT_FIELDS)
-        return _chosen(_account_row(account), fields), self._count(account, "ads_management")
+        fields = fields_of(call.params, ACCOUNT_FIELDS)
+        return chosen(account_row(account), fields), self._count(account, "ads_management")
 
     def _campaigns(self, call: Call, account: facebook_ads.Account) -> tuple[Any, dict[str, str]]:
         _refuse_unknown(call.params, _COMMON | {"filtering", "effective_status"})
-        fields = _fields(call.params, _CAMPAIGN_FIELDS)
+        fields = fields_of(call.params, CAMPAIGN_FIELDS)
         rows = [
-            _chosen(_campaign_row(campaign, account), fields)
+            chosen(campaign_row(campaign, account), fields)
             for campaign in self._worlds.ads().campaigns
-            if campaign.account_id == account.account_id and _wanted(campaign, "campaign", call.params)
+            if campaign.account_id == account.account_id and wanted(campaign, "campaign", call.params)
         ]
         return self._page(call, rows, str(account.account_id), "ads_management")
 
     def _ad_sets(self, call: Call, account: facebook_ads.Account) -> tuple[Any, dict[str, str]]:
         _refuse_unknown(call.params, _COMMON | {"filtering", "effective_status", "updated_since"})
-        fields = _fields(call.params, _AD_SET_FIELDS)
+        fields = fields_of(call.params, AD_SET_FIELDS)
         rows = [
-            _chosen(_ad_set_row(ad_set, account), fields)
+            chosen(ad_set_row(ad_set, account), fields)
             for ad_set in self._worlds.ads().ad_sets
-            if ad_set.account_id == account.account_id and _wanted(ad_set, "adset", call.params)
+            if ad_set.account_id == account.account_id and wanted(ad_set, "adset", call.params)
         ]
         return self._page(call, rows, str(account.account_id), "ads_management")
 
     def _ads(self, call: Call, account: facebook_ads.Account) -> tuple[Any, dict[str, str]]:
         _refuse_unknown(call.params, _COMMON | {"filtering", "effective_status"})
-        fields = _fields(call.params, _AD_FIELDS)
+        fields = fields_of(call.params, AD_FIELDS)
         rows = [
-            _chosen(_ad_row(ad, account), fields)
+            chosen(ad_row(ad, account), fields)
             for ad in self._worlds.ads().ads
-            if ad.account_id == account.account_id and _wanted(ad, "ad", call.params)
+            if ad.account_id == account.account_id and wanted(ad, "ad", call.params)
         ]
         return self._page(call, rows, str(account.account_id), "ads_management")
 
@@ -423,127 +389,9 @@ def _refuse_unknown(params: Mapping[str, str], known: frozenset[str]) -> None:
             raise GraphError(100, f"Invalid parameter: {name}")
 
 
-def _fields(params: Mapping[str, str], valid: tuple[str, ...]) -> tuple[str, ...]:
-    fields = insights.names_in(params.get("fields", ""), "fields")
-    for field in fields:
-        if field not in valid:
-            raise GraphError(100, f"Tried accessing nonexisting field ({field})")
-    return ("id", *(field for field in fields if field != "id"))
-
-
-def _chosen(row: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
-    return {field: row[field] for field in fields if row[field] is not None}
-
-
-def _wanted(
-    thing: facebook_ads.Campaign | facebook_ads.AdSet | facebook_ads.Ad, kind: str, params: Mapping[str, str]
-) -> bool:
-    """Whether `filtering`, `updated_since` and `effective_status` let this object through."""
-    updated = thing.updated_at.timestamp()
-    statuses = insights.names_in(params.get("effective_status", ""), "effective_status")
-    if statuses and thing.status not in statuses:
-        return False
-    if "updated_since" in params and updated <= _epoch(params["updated_since"]):
-        return False
-    for condition in insights.conditions(params):
-        if condition["field"] != f"{kind}.updated_time":
-            raise GraphError(100, f"Filtering field {condition['field']} is invalid")
-        if condition["operator"] == "GREATER_THAN":
-            if not updated > _epoch(condition["value"]):
-                return False
-        elif condition["operator"] == "LESS_THAN":
-            if not updated < _epoch(condition["value"]):
-                return False
-        else:
-            raise GraphError(100, f"Filtering operator {condition['operator']} is invalid for this field")
-    return True
-
-
-def _epoch(value: Any) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError) as error:
-        raise GraphError(100, f"Not a Unix time in seconds: {value}") from error
-
-
 def _async_status(report: Report, polls_needed: int) -> str:
     if report.polls >= polls_needed and report.outcome != "stuck":
         return {"completed": "Job Completed", "failed": "Job Failed", "skipped": "Job Skipped"}[report.outcome]
     if report.polls <= 1:
         return "Job Not Started"
     return "Job Running" if report.polls >= polls_needed - 1 else "Job Started"
-
-
-def _account_row(account: facebook_ads.Account) -> dict[str, Any]:
-    sign = -1 if account.utc_offset.startswith("-") else 1
-    hours, minutes = int(account.utc_offset[1:3]), int(account.utc_offset[3:])
-    return {
-        "id": f"act_{account.account_id}",
-        "account_id": str(account.account_id),
-        "name": account.name,
-        "currency": account.currency,
-        "timezone_name": account.timezone_name,
-        "timezone_offset_hours_utc": sign * (hours + minutes / 60),
-        "account_status": 1,
-        "created_time": _local(datetime.fromisoformat("2016-06-01T12:00:00+00:00"), account),
-    }
-
-
-def _campaign_row(campaign: facebook_ads.Campaign, account: facebook_ads.Account) -> dict[str, Any]:
-    return {
-        "id": str(campaign.campaign_id),
-        "account_id": str(campaign.account_id),
-        "name": campaign.name,
-        "objective": campaign.objective,
-        "status": campaign.status,
-        "effective_status": campaign.status,
-        "buying_type": "AUCTION",
-        "start_time": _local(now(campaign.start_day), account),
-        "stop_time": _end(campaign.stop_day, account),
-        "created_time": _local(campaign.created_at, account),
-        "updated_time": _local(campaign.updated_at, account),
-    }
-
-
-def _ad_set_row(ad_set: facebook_ads.AdSet, account: facebook_ads.Account) -> dict[str, Any]:
-    return {
-        "id": str(ad_set.ad_set_id),
-        "account_id": str(ad_set.account_id),
-        "campaign_id": str(ad_set.campaign_id),
-        "name": ad_set.name,
-        "status": ad_set.status,
-        "effective_status": ad_set.status,
-        "daily_budget": str(ad_set.daily_budget_minor),
-        "optimization_goal": ad_set.optimization_goal,
-        "billing_event": "IMPRESSIONS",
-        "targeting": ad_set.targeting,
-        "start_time": _local(now(ad_set.start_day), account),
-        "end_time": _end(ad_set.stop_day, account),
-        "created_time": _local(ad_set.created_at, account),
-        "updated_time": _local(ad_set.updated_at, account),
-    }
-
-
-def _ad_row(ad: facebook_ads.Ad, account: facebook_ads.Account) -> dict[str, Any]:
-    return {
-        "id": str(ad.ad_id),
-        "account_id": str(ad.account_id),
-        "campaign_id": str(ad.campaign_id),
-        "adset_id": str(ad.ad_set_id),
-        "name": ad.name,
-        "status": ad.status,
-        "effective_status": ad.status,
-        "creative": {"id": str(ad.creative_id)},
-        "created_time": _local(ad.created_at, account),
-        "updated_time": _local(ad.updated_at, account),
-    }
-
-
-def _end(stop_day: date | None, account: facebook_ads.Account) -> str | None:
-    return _local(now(stop_day + timedelta(days=1)), account) if stop_day else None
-
-
-def _local(moment: datetime, account: facebook_ads.Account) -> str:
-    """In the account's standard time, as the Graph API writes it: 2017-03-03T00:00:00-0500."""
-    offset = datetime.strptime(account.utc_offset, "%z").tzinfo
-    return moment.astimezone(offset).strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -1,0 +1,47 @@
+"""Who is asking: what signs every request, and what is struck out of every message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import quote, quote_plus
+
+from headwater.log import redact
+from headwater.sources.http.messages import HttpRequest
+
+_SHORTEST_SECRET = 4
+
+Flow = Generator[HttpRequest, None, None]
+"""One request, signed anew for each of its tries. An ExpiredTokenError thrown in comes back, or is answered by another try."""
+
+
+@dataclass
+class Auth:
+    """Signs with headers and parameters that stay as they are."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def flow(self, request: HttpRequest) -> Flow:
+        """Signs a request for one try after another."""
+        while True:
+            yield self.sign(request)
+
+    def sign(self, request: HttpRequest) -> HttpRequest:
+        """Adds the headers and parameters to a request."""
+        return replace(request, params={**request.params, **self.params}, headers={**request.headers, **self.headers})
+
+    def strike_out(self, text: str) -> str:
+        """Replaces every secret in a text by ***, as it is, URL-encoded and as in JSON."""
+        for secret in sorted({*self._told()}, key=len, reverse=True):
+            if len(secret) >= _SHORTEST_SECRET:
+                for form in (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]):
+                    text = text.replace(form, "***")
+        return redact(text)
+
+    def _told(self) -> Iterator[str]:
+        """Everything that the source is told and nobody else may read."""
+        yield from self.secrets
+        yield from self.params.values()

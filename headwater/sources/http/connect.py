@@ -1,0 +1,99 @@
+"""Opens the client of a source as its YAML says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from headwater.config import BearerAuth, HeadersAuth, HttpSource, OAuth, Rate
+from headwater.errors import FatalSourceError
+from headwater.sources.apis import api_of
+from headwater.sources.http.auth import Auth
+from headwater.sources.http.classify import classify_by_status
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.limits import Backoff, Monotonic, RateLimit, Sleep
+from headwater.sources.http.oauth import RefreshedAuth, Save
+from headwater.sources.http.wire import Wire
+
+_ACCOUNT = "{account}"
+_TOKEN_RATE = Rate(calls=5)
+
+
+@contextmanager
+def open_client(
+    source: HttpSource,
+    secret: Mapping[str, str],
+    save: Save,
+    sleep: Sleep = time.sleep,
+    clock: Monotonic = time.monotonic,
+) -> Iterator[HttpClient]:
+    """Opens a client for a source; FatalSourceError when the secret lacks what its auth needs.
+
+    `save` gets the whole secret when the provider has rotated a part of it.
+    """
+    api = api_of(source.name)
+    wire = Wire(source.timeout_seconds)
+
+    def limit(rate: Rate) -> RateLimit:
+        return RateLimit(rate, source.retry.longest_wait_seconds, sleep, clock)
+
+    secrets = tuple(str(value) for value in secret.values())
+    headers = {**_headers(source, secret), **(api.headers(secret) if api.headers else {})}
+    params = api.sign(secret) if api.sign else {}
+    client = HttpClient(
+        name=source.name,
+        base_url=source.base_url,
+        send=wire,
+        limit=limit(source.rate),
+        limits={ending: limit(rate) for ending, rate in source.rates.items()},
+        backoff=Backoff(source.retry),
+        auth=Auth(headers, params, secrets),
+        classify=api.classify,
+        usage=api.usage,
+        sleep=sleep,
+        clock=clock,
+    )
+    if isinstance(source.auth, OAuth):
+        url = urlsplit(source.auth.token_url)
+        asking = replace(
+            client,
+            base_url=f"{url.scheme}://{url.netloc}" if url.netloc else source.base_url,
+            limit=limit(_TOKEN_RATE),
+            auth=Auth(secrets=secrets),
+            classify=classify_by_status,
+        )
+        grant = source.auth.model_copy(update={"token_url": url.path})
+        renewing = RefreshedAuth(headers, params, secrets, client=asking, grant=grant, secret=secret, save=save)
+        client = replace(client, auth=renewing)
+    try:
+        yield client
+    finally:
+        wire.close()
+
+
+def headers_of_account(source: HttpSource, secret: Mapping[str, str], account: str) -> dict[str, str]:
+    """Headers from the secret that are an account's own."""
+    if not isinstance(source.auth, HeadersAuth):
+        return {}
+    own = {header: key for header, key in source.auth.headers.items() if _ACCOUNT in key}
+    return {header: _of(source, secret, key.replace(_ACCOUNT, account)) for header, key in own.items()}
+
+
+def _headers(source: HttpSource, secret: Mapping[str, str]) -> dict[str, str]:
+    """Headers from the secret that every request has."""
+    match source.auth:
+        case BearerAuth(token=key):
+            return {"Authorization": f"Bearer {_of(source, secret, key)}"}
+        case HeadersAuth(headers=headers):
+            return {header: _of(source, secret, key) for header, key in headers.items() if _ACCOUNT not in key}
+        case _:
+            return {}
+
+
+def _of(source: HttpSource, secret: Mapping[str, str], key: str) -> str:
+    if not secret.get(key):
+        raise FatalSourceError(f"{source.name}: secret {source.secret!r} has no {key!r}. hint: add it")
+    return secret[key]

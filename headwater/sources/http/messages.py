@@ -1,0 +1,69 @@
+"""What goes over the wire: a request, its answer, and what is found in an answer's JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from headwater.errors import RetriableSourceError
+from headwater.ledger.untrusted import read_json
+
+_SAID_CHARACTERS = 500
+
+
+class MalformedAnswerError(RetriableSourceError):
+    """An answer that is cut short or is no JSON; tried again a few times, then a person must look at the source."""
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """One request; its parameters go into the query of a GET and, without a JSON `body`, as a form into that of a POST."""
+
+    method: Literal["GET", "POST"]
+    url: str
+    params: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """One whole answer; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def json(self) -> Any:
+        """Parses the body, numbers with a fraction as Decimal; MalformedAnswerError if it is not JSON."""
+        try:
+            return read_json(self.body.decode("utf-8-sig"))
+        except ValueError as error:
+            if self.body.lstrip()[:1] == b"<":
+                raise MalformedAnswerError(
+                    f"HTTP {self.status} with an HTML page instead of JSON. hint: a login or error page of something "
+                    "between here and the API?"
+                ) from None
+            reason = error if isinstance(error, json.JSONDecodeError) else type(error).__name__
+            raise MalformedAnswerError(
+                f"HTTP {self.status} with {len(self.body)} bytes that are not whole JSON ({reason})"
+            ) from None
+
+
+Send = Callable[[HttpRequest], HttpResponse]
+
+
+def dig(answer: Any, path: str) -> Any:
+    """Finds what is at a dotted path within an answer; None when it is not there."""
+    for key in path.split("."):
+        if not isinstance(answer, Mapping):
+            return None
+        answer = answer.get(key)
+    return answer
+
+
+def shorten(text: str) -> str:
+    """Cuts a text to the length of a message."""
+    return text if len(text) <= _SAID_CHARACTERS else f"{text[:_SAID_CHARACTERS]}…"

@@ -1,0 +1,172 @@
+"""Reads the parts of one stream, some at a time, and keeps the account days that read otherwise than before."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from headwater.config import HttpSource, ReplaceWrite
+from headwater.errors import ClosedAccountError, ExpiredCursorError, FatalSourceError
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.raw import ACCOUNT, PARSER
+from headwater.log import get_logger
+from headwater.sources.apis import api_of
+from headwater.sources.days import day_of
+from headwater.sources.http.client import HttpClient
+from headwater.sources.http.connect import headers_of_account
+from headwater.sources.http.rollout import foreign, rolled_out
+from headwater.sources.http.source import AccountDay, Part, read_pages
+from headwater.sources.http.spool import Spool
+
+READ_TRIES = 3
+"""How often a part is read from its beginning because its cursor ran out."""
+
+log = get_logger(__name__)
+
+
+class Reading:
+    """Reads parts into the writer, and remembers what was found.
+
+    `covered` are the account days that the batch speaks for, `digests` those of all that was read, `closed` the accounts
+    that the source does not serve.
+    """
+
+    def __init__(
+        self, source: HttpSource, name: str, secret: Mapping[str, str], client: HttpClient, writer: BatchWriter
+    ) -> None:
+        self.covered: set[AccountDay] = set()
+        self.digests: dict[AccountDay, int] = {}
+        self.closed: set[str] = set()
+        self._source = source
+        self._stream = source.streams[name]
+        self._where = f"{source.name}.{name}"
+        self._reader = api_of(source.name).readers.get(name, read_pages)
+        self._parsers = rolled_out(source, name)
+        self._secret = secret
+        self._client = client
+        self._writer = writer
+        self._failed = threading.Event()
+
+    def read(self, parts: Iterable[Part]) -> None:
+        """Reads every part and adds what differs from what is known of it; without that, everything."""
+        concurrent = self._source.rate.concurrent
+        with TemporaryDirectory() as folder, ThreadPoolExecutor(concurrent, thread_name_prefix=self._where) as pool:
+            waiting: deque[tuple[Part, Future[Spool]]] = deque()
+            try:
+                for number, part in enumerate(parts):
+                    path = Path(folder) / f"{number}.jsonl.gz"
+                    context = copy_context()
+                    waiting.append((part, pool.submit(context.run, self._spool, part, path)))
+                    # Files wait on disk for their turn: no more of them than there are readers.
+                    if len(waiting) > concurrent:
+                        self._take(*waiting.popleft())
+                while waiting:
+                    self._take(*waiting.popleft())
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _spool(self, part: Part, path: Path) -> Spool:
+        """Reads a part into a file, from its beginning once more when its cursor runs out."""
+        # Once one part has failed nothing of the batch will count: the source is not asked for the others.
+        if self._failed.is_set():
+            raise CancelledError
+        try:
+            for _ in range(READ_TRIES - 1):
+                try:
+                    return self._spool_once(part, path)
+                except ExpiredCursorError as error:
+                    log.warning("a cursor has run out, reading from the beginning", error=str(error))
+            return self._spool_once(part, path)
+        except ClosedAccountError:
+            raise
+        except BaseException:
+            self._failed.set()
+            raise
+
+    def _spool_once(self, part: Part, path: Path) -> Spool:
+        own = headers_of_account(self._source, self._secret, part.account)
+        client = replace(self._client, headers={**self._client.headers, **own})
+        parser = self._parsers.get(part.account)
+        digests: dict[AccountDay, int] = {}
+        with self._writer.open_rows(path) as file:
+            file.without(foreign(self._stream, [parser]))
+            for row in self._reader(client, part):
+                day = self._day(row)
+                # Every day belongs to just one part, so a source that answers with more than it was asked for doubles
+                # nothing, and an account day is whole.
+                if day not in part:
+                    continue
+                line = file.write(row, **{ACCOUNT: part.account, PARSER: parser})
+                key = AccountDay(part.account, day)
+                digest = int.from_bytes(hashlib.sha256(line.encode()).digest()[:16], "big")
+                digests[key] = (digests.get(key, 0) + digest) % 2**128
+        return Spool(path, file.learned, digests, file.rows)
+
+    def _day(self, row: object) -> date:
+        """The day of a row; `date.max` in a stream whose rows have no time."""
+        name = self._stream.window.field
+        if not isinstance(row, Mapping):
+            raise FatalSourceError(f"{self._where}: a row is {type(row).__name__}, not an object")
+        if name is None:
+            return date.max
+        value = row.get(name)
+        if value is None:
+            fields = ", ".join(sorted(row))
+            raise FatalSourceError(
+                f"{self._where}: a row lacks `{name}`, by which its day is known: its fields are {fields}"
+            )
+        try:
+            return day_of(value)
+        except (TypeError, ValueError):
+            raise FatalSourceError(
+                f"{self._where}: `{name}` is {value!r}, neither an ISO date nor an ISO time"
+            ) from None
+
+    def _take(self, part: Part, read: Future[Spool]) -> None:
+        """Takes what a part was read to, in the parts' order."""
+        try:
+            spool = read.result()
+        except ClosedAccountError as error:
+            if part.account not in self.closed:
+                log.warning("account is not served, the others are read on", account=part.account, error=str(error))
+            self.closed.add(part.account)
+            return
+        changed = spool.changed(part.known)
+        self._add(part, spool, changed)
+        self.covered |= changed | self._emptied(part, spool)
+        self.digests.update(spool.digests)
+        self._writer.learned.merge(spool.learned)
+        spool.path.unlink()
+
+    def _add(self, part: Part, spool: Spool, changed: set[AccountDay]) -> None:
+        if not changed:
+            return
+        if len(changed) == len(spool.digests):
+            self._writer.add(spool.path, spool.rows)
+            return
+        path = spool.path.with_name("changed.jsonl.gz")
+        rows = 0
+        with gzip.open(path, "wt", encoding="ascii", compresslevel=6) as file:
+            for line in spool.lines():
+                if AccountDay(part.account, self._day(json.loads(line))) in changed:
+                    file.write(line)
+                    rows += 1
+        self._writer.add(path, rows)
+
+    def _emptied(self, part: Part, spool: Spool) -> set[AccountDay]:
+        """Account days that the batch speaks for although it may have no row of them."""
+        if part.known is None:
+            # Nothing tells what silver holds of these days, so a replacing stream speaks for all of them.
+            return set(part.days) if isinstance(self._stream.write, ReplaceWrite) else set()
+        return {gone for gone in part.known.keys() - spool.digests.keys() if gone.day in part}

@@ -1,0 +1,98 @@
+"""Sends requests with `requests`: nothing is retried or followed, and an answer is bounded in size and in time."""
+
+from __future__ import annotations
+
+import time
+
+import requests
+import urllib3.exceptions
+from requests.adapters import HTTPAdapter
+
+from headwater.errors import FatalSourceError, RetriableSourceError, SourceError
+from headwater.sources.http.messages import HttpRequest, HttpResponse, MalformedAnswerError
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+_CONNECT_SECONDS = 10.0
+_READ_BYTES = 64 * 1024
+
+
+class Wire:
+    """Sends requests with `requests`; the whole of an answer must arrive within `timeout_seconds`.
+
+    Raises RetriableSourceError when there is no answer in time, MalformedAnswerError when it breaks off,
+    FatalSourceError when it is larger than `max_bytes` or the server's certificate does not hold.
+    """
+
+    def __init__(self, timeout_seconds: float, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._max_bytes = max_bytes
+        self._session = requests.Session()
+        # Without an auth of its own, requests would put a matching ~/.netrc entry over the Authorization header.
+        self._session.auth = _as_it_is
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=0))
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Sends one request and reads the whole answer."""
+        # In real time, whatever clock waits go by: one thread's wait may jump on that while another reads a body.
+        deadline = time.monotonic() + self._timeout_seconds
+        in_query = request.method == "GET"
+        try:
+            with self._session.request(
+                request.method,
+                request.url,
+                params=dict(request.params) if in_query else None,
+                data=request.body if request.body is not None else None if in_query else dict(request.params),
+                headers=dict(request.headers),
+                timeout=(min(_CONNECT_SECONDS, self._timeout_seconds), self._timeout_seconds),
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                body = self._body(answer.raw, deadline)
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                return HttpResponse(answer.status_code, headers, body)
+        except (requests.Timeout, urllib3.exceptions.TimeoutError):
+            problem: SourceError = RetriableSourceError(f"no answer within {self._timeout_seconds:g} s")
+        except requests.exceptions.SSLError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                problem = FatalSourceError("the server's certificate does not hold")
+            else:
+                problem = RetriableSourceError("the encrypted connection broke off")
+        except urllib3.exceptions.ProtocolError as error:
+            if any("IncompleteRead" in repr(cause) for cause in error.args):
+                problem = MalformedAnswerError("the body ended before its announced length")
+            else:
+                problem = RetriableSourceError("the connection broke off within the body")
+        except urllib3.exceptions.DecodeError:
+            problem = MalformedAnswerError("the body is not in its announced encoding")
+        except urllib3.exceptions.HTTPError as error:
+            problem = RetriableSourceError(f"the connection failed ({type(error).__name__})")
+        except requests.ConnectionError as error:
+            # Its text holds the URL with every parameter; its class says enough.
+            problem = RetriableSourceError(f"no connection ({type(error).__name__})")
+        except requests.RequestException as error:
+            problem = FatalSourceError(f"the request cannot be sent ({type(error).__name__})")
+        raise problem
+
+    def _body(self, raw: urllib3.HTTPResponse, deadline: float) -> bytes:
+        body = bytearray()
+        # read1 returns what one packet brought: a larger read would wait out a dripping body past any deadline.
+        while chunk := raw.read1(_READ_BYTES, decode_content=True):
+            body += chunk
+            if len(body) > self._max_bytes:
+                raise FatalSourceError(
+                    f"the body is larger than {self._max_bytes} bytes. hint: ask for smaller pages or ranges"
+                )
+            if time.monotonic() > deadline:
+                raise RetriableSourceError(
+                    f"the body dripped in too slowly: {len(body)} bytes within {self._timeout_seconds:g} s"
+                )
+        return bytes(body)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._session.close()
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
