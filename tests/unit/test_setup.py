@@ -85,6 +85,16 @@ def test_a_changed_lock_is_installed_into_the_environment_that_is_there(checkout
     assert later.is_current()
 
 
+def test_a_change_of_the_lock_that_ended_early_is_made_anew(checkout: Path) -> None:
+    Recorded(checkout).install()
+    (checkout / "pyproject.toml").write_text("[project]\nname = 'changed'\n")
+    with pytest.raises(InstallError):
+        Recorded(checkout, fails="pip sync").install()
+    again = Recorded(checkout)
+    again.install()
+    assert made(again) == 1
+
+
 def test_an_environment_whose_python_has_gone_is_made_anew(checkout: Path) -> None:
     environment = Recorded(checkout)
     environment.install()
