@@ -30,16 +30,23 @@ def out_of_date(generated: dict[Path, str]) -> list[Path]:
     return [path for path, text in generated.items() if not path.exists() or path.read_text() != text]
 
 
+def left_over(root: Path, generated: dict[Path, str]) -> list[Path]:
+    """Lists the pages of Terraform modules that are no more."""
+    return sorted(set((root / "terraform" / "modules").glob("*/README.md")) - generated.keys())
+
+
 def main(root: Path, *arguments: str) -> int:
     """Writes the pages that are out of date, or with `--check` names them and returns 1."""
     generated = pages(root)
-    stale = out_of_date(generated)
+    stale, gone = out_of_date(generated), left_over(root, generated)
     if "--check" in arguments:
-        names = ", ".join(str(path.relative_to(root)) for path in stale)
-        print(f"out of date: {names}. hint: make docs" if stale else f"generated pages: {len(generated)} up to date")  # noqa: T201
-        return int(bool(stale))
+        names = ", ".join(str(path.relative_to(root)) for path in (*stale, *gone))
+        print(f"out of date: {names}. hint: make docs" if names else f"generated pages: {len(generated)} up to date")  # noqa: T201
+        return int(bool(names))
     for path in stale:
         path.write_text(generated[path])
+    for path in gone:
+        path.unlink()
     return 0
 
 

@@ -92,8 +92,14 @@ def test_a_stale_page_is_named_and_make_docs_mends_it(tmp_path: Path, capsys: py
     outputs = tmp_path / "terraform" / "modules" / "lake" / "outputs.tf"
     outputs.write_text(outputs.read_text().replace("Names of the buckets by purpose.", "Buckets."))
     (tmp_path / "docs" / "cost.md").unlink()
+    left = tmp_path / "terraform" / "modules" / "gone" / "README.md"
+    left.parent.mkdir()
+    left.write_text("# gone\n")
     capsys.readouterr()
     assert main(tmp_path, "--check") == 1
-    assert capsys.readouterr().out == "out of date: docs/cost.md, terraform/modules/lake/README.md. hint: make docs\n"
+    assert capsys.readouterr().out == (
+        "out of date: docs/cost.md, terraform/modules/lake/README.md, terraform/modules/gone/README.md. hint: make docs\n"
+    )
     assert main(tmp_path) == 0
+    assert not left.exists()
     assert main(tmp_path, "--check") == 0
