@@ -1,4 +1,4 @@
-"""Maintain: the lake's tables get few large files for many small ones, and lose the files that only old versions need."""
+"""Maintain: the lake's tables are compacted and vacuumed."""
 
 from headwater.job import Job, run_job
 from headwater.stages.maintain import maintain_tables

@@ -66,7 +66,7 @@ class ExtraEnvironment(Protocol):
         ...
 
     def today(self) -> date:
-        """The day it is there."""
+        """Today's date in that environment."""
         ...
 
 
@@ -111,7 +111,7 @@ def show(as_json: bool, rows: Iterable[dict[str, Any]], columns: Sequence[str]) 
 
 
 def say(as_json: bool, answer: dict[str, Any], sentence: str) -> None:
-    """Prints a sentence, or the answer that it tells as JSON."""
+    """Prints a sentence, or with --json the answer behind it."""
     if as_json:
         out.print_json(json.dumps(answer, default=_plain))
     else:

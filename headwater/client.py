@@ -243,7 +243,7 @@ class Client:
         ]
 
     def streams(self, source: str | None = None) -> list[StreamState]:
-        """Tells how far every stream is and what stands in its way."""
+        """Returns how far every stream is and what stands in its way."""
         found = []
         for ledger in self.opened.streams(source):
             latest = ledger.latest()
@@ -284,7 +284,7 @@ class Client:
         )
 
     def replay(self, stream: str, batch: int) -> Manifest:
-        """Offers a batch's raw rows again as a new batch, so that the policy of today judges them.
+        """Replays a batch's raw rows as a new batch, so that the policy of today judges them.
 
         Rows that are in silver already stay as they are; those that were quarantined get another chance.
         """

@@ -11,8 +11,8 @@ HeadwaterError
 │   │   ├── ExpiredCursorError     a cursor has expired while its pages were read; they are read again from the first
 │   │   └── ClosedAccountError     the source does not serve one of the accounts; the others are read all the same
 │   └── FatalSourceError       a person must act at the source (credentials, permission, contract)
-│       ├── LostOffsetsError       a topic no longer has what lies after the position; a person says where to go on
-│       ├── PagingError            the source's paging would never end or leaves its host
+│       ├── LostOffsetsError       a topic lost records after the position; a person says where to resume
+│       ├── PagingError            the source's paging repeats itself or leaves its host
 │       └── SchemaDriftError       the rows have changed their shape beyond what any table could take
 ├── LedgerError            another writer holds or has taken this place; run again
 ├── BooksError             rows were lost or counted twice on their way; a person must look before anyone trusts the run
@@ -36,7 +36,7 @@ class SourceError(HeadwaterError):
 
 
 class RetriableSourceError(SourceError):
-    """The source failed in a way that time mends."""
+    """The source failed transiently: a retry may succeed."""
 
 
 class ThrottledError(RetriableSourceError):
@@ -48,19 +48,19 @@ class ThrottledError(RetriableSourceError):
 
 
 class QuotaUsedUpError(ThrottledError):
-    """A long quota, such as a day's, is used up: another try within the run would be in vain."""
+    """A long quota, such as a day's, is used up: a retry within the run cannot succeed."""
 
 
 class HandledSourceError(SourceError):
-    """The source refuses in a way that its reader copes with; in an alert, the reader has tried, and in vain."""
+    """The source refuses in a way that its reader handles; in an alert, the reader has tried and failed."""
 
 
 class ExpiredTokenError(HandledSourceError):
-    """A token has expired, and was not revoked: a new one is all it takes."""
+    """A token has expired and was not revoked; the reader renews it."""
 
 
 class ExpiredCursorError(HandledSourceError):
-    """A cursor has expired while its pages were read: what was asked must be asked again."""
+    """A cursor has expired while its pages were read; they are read again from the first."""
 
 
 class ClosedAccountError(HandledSourceError):
@@ -68,7 +68,7 @@ class ClosedAccountError(HandledSourceError):
 
 
 class FatalSourceError(SourceError):
-    """The source refuses in a way that only a person can mend."""
+    """The source refuses in a way that only a person can fix."""
 
 
 class SchemaDriftError(FatalSourceError):
@@ -76,7 +76,7 @@ class SchemaDriftError(FatalSourceError):
 
 
 class LostOffsetsError(FatalSourceError):
-    """A topic has lost records that were not read yet, or was made anew; nothing is skipped until a person says so."""
+    """A topic has lost unread records, or was recreated; nothing is skipped until a person says so."""
 
 
 class PagingError(FatalSourceError):

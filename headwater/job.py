@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ARGUMENTS = ("JOB_NAME", "project", "source", "run_id", "as_of", "mode", "window")
 _SESSION = {
-    # Gold and Load follow what changed.
+    # Gold and Load read the change data feed.
     "spark.databricks.delta.properties.defaults.enableChangeDataFeed": "true",
     # The other type, INT96, cannot hold years that sources do send, such as 9999, and not every reader reads it.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
@@ -93,7 +93,7 @@ class Job:
 
     @contextmanager
     def sized(self, rows: int) -> Iterator[None]:
-        """Makes Spark compile the queries inside, which are about `rows` rows, only where that pays off."""
+        """Turns Spark's code generation off inside the block when about `rows` rows are too few to repay it."""
         settings = _NOT_COMPILED if rows < _COMPILED_ROWS else {}
         for setting, value in settings.items():
             self.spark.conf.set(setting, value)
@@ -105,7 +105,7 @@ class Job:
 
     @contextmanager
     def kept(self, frame: DataFrame, rows: int) -> Iterator[DataFrame]:
-        """Keeps about `rows` rows in memory for the length of the block, unless they are too many."""
+        """Caches about `rows` rows for the length of the block, unless they are too many."""
         if rows > _KEPT_ROWS:
             yield frame
             return
@@ -192,5 +192,5 @@ def _ended(job_name: str, job_run_id: str) -> bool:
 
 
 def now() -> datetime:
-    """Tells the time in UTC."""
+    """The current time in UTC."""
     return datetime.now(UTC)

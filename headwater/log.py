@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-# What Terraform's metric filters look for in the jobs' logs, and alarms count: a test holds the two together.
+# Terraform's metric filters look for these in the jobs' logs, and alarms count them: a test holds the two together.
 STARTED = "started"
 APPENDED = "appended to bronze"
 CLOSED = "closed"

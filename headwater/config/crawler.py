@@ -24,9 +24,7 @@ class Crawler(Strict):
     """One file of crawlers/."""
 
     zone: Zone
-    schedule: str | None = Field(
-        None, description="Glue cron of an environment without runs, which crawl by themselves."
-    )
+    schedule: str | None = Field(None, description="Glue cron of an environment without runs; runs start the crawlers.")
     schema_change: SchemaChange
 
 

@@ -28,7 +28,9 @@ class Warehouse(Strict):
     copy_role: str = Field(description="ARN of the role that COPY assumes.")
     base_capacity: int = Field(8, ge=8, le=512, multiple_of=RPU_STEP, description="RPUs a query starts with.")
     max_capacity: int = Field(64, ge=8, le=512, multiple_of=RPU_STEP, description="RPUs the workgroup may grow to.")
-    rpu_hours_a_day: int = Field(24, gt=0, description="Use beyond this is told and then refused until midnight UTC.")
+    rpu_hours_a_day: int = Field(
+        24, gt=0, description="Use beyond this is reported and then refused until midnight UTC."
+    )
     snapshot_days: int = Field(7, ge=1, description="How long the daily snapshots are kept.")
 
     @model_validator(mode="after")
@@ -39,7 +41,7 @@ class Warehouse(Strict):
 
 
 class Clock(Strict):
-    """When something starts by itself."""
+    """A cron expression and its time zone."""
 
     cron: str = Field(
         pattern=r"^(\S+ ){5}\S+$", description="EventBridge cron: minutes hours day-of-month month day-of-week year."
@@ -48,7 +50,7 @@ class Clock(Strict):
 
 
 class Schedule(Clock):
-    """When runs start by themselves."""
+    """A schedule of runs."""
 
     sources: tuple[Name, ...] = Field((), description="Sources of the run; empty = all.")
 
@@ -63,7 +65,7 @@ class StageSize(Strict):
 
 
 class Retention(Strict):
-    """How long what is stored stays, and where, in days."""
+    """Retention of what is stored, in days."""
 
     raw_infrequent_access: int = Field(30, ge=30, description="Age at which raw files move to infrequent access.")
     raw_archive: int = Field(90, ge=60, description="Age at which raw files move to Glacier instant retrieval.")
@@ -79,7 +81,7 @@ class Retention(Strict):
 
 
 class Alerts(Strict):
-    """Who hears of what goes wrong, and from when on it counts as wrong."""
+    """Alert recipients and thresholds."""
 
     emails: tuple[Email, ...] = Field((), description="Addresses that get every alert.")
     slack_secret: str | None = Field(
@@ -127,7 +129,7 @@ SharedStage = Literal["check", "silver", "gold", "maintain"]
 
 
 class SourceOverride(Strict):
-    """What differs for a source in one environment."""
+    """The fields of a source that one environment overrides."""
 
     base_url: str | None = None
     auth: AnyAuth | None = None
@@ -140,7 +142,7 @@ class SourceOverride(Strict):
         None,
         ge=0,
         le=300,
-        description="How long what comes in by itself waits for more of it: received records, dropped files.",
+        description="Batching window of the source's entrance: how long received records or dropped files wait for more.",
     )
 
 
@@ -153,8 +155,8 @@ class Environment(Strict):
     account: str = Field(pattern=r"^\d{12}$")
     reporting_currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
     warehouse: Warehouse
-    schedules: dict[Name, Schedule] = Field({}, description="Runs that start by themselves; none if empty.")
-    maintenance: Clock | None = Field(None, description="When Maintain tidies the lake's tables up.")
+    schedules: dict[Name, Schedule] = Field({}, description="Scheduled runs; none if empty.")
+    maintenance: Clock | None = Field(None, description="When Maintain compacts and vacuums the lake's tables.")
     stages: dict[SharedStage, StageSize] = Field({}, description="Sizes of the jobs that all sources share.")
     retention: Retention = Retention()
     alerts: Alerts = Alerts()
@@ -183,7 +185,7 @@ class Environment(Strict):
         return f"arn:aws:{service}:{self.region}:{self.account}:{name}"
 
     def record_stream(self, source: str, stream: str) -> str:
-        """Names the Kinesis stream of one stream, and the queue behind it where it is delivered by one."""
+        """Names the Kinesis stream of one stream, and the queue behind it where it has one."""
         return f"{self.prefix}-{source}-{stream}"
 
     def crawler(self, zone: str, source: str | None = None) -> str:

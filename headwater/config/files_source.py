@@ -13,7 +13,7 @@ from headwater.config.stream import JsonStream, SourceBase
 from headwater.config.strict import Name, Strict
 
 ENVELOPE = ("_file_key", "_row", "_value", "_value_encoding")
-"""What a raw row has beside the file's own fields; headwater/sources/files/stream.py tells what each holds."""
+"""What a raw row has beside the file's own fields; headwater/sources/files/stream.py says what each holds."""
 PUSHED = ("_received_at", "_sender", "_idempotency_key")
 """What the HTTP API adds to an event."""
 
@@ -140,7 +140,7 @@ class FilesSource(SourceBase):
         return "HTTP API" if isinstance(self.entrance, HttpEntrance) else "files in the landing bucket"
 
     def limits(self) -> Iterator[str]:
-        """Tells the declared bounds, in words."""
+        """The declared bounds, in words."""
         for name, stream in self.streams.items():
             size = f"at most {stream.largest_megabytes} MB a file"
             yield f"`{name}`: {stream.format.kind} below `{stream.prefix}`, {size}"

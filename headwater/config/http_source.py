@@ -78,7 +78,7 @@ class Rate(Strict):
 
 
 class Retry(Strict):
-    """How long a request that time may mend is tried again."""
+    """Retries of a transient error: how many, how long."""
 
     attempts: int = Field(8, ge=1, description="Tries of one request, the first included.")
     longest_wait_seconds: float = Field(300, gt=0, description="Bound of one wait, whatever the source asks for.")
@@ -149,7 +149,7 @@ class HttpSource(SourceBase):
         (), description="Accounts to read, one after another; empty = the source has none."
     )
     time_zones: dict[str, TimeZone] = Field(
-        {}, description="IANA time zone by account, for an API that tells local times and not where they are."
+        {}, description="IANA time zone by account, for an API that gives local times without their zone."
     )
     streams: dict[Name, HttpStream] = Field(min_length=1)
     rollout: dict[Name, Rollout] = Field({}, description="Which streams are read by another parser, and for how many.")
@@ -160,7 +160,7 @@ class HttpSource(SourceBase):
         return f"HTTP and JSON{f', {self.api_version}' if self.api_version else ''}"
 
     def limits(self) -> Iterator[str]:
-        """Tells the declared bounds, in words."""
+        """The declared bounds, in words."""
         yield f"at {self.base_url}, auth `{self.auth.kind}`"
         yield f"at most {self.rate.note}, {self.rate.concurrent} at a time"
         for path, rate in self.rates.items():

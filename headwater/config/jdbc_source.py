@@ -104,7 +104,7 @@ class JdbcSource(SourceBase):
         return f"JDBC, {self.engine}"
 
     def limits(self) -> Iterator[str]:
-        """Tells the declared bounds, in words."""
+        """The declared bounds, in words."""
         yield f"{self.fetch_size:,} rows at a time over a connection"
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ ENVELOPE = (
     "_value",
     "_value_encoding",
 )
-"""What a raw row has beside the fields of the record's value; headwater/sources/kafka/stream.py tells what each holds."""
+"""What a raw row has beside the fields of the record's value; headwater/sources/kafka/stream.py says what each holds."""
 
 
 class Plaintext(Strict):
@@ -56,7 +56,7 @@ class Resume(Strict):
     still there.
     """
 
-    topic_id: str = Field(description="Id of the topic as it is now; a topic that was made anew has a new one.")
+    topic_id: str = Field(description="Id of the topic as it is now; a topic that was recreated has a new one.")
     offsets: dict[Annotated[str, Field(pattern=r"^\d+$")], Annotated[int, Field(ge=0)]] = Field(
         {}, description="Offset to go on at, by partition; its beginning where none is given and the topic is new."
     )
@@ -76,9 +76,7 @@ class KafkaStream(JsonStream):
         description="A record without value: delete = silver keeps its key and `deleted_at` and forgets the rest; "
         "refuse = it goes to quarantine.",
     )
-    max_records: int = Field(
-        500_000, gt=0, description="Offsets in one batch; what is beyond has its turn in the next."
-    )
+    max_records: int = Field(500_000, gt=0, description="Offsets in one batch; the next batch takes the rest.")
     resume: Resume | None = None
 
     @model_validator(mode="after")
@@ -119,6 +117,6 @@ class KafkaSource(SourceBase):
         return f"Kafka, {self.security.kind}"
 
     def limits(self) -> Iterator[str]:
-        """Tells the declared bounds, in words."""
+        """The declared bounds, in words."""
         for name, stream in self.streams.items():
             yield f"`{name}`: topic `{stream.topic}`, {stream.format}, {stream.max_records:,} records in a batch"

@@ -11,7 +11,7 @@ from headwater.config.stream import JsonStream, SourceBase
 from headwater.config.strict import Name, Strict
 
 ENVELOPE = ("_event_id", "_shard", "_sequence", "_partition_key", "_arrived_at", "_value", "_value_encoding")
-"""What a raw row has beside the fields of the record's data; headwater/receive/records.py tells what each holds."""
+"""What a raw row has beside the fields of the record's data; headwater/receive/records.py says what each holds."""
 
 
 class DirectDelivery(Strict):
@@ -23,7 +23,7 @@ class DirectDelivery(Strict):
 
 
 class QueueDelivery(Strict):
-    """A pipe takes the records to a queue, and Lambda reads that: in no order, again when they fail, then to the dead letters."""
+    """EventBridge pipe, SQS queue, Lambda: unordered, retried, then dead-lettered."""
 
     kind: Literal["queue"]
     batch_size: int = Field(1_000, ge=1, le=10_000, description="Records at most in one batch.")
@@ -71,7 +71,7 @@ class KinesisStream(JsonStream):
 
 
 class KinesisSource(SourceBase):
-    """Records that arrive by themselves; the Extract job only takes their batches to bronze."""
+    """Records that a Lambda receives; the Extract job only takes their batches to bronze."""
 
     kind: Literal["kinesis"]
     streams: dict[Name, KinesisStream] = Field(min_length=1)
@@ -82,7 +82,7 @@ class KinesisSource(SourceBase):
         return "Kinesis"
 
     def limits(self) -> Iterator[str]:
-        """Tells the declared bounds, in words."""
+        """The declared bounds, in words."""
         for name, stream in self.streams.items():
             waits = f"{stream.delivery.batch_size:,} records or {stream.delivery.window_seconds} s in a batch"
             yield f"`{name}`: {stream.delivery.kind}, {waits}, at most {stream.largest_bytes:,} bytes a record"

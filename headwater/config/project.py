@@ -71,7 +71,7 @@ class Project(Strict):
         return source.overridden({field: value for field, value in override if value is not None})
 
     def drift_of(self, source: str, stream: str) -> Drift:
-        """Tells what happens when a stream's rows change their shape."""
+        """The policy for a stream whose rows change their shape."""
         return self.source(source).streams[stream].drift or self.environment.drift
 
     def tables(self, zone: str) -> list[str]:

@@ -17,7 +17,7 @@ class RedshiftStream(StreamBase):
 
     relation: Identifier
     read: WatermarkRead
-    row_id: Name = Field(description="Column that tells rows apart, for the fingerprint of the overlap.")
+    row_id: Name = Field(description="Column that identifies a row, for the fingerprint of the overlap.")
 
     @property
     def position_note(self) -> str:
@@ -37,5 +37,5 @@ class RedshiftSource(SourceBase):
         return "Redshift Data API, UNLOAD"
 
     def limits(self) -> Iterator[str]:
-        """Tells the declared bounds, in words."""
+        """The declared bounds, in words."""
         yield "no row goes over a connection: UNLOAD writes Parquet into the batch's own prefix"

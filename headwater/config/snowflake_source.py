@@ -44,5 +44,5 @@ class SnowflakeSource(SourceBase):
         return "Snowflake's connector, Arrow"
 
     def limits(self) -> Iterator[str]:
-        """Tells the declared bounds, in words."""
+        """The declared bounds, in words."""
         yield f"database `{self.database}`, virtual warehouse `{self.warehouse}`"

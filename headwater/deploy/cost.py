@@ -53,7 +53,7 @@ class Prices(Strict):
 
 
 class Rates(Strict):
-    """GB that one DPU hour of a stage gets through."""
+    """Throughput of a stage, in GB per DPU hour."""
 
     extract: Decimal = Field(gt=0)
     check: Decimal = Field(gt=0)

@@ -79,7 +79,7 @@ class Deployment:
 
     @property
     def prefix(self) -> str:
-        """What starts every name."""
+        """The prefix of every name."""
         return self.project.environment.prefix
 
     @property
@@ -109,7 +109,7 @@ class Deployment:
 
     @property
     def entrances(self) -> Entrances:
-        """What records, events and files come in by."""
+        """The entrances of records, events and files."""
         return Entrances(self.project)
 
     def jobs(self) -> list[JobSpec]:
@@ -176,7 +176,7 @@ class Deployment:
         return f"s3://{self.project.environment.bucket('artifacts')}/{job.script_key}"
 
     def _connection(self, source: AnySource) -> str | None:
-        # What is reached within a VPC, where the environment has one.
+        # Glue connections are for what is reached within a VPC, where the environment has one.
         inner = self.project.environment.network and kind_of(source).in_network
         return f"{self.prefix}-{source.name}" if inner else None
 
@@ -214,7 +214,7 @@ class Deployment:
         return [self.state_machine, f"{self.prefix}-prepare_load", *unloading]
 
     def lambdas(self) -> list[LambdaSpec]:
-        """Lists the Lambda functions: those of the state machine, and those that something else calls."""
+        """Lists the Lambda functions: the state machine's, the entrances' and Slack's."""
         environment = self.project.environment
         variables = {"PROJECT_URI": self.project_uri, "ENVIRONMENT": environment.name, "TOPIC_ARN": self.topic_arn}
         functions = [LambdaSpec(f"{self.prefix}-{folder}", folder, variables) for folder in LAMBDAS]
@@ -231,7 +231,7 @@ class Deployment:
         return crawlers(self.project, self.root)
 
     def schedules(self) -> list[ScheduleSpec]:
-        """Lists what starts by itself: the runs that the environment schedules, and Maintain."""
+        """Lists the schedules: the runs that the environment schedules, and Maintain."""
         return schedules(self.project.environment, self.state_machine_arn)
 
     def snapshots(self) -> list[ScheduleSpec]:

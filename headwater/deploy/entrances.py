@@ -1,5 +1,5 @@
-"""What records, events and files come in by, derived from the declared sources: streams, queues, pipes, mappings, the API and the
-rule for dropped files."""
+"""The entrances of records, events and files, derived from the declared sources: streams, queues, pipes, mappings, the API and
+the rule for dropped files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from headwater.config import (
 )
 
 ROUTE = "POST /events/{source}/{stream}"
-# Six times what the functions may take, as SQS advises: a message must not show again while it is worked on.
+# Six times what the functions may take, as SQS advises: a message must stay invisible while it is worked on.
 _VISIBILITY_SECONDS = 720
 _QUEUE_DAYS = 4
 _DROPS_RECEIVED_AT_MOST = 5
@@ -47,7 +47,7 @@ class QueueSpec:
 
 @dataclass(frozen=True)
 class MappingSpec:
-    """One event source mapping: what a Lambda function reads, and in which bites."""
+    """One event source mapping: what a Lambda function reads, and its batch size."""
 
     function: str
     source_arn: str
@@ -56,7 +56,7 @@ class MappingSpec:
 
     @property
     def reads_shards(self) -> bool:
-        """Tells a Kinesis stream from a queue."""
+        """True for a Kinesis stream, False for a queue."""
         return ":kinesis:" in self.source_arn
 
 
@@ -71,7 +71,7 @@ class PipeSpec:
 
 @dataclass(frozen=True)
 class DropRuleSpec:
-    """The EventBridge rule that tells a queue of new files."""
+    """The EventBridge rule that sends events of new files to a queue."""
 
     name: str
     pattern: dict[str, Any]
@@ -97,16 +97,16 @@ class Entrances:
 
     @property
     def dead_letters(self) -> str:
-        """Name of the queue that takes what could not be delivered."""
+        """Name of the dead-letter queue."""
         return f"{self._prefix}-dead-letters"
 
     @property
     def dead_letters_arn(self) -> str:
-        """ARN of the queue that takes what could not be delivered."""
+        """ARN of the dead-letter queue."""
         return self._arn("sqs", self.dead_letters)
 
     def folders(self) -> list[str]:
-        """Lists the Lambda functions that something comes in by."""
+        """Lists the Lambda functions behind the entrances."""
         folders = []
         if self._received():
             folders.append("receive_records")
@@ -117,7 +117,7 @@ class Entrances:
         return folders
 
     def received(self) -> list[tuple[str, str]]:
-        """Lists (source, stream) of what records come in for."""
+        """Lists (source, stream) of the streams whose records a Lambda receives."""
         return [(source, stream) for source, stream, _ in self._received()]
 
     def record_stream(self, source: str, stream: str) -> RecordStreamSpec:
@@ -131,7 +131,7 @@ class Entrances:
         return [self.record_stream(source, stream) for source, stream, _ in self._received()]
 
     def queues(self) -> list[QueueSpec]:
-        """Lists the queues: one for each stream that is delivered by queue, and one that hears of dropped files."""
+        """Lists the queues: one for each stream that is delivered by queue, and one for events of dropped files."""
         specs = [
             self._queue(self.project.environment.record_stream(source, stream), declared.delivery.max_receive_count)
             for source, stream, declared in self._received()
@@ -149,7 +149,7 @@ class Entrances:
         ]
 
     def mappings(self) -> list[MappingSpec]:
-        """Lists what the functions read by themselves."""
+        """Lists the event source mappings of the functions."""
         specs = []
         for source, stream, declared in self._received():
             spec = self.record_stream(source, stream)
@@ -175,7 +175,7 @@ class Entrances:
 
     @property
     def drops(self) -> str:
-        """Name of the rule and of the queue that hear of dropped files."""
+        """Name of the rule for dropped files, and of its queue."""
         return f"{self._prefix}-drops"
 
     def drop_rules(self) -> list[DropRuleSpec]:
@@ -204,7 +204,7 @@ class Entrances:
 
     @property
     def landing(self) -> bool:
-        """Tells whether there is a landing bucket."""
+        """True when there is a landing bucket."""
         return bool(self._dropped() or self._pushed())
 
     @property

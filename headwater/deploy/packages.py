@@ -38,7 +38,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 LAMBDA_NEEDS = ("fastjsonschema", "pydantic", "pyyaml")
 # urllib3 2, which the library needs, and which Glue's own botocore takes as well; it brings an older one.
 GLUE_NEEDS = (*LAMBDA_NEEDS, "cryptography", "openpyxl", "pydeequ", "snowflake-connector-python", "urllib3")
-# What Glue 5 brings along and packing would only make slower, or break.
+# Glue 5 brings these along; packing them would only make jobs slower, or break them.
 _GLUE_HAS = {
     *(
         "boto3",
@@ -57,7 +57,7 @@ _GLUE_HAS = {
 # Where Glue 5 and Lambda run them: CPython 3.11 on Amazon Linux 2023 and 2.
 _PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
 _TARGET = ("--python-version", "3.11", "--implementation", "cp", *(f"--platform={name}" for name in _PLATFORMS))
-# What the packages and deployment.json are made from: Terraform takes the patterns from deployment.json and looks by itself.
+# The inputs of the packages and of deployment.json: Terraform takes the patterns from deployment.json and checks the files itself.
 _PACKED = (
     *(f"config/{folder}/**/*.yaml" for folder in ("environments", "quality", "roles", "sources")),
     "crawlers/*.yaml",

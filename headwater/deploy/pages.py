@@ -31,7 +31,7 @@ def out_of_date(generated: dict[Path, str]) -> list[Path]:
 
 
 def left_over(root: Path, generated: dict[Path, str]) -> list[Path]:
-    """Lists the pages of Terraform modules that are no more."""
+    """Lists the pages of Terraform modules that no longer exist."""
     return sorted(set((root / "terraform" / "modules").glob("*/README.md")) - generated.keys())
 
 

@@ -18,7 +18,7 @@ from headwater.deploy.deployment import LAMBDAS, ZONES, Deployment, JobSpec
 from headwater.errors import ConfigError
 
 _Declared = TypeVar("_Declared", bound=Shared)
-# What only AWS knows before Terraform has made it.
+# ARNs that AWS assigns when Terraform creates the resource.
 LATE_ARNS = ("alerts_key", "bookmarks_key", "data_key", "namespace_arn", "secrets_key", "workgroup_arn")
 
 

@@ -1,4 +1,4 @@
-"""What starts by itself in one environment: runs, Maintain, snapshots of the warehouse."""
+"""The schedules of one environment: runs, Maintain, snapshots of the warehouse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Delta knows that Spark's DataFrame API does not tell: versions, transaction ids and commit metrics."""
+"""What Spark's DataFrame API lacks of Delta: versions, transaction ids and commit metrics."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Table:
     path: str
 
     def exists(self) -> bool:
-        """Tells whether the table has a first commit."""
+        """True when the table has a first commit."""
         return self.version() >= 0
 
     def read(self) -> DataFrame:
@@ -54,11 +54,11 @@ class Table:
     def data_version(self, since: int) -> int:
         """Finds the newest version after `since` whose commit may have changed rows; `since` itself when there is none.
 
-        An OPTIMIZE puts the same rows into other files: who follows what changed has nothing to follow there.
+        An OPTIMIZE puts the same rows into other files: no row changes in its commit.
         """
         newest = self.version()
         arranging = takewhile(lambda commit: commit.operation == "OPTIMIZE", self._commits(newest, since))
-        # Where the log has been cleaned up before `since` is reached, what is missing counts as changed: reading it will tell.
+        # Where the log has been cleaned up before `since` is reached, what is missing counts as changed, and is read.
         return newest - sum(1 for _ in arranging)
 
     def transaction(self, app_id: str) -> int:
@@ -88,7 +88,7 @@ class Table:
     def appended(self, app_id: str, transaction: int) -> DataFrame | None:
         """Reads what one transaction appended, from the files of its commit; None when later commits may have moved it.
 
-        No look at the rest of the table: its cost does not grow with the table.
+        The rest of the table is not read: its cost does not grow with the table.
         """
         for version, lines in self._log_lines(self.version()):
             commit = _commit(version, lines)

@@ -37,7 +37,7 @@ def write(table: Table, stream: Stream, manifest: Manifest, valid: DataFrame, bo
 
 
 def counts(table: Table, stream: Stream, app_id: str, batch: int) -> SilverCounts:
-    """Tells what the commit of a batch did, from its metrics."""
+    """Reads what the commit of a batch did from its metrics."""
     metrics = table.commit_of(app_id, batch).metrics
     if "numSourceRows" not in metrics:
         written = metrics.get("numOutputRows", 0)

@@ -88,7 +88,7 @@ class Lake:
         return table.read().where(F.col(BATCH) == manifest.batch)
 
     def write_silver(self, stream: Stream, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> SilverCounts:
-        """Writes a batch's valid rows to silver in one commit, once, and tells what the commit did.
+        """Writes a batch's valid rows to silver in one commit, once; returns what the commit did.
 
         `valid` has the stream's columns; the newest version of each key wins, ties are broken by content. `bounds` are the least and
         the greatest values of key columns: Delta skips the files outside of them.

@@ -54,7 +54,7 @@ class BatchWriter:
         if self.position_before is not None and not isinstance(self.position_before, kind):
             raise ConfigError(
                 f"{self.ledger.prefix}: has been read with a {type(self.position_before).__name__}, not with a "
-                f"{kind.__name__}. hint: declare the stream as it was, or under another name, with its history read anew"
+                f"{kind.__name__}. hint: declare the stream as it was, or under another name, with its history read again"
             )
         return self.position_before
 
@@ -71,7 +71,7 @@ class BatchWriter:
             for key, _, size in self.ledger.bucket.keys(f"{self.data_prefix}/{subfolder}")
             if not key.rsplit("/", 1)[-1].startswith(("_", "."))
         ]
-        # Spark tells the rows of all files, not of each: the first stands for all.
+        # Spark counts the rows of all files, not of each: the first stands for all.
         self.files += [
             DataFile(key=key, rows=rows if index == 0 else 0, bytes=size) for index, (key, size) in enumerate(listed)
         ]
@@ -90,7 +90,7 @@ class BatchWriter:
         if self.format == "parquet" and retyped:
             raise SchemaDriftError(
                 f"{self.ledger.prefix}: {'; '.join(retyped)}; nothing of this batch counts. hint: have the source changed "
-                "back, or declare the stream under another name, with its history read anew"
+                "back, or declare the stream under another name, with its history read again"
             )
         manifest = Manifest(
             source=self.ledger.source,

@@ -1,4 +1,4 @@
-"""The few S3 calls that the ledger is made of, and keys that sort the newest first."""
+"""The S3 calls of the ledger, and keys that sort the newest first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COUNTDOWN_FROM = 999_999_999
 
 
 def countdown(number: int) -> str:
-    """Writes a number so that the newest sorts first among S3 keys."""
+    """Writes a number counting down, so that the newest key sorts first."""
     return f"{_COUNTDOWN_FROM - number:09d}"
 
 

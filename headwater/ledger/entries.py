@@ -112,7 +112,7 @@ class Book(Entry):
 
     @property
     def balances(self) -> bool:
-        """Tells whether the rows extracted equal the rows accounted for."""
+        """True when the rows extracted equal the rows accounted for."""
         accounted = self.silver_inserted + self.silver_updated + self.unchanged + self.quarantined + self.duplicates
         return self.extracted == accounted + self.discarded
 

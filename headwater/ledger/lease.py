@@ -16,7 +16,7 @@ from headwater.ledger.bucket import Bucket, countdown
 from headwater.ledger.entries import LeaseHolder
 
 Ended = Callable[[str, str], bool]
-"""Tells by its job's name and its own id whether a job run has ended."""
+"""True when the job run of this job name and run id has ended."""
 
 
 @dataclass(frozen=True)

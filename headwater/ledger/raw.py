@@ -42,7 +42,7 @@ Row = dict[str, Any]
 
 @dataclass
 class RowFile:
-    """Writes rows into one gzip file of JSON lines, and learns their shape; with `flag`, rows of another shape get a problem."""
+    """Writes rows to one gzip file of JSON lines and learns their shape; with `flag`, rows of another shape get a problem."""
 
     path: Path
     known: Fields
@@ -62,7 +62,7 @@ class RowFile:
         self._file.close()
 
     def without(self, foreign: frozenset[str]) -> None:
-        """Expects none of some fields, which only rows of another shape have."""
+        """Excludes some fields, which only rows of another shape have, from what is expected."""
         self.foreign = foreign
         self.known = {name: kind for name, kind in self.known.items() if name not in foreign}
         self.declared -= foreign
@@ -85,7 +85,7 @@ def to_line(value: Any) -> str:
     try:
         return _encode(value)
     except TypeError:
-        # A decimal is in it, which the encoder cannot write as a number without making it a float.
+        # The encoder would write a decimal as a float.
         pass
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{json.dumps(key)}:{to_line(value[key])}" for key in sorted(value)) + "}"

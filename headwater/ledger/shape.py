@@ -83,7 +83,7 @@ class Learned:
         return joined
 
     def changes(self, known: Fields, declared: Iterable[str]) -> tuple[FieldChange, ...]:
-        """Tells how the rows differ from what was known before; the first rows of all only from what is declared, if it is."""
+        """Lists how the rows differ from what was known before; the very first rows only from what is declared, if anything is."""
         expected = {*(name for name, kind in known.items() if kind), *declared}
         if not expected:
             return ()
@@ -126,7 +126,7 @@ def type_of(value: Any) -> str:
 
 
 def deviates(row: Mapping[str, Any], known: Fields, declared: frozenset[str]) -> bool:
-    """Tells whether a row has another shape than the rows before it: a new field, a missing one, or one of another type."""
+    """True when a row has another shape than the rows before it: a new field, a missing one, or one of another type."""
     for name, value in row.items():
         if name not in known:
             if name not in declared:

@@ -1,7 +1,7 @@
-"""The ledger: what has been extracted, how far, and who may write, kept in S3 beside the raw data it speaks of.
+"""The ledger: what has been extracted, how far, and who may write, kept in S3 beside the raw data.
 
 A batch exists once its manifest does. Manifests, verdicts, decisions and leases are created with `If-None-Match: *`, so of two
-writers one wins and the other is told. The newest entry of a kind sorts first (keys count down), so finding it costs
+writers one wins and the other gets an error. The newest entry of a kind sorts first (keys count down), so finding it costs
 one request however long the history is.
 
     <source>/<stream>/data/<batch>/<attempt>/part-*      raw files, invisible until a manifest names them

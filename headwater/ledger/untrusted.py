@@ -1,4 +1,4 @@
-"""JSON from whoever sent it: read strictly, with numbers exactly as they are written."""
+"""Untrusted JSON: read strictly, with numbers exactly as they are written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from headwater.ledger.raw import Problem
 
 
 def read_json(text: str) -> Any:
-    """Reads JSON; ValueError for what is none, NaN and endless nesting included."""
+    """Reads JSON; ValueError when it is invalid, has NaN, or is nested too deep."""
     try:
         return json.loads(text, parse_float=_number, parse_constant=_no_number)
     except RecursionError:
@@ -18,7 +18,7 @@ def read_json(text: str) -> Any:
 
 
 def read_object(text: str) -> tuple[dict[str, Any], Problem | None]:
-    """Reads a JSON object, or says why it is none."""
+    """Reads a JSON object, or returns why it is none."""
     try:
         read = read_json(text)
     except ValueError:

@@ -1,6 +1,6 @@
 """The checks of a batch, run by Deequ in one verification.
 
-Deequ reads the same typed rows as the row predicates, so a reason in quarantine and a failed check speak of the same thing.
+Deequ reads the same typed rows as the row predicates, so a reason in quarantine and a failed check agree.
 """
 
 from __future__ import annotations

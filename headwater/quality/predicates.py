@@ -71,7 +71,7 @@ def _row_sql(check: RowCheck) -> str:
             holds = f"{column} BETWEEN {_quoted(values[0])} AND {_quoted(values[1])}"
         case _ as never:
             assert_never(never)
-    # A missing value is the business of `complete`, so that one defect has one reason.
+    # A missing value is left to `complete`, so that one defect has one reason.
     return f"coalesce({holds}, true)"
 
 
@@ -104,7 +104,7 @@ def judge_rows(rows: DataFrame, predicates: Sequence[RowPredicate], known: Mappi
     reasons = F.array_compact(F.array(F.col(PROBLEM), *failed))
     kept = [name for name in rows.columns if not name.startswith("_known_") and name != UNREADABLE]
     judged = rows.withColumn(REASONS, reasons)
-    # What did not read is NULL in its column; who looks into quarantine wants to see what it was.
+    # What could not be cast is NULL in its column; quarantine shows what it was.
     as_it_came = F.when(F.size(REASONS) > 0, F.to_json(RAW))
     return judged.withColumn(RAW, as_it_came).select(*kept, REASONS)
 

@@ -16,7 +16,7 @@ UNREADABLE = "_unreadable"
 
 
 def typed(stream: Stream, raw: DataFrame) -> DataFrame:
-    """Turns raw rows into the stream's typed columns.
+    """Casts raw rows to the stream's typed columns.
 
     Keeps the row as it came, its raw file, the problem of one that cannot be read, and the names of columns that did not.
     """

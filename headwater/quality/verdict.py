@@ -1,4 +1,4 @@
-"""What a batch's check results come to, and how its rows' shape is judged."""
+"""The verdict of a batch, from its check results and the shape of its rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headwater.ledger.entries import CheckResult, Manifest, VerdictName
 def judge_drift(manifest: Manifest, drift: Drift) -> CheckResult | None:
     """Judges how a batch's rows differ in shape from those before; None when they do not.
 
-    Where drifting rows go to quarantine, and where the tables evolve, it is told; a strict stream is halted.
+    Warns where drifting rows go to quarantine and where the tables evolve; halts a strict stream.
     """
     if not manifest.drift:
         return None
@@ -26,6 +26,6 @@ def judge_drift(manifest: Manifest, drift: Drift) -> CheckResult | None:
 
 
 def worst(checks: Iterable[CheckResult]) -> VerdictName:
-    """Tells the verdict that check results come to."""
+    """The worst level among failed check results; pass when none failed."""
     failed = {result.level for result in checks if not result.passed}
     return "halt" if "halt" in failed else "warn" if "warn" in failed else "pass"

@@ -1,1 +1,1 @@
-"""What comes in by itself, as Lambdas receive it."""
+"""The Lambdas behind the entrances: records, pushed events, dropped files."""

@@ -1,7 +1,7 @@
 """What the Lambda `start_on_drop` decides: which dropped files start a run, and what the run's Extract must look at.
 
-Each file is registered once, by a small document beside the stream's manifests that the Extract job's bookmark finds. S3 tells of an
-upload when it is complete, while its modification time is when it began: the registration finds what a listing by time would miss.
+Each file is registered once, by a small document beside the stream's manifests that the Extract job's bookmark finds. S3's event
+comes when an upload is complete, while its modification time is when it began: the registration finds what a listing by time misses.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = get_logger(__name__)
 
 
 class Arrival(BaseModel):
-    """One version of a dropped file, as S3 told of it."""
+    """One version of a dropped file, as S3's event has it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,7 +55,7 @@ class Starter:
     def start(self, event: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
         """Starts one run for each source whose files are new; returns the partial batch response.
 
-        A message that holds no S3 event is reported as failed, and ends among the dead letters.
+        A message that holds no S3 event is reported as failed, and is dead-lettered.
         """
         failed = []
         arrivals: dict[str, dict[str, Arrival]] = {}

@@ -1,7 +1,7 @@
-"""What the Lambda `receive_event` decides: whether a pushed event is taken, and what the sender is told.
+"""What the Lambda `receive_event` decides: whether a pushed event is accepted, and the answer to its sender.
 
 An event that is taken is one file in the landing bucket, named after its sender and its idempotency key and created only if it is not
-there: of two requests with one key, one makes the file, and the other learns whether it said the same.
+there: of two requests with one key, one makes the file, and the other learns whether its content was the same.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ log = get_logger(__name__)
 
 @dataclass
 class Fresh(Generic[_Value]):
-    """Values that are kept for some seconds, so that a warm function does not read them for each request."""
+    """A cache whose values live for some seconds, so that a warm function does not read them for each request."""
 
     seconds: float
     clock: Callable[[], float] = time.monotonic
     _kept: dict[str, tuple[float, _Value]] = field(default_factory=dict)
 
     def get(self, name: str, read: Callable[[], _Value]) -> _Value:
-        """Returns the kept value, or reads it anew once it is too old."""
+        """Returns the kept value; reads it again once it is too old."""
         now = self.clock()
         if name not in self._kept or now - self._kept[name][0] > self.seconds:
             self._kept[name] = (now, read())
@@ -53,7 +53,7 @@ class Fresh(Generic[_Value]):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the sender is told: a status and a JSON document."""
+    """The answer to the sender: a status and a JSON document."""
 
     status: int
     document: dict[str, Any]
@@ -92,7 +92,7 @@ class PushRequest:
 
 @dataclass(frozen=True)
 class PushReceiver:
-    """Takes events in for one environment; `keys` reads the senders' keys of a source by sender's name."""
+    """Accepts or refuses the events of one environment; `keys` reads the senders' keys of a source by sender's name."""
 
     opened: OpenProject
     keys: Callable[[FilesSource], Mapping[str, str]]
@@ -105,7 +105,7 @@ class PushReceiver:
         return cls(opened, lambda source: secrets.get(source.name, lambda: opened.secret(source.secret)))
 
     def receive(self, request: PushRequest) -> Answer:
-        """Takes one event in, or says why not."""
+        """Accepts one event, or answers why not."""
         try:
             return self._receive(request)
         except RefusedError as refused:
@@ -114,7 +114,7 @@ class PushReceiver:
 
     def _receive(self, request: PushRequest) -> Answer:
         source, entrance = self._source(request)
-        # Who has no key learns nothing: not even which streams there are.
+        # A caller without a key learns nothing, not even which streams there are.
         sender = self._sender(source, request.headers.get("x-api-key", ""))
         if source is None or request.stream not in source.streams:
             raise RefusedError(404, "unknown_stream", f"there is no stream {request.source}/{request.stream}")

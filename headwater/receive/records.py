@@ -1,7 +1,7 @@
 """What the Lambda `receive_records` decides: records of a Kinesis stream become one raw batch, committed through the ledger.
 
 Records come from the shards themselves, or through a pipe and a queue. From a shard the position is its last sequence number, and
-what comes again at or below it is dropped; a queue has no order, so silver tells records apart by their key. A record whose data
+what comes again at or below it is dropped; a queue has no order, so silver removes duplicates by key. A record whose data
 cannot be read becomes a row all the same, with its problem, so no record can hold up those behind it.
 
 A raw row has the fields of the record's data, if that is a JSON object, and beside them:
@@ -113,7 +113,7 @@ def receive_records(
 ) -> dict[str, list[dict[str, str]]]:
     """Commits the records of one invocation as one batch of their stream; returns the partial batch response.
 
-    Reported as failed are records of a stream that is not declared, and all records when other invocations were quicker
+    Reported as failed are records of a stream that is not declared, and all records when other invocations were first
     MOST_TRIES times; whatever else goes wrong is raised, and the mapping tries again.
     """
     failed: list[str] = []
@@ -168,7 +168,7 @@ class _RecordReceiver:
             try:
                 self._commit(writer, fresh)
             except LedgerError:
-                # Another shard's invocation was quicker: its batch counts, and this one gets the next number.
+                # Another shard's invocation committed first: its batch counts, and this one gets the next number.
                 log.info("number taken", batch=writer.batch, attempt=attempt)
                 self._forget(writer)
                 self.sleep(random.uniform(0, min(_WAIT_SECONDS * 2**attempt, _LONGEST_WAIT_SECONDS)))
@@ -229,7 +229,7 @@ def _moved(before: ShardsPosition | None, fresh: Sequence[Record]) -> ShardsPosi
 
 
 def _counted(before: RecordsPosition | None, rows: int) -> RecordsPosition:
-    # Nothing points into a queue: it forgets what was taken, and what comes again silver knows by its key.
+    # A queue has no positions: it forgets what was taken, and silver recognises duplicates by key.
     return RecordsPosition(records=(before.records if before else 0) + rows)
 
 

@@ -10,7 +10,7 @@ from headwater.log import redact
 
 
 def alert_of(environment_name: str, failure: Mapping[str, Any]) -> tuple[str, str]:
-    """Words the alert of one failed run: subject and message with run, source, stage and cause, secrets struck out."""
+    """Subject and message of one failed run's alert: run, source, stage and cause, secrets struck out."""
     outcomes = [outcome for outcome in failure.get("outcomes", []) if outcome["status"] != "succeeded"]
     lines = [f"run: {failure['run_id']}", f"environment: {environment_name}", f"started: {failure['started_at']}"]
     failed = [(outcome["source"], outcome["stage"], outcome["error"]) for outcome in outcomes]
@@ -25,7 +25,7 @@ def alert_of(environment_name: str, failure: Mapping[str, Any]) -> tuple[str, st
             f"cause: {_cause(error['Cause'])}",
         ]
     in_part = failure["error"]["Error"] == "FailedInPart"
-    lines += ["", "hint: mend the cause, then run again; every stage is safe to repeat."]
+    lines += ["", "hint: fix the cause, then run again; every stage is safe to repeat."]
     subject = f"[headwater {environment_name}] run {failure['run_id']} {'failed in part' if in_part else 'failed'}"
     return subject[:100], redact("\n".join(lines))
 

@@ -1,4 +1,4 @@
-"""The loads of a run: one transaction for each gold table that the warehouse lacks changes of."""
+"""The loads of a run: one transaction for each gold table with changes that the warehouse lacks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headwater.warehouse.load import load_of
 
 
 def prepare_load(opened: OpenProject, run_id: str) -> dict[str, Any]:
-    """Prepares one transaction for each gold table that the warehouse lacks changes of."""
+    """Prepares one transaction for each gold table with changes that the warehouse lacks."""
     project = opened.project
     loaded = {
         str(table): int(str(version))

@@ -18,7 +18,7 @@ _WINDOW = re.compile(r"^(\d{4}-\d{2}-\d{2})\.\.(\d{4}-\d{2}-\d{2})$")
 def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Turns a run's input into its plan; ConfigError names what is wrong with the input.
 
-    `streams` in the plan says for each stream whether this run loads its history, an increment, or a backfill window.
+    `streams` in the plan says for each stream whether this run loads its history, an increment, or the days of a backfill.
     """
     known = {"sources", "start_from", "mode", "window", "as_of"}
     unknown = sorted(set(asked) - known)
@@ -62,7 +62,7 @@ def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[s
                 for zone in ("silver", "quarantine", *(["gold"] if project.gold else []))
             ],
         ],
-        # What the states after the sources look at, also when a restart skips the sources.
+        # The states after the sources read these, also when a restart skips the sources.
         "outcomes": [],
         "failures": {"stop": False, "in_part": False},
     }

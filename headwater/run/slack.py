@@ -19,7 +19,7 @@ Send = Callable[[urllib.request.Request], int]
 
 
 def message(subject: str, text: str) -> dict[str, object]:
-    """Words an alert as a Slack message; nothing in it can mention or link."""
+    """The Slack message of an alert; nothing in it can mention or link."""
     if len(text) > _MOST_CHARACTERS:
         text = text[:_MOST_CHARACTERS] + " …"
     return {
@@ -39,7 +39,7 @@ def _send(request: urllib.request.Request) -> int:
 def post(webhook: str, subject: str, text: str, send: Send = _send) -> None:
     """Posts one alert to a webhook.
 
-    Raises ConfigError when the address is no Slack webhook, RetriableSourceError when Slack may take it later and
+    Raises ConfigError when the address is no Slack webhook, RetriableSourceError when a retry may succeed and
     FatalSourceError when it never will. No message holds the address, which is a secret.
     """
     parts = urlsplit(webhook)

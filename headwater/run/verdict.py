@@ -1,4 +1,4 @@
-"""The verdict on a source: the worst that Check said of its batches that wait for silver."""
+"""The verdict on a source: the worst verdict on its batches that wait for silver."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _WORST_FIRST = ("missing", "halt", "warn", "pass", "none")
 
 
 def read_verdict(opened: OpenProject, source: str) -> dict[str, str]:
-    """Tells the worst verdict on the batches of a source that wait for silver, and which of them halt.
+    """Returns the worst verdict on the batches of a source that wait for silver, and which of them halt.
 
     Worst first: missing (Check has not seen them all), halt, warn, pass; none when no batch waits.
     """
@@ -26,6 +26,6 @@ def read_verdict(opened: OpenProject, source: str) -> dict[str, str]:
                 halted.append(f"{source}.{ledger.stream} batch {manifest.batch}: {failed}")
                 found.add("halt")
             else:
-                # What a person has decided on is held back no more.
+                # A batch that a person has decided on is no longer held back.
                 found.add("pass" if verdict.verdict == "pass" else "warn")
     return {"verdict": min(found, key=_WORST_FIRST.index), "halted": "; ".join(halted)}

@@ -1,7 +1,7 @@
 """The table of source kinds: for each its model, its reader, and what it is.
 
 A new kind is a module with its model in headwater/config, a module with its reader here, and a line in KINDS (and in the
-union of models, headwater/config/project.py, which pydantic reads). A reader is told what it uses of the job and no more;
+union of models, headwater/config/project.py, which pydantic reads). A reader gets what it uses of the job and no more;
 it is imported when it is called, so that a worker loads the connector of its own source alone, and Lambdas none.
 """
 
@@ -40,7 +40,7 @@ class Kind(Generic[_Source]):
     """One kind of source.
 
     `bounded`: one call reads one bounded batch, so it is called until nothing is left; the others read all at once.
-    `received`: it comes in by itself, and nobody can ask it for what has been. `in_network`: it is reached within a VPC.
+    `received`: a Lambda receives it, and the past cannot be asked for again. `in_network`: it is reached within a VPC.
     Without `read` there is nothing to extract: a Lambda commits the batches as the records arrive.
     """
 

@@ -1,7 +1,7 @@
 """Reads one relation of the warehouse into raw Parquet: Redshift unloads what is new to S3 itself, and no row passes through here.
 
 UNLOAD is one statement, so the rows of one batch are those of one moment; the watermark and the fingerprint of the overlap are read
-by statements before it (watermark.py says why nothing is lost in between). UNLOAD's own manifest tells which files there are
+by statements before it (watermark.py says why nothing is lost in between). UNLOAD's own manifest says which files there are
 and how many rows each has. An UNLOAD that dies half-way, or that goes on after its job has died, leaves files that no manifest of
 the ledger names, and that are swept.
 
@@ -78,12 +78,12 @@ def extract(
 def unload(
     client: Any, warehouse: Warehouse, stream: RedshiftStream, writer: BatchWriter, window: tuple[date, date] | None
 ) -> tuple[Span, list[DataFile]] | None:
-    """Unloads the rows of the window, or those that are new, below the batch's raw prefix; None when there are none."""
+    """Unloads the rows of the backfill's days, or those that are new, below the batch's raw prefix; None when there are none."""
     span = _span(client, warehouse, stream, writer, window)
     if span is None:
         return None
     select = f"SELECT * FROM {stream.relation} WHERE {span.where}"
-    # A window without rows, or whose rows have all changed meanwhile, unloads nothing and leaves no manifest.
+    # Days without rows, or whose rows have all changed meanwhile, unload nothing and leave no manifest.
     data_api.query(
         client,
         warehouse,

@@ -99,7 +99,7 @@ def extract(
 def read(
     connection: SnowflakeConnection, stream: SnowflakeStream, writer: BatchWriter, window: tuple[date, date] | None
 ) -> Manifest | None:
-    """Writes the rows of the window, or those that are new, and commits them; None when there are none."""
+    """Writes the rows of the backfill's days, or those that are new, and commits them; None when there are none."""
     span = _span(connection, stream, writer, window)
     if span is None:
         return None
@@ -145,7 +145,7 @@ def _row(connection: SnowflakeConnection, sql: str) -> Sequence[Any]:
 
 @contextmanager
 def connected(source: SnowflakeSource, secret: Mapping[str, str]) -> Iterator[SnowflakeConnection]:
-    """Opens a session in UTC for the length of the block, and says of every error who must act.
+    """Opens a session in UTC for the length of the block, and classifies every error.
 
     FatalSourceError when Snowflake refuses the credentials or a statement, RetriableSourceError when it does not answer.
     """
@@ -169,7 +169,7 @@ def connected(source: SnowflakeSource, secret: Mapping[str, str]) -> Iterator[Sn
 
 
 def arguments(source: SnowflakeSource, secret: Mapping[str, str]) -> dict[str, Any]:
-    """Tells the connector where to go and as whom; ConfigError when the secret lacks something, never with its content."""
+    """The connector's arguments: address and credentials; ConfigError when the secret lacks something, never with its content."""
     missing = [key for key in ("account", "user") if key not in secret]
     if missing or ("private_key" in secret) == ("password" in secret):
         what = ", ".join(missing) or "either private_key or password"
@@ -229,7 +229,7 @@ def _type_of(column: ResultMetadata) -> pa.DataType:
 
 
 def parquet_files(batches: Iterator[pa.Table], schema: pa.Schema, folder: Path) -> Iterator[tuple[Path, int]]:
-    """Writes batches to Parquet files of about FILE_BYTES, telling path and rows of each; holds one batch at a time."""
+    """Writes batches to Parquet files of about FILE_BYTES, and yields path and rows of each; holds one batch at a time."""
     number = 0
     while True:
         path = folder / f"{number}.parquet"
@@ -252,7 +252,7 @@ def _fill(path: Path, batches: Iterator[pa.Table], schema: pa.Schema) -> int:
 
 
 def _cast(batch: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Brings a batch to the schema: Snowflake sends each with the narrowest types that hold its values."""
+    """Casts a batch to the schema: Snowflake sends each with the narrowest types that hold its values."""
     columns = [
         # Only moments may lose something: what is below the microsecond.
         column.cast(field.type, safe=not pa.types.is_timestamp(field.type))

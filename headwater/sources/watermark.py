@@ -56,7 +56,7 @@ def news(
 ) -> Span | None:
     """Finds what to read between the position and the newest watermark, `high`; None when nothing has changed.
 
-    Whoever commits between `high`, the fingerprint and the read is read now, or again by the next run, and never missed.
+    A commit between `high`, the fingerprint and the read is read now, or again by the next run, and never missed.
     FatalSourceError when a watermark is no moment.
     """
     if high is None:
@@ -78,7 +78,7 @@ def news(
 
 
 def of_days(column: str, dialect: Dialect, window: tuple[date, date]) -> Span:
-    """Takes the rows whose column falls on the days from the window's first to its last, in UTC."""
+    """Takes the rows whose column falls on a backfill's days, the last included, in UTC."""
     first, end = window[0], window[1] + timedelta(days=1)
     midnights = [dialect.moment(f"{day} 00:00:00") for day in (first, end)]
     where = f"{column} >= {midnights[0]} AND {column} < {midnights[1]}"
@@ -94,7 +94,7 @@ def _overlap(read: WatermarkRead, dialect: Dialect, mark: str, fingerprint: Fing
 
 
 def _checked(mark: str) -> str:
-    """Lets nothing into SQL that is not a moment, wherever it came from."""
+    """Returns a moment that is safe in SQL; FatalSourceError for anything else."""
     if _MARK.fullmatch(mark) is None:
         raise FatalSourceError(f"watermark {mark[:40]!r} is no moment. hint: declare a column of timestamps")
     return mark

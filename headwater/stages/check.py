@@ -38,7 +38,7 @@ def _judge(job: Job, stream: str, manifest: Manifest) -> Verdict:
         )
     drift = judge_drift(manifest, job.project.drift_of(job.source_name, stream))
     told = (drift,) if drift else ()
-    # What Deequ says of no rows at all is not about the data: every check of an empty batch fails.
+    # Deequ fails every check of an empty batch, which says nothing about the data.
     counted = (*(checks if manifest.rows else ()), *told)
     return Verdict(
         source=job.source_name,

@@ -23,7 +23,7 @@ log = get_logger(__name__)
 def extract_stream(job: Job, stream: str) -> list[Manifest]:
     """Extracts a stream's new rows into raw batches; none when the source has nothing new.
 
-    A backfill reads its window in batches of the stream's `backfill_days`, and leaves the position where it is.
+    A backfill reads its days in batches of the stream's `backfill_days`, and leaves the position where it is.
     """
     ledger = job.ledger.stream(job.source_name, stream)
     kind = kind_of(job.source)
@@ -63,7 +63,7 @@ def _extract_batch(
 
 
 def _windows(job: Job, stream: str, ledger: StreamLedger, window: Days) -> Iterator[Days]:
-    """Cuts a backfill's window into batches, less those that this run has extracted before it was interrupted."""
+    """Cuts a backfill's days into batches, less those that this run extracted before it was interrupted."""
     length = timedelta(days=job.source.streams[stream].backfill_days)
     done = {manifest.window for manifest in ledger.of_run(job.run_id)}
     since, last = window
@@ -77,7 +77,7 @@ def _windows(job: Job, stream: str, ledger: StreamLedger, window: Days) -> Itera
 def append_bronze(job: Job, stream: str, extracted: list[Manifest], lease: Lease) -> None:
     """Appends to bronze every batch that it lacks, in order.
 
-    The bookmark tells which manifests arrived; Delta's transaction id tells which batches are in. A bookmark that was reset
+    The bookmark says which manifests arrived; Delta's transaction id says which batches are in. A bookmark that was reset
     or fell behind therefore neither doubles nor skips a batch. LedgerError when another run has taken the `lease` over.
     """
     ledger = job.ledger.stream(job.source_name, stream)

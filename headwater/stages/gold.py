@@ -46,10 +46,10 @@ def build_gold(job: Job, table: str, lease: Lease) -> None:
         return
     _register(silver, versions, used)
     version = gold.version()
-    # Kept, since rows and deletions ask for it again and again, and each time it would be read from the change feeds.
+    # Cached, since rows and deletions use it several times, and each time it would be read from the change feeds.
     affected = job.spark.sql(sql.affected).distinct().persist()
     try:
-        # An increment's few values go to where silver is read: its many rows must not be sent around to meet them.
+        # An increment's few values are broadcast to where silver is read: silver's many rows must not be shuffled.
         (F.broadcast(affected) if version >= 0 else affected).createOrReplaceTempView("affected")
         values = {"reporting_currency": job.project.environment.reporting_currency}
         rows = job.spark.sql(Template(sql.rows).substitute(values))

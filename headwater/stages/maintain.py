@@ -37,7 +37,7 @@ def maintain_tables(job: Job) -> None:
     for setting, value in settings.items():
         job.spark.conf.set(setting, value)
     # Gold reads silver's change feed from the version it last used, and publishes gold's from the version it last published.
-    # A Gold that fails is told of within a day, and finds all it needs for as long as people can bring overwritten objects back.
+    # Old versions are kept as long as old objects: a failed Gold must still find its change feed.
     days = max(_LEAST_DAYS, job.project.environment.retention.old_versions)
     held = []
     for lease, paths in _paths_by_lease(job.project).items():

@@ -1,4 +1,4 @@
-"""Silver: the good rows of judged batches become conformed tables, the others go to quarantine with their reasons."""
+"""Silver: the valid rows of judged batches go to conformed tables, the others to quarantine with their reasons."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the warehouse is loaded with."""
+"""Loads of the warehouse: change files, SQL, the Data API."""

@@ -1,4 +1,4 @@
-"""The SQL of a staged, transactional load that counts once.
+"""The SQL of a staged, transactional, idempotent load.
 
 A load's SQL is one transaction: stage the change file, upsert, and note the load in etl.load_ledger. Every statement that
 touches the target asks the ledger first, so replaying a load changes nothing.

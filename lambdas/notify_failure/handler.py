@@ -1,4 +1,4 @@
-"""Tells people about a failed run."""
+"""Alerts people about a failed run."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""Takes in pushed events."""
+"""Receives pushed events."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Takes in the records of the Kinesis streams, from their shards or from the queues behind them."""
+"""Receives the records of the Kinesis streams, from their shards or from the queues behind them."""
 
 from typing import Any
 

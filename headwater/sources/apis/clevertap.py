@@ -62,7 +62,7 @@ def classify(response: HttpResponse) -> SourceError | None:
 
 
 def error_of(response: HttpResponse, code: Any, said: str) -> SourceError:
-    """Tells what a refusal calls for, by its code, its text and the status it came with."""
+    """Classifies a refusal by its code, its text and the status it came with."""
     told = f"HTTP {response.status}, code {code}: {said}"
     if code == _IN_PROGRESS:
         return RetriableSourceError(told)
@@ -109,7 +109,7 @@ def event_day(record: Mapping[str, Any], zone: ZoneInfo) -> date | None:
 
 
 def active_day(record: Mapping[str, Any], event: str, zone: ZoneInfo) -> date | None:
-    """The local day on which a user last did an event, by `events` (version 1) or `activity` (version 2); None if untold."""
+    """The local day on which a user last did an event, by `events` (version 1) or `activity` (version 2); None if neither does."""
     events, activity = record.get("events"), record.get("activity")
     if isinstance(events, Mapping):
         seen = dig(events.get(event), "last_seen")
@@ -154,7 +154,7 @@ def _names(part: Part) -> list[str]:
 
 
 def _export(client: HttpClient, part: Part, event: str) -> Iterator[Row]:
-    """Begins the export of one event's days and fetches it to the last page."""
+    """Starts the export of one event's days and fetches it to the last page."""
     headers = {_ACCOUNT_HEADER: part.account}
     asked = urlencode({name: value for name, value in part.params.items() if name != EVENT_NAMES})
     days = {"from": int(f"{part.since:%Y%m%d}"), "to": int(f"{part.until:%Y%m%d}")}

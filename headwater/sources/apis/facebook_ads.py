@@ -26,7 +26,7 @@ _FIRST_POLL_SECONDS = 0.1
 _LONGEST_POLL_SECONDS = 30.0
 _UNKNOWN_WAIT_SECONDS = 60.0
 
-# (code, subcode) pairs come before the codes alone: 2 passes with time, 2/1504041 never does.
+# (code, subcode) pairs come before the codes alone: 2 is transient, 2/1504041 is permanent.
 _FATAL_PAIRS = {(2, 1504041), (2, 1504042), (100, 3191001)}
 _TOO_MUCH_PAIRS = {(100, 1487534), (100, 1504018), (2, 1504038), (-3, 1504045)}
 _THROTTLE_CODES = {4, 17, 32, 613, *range(80000, 80007), 80008, 80009, 80014}
@@ -46,7 +46,7 @@ class ReportFailedError(RetriableSourceError):
 def error_of(
     code: int, subcode: int | None, message: str, *, transient: bool, status: int = 200, wait: float | None = None
 ) -> SourceError:
-    """Tells what an error code calls for; `wait` is the seconds that the platform named, if it did."""
+    """Classifies an error code; `wait` is the seconds that the platform named, if it did."""
     pair = (code, subcode)
     said = f"error {code}{'' if subcode is None else f'/{subcode}'}: {message}"
     if pair in _TOO_MUCH_PAIRS or (code == 1 and "reduce the amount of data" in message.lower()):
@@ -84,13 +84,13 @@ def classify(response: HttpResponse) -> SourceError | None:
 
 
 def usage(response: HttpResponse) -> float | None:
-    """Seconds to keep quiet, once any of the usage headers says that the quota is nearly used up."""
+    """Seconds to pause, once any of the usage headers says that the quota is nearly used up."""
     waits = [wait or _UNKNOWN_WAIT_SECONDS for percent, wait in _meters(response.headers) if percent >= FULL_PERCENT]
     return max(waits, default=None)
 
 
 def _meters(headers: Mapping[str, str]) -> Iterator[tuple[float, float]]:
-    """Percent used and seconds until it is free again (0 = not told), from each usage header."""
+    """Percent used and seconds until it is free again (0 = unknown), from each usage header."""
     business = _header(headers, "x-business-use-case-usage")
     for meters in business.values():
         for meter in meters if isinstance(meters, list) else []:

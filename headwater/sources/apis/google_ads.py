@@ -1,4 +1,4 @@
-"""Google's Ads API: its errors, the headers that say on whose behalf it is asked, and answers to GAQL queries.
+"""Google's Ads API: its errors, the headers that name the manager account, and answers to GAQL queries.
 
 Contract: Google Ads API v26 over REST, developers.google.com/google-ads/api (search, searchStream, error types, rate limits).
 """
@@ -73,7 +73,7 @@ def classify(response: HttpResponse) -> SourceError | None:
 
 
 def error_of(error: Mapping[str, Any], request_id: str) -> SourceError:
-    """Tells what an error object calls for; the request id is what Google's support asks for."""
+    """Classifies an error object; the message keeps the request id, which Google's support asks for."""
     reasons = list(reasons_in(error))
     status = error.get("code")
     status = status if isinstance(status, int) else 0
@@ -131,7 +131,7 @@ def headers(secret: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_query(client: HttpClient, part: Part) -> Iterator[Row]:
-    """Asks a stream's query: page by page, or all at once where its path ends in `:searchStream`.
+    """Runs a stream's query: page by page, or all at once where its path ends in `:searchStream`.
 
     ExpiredCursorError when a page token has run out.
     """

@@ -2,7 +2,7 @@
 
 Contract: developers.hubspot.com/docs (CRM objects, search, associations, usage guidelines), dated paths of 2026-09; the paths of
 v3 and v4 work until September 2027. The first load reads the list endpoint, which gives every live row; later runs search by the
-time of the last change, which is quicker and lags by moments; archived rows are in a list of their own, which takes no filter.
+time of the last change, which is faster and lags by moments; archived rows are in a list of their own, which takes no filter.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _scopes(answer: Mapping[str, Any]) -> str:
 
 
 def usage(response: HttpResponse) -> float | None:
-    """Seconds to keep quiet: until a limit that was met passes, or once somebody else has used up what the app may call."""
+    """Seconds to pause: until a limit that was met passes, or once another client has used up the app's quota."""
     if response.status == 429:
         error = classify(response)
         return error.retry_after if isinstance(error, ThrottledError) else None
@@ -135,7 +135,7 @@ def read_associations(client: HttpClient, part: Part) -> Iterator[Row]:
             chunk = deals[start : start + BATCH_ROWS]
             contacts = _contacts(client, part, [deal["id"] for deal in chunk])
             for deal in chunk:
-                # A deal that was archived since it was found is the archive's business.
+                # A deal that was archived since it was found comes from the archive.
                 if deal["id"] in contacts:
                     yield {"id": deal["id"], "contacts": contacts[deal["id"]], MODIFIED: deal[MODIFIED]}
 

@@ -42,7 +42,7 @@ _LARGEST_RATIO = 1000
 _ROWS_AT_ONCE = 10_000
 # Excel writes no more, and openpyxl keeps some 160 bytes for each.
 _MOST_SHEET_ROWS = 1_048_576
-# What openpyxl runs into when the parts of a workbook are not what they should be.
+# What openpyxl raises on a malformed workbook.
 _BROKEN_WORKBOOK = (
     AttributeError,
     IndexError,

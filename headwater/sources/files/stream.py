@@ -1,7 +1,7 @@
 """Takes new files of the landing bucket into raw: each version of a file once, good rows as JSON lines, bad files with the reason.
 
-A file is found in two ways. S3 told of it, and `start_on_drop` registered it: the job's bookmark finds the registrations that are new.
-Or the listing shows it, by modification time from the position on, which is what an event that got lost costs. What was taken is in the
+A file is found in two ways. `start_on_drop` registered it on S3's event: the job's bookmark finds the registrations that are new.
+Or the listing shows it, by modification time from the position on: so files whose event was lost are found. What was taken is in the
 manifests: a batch names the key and ETag of each of its files, so a file that is found again, in whichever way, is not taken again.
 
 A raw row has the file's fields, and beside them:
@@ -42,7 +42,7 @@ MOST_FILES = 1000
 """Files in one batch; what is beyond has its turn in the next."""
 MOST_BYTES = 512 * MEGABYTE
 """Bytes of files after which a batch takes no other."""
-# How far behind the position a file may lie: S3 tells whole seconds, and an upload in parts is as old as its beginning.
+# How far behind the position a file may lie: S3's times are whole seconds, and a multipart upload has the time of its start.
 _BAND = timedelta(hours=24)
 # A partner who sends the same file again within this time has not sent anything new.
 _RESENT = timedelta(days=7)
@@ -214,7 +214,7 @@ class _Intake:
         largest = self._stream.largest_megabytes * MEGABYTE
         if file.size > largest:
             raise BadFileError("too_large", f"{file.size} bytes; {largest} are the most")
-        # Just this version: one that has replaced it is a file of its own, and has its turn.
+        # Just this version: one that has replaced it is a file of its own, and is taken by itself.
         try:
             answer = self._landing.s3.get_object(Bucket=self._landing.name, Key=file.key, IfMatch=f'"{file.etag}"')
         except ClientError as error:

@@ -1,4 +1,4 @@
-"""Who is asking: what signs every request, and what is struck out of every message."""
+"""Authentication: signs every request, and strikes secrets out of every message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headwater.sources.http.messages import HttpRequest
 _SHORTEST_SECRET = 4
 
 Flow = Generator[HttpRequest, None, None]
-"""One request, signed anew for each of its tries. An ExpiredTokenError thrown in comes back, or is answered by another try."""
+"""One request, signed again for each try. An ExpiredTokenError thrown in is raised again, or answered by another try."""
 
 
 @dataclass
@@ -42,6 +42,6 @@ class Auth:
         return redact(text)
 
     def _told(self) -> Iterator[str]:
-        """Everything that the source is told and nobody else may read."""
+        """Every secret that is sent to the source."""
         yield from self.secrets
         yield from self.params.values()

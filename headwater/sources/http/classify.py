@@ -16,7 +16,7 @@ Classify = Callable[[HttpResponse], SourceError | None]
 
 
 def classify_by_status(response: HttpResponse) -> SourceError | None:
-    """Classifies an answer by its status alone: 429 and 5xx pass, other refusals need a person."""
+    """Classifies an answer by its status alone: 429 and 5xx are transient, other refusals need a person."""
     if response.status < 300:
         return None
     quoted = response.body[:_QUOTED_BYTES].decode("utf-8", "replace").strip()

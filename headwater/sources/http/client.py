@@ -1,6 +1,6 @@
 """HTTP client of one source: rate-limited, retried on transient errors, errors classified.
 
-A source is met with distrust. Its answers must be whole JSON, of bounded size, within a bounded time; redirects are not
+A source is not trusted. Its answers must be whole JSON, of bounded size, within a bounded time; redirects are not
 followed; a page must not point to another host or repeat itself; and nothing secret reaches a message, a log or a repr.
 Wire, clock and limits are handed in, so tests patch nothing.
 """
@@ -31,7 +31,7 @@ log = get_logger(__name__)
 class HttpClient:
     """Gets and posts JSON under `base_url`; a path that ends as one of `limits` says has that limit instead of `limit`.
 
-    `classify` finds the error in an answer, `usage` the seconds to keep quiet after it. `headers` go with every request.
+    `classify` finds the error in an answer, `usage` the seconds to pause after it. `headers` go with every request.
     """
 
     name: str
@@ -134,7 +134,7 @@ class HttpClient:
         try:
             return self._answer(request)
         except SourceError as error:
-            # Struck out first and cut then: a secret cut in two would be found no more.
+            # Struck out before it is cut: a secret cut in two would not be found.
             said = shorten(self.auth.strike_out(str(error)))
             # In place, so that an error keeps its class and whatever its source's module hung on it.
             error.args = (f"{where}: {said}",)

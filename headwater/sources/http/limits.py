@@ -1,4 +1,4 @@
-"""How fast a source is asked, and how long one request is tried again."""
+"""Rate limit, backoff and retries of a source."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RateLimit:
         self._slots.release()
 
     def pause(self, seconds: float) -> None:
-        """Lets no request begin for some seconds, at most the longest pause."""
+        """Pauses all requests for some seconds, at most the longest pause."""
         with self._lock:
             self._quiet_until = max(self._quiet_until, self._clock() + min(seconds, self._longest_pause))
 

@@ -1,4 +1,4 @@
-"""What goes over the wire: a request, its answer, and what is found in an answer's JSON."""
+"""A request, its answer, and lookups in an answer's JSON."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class RefreshedAuth(Auth):
             try:
                 yield self._bear(request, token)
             except ExpiredTokenError:
-                # Once: a token that is refused as soon as it is made would be renewed for ever.
+                # Once: a token that is refused as soon as it is made would be renewed without end.
                 if renewed:
                     raise
                 renewed = True

@@ -1,4 +1,4 @@
-"""Pages of an answer: one after another to the last, and an error where that would never come."""
+"""Paging: page after page to the last, and an error where paging would not end."""
 
 from __future__ import annotations
 

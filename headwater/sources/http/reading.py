@@ -37,7 +37,7 @@ log = get_logger(__name__)
 class Reading:
     """Reads parts into the writer, and remembers what was found.
 
-    `covered` are the account days that the batch speaks for, `digests` those of all that was read, `closed` the accounts
+    `covered` are the account days that the batch covers, `digests` those of all that was read, `closed` the accounts
     that the source does not serve.
     """
 
@@ -78,7 +78,7 @@ class Reading:
 
     def _spool(self, part: Part, path: Path) -> Spool:
         """Reads a part into a file, from its beginning once more when its cursor runs out."""
-        # Once one part has failed nothing of the batch will count: the source is not asked for the others.
+        # Once one part has failed the batch is lost: the source is not asked for the others.
         if self._failed.is_set():
             raise CancelledError
         try:
@@ -165,8 +165,8 @@ class Reading:
         self._writer.add(path, rows)
 
     def _emptied(self, part: Part, spool: Spool) -> set[AccountDay]:
-        """Account days that the batch speaks for although it may have no row of them."""
+        """Account days that the batch covers although it may have no row of them."""
         if part.known is None:
-            # Nothing tells what silver holds of these days, so a replacing stream speaks for all of them.
+            # It is unknown what silver holds of these days, so a replacing stream covers all of them.
             return set(part.days) if isinstance(self._stream.write, ReplaceWrite) else set()
         return {gone for gone in part.known.keys() - spool.digests.keys() if gone.day in part}

@@ -10,7 +10,7 @@ from headwater.config import HttpSource, HttpStream
 
 
 def rolled_out(source: HttpSource, name: str) -> dict[str, str]:
-    """Tells which accounts a stream's other parser reads, by account; the order of accounts that share grows along is fixed."""
+    """Returns the parser by account, for the accounts in the rollout's share; the order in which accounts join is fixed."""
     rollout = source.rollout.get(name)
     if rollout is None:
         return {}

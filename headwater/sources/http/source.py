@@ -1,4 +1,4 @@
-"""What a module of apis/ is given and gives: a part of a stream to read, and the API that reads it."""
+"""The contract of the modules in apis/: a part of a stream to read, and the API that reads it."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Wire:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Sends one request and reads the whole answer."""
-        # In real time, whatever clock waits go by: one thread's wait may jump on that while another reads a body.
+        # Real time, not the clock of the waits: one thread's wait may advance that clock while another reads a body.
         deadline = time.monotonic() + self._timeout_seconds
         in_query = request.method == "GET"
         try:

@@ -153,7 +153,7 @@ def _slot(session: Session, stream: JdbcStream, read: LogRead) -> tuple[str, boo
     if status == "lost" or lsn is None:
         raise FatalSourceError(
             f"{stream.relation}: the server has thrown away log that slot {read.slot} needs; changes are lost. "
-            "hint: drop the slot, raise max_slot_wal_keep_size, and declare another slot to read the relation anew"
+            "hint: drop the slot, raise max_slot_wal_keep_size, and declare another slot to read the relation again"
         )
     return lsn, active == "true"
 
@@ -193,7 +193,7 @@ def _resume(session: Session, stream: JdbcStream, read: LogRead, position: str) 
     if slot is None:
         raise FatalSourceError(
             f"{stream.relation}: slot {read.slot} is gone, and with it the changes after {position}. "
-            "hint: declare another slot to read the relation anew; rows deleted in between stay in silver"
+            "hint: declare another slot to read the relation again; rows deleted in between stay in silver"
         )
     stands, active = slot
     if active:
@@ -203,13 +203,13 @@ def _resume(session: Session, stream: JdbcStream, read: LogRead, position: str) 
     if parse_lsn(stands) > parse_lsn(position):
         raise FatalSourceError(
             f"{stream.relation}: slot {read.slot} stands at {stands}, the ledger only at {position}: somebody else has moved it, "
-            "and the changes between are lost. hint: declare another slot to read the relation anew"
+            "and the changes between are lost. hint: declare another slot to read the relation again"
         )
     end = log_end(session)
     if parse_lsn(end) < parse_lsn(position):
         raise FatalSourceError(
             f"{stream.relation}: the ledger is at {position}, but the server's log ends at {end}: another or a restored "
-            "server. hint: declare another slot to read the relation anew"
+            "server. hint: declare another slot to read the relation again"
         )
     if parse_lsn(stands) < parse_lsn(position):
         _advance(session, stream, read, position)

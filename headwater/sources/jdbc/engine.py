@@ -54,7 +54,7 @@ class Engine(Protocol):
         ...
 
     def digest(self, session: Session, relation: str) -> str:
-        """SQL of an aggregate over rows of relation `t` that tells one set of rows from another."""
+        """SQL of an aggregate over rows of relation `t` that differs between different sets of rows."""
         ...
 
 

@@ -77,7 +77,7 @@ class Decoder:
     _committed_at: datetime = _EPOCH
 
     def feed(self, lsn: int, data: bytes) -> Iterator[Change]:
-        """Reads one message; yields the changes of the relation that it tells of, none for most messages."""
+        """Reads one message; yields its changes of the relation, none for most messages."""
         message = _Message(data)
         match message.letter():
             case "B":
@@ -143,7 +143,7 @@ class Decoder:
         if message.letter() != "O":
             raise FatalSourceError(
                 f"{self._name}: a change in the log has only the row's key. "
-                f"hint: ALTER TABLE {self._name} REPLICA IDENTITY FULL, and declare another slot to read it anew"
+                f"hint: ALTER TABLE {self._name} REPLICA IDENTITY FULL, and declare another slot to read it again"
             )
         return self._tuple(message, relation, {})
 
@@ -162,7 +162,7 @@ class Decoder:
                 case kind:
                     raise FatalSourceError(
                         f"{self._name}.{name}: the log does not have the value (kind {kind}). "
-                        f"hint: ALTER TABLE {self._name} REPLICA IDENTITY FULL, and declare another slot to read it anew"
+                        f"hint: ALTER TABLE {self._name} REPLICA IDENTITY FULL, and declare another slot to read it again"
                     )
         return values
 
@@ -176,7 +176,7 @@ class Decoder:
         if any(self._is_ours(relation) for relation in truncated):
             raise FatalSourceError(
                 f"{self._name} was truncated, which tells no row's end. "
-                "hint: mark the rows as deleted in silver, then declare another slot to read the relation anew"
+                "hint: mark the rows as deleted in silver, then declare another slot to read the relation again"
             )
 
 
@@ -201,7 +201,7 @@ class VisibleTransactions:
         return cls(int(first_open), int(first_unborn), frozenset(int(xid) for xid in running.split(",") if xid))
 
     def has(self, xid: int) -> bool:
-        """Tells whether a committed transaction, by its 32-bit number as the log has it, was seen."""
+        """True when a committed transaction, by its 32-bit number as the log has it, was seen."""
         # The snapshot's numbers have 64 bits; the transaction is the one of that ending that is nearest.
         distance = (xid - self.first_unborn) & 0xFFFFFFFF
         full = self.first_unborn + (distance - (1 << 32) if distance >= 1 << 31 else distance)

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from headwater.errors import FatalSourceError, RetriableSourceError, SourceError
 
-# Classes of SQLSTATE that time mends: connection, resources, rollback of a deadlock, operator's intervention, and a slot in use.
+# Classes of SQLSTATE that are transient: connection, resources, rollback of a deadlock, operator's intervention, and a slot in use.
 _RETRIABLE = ("08", "53", "40", "57", "55006")
 
 

@@ -1,7 +1,7 @@
-"""Reads one relation of a database into raw Parquet: what is new since the position, or a window of days, at one moment.
+"""Reads one relation of a database into raw Parquet: what is new since the position, or the days of a backfill, at one moment.
 
 The driver opens a snapshot and takes the bounds from it; Spark's parallel connections join it where the engine can
-share it (docs/adr/0006 tells what happens where it cannot).
+share it (docs/adr/0006 says what happens where it cannot).
 """
 
 from __future__ import annotations

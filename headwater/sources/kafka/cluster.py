@@ -1,4 +1,4 @@
-"""A Kafka cluster as its clients see it: how to sign in, which topics there are and where they begin and end."""
+"""A Kafka cluster as its clients see it: sign-in, topics, and their first and last offsets."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Admin:
 
 
 def source_error(where: str, thrown: Any) -> SourceError:
-    """Tells from what the Kafka client has thrown whether time can mend it; its message holds no secret."""
+    """Classifies what the Kafka client has thrown as retriable or fatal; the message holds no secret."""
     cause = thrown.getCause() or thrown
     kind = str(cause.getClass().getSimpleName())
     said = f"{where}: {kind}: {cause.getMessage()}"

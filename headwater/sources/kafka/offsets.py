@@ -100,7 +100,7 @@ def _loss(topic: Topic, partition: int, at: int) -> str:
 
 
 def _way_out(topic: Topic, offsets: Offsets) -> str:
-    """Says what to declare; a person decides, and the file keeps who and why."""
+    """The hint that says what to declare; a person decides, and the file keeps who and why."""
     at = ", ".join(f'"{partition}": {offset}' for partition, offset in offsets.items())
     resume = f"resume: {{ topic_id: {topic.id}, offsets: {{ {at} }}, reason: … }}"
     return f"hint: find out what is missing, then go on with `{resume}` in the stream's YAML"
@@ -113,7 +113,7 @@ def frozen_ends(where: str, topic: Topic, position: OffsetsPosition | None, run_
         return dict(topic.ends)
     ends = until.offsets
     _refuse_lost(where, topic, {p: end for p, end in ends.items() if end > topic.ends.get(p, -1)})
-    # A partition that was added since has its turn in the next run.
+    # A partition that was added since is read by the next run.
     return {partition: ends.get(partition, begin) for partition, begin in topic.begins.items()}
 
 

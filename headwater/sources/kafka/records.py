@@ -69,7 +69,7 @@ def learn(rows: DataFrame, documents: int) -> Learned:
 
 
 def _is_text(value: Column) -> Column:
-    """Tells whether bytes are UTF-8: only then do they survive being decoded."""
+    """True when bytes are UTF-8: only then do they survive being decoded."""
     return F.encode(F.decode(value, "UTF-8"), "UTF-8") == value
 
 
@@ -163,7 +163,7 @@ def _decoded(schema: Mapping[str, Any]) -> Column:
 def _fields() -> Column:
     """The fields of a document and the JSON type of each; NULL without document.
 
-    Found through a wildcard, which leaves strings in their quotes: the first character then tells the type.
+    Found through a wildcard, which leaves strings in their quotes: the first character then gives the type.
     """
     return F.expr(
         """
@@ -176,7 +176,7 @@ def _fields() -> Column:
 
 
 def _deviates(writer: BatchWriter) -> Column:
-    """Tells whether a document has another shape than those before, as headwater.ledger.shape.deviates does for one row."""
+    """True when a document has another shape than those before, as headwater.ledger.shape.deviates does for one row."""
     names = F.transform("fields", lambda field: field["name"])
 
     def fits(field: Column) -> Column:

@@ -53,7 +53,7 @@ class UnknownSchemaError(HandledSourceError):
 
 
 def classify(response: HttpResponse) -> SourceError | None:
-    """Tells what an answer means: an unknown schema is one record's problem, any other refusal the whole stream's."""
+    """Classifies an answer: an unknown schema fails one record, any other refusal the whole stream."""
     if response.status == 404 and _UNKNOWN_SCHEMA.search(response.body):
         return UnknownSchemaError("unknown schema")
     return classify_by_status(response)

@@ -33,7 +33,7 @@ def extract(
 ) -> Manifest | None:
     """Extracts one batch of at most `max_records` offsets; None when there is nothing new.
 
-    A backfill reads every record whose timestamp lies within the window's days (UTC), whatever their number.
+    A backfill reads every record whose timestamp lies within its days (UTC), whatever their number.
     """
     declared, where = source.streams[stream], f"{source.name}.{stream}"
     cluster = Cluster(spark, where, client_options(where, source.security, secret))
