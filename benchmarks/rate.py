@@ -1,4 +1,4 @@
-"""How much of its quota each HTTP source is read with: `python -m benchmarks.rate`.
+"""Quota use of each HTTP source: `python -m benchmarks.rate`.
 
 Each simulator lets through just what the source declares as its rate, and refuses the rest. Printed are the share of the
 quota that was used over a long read, the share of requests that were refused, and memory at a quarter of the pages and

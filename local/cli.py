@@ -30,7 +30,7 @@ def client() -> Client:
 
 
 def today() -> date:
-    """The day it is in the world."""
+    """Today's date in the world."""
     return _stack().clock()
 
 

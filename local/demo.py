@@ -78,7 +78,7 @@ def _run(stack: Stack, terraform: Terraform | None) -> dict[str, Any]:
     started = time.monotonic()
     deployment = stack.deployment()
     if terraform:
-        # What cannot be done here is told before anything is started.
+        # What cannot be done here is said before anything is started.
         terraform.init(deployment)
     with _step("Start the local stack"):
         stack.up(lambda name: console.print(f"  {name}"))

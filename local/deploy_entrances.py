@@ -1,4 +1,4 @@
-"""Deploys what records, events and files come in by, through the AWS API: what terraform/modules/entrances provisions on AWS."""
+"""Deploys the entrances of records, events and files through the AWS API: what terraform/modules/entrances provisions on AWS."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _mapping(entrances: Entrances, mapping: MappingSpec) -> None:
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
     }
     if mapping.reads_shards:
-        # A record is tried until Kinesis forgets it: what cannot be read at all is a row in quarantine, and fails nothing.
+        # A record is retried until it expires in Kinesis: an unreadable one becomes a row in quarantine, and fails nothing.
         settings |= {
             "BisectBatchOnFunctionError": True,
             "MaximumRetryAttempts": -1,

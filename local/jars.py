@@ -112,7 +112,7 @@ def refuse(strange: Sequence[Path]) -> None:
 
 
 def lock() -> None:
-    """Writes jars.lock anew from what the resolver finds for every bundle."""
+    """Rewrites jars.lock from what the resolver finds for every bundle."""
     with ivy.started(ivy_folder()) as resolver:
         jars = {jar.name: _sha256(jar) for bundle in BUNDLES for jar in _resolved(resolver, bundle)}
     LOCK.write_text("".join(f"{jars[name]}  {name}\n" for name in sorted(jars)))

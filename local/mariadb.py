@@ -40,7 +40,7 @@ _CONFIGURATION = {
     "max-allowed-packet": "64M",
 }
 
-# Kept for as long as this process lives: a child must be reaped by its parent, or it looks alive for ever.
+# Kept for as long as this process lives: a child must be reaped by its parent, or it looks alive without end.
 _started: dict[int, subprocess.Popen[bytes]] = {}
 
 

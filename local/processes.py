@@ -17,7 +17,7 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _HOST = "127.0.0.1"
 
-# Kept for as long as this process lives: a child must be reaped by its parent, or it looks alive for ever.
+# Kept for as long as this process lives: a child must be reaped by its parent, or it looks alive without end.
 _started: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -38,7 +38,7 @@ class Program:
         return self.home / f"{self.name}.pid"
 
     def runs(self) -> bool:
-        """Tells whether the program of this folder lives, whoever started it."""
+        """True when the program of this folder is running, whoever started it."""
         return self._pid_file.exists() and _lives(int(self._pid_file.read_text()))
 
     def start(self, command: Sequence[str], answers: Callable[[], bool]) -> None:
@@ -82,7 +82,7 @@ class Program:
 
 
 def listens(port: int) -> bool:
-    """Tells whether something accepts connections on a port of this machine."""
+    """True when something accepts connections on a port of this machine."""
     with socket.socket() as probe:
         return probe.connect_ex((_HOST, port)) == 0
 

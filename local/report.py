@@ -34,7 +34,7 @@ class Bar:
 
     @property
     def ok(self) -> bool:
-        """Tells whether the stage succeeded."""
+        """True when the stage succeeded."""
         return self.state == "SUCCEEDED"
 
 
@@ -212,7 +212,7 @@ def flows(books: Iterable[Mapping[str, Any]]) -> list[Flow]:
 
 
 def duration(seconds: float) -> str:
-    """Words a time in seconds: 3.2 s, 42 s, 2 min 05 s, 1 h 02 min."""
+    """Formats a time in seconds: 3.2 s, 42 s, 2 min 05 s, 1 h 02 min."""
     if seconds < 59.95:
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     minutes, rest = divmod(round(seconds), 60)

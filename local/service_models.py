@@ -10,6 +10,6 @@ from botocore import session
 def remember() -> None:
     """Shares what is known of AWS's services among the sessions of a process.
 
-    Each session finds and reads their models anew, which costs more than what most runs ask of a service.
+    Each session finds and reads their models again, which costs more than most runs' calls of a service.
     """
     session.create_loader = lru_cache(session.create_loader)

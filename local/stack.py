@@ -1,4 +1,4 @@
-"""The local stack: two PostgreSQL servers, the AWS gateway and the source simulators, started and stopped by process id."""
+"""The local stack: two PostgreSQL servers, the AWS gateway and the simulators, started and stopped by process id."""
 
 from __future__ import annotations
 
@@ -75,31 +75,31 @@ class Stack:
 
     @property
     def rds_dsn(self) -> str:
-        """Where the shop's database is."""
+        """libpq connection string of the shop's database."""
         return self.rds.dsn
 
     @property
     def warehouse_dsn(self) -> str:
-        """Where the warehouse's database is."""
+        """libpq connection string of the warehouse's database."""
         return self.warehouse.dsn
 
     @property
     def aws_endpoint(self) -> str:
-        """Where the AWS API is."""
+        """URL of the AWS API."""
         return f"http://127.0.0.1:{self.ports.aws}"
 
     @property
     def simulators_url(self) -> str:
-        """Where the simulators are."""
+        """URL of the simulators."""
         return f"http://127.0.0.1:{self.ports.simulators}"
 
     @property
     def outbox(self) -> Path:
-        """Where sent alerts land."""
+        """Folder of the alerts that were sent."""
         return self.home / "outbox"
 
     def holds(self, source: str) -> bool:
-        """Tells whether the stack holds a source."""
+        """True when the stack holds a source."""
         return self.sources is None or source in self.sources
 
     def counterparts(self) -> list[Counterpart]:
@@ -177,7 +177,7 @@ class Stack:
         return truth
 
     def clock(self) -> date:
-        """The day it is in the world."""
+        """Today's date in the world."""
         return world.clock(self.rds_dsn)
 
     def _is_seeded(self) -> bool:
@@ -188,7 +188,7 @@ class Stack:
         return True
 
     def is_up(self) -> bool:
-        """Tells whether the gateway answers."""
+        """True when the gateway answers."""
         return _answers(f"{self.aws_endpoint}/_headwater/health")
 
     def _simulators_answer(self) -> bool:

@@ -88,7 +88,7 @@ class Bookmark:
             self.moved[context] = state
 
     def commit(self) -> None:
-        """Moves the bookmark to what this run has read; BookmarkConflictError when another run was quicker."""
+        """Moves the bookmark to what this run has read; BookmarkConflictError when another run was first."""
         if self.option != "job-bookmark-enable":
             return
         document = {"run_id": self.run_id, "attempt": self.attempt, "version": self.version, "states": self.moved}

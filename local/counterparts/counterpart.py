@@ -48,7 +48,7 @@ class Counterpart:
         return {}
 
     def deliver(self, since: date | None, until: date) -> None:
-        """Brings it what happened from `since` to before `until`, the world's clock.
+        """Delivers what happened from `since` to before `until`, the world's clock.
 
         Without `since` it is all of history: once, after the first deploy.
         """

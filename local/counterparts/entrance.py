@@ -1,4 +1,4 @@
-"""What the counterparts share that deliver through the pipeline's own entrances at the gateway."""
+"""The base of counterparts that deliver through the pipeline's own entrances at the gateway."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 class ThroughEntrance(Counterpart):
-    """A counterpart whose systems end with the gateway: one that was started anew has forgotten them, and they are filled again."""
+    """A counterpart whose data ends with the gateway: after a restart it is filled again."""
 
     def start(self) -> None:
-        """Looks whether what was delivered is still there."""
+        """Checks whether what was delivered is still there."""
         self._is_seeded()
 
     def deliver(self, since: date | None, until: date) -> None:  # noqa: ARG002 - the world has nothing later
@@ -46,7 +46,7 @@ class ThroughEntrance(Counterpart):
         )
 
     def _is_seeded(self) -> bool:
-        """Tells whether the source's history is at the gateway."""
+        """True when the source's history is at the gateway."""
         marker = self._place.home / f"{self.source}.seeded"
         if not marker.exists():
             return False

@@ -1,4 +1,4 @@
-"""The systems that push events: each request goes to the API as its sender would send it, and must get the answer it must get."""
+"""The systems that push events: each request goes to the API as from its sender, and must get the expected answer."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class HttpPush(ThroughEntrance):
         self._address = place.home / "http_push.json"
 
     def start(self) -> None:
-        """Looks whether the API is still there: a gateway that was started anew has none."""
+        """Checks whether the API is still there: a restarted gateway has none."""
         if not self._is_seeded():
             self._address.unlink(missing_ok=True)
 
     def endpoints(self) -> Mapping[str, str]:
-        """Tells where events are pushed to, once that is deployed."""
+        """The URL that events are pushed to, once it is deployed."""
         return {"http_push": json.loads(self._address.read_text())["url"]} if self._address.exists() else {}
 
     def secret(self) -> Mapping[str, str]:
@@ -52,7 +52,7 @@ class HttpPush(ThroughEntrance):
                 [since],
             ).fetchall()
         sent = [Sent(sender, key, kind, bytes(body), status, twice) for sender, key, kind, body, status, twice in rows]
-        # What is sent again, or against a key that is used, comes when the first has been answered.
+        # A repeated request, or one with a used key, is sent once the first has been answered.
         first = [request for request in sent if request.status == 202 and not request.duplicate]
         later = [request for request in sent if request.status != 202 or request.duplicate]
         with requests.Session() as session, ThreadPoolExecutor(_SENDERS_AT_ONCE) as senders:

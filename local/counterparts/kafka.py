@@ -76,7 +76,7 @@ class Broker:
         self._program.stop()
 
     def answers(self) -> bool:
-        """Tells whether it can be asked for its topics."""
+        """True when it can be asked for its topics."""
         try:
             self.admin().list_topics(timeout=1)
         except KafkaException:
@@ -84,7 +84,7 @@ class Broker:
         return True
 
     def admin(self) -> AdminClient:
-        """Opens an admin client, which says nothing of attempts to connect."""
+        """Opens an admin client, which does not log attempts to connect."""
         return AdminClient({"bootstrap.servers": self.address, "log_level": 0})
 
     def make_topic(self, name: str, partitions: int, **settings: str) -> None:

@@ -125,7 +125,7 @@ class RdsMySql(Counterpart):
         except MariaDbError as error:
             if "Address already in use" not in str(error) or _PORT_VARIABLE in os.environ:
                 raise
-            # Another stack was quicker.
+            # Another stack was first.
             self._port_file.write_text(str(free_port()))
             self.server.start()
         with self.server.connect() as connection, connection.cursor() as cursor:

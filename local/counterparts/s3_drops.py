@@ -22,7 +22,7 @@ class S3Drops(ThroughEntrance):
     source = "s3_drops"
 
     def endpoints(self) -> Mapping[str, str]:
-        """Tells which bucket partners drop files into."""
+        """The bucket that partners drop files into."""
         return {"s3_drops": f"s3://{local_project().environment.bucket('landing')}/{self.source}/"}
 
     def _send(self, since: date) -> None:

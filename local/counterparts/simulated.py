@@ -1,4 +1,4 @@
-"""What the counterparts share that the simulators serve: an address below the simulators', and credentials."""
+"""The base of simulated counterparts: an address below the simulators', and credentials."""
 
 from __future__ import annotations
 

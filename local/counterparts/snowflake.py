@@ -145,7 +145,7 @@ class Snowflake(Counterpart):
         return {"snowflake": f"http://127.0.0.1:{self.port}"}
 
     def secret(self) -> Mapping[str, str]:
-        """A key pair, which fakesnow takes without a look, and where the server is."""
+        """A key pair, which fakesnow does not verify, and the server's address."""
         return {
             "account": "fakesnow",
             "user": "HEADWATER",

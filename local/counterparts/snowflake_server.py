@@ -32,7 +32,7 @@ def timestamps(column: pa.ChunkedArray) -> pa.Array:
 
 
 def main(folder: Path, ports: Sequence[int]) -> None:
-    """Serves until it is told to end."""
+    """Serves until it is stopped."""
     folder.mkdir(parents=True, exist_ok=True)
     bound = _bind(ports)
     (folder / "port").write_text(str(bound.getsockname()[1]))

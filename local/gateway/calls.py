@@ -1,4 +1,4 @@
-"""Who called what: each AWS call that reaches the gateway, as IAM would judge it, so that a test can hold roles to what is used.
+"""Records each AWS call that reaches the gateway, as IAM would judge it, so that a test can hold roles to what is used.
 
 moto asks itself before each action of each service whether it is permitted, and says yes to everything. Here it takes a note
 instead. Notes are kept once, and names that grow with the data are not told apart, so a long life needs no more memory
@@ -79,7 +79,7 @@ class Calls:
 
 
 def _without_counts(path: str) -> str:
-    # Batches, attempts, days and data files come and go; what they are in, and of which kind, tells enough of them.
+    # Batches, attempts, days and data files come and go; their folder and kind are enough.
     return _COUNTED.sub(r"\1#\2", path)
 
 
@@ -117,7 +117,7 @@ def signature(authorization: str) -> tuple[str, str] | None:
 
 
 def install(settings: GatewaySettings, principal_of: Callable[[str], str]) -> Calls:
-    """Takes a note of every signed call; `principal_of` tells who it is that signs with an access key id."""
+    """Records every signed call; `principal_of` names who signs with an access key id."""
     calls = Calls()
     place = f"{settings.region}:{settings.account_id}"
 

@@ -101,7 +101,7 @@ class Gateway:
         answer = list(self._moto(environ, start_response)) if fault.when == "after" else None
         if fault.action == "kill" and fault.job is not None:
             self.glue.kill_job(fault.job)
-            # Whoever asked is dead by now, or else was only near.
+            # The job that asked has been killed, or was not the one to kill.
             if answer is not None:
                 return answer
             raise ConnectionDroppedError

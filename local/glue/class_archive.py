@@ -16,12 +16,12 @@ from local.jars import SPARK, class_path
 
 
 def archive() -> Path:
-    """Where it lies: in the environment whose Spark its classes are of."""
+    """Its path, in the environment whose Spark its classes are of."""
     return Path(sys.prefix) / "spark-classes.jsa"
 
 
 def is_current() -> bool:
-    """Tells whether it is whole and was made for this Java and these jars."""
+    """True when it is complete and was made for this Java and these jars."""
     try:
         return archive().exists() and _made_for().read_text() == _wanted()
     except FileNotFoundError:

@@ -22,7 +22,7 @@ def install() -> None:
 
 
 def _remembered(look_up: Any) -> Any:
-    # `functions` is looked for in every imported package of every jar, anew for each column that a job names.
+    # `functions` is looked for in every imported package of every jar, again for each column that a job names.
     def getattr_(self: Any, name: str) -> Any:
         found = look_up(self, name)
         # What is no class yet may become one by an import; a name in lower case is a package's and stays one.

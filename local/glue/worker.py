@@ -97,7 +97,7 @@ class Driver:
 
     def _build(self) -> SparkSession:
         # The JVM keeps the descriptors that it was born with, so it is born with a pipe that is copied into whatever
-        # log is open; otherwise its output would go to the log of the first run for ever.
+        # log is open; otherwise its output would go to the log of the first run for good.
         read, write = os.pipe()
         saved = [os.dup(1), os.dup(2)]
         try:

@@ -1,1 +1,1 @@
-"""Setting up: what `make setup` does, in steps that each tell what they do and go on from where an earlier one ended."""
+"""Setting up: what `make setup` does, in steps that each say what they do and resume where an earlier one ended."""

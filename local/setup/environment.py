@@ -30,11 +30,11 @@ class Environment:
         return self._folder / "bin" / "python"
 
     def exists(self) -> bool:
-        """Tells whether a setup has ever begun here."""
+        """True when a setup has ever begun here."""
         return self._folder.exists()
 
     def is_current(self) -> bool:
-        """Tells whether all that is locked has been installed, to the end."""
+        """True when all that is locked has been installed."""
         return self._is_whole() and self._mark.read_text() == self._wanted()
 
     def packages(self) -> int:
@@ -44,7 +44,7 @@ class Environment:
     def install(self) -> None:
         """Installs what is locked, and the project itself.
 
-        An environment that an earlier setup left half finished is made anew, since no installer can tell how far a file
+        An environment that an earlier setup left half finished is rebuilt, since no installer can tell how far a file
         that it wrote goes; what was downloaded lies in the installer's cache.
         """
         if not self._is_whole():

@@ -16,7 +16,7 @@ _OTHER_PYTHON = "any other Python 3.11 does as well, from pyenv, conda or uv: ma
 
 
 class NotHereError(Exception):
-    """This machine lacks something that setup cannot bring; the message says the way out."""
+    """This machine lacks something that setup cannot install; the message says how to get it."""
 
 
 def check(root: Path, is_first: bool) -> None:

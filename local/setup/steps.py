@@ -1,4 +1,4 @@
-"""How setup tells what it does: a line for each step, with what came of it and how long it took."""
+"""The output of setup: a line for each step, with its outcome and how long it took."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def build_app(dsn: str, state: Path) -> Starlette:
 
 
 class _Admin:
-    """Changes how the sources behave, and tells what they were asked."""
+    """Changes how the sources behave, and lists what they were asked."""
 
     def __init__(self, faults: FaultRules, simulators: Sequence[Simulator], facebook: Facebook) -> None:
         self._faults = faults
@@ -77,7 +77,7 @@ class _Admin:
         return JSONResponse({"requests": found})
 
     async def _tokens(self, request: Request) -> JSONResponse:
-        """POST replaces what it names and leaves the rest; GET tells no secret."""
+        """POST replaces what it names and leaves the rest; GET shows no secret."""
         if request.method == "POST":
             return await _changed(request, Tokens, self._set_tokens)
         tokens = self._facebook.kept.state.tokens
@@ -86,7 +86,7 @@ class _Admin:
         )
 
     async def _limits(self, request: Request) -> JSONResponse:
-        """POST replaces what it names, leaves the rest, and starts the count of calls anew."""
+        """POST replaces what it names, leaves the rest, and resets the count of calls."""
         if request.method == "POST":
             return await _changed(request, Limits, self._set_limits)
         return JSONResponse(self._facebook.kept.state.limits.model_dump())

@@ -169,7 +169,7 @@ class CleverTap:
                 return None
 
     def admin(self) -> list[Route]:
-        """POST /settings replaces what it names and forgets which exports were asked for; GET tells no passcode."""
+        """POST /settings replaces what it names and forgets which exports were asked for; GET shows no passcode."""
         return [Route("/settings", self._change, methods=["GET", "POST"])]
 
     async def _change(self, request: Request) -> Response:

@@ -48,7 +48,7 @@ _HTML = HTMLResponse("<!DOCTYPE html><html><body><h1>Bad gateway</h1></body></ht
 
 
 class Rule(BaseModel):
-    """What shall go wrong, for which requests, and how often."""
+    """A fault: what goes wrong, for which requests, and how often."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,7 +65,7 @@ class Rule(BaseModel):
         description="For `throttle`: Graph error code 80000, 80004, 17 or 4; seconds of HubSpot's policy 10, 1 or 86400.",
     )
     host: str = Field(default="http://192.0.2.1", description="Scheme and host for `foreign_next`.")
-    times: int | None = Field(default=None, ge=1, description="Requests to spoil; null for ever.")
+    times: int | None = Field(default=None, ge=1, description="Requests to spoil; null is unlimited.")
     after: int = Field(default=0, ge=0, description="Matching requests to let through first.")
 
     @field_validator("path")

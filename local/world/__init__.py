@@ -1,4 +1,4 @@
-"""The world the sources tell of: one shop, its advertising and the exchange rates, with a clock that can be moved."""
+"""The world behind the sources: one shop, its advertising and the exchange rates, with a clock that can be moved."""
 
 from local.world.advance import advance
 from local.world.facebook_ads import LedgerDay, ads_ledger

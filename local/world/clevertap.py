@@ -1,7 +1,7 @@
 """The shop's mobile app: what its users do in it, as the analytics platform behind it has been told.
 
 Four projects of the platform (an account each) share the users. Purchases in the app are the shop's own orders: a Charged
-event has the order's id, total and time. Devices that were offline tell of their sessions days later, some events are
+event has the order's id, total and time. Devices that were offline send their sessions days later, some events are
 sent twice, some people have two profiles, and some have never said who they are.
 """
 
@@ -23,7 +23,7 @@ from local.world.part import Happened, Step
 from local.world.truth import Connection, Defect, Kind, now
 
 LATE_DAYS = 6
-"""An offline device tells of its sessions after so many days at most."""
+"""An offline device sends its sessions after so many days at most."""
 
 LAUNCHED, VIEWED, CHARGED, VISITED = "App Launched", "Product Viewed", "Charged", "UTM Visited"
 EVENTS_STREAM, PROFILES_STREAM = "clevertap.events", "clevertap.profiles"

@@ -1,4 +1,4 @@
-"""What the stores' systems push over HTTP: loyalty events, each with a key of its own, and requests that must be refused.
+"""The requests that the stores' systems push: loyalty events, each with a key of its own, and requests that must be refused.
 
 The rows of `push.requests` are what senders POST, in this order, with the status that they must get.
 """
@@ -106,7 +106,7 @@ def _sent(event: dict[str, Any]) -> Sent:
 
 
 def _refused(events: list[dict[str, Any]], step: Step) -> Iterator[Sent]:
-    """Requests of every kind that adds nothing: sent twice, or not as they must be."""
+    """Requests of every kind that adds nothing: duplicates and malformed ones."""
     first, second = _sent(events[0]), _sent(events[1])
     spaced = json.dumps(json.loads(first.body), indent=2).encode()
     key = f"refused-{step.number}"

@@ -1,4 +1,4 @@
-"""What the shop sends through Kafka: the events of its web sessions as JSON, and the course of its orders as Avro.
+"""The shop's Kafka records: the events of its web sessions as JSON, and the course of its orders as Avro.
 
 Both follow the shop's orders, one in fifteen. The rows of `streaming.records` are what producers will send, in the order they
 will: an Avro value is kept without its frame, since only a registry can tell the id of its schema. Producers make mistakes:

@@ -1,4 +1,4 @@
-"""What the shop's web site sends to Kinesis: the browsing that led to an order from the browsers, its checkout from the server.
+"""The web site's Kinesis records: the browsing that led to an order from the browsers, its checkout from the server.
 
 One order in `ONE_ORDER_IN` has a session. The rows of `web.records` are what producers put, in this order; some of them are put
 twice, and some cannot be read.

@@ -1,4 +1,4 @@
-"""What partners drop: a marketplace's orders as CSV, an affiliate's clicks as JSON lines, a supplier's catalogue as Parquet, and the
+"""Dropped files: a marketplace's orders as CSV, an affiliate's clicks as JSON lines, a supplier's price list as Parquet, and the
 stores' sales targets as workbooks, with a bad file of every kind among the good ones.
 
 The rows of `drops.files` are the files as they are uploaded, in this order.
@@ -123,7 +123,7 @@ def _clicks(step: Step, day: date, changes: Counter[tuple[str, Kind]], defects: 
 
 
 def _catalog(step: Step, changes: Counter[tuple[str, Kind]]) -> File:
-    """The whole catalogue at first, then what has changed: prices of some articles, and a few that are new."""
+    """The whole price list at first, then what has changed: prices of some articles, and a few that are new."""
     rng = dice(step.world_seed, "partner catalog", step.number)
     known = _size(step, 400)
     fresh = _size(step, 10)

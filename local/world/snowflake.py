@@ -1,4 +1,4 @@
-"""The shop's wholesale business: firms that buy in bulk on account, with a catalogue and prices of its own, kept in Snowflake.
+"""The shop's wholesale business: firms that buy in bulk on account, with products and prices of its own, kept in Snowflake.
 
 Nothing here is the retail shop's: customers are firms, a product is a case or a pallet, and ids of one are no ids of the other.
 Every order has one product. Now and then an order is committed after it is dated, behind rows that have been read.
@@ -85,7 +85,7 @@ class _Days(StepWriter):
         super().__init__(connection, step, "b2b", _HISTORY_DAYS)
 
     def write(self) -> Happened:
-        """Catalogue and firms first: orders need both."""
+        """Products and firms first: orders need both."""
         newest = self._one("select max(updated_at) from b2b.orders")
         if not self._history:
             self._change()

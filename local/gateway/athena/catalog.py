@@ -221,7 +221,7 @@ def _reader(
 
 
 def _with_keys(rows: pa.Table, partition: dict[str, Any], schema: pa.Schema) -> pa.Table:
-    """Adds the columns that are told by the folder, in the catalog's order of columns."""
+    """Adds the partition columns, whose values are in the folder's name, in the catalog's order of columns."""
     columns = [
         pa.array([partition[column.name]] * rows.num_rows, column.type)
         if column.name in partition

@@ -136,7 +136,7 @@ class _Execution:
 
 
 class QueryEngine:
-    """Runs queries in threads, each in a DuckDB of its own, and remembers what became of them."""
+    """Runs queries in threads, each in a DuckDB of its own, and keeps their outcomes."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.catalog = Catalog(settings)
@@ -457,7 +457,7 @@ def _operation(
 
 
 def install(settings: GatewaySettings) -> QueryEngine:
-    """Puts real queries in the place of moto's."""
+    """Replaces moto's queries by real ones."""
     engine = QueryEngine(settings)
     for name, handle in _operations(_Api(engine)):
         setattr(AthenaResponse, name, _operation(handle))

@@ -1,4 +1,4 @@
-"""Athena's SQL said in DuckDB's words: sqlglot does the bulk, this module what it leaves to the target."""
+"""Translates Athena's SQL to DuckDB's: sqlglot does the bulk, this module the rest."""
 
 from __future__ import annotations
 

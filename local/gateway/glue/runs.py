@@ -1,4 +1,4 @@
-"""One run of a Glue job: its states, its limits, and how the Glue API tells of it."""
+"""One run of a Glue job: its states, its limits, and its form in the Glue API."""
 
 from __future__ import annotations
 

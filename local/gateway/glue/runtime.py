@@ -122,7 +122,7 @@ class GlueRuntime:
             self._submit(retry)
 
     def fail_next(self, message: str) -> None:
-        """Fails the run that has waited longest, when workers cannot start: waiting on would tell nobody."""
+        """Fails the run that has waited longest, when workers cannot start: waiting on would hide it."""
         try:
             run = self.queue.get(timeout=1.0)
         except queue.Empty:
@@ -158,7 +158,7 @@ class GlueRuntime:
 
 
 def install(settings: GatewaySettings, workers: int) -> GlueRuntime:
-    """Puts real runs behind StartJobRun, GetJobRun, GetJobRuns and BatchStopJobRun."""
+    """Runs jobs for real behind StartJobRun, GetJobRun, GetJobRuns and BatchStopJobRun."""
     runtime = GlueRuntime(settings, workers)
     faults.TABLE.kill_job = runtime.kill_job
     faults.TABLE.is_running = runtime.is_running

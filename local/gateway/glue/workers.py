@@ -33,7 +33,7 @@ class WorkerDiedError(Exception):
 
 
 class Pool(Protocol):
-    """What a worker takes its runs from, and tells of their end."""
+    """The pool that a worker takes its runs from, and reports their end to."""
 
     settings: GatewaySettings
     closing: threading.Event

@@ -128,7 +128,7 @@ class EventSources:
         return reported(payload, names) if _REPORTS_ITEMS in (mapping.function_response_types or []) else frozenset()
 
     def _polls(self, function: LambdaFunction, mapping: EventSourceMapping, action: str) -> None:
-        # On AWS the poller calls with the function's own role.
+        # On AWS the poller uses the function's own role.
         origin = mapping.event_source_arn
         self._calls.note(Call(function.function_name, f"{origin.split(':')[2]}:{action}", origin))
 
@@ -209,7 +209,7 @@ def _by_size(messages: Sequence[Message]) -> Iterator[list[Message]]:
 
 
 def install(settings: GatewaySettings, runtime: LambdaRuntime, calls: Calls) -> EventSources:
-    """Takes mappings and pipes over from moto."""
+    """Replaces moto's mappings and pipes by real ones."""
     number_records_one_by_one()
     create = LambdaBackend.create_event_source_mapping
 

@@ -52,7 +52,7 @@ class HttpApis:
         self._runtime = runtime
 
     def takes(self, environ: Environ) -> bool:
-        """Tells whether a request is for an HTTP API."""
+        """True when a request is for an HTTP API."""
         return environ["PATH_INFO"].startswith(PATH) or _HOST.match(environ.get("HTTP_HOST", "")) is not None
 
     def answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

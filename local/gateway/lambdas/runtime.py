@@ -28,9 +28,9 @@ _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 # Loading the code is not charged against the timeout on AWS either, but it has a limit of its own.
 _INIT_SECONDS = 10.0
 _LOG_TAIL_BYTES = 4096
-# AWS runs a thousand at once; what comes on top of these waits its turn.
+# AWS runs a thousand at once; further invocations wait.
 _MOST_AT_ONCE = 4
-# Lambda itself tries an event again that nobody waits for, if the function fails; its waits are minutes.
+# Lambda itself retries an asynchronous event if the function fails; its waits are minutes.
 _EVENT_WAITS = (0.5, 1.0)
 
 
@@ -157,7 +157,7 @@ class LambdaRuntime:
         return str(answer["result"]).encode(), False, text
 
     def deliver(self, function: LambdaFunction, event: Any) -> None:
-        """Runs a function on an event that nobody waits for, and again when it fails."""
+        """Runs a function on an asynchronous event, and retries when it fails."""
 
         def run() -> None:
             for wait in (*_EVENT_WAITS, 0.0):
@@ -252,7 +252,7 @@ def _environment(settings: GatewaySettings, function: LambdaFunction, code: Path
         "AWS_ENDPOINT_URL": settings.endpoint,
         "AWS_REGION": settings.region,
         "AWS_DEFAULT_REGION": settings.region,
-        # Who calls is told by the key's id, here as on AWS.
+        # The caller is known by the key's id, here as on AWS.
         "AWS_ACCESS_KEY_ID": name,
         "AWS_SECRET_ACCESS_KEY": "headwater",
         **function.environment_vars,
@@ -260,7 +260,7 @@ def _environment(settings: GatewaySettings, function: LambdaFunction, code: Path
 
 
 def install(settings: GatewaySettings) -> LambdaRuntime:
-    """Puts real runs behind every way in which moto invokes a function."""
+    """Runs functions for real, in whatever way moto invokes them."""
     runtime = LambdaRuntime(settings)
 
     def invoke(self: LambdaFunction, body: Any, request_headers: Any, response_headers: Any) -> bytes:

@@ -42,7 +42,7 @@ class ShardReader:
     busy: bool = False
 
     def succeed(self, last: int) -> None:
-        """Goes on behind the last record that is done."""
+        """Moves behind the last record that is done."""
         self.done, self.failures, self.halved, self.resume_at = last, 0, None, 0.0
 
     def fail(self, records: int, bisect: bool) -> None:
@@ -54,7 +54,7 @@ class ShardReader:
         self.resume_at = time.monotonic() + min(0.1 * 2**self.failures, _LONGEST_BACKOFF_SECONDS)
 
     def is_due(self, batch_size: int, window: float, found: int) -> bool:
-        """Tells whether enough records, or enough seconds, have come together."""
+        """True when the batch has enough records, or has waited long enough."""
         now = time.monotonic()
         self.seen_at = self.seen_at or now
         if self.halved is None and found < batch_size and now - self.seen_at < window:
@@ -65,7 +65,7 @@ class ShardReader:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a mapping or a pipe says about reading a stream; -1 stands for no limit, as in the API."""
+    """The settings with which a mapping or a pipe reads a stream; -1 is no limit, as in the API."""
 
     name: str
     stream_arn: str
@@ -159,7 +159,7 @@ class StreamReaders:
     def _give_up(
         self, shard: Shard, records: Sequence[Record], reader: ShardReader, reading: Reading, condition: str
     ) -> None:
-        # The letter tells where the records are, not what is in them: they are read from the stream.
+        # A dead letter says where the records are, not what is in them: they are read from the stream.
         if reading.dead_letters is not None:
             batch = {
                 "shardId": shard.shard_id,

@@ -8,7 +8,7 @@ from moto.athena.models import AthenaBackend
 
 
 def install() -> None:
-    """Tells the tags of a workgroup."""
+    """Answers with the tags of a workgroup."""
     _tag_workgroups()
 
 

@@ -24,7 +24,7 @@ class _NothingRevokedError(InvalidInput):  # type: ignore[misc]
 
 
 def _refuse_to_revoke_nothing() -> None:
-    # The provider revokes again until it is told that nothing is left to revoke.
+    # The provider revokes again until an error says that nothing is left to revoke.
     revoke = LakeFormationBackend.revoke_permissions
 
     def revoke_permissions(

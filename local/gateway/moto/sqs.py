@@ -1,4 +1,4 @@
-"""SQS: what moto 5.2.5 answers in other words."""
+"""SQS: an answer whose text moto 5.2.5 changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from moto.sqs.models import Queue
 
 
 def install() -> None:
-    """Tells a queue's redrive policy in the text that it was given in."""
+    """Returns a queue's redrive policy in the text that it was given in."""
     _write_redrive_policy_as_it_came()
 
 

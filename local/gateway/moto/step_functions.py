@@ -57,8 +57,8 @@ _SDK_NAMES_THAT_DIFFER = {"cloudwatchlogs": "logs", "eventbridge": "events"}
 def install(settings: GatewaySettings, await_glue_run: AwaitRun) -> None:
     """Makes the interpreter run executions, and run them as AWS does.
 
-    `await_glue_run` waits until a job's run has ended, or tells after so many seconds that it has not: asking Glue's API
-    again and again would tell nothing more, at the cost of a request each time.
+    `await_glue_run` waits until a job's run has ended; False after so many seconds that it has not: asking Glue's API
+    again and again would show nothing more, at the cost of a request each time.
     """
     default_user_config["stepfunctions"]["execute_state_machine"] = True
     # What failed in an execution is in its history; moto would print each state's inner life as well.
@@ -287,7 +287,7 @@ def _name_sdk_errors() -> None:
 
 
 def _count_retries_per_visit() -> None:
-    # AWS counts retries anew each time a state is entered; moto for the whole execution, which a polling loop uses up.
+    # AWS counts retries from zero each time a state is entered; moto for the whole execution, which a polling loop uses up.
     original = ExecutionState._eval_state
 
     def eval_state(self: ExecutionState, env: Any) -> None:

@@ -180,7 +180,7 @@ class _Execution:
 
 
 class Warehouse:
-    """Runs statements against the PostgreSQL that stands in for Redshift, and remembers what became of them."""
+    """Runs statements against the PostgreSQL that stands in for Redshift, and keeps their outcomes."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         if settings.warehouse_dsn is None:
@@ -326,7 +326,7 @@ class Warehouse:
             session.execute(command.encode())
 
     def _session(self, database: str | None) -> Session:
-        """A new session; a name of a database that does not exist is the server's error to tell."""
+        """A new session; the server itself refuses a database that does not exist."""
         dsn = make_conninfo(self._dsn, **({"dbname": database} if database else {}), options=_SESSION_SETTINGS)
         with self._lock:
             if dsn not in self._prepared:

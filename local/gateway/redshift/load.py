@@ -1,4 +1,4 @@
-"""What every format of COPY is given."""
+"""The arguments of every format of COPY."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Redshift Serverless' control plane, which moto lacks: namespaces, workgroups and usage limits that are ready at once.
 
-A namespace's database is made in the PostgreSQL that plays Redshift; capacity, limits and parameters are kept and told, no more.
+A namespace's database is made in the PostgreSQL that plays Redshift; capacity, limits and parameters are only stored and returned.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class RedshiftServerless:
         }
 
     def takes(self, environ: Environ) -> bool:
-        """Tells whether a request is for this API."""
+        """True when a request is for this API."""
         return str(environ.get("HTTP_X_AMZ_TARGET", "")).startswith(_TARGET)
 
     def answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""Redshift's SQL said in PostgreSQL's words.
+"""Translates Redshift's SQL to PostgreSQL's.
 
 sqlglot does the bulk. What it cannot know is done here: physical design goes, keys are declared but not enforced, types
 get Redshift's default lengths, identifiers fold to lower case even in quotes, and Redshift's restrictions on MERGE are

@@ -61,14 +61,14 @@ class GraphError(Exception):
 
     @classmethod
     def throttled(cls, code: int, account: str, seconds: float) -> GraphError:
-        """Too many calls; `seconds` until more are allowed, which the header tells in minutes."""
+        """Too many calls; `seconds` until more are allowed, which the header gives in minutes."""
         subcode, message = _THROTTLES.get(code, _THROTTLES[80000])
         usage = _business_usage(account, "ads_insights" if code == 80000 else "ads_management", 100, seconds)
         return cls(code, message, subcode, is_transient=True, headers=usage)
 
     @classmethod
     def expired(cls) -> GraphError:
-        """The token was good once."""
+        """The token has expired."""
         return cls(190, "Error validating access token: Session has expired.", 463)
 
     @classmethod
@@ -216,7 +216,7 @@ class Meter:
         return headers
 
     def tell_old_reach(self, account: str, limits: Limits) -> tuple[bool, dict[str, str]]:
-        """Counts one report that asks for reach by group for old days: whether it gets it, and the header that tells."""
+        """Counts one report that asks for reach by group for old days: whether it gets it, and the header that says so."""
         with self._lock:
             moment = time.monotonic()
             reports = self._old_reach.setdefault(account, deque())

@@ -102,7 +102,7 @@ class GoogleAds:
         return [Route(f"/{view.__name__}", view, methods=["POST"]) for view in (tokens, limits, accounts)]
 
     async def _change(self, request: Request, model: type[M], name: str) -> Response:
-        """Replaces what the body names, leaves the rest, and starts the quotas anew; 422 says what is wrong."""
+        """Replaces what the body names, leaves the rest, and resets the quotas; 422 says what is wrong."""
         try:
             asked = model.model_validate_json(await request.body())
         except ValidationError as error:

@@ -83,7 +83,7 @@ class GoogleError(Exception):
 
     @classmethod
     def exhausted(cls, code: str, rate: str, seconds: float | None = None, scope: str = "ACCOUNT") -> GoogleError:
-        """Too many calls; `seconds` until more are allowed, where the API tells."""
+        """Too many calls; `seconds` until more are allowed, where the API says."""
         wait = {} if seconds is None else {"retryDelay": f"{seconds:g}s"}
         details = {"quotaErrorDetails": {"rateScope": scope, "rateName": rate, **wait}}
         return cls("Too many requests.", "quotaError", code, status=429, details=details)
@@ -159,7 +159,7 @@ class Tokens(BaseModel):
 
 
 def expired() -> GoogleError:
-    """The access token was good once."""
+    """The access token has expired."""
     return GoogleError.unauthenticated("OAUTH_TOKEN_EXPIRED", "OAuth access token in the header has expired.")
 
 

@@ -84,7 +84,7 @@ class Access:
                 raise HubSpotError(400, "VALIDATION_ERROR", "grant_type must be refresh_token", error="invalid_request")
             if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
                 raise HubSpotError(400, "VALIDATION_ERROR", "missing or unknown client id", error="invalid_client")
-            # That of the installation stays good for ever: deploying again puts it back into the secret.
+            # The installation's own token never expires: deploying again puts it back into the secret.
             if asked not in (REFRESH_TOKEN, *state.refresh_tokens) or fault == "revoke":
                 said = "missing or invalid refresh token"
                 raise HubSpotError(400, "VALIDATION_ERROR", said, error="invalid_grant", error_description=said)
@@ -139,7 +139,7 @@ class Access:
                 raise HubSpotError.throttled("SECONDLY")
 
     def count_call(self, is_oauth: bool) -> dict[str, str]:
-        """Headers after one more call; an app with OAuth is not told of the daily limit."""
+        """Headers after one more call; an app with OAuth does not see the daily limit."""
         with self.kept.lock:
             switches = self.kept.state.switches
             if self._today >= switches.calls_per_day:

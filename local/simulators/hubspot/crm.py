@@ -1,4 +1,4 @@
-"""The CRM as HubSpot tells of it: contacts, deals and their associations, every property a text."""
+"""The CRM as HubSpot shows it: contacts, deals and their associations, every property a text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Thing(NamedTuple):
 
 @dataclass(frozen=True)
 class Crm:
-    """Everything the API tells of, at one clock; rows in order of their ids."""
+    """Everything the API shows, at one clock; rows in order of their ids."""
 
     clock: datetime
     things: dict[str, list[Thing]]

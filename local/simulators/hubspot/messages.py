@@ -37,7 +37,7 @@ class HubSpotError(Exception):
 
     @classmethod
     def expired(cls) -> HubSpotError:
-        """The token was good once."""
+        """The token has expired."""
         return cls(401, "EXPIRED_AUTHENTICATION", "The OAuth token used to make this call expired 5 minute(s) ago.")
 
     @classmethod
