@@ -1,4 +1,4 @@
-# Addresses of stacks that were applied before: what has another name today stays what it is.
+# Addresses of stacks that were applied before: a renamed resource is moved, not made again.
 moved {
   from = module.ingress
   to   = module.entrances

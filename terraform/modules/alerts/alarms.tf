@@ -1,4 +1,4 @@
-# Alarms on what no run can tell by itself.
+# Alarms on what no run can report itself.
 locals {
   states     = { StateMachineArn = var.state_machine_arn }
   hour       = 3600

@@ -1,4 +1,4 @@
-# What the jobs' own log lines tell, as metrics: one JSON object a line, with event, source and counts.
+# Metrics from the jobs' own log lines: one JSON object a line, with event, source and counts.
 locals {
   namespace = "Headwater/${var.environment}"
   silver_counts = {

@@ -19,7 +19,7 @@ variable "topic" {
 }
 
 variable "alerts" {
-  description = "Who hears of what goes wrong, and from when on it counts as wrong."
+  description = "Alert recipients and thresholds."
   type = object({
     emails             = list(string)
     fresh_hours        = number
@@ -59,7 +59,7 @@ variable "silver_logs" {
 }
 
 variable "dead_letters" {
-  description = "Name of the queue of dead letters."
+  description = "Name of the dead-letter queue."
   type        = string
 }
 

@@ -1,4 +1,4 @@
-# Records that are delivered by queue, and the news of dropped files. What fails too often goes to the dead letters.
+# Records that are delivered by queue, and events of dropped files. What fails too often is dead-lettered.
 resource "aws_sqs_queue" "this" {
   for_each                   = var.queues
   name                       = each.key
@@ -12,7 +12,7 @@ resource "aws_sqs_queue" "this" {
   })
 }
 
-# What the functions read by themselves: shards in order, one at a time; queues in any order.
+# The event source mappings of the functions: shards in order, one at a time; queues in any order.
 resource "aws_lambda_event_source_mapping" "this" {
   for_each                           = var.mappings
   event_source_arn                   = each.key
@@ -23,7 +23,7 @@ resource "aws_lambda_event_source_mapping" "this" {
   starting_position                  = each.value.reads_shards ? "TRIM_HORIZON" : null
   parallelization_factor             = each.value.reads_shards ? 1 : null
   bisect_batch_on_function_error     = each.value.reads_shards ? true : null
-  # Until Kinesis forgets them: what cannot be read fails nothing, so what fails is for all records, and passes.
+  # Until they expire in Kinesis: an unreadable record fails nothing, so a failure concerns all records, and is transient.
   maximum_retry_attempts = each.value.reads_shards ? -1 : null
 
   dynamic "destination_config" {
@@ -39,7 +39,7 @@ resource "aws_lambda_event_source_mapping" "this" {
   depends_on = [aws_kinesis_stream.this, aws_sqs_queue.this]
 }
 
-# A file that is dropped starts a run of its source; the queue gathers the news for a minute.
+# A file that is dropped starts a run of its source; the queue gathers the events for a minute.
 resource "aws_cloudwatch_event_rule" "drops" {
   for_each      = var.drop_rules
   name          = each.key

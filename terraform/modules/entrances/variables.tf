@@ -23,7 +23,7 @@ variable "queues" {
 }
 
 variable "mappings" {
-  description = "What the functions read by themselves, by ARN of the stream or queue."
+  description = "The event source mappings of the functions, by ARN of the stream or queue."
   type = map(object({
     function       = string
     batch_size     = number
@@ -38,7 +38,7 @@ variable "mappings" {
 }
 
 variable "drop_rules" {
-  description = "The rule that tells of dropped files, by the name that its queue has as well: its pattern as JSON; none where no source takes any."
+  description = "The rule for dropped files, by the name that its queue has as well: its pattern as JSON; none where no source takes any."
   type        = map(object({ pattern = string }))
 
   validation {
@@ -68,7 +68,7 @@ variable "functions" {
 }
 
 variable "dead_letters" {
-  description = "ARN of the queue of dead letters."
+  description = "ARN of the dead-letter queue."
   type        = string
 }
 

@@ -37,7 +37,7 @@ module "role" {
   arns     = var.arns
 }
 
-# Made here, so that they are encrypted and end some day; Glue itself would keep them for ever.
+# Made here, so that they are encrypted and expire; Glue itself would keep them without end.
 resource "aws_cloudwatch_log_group" "this" {
   for_each          = { for pair in setproduct(keys(var.jobs), ["error", "output"]) : join("/", pair) => pair }
   name              = "/aws-glue/jobs/${each.key}"

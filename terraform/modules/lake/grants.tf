@@ -1,4 +1,4 @@
-# What Lake Formation lets whom see. Analysts read silver and gold, each table through a filter of columns and rows; crawlers
+# Lake Formation's grants. Analysts read silver and gold, each table through a filter of columns and rows; crawlers
 # keep their database. The jobs read and write S3 by their own roles, not through the catalog.
 locals {
   granted = var.tables_exist && length(var.analysts.roles) > 0 ? merge([

@@ -61,7 +61,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # Bronze is read once and grows cold, silver and gold stay in use: which file is which, S3 finds out by itself.
+  # Bronze is read once and grows cold, silver and gold stay in use: S3 finds out which file is which.
   dynamic "rule" {
     for_each = toset(each.key == "lake" ? ["tiering"] : [])
 

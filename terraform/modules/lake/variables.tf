@@ -34,7 +34,7 @@ variable "tables" {
 }
 
 variable "retention" {
-  description = "How long what is stored stays, and where, in days."
+  description = "Retention of what is stored, in days."
   type = object({
     raw_infrequent_access = number
     raw_archive           = number

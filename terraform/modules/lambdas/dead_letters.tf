@@ -1,4 +1,4 @@
-# What no one could deal with waits here for two weeks; an alarm tells of the first.
+# Dead letters wait here for two weeks; the first raises an alarm.
 resource "aws_sqs_queue" "dead_letters" {
   name                      = "${var.prefix}-dead-letters"
   message_retention_seconds = 1209600

@@ -10,6 +10,6 @@ output "functions" {
 }
 
 output "dead_letters" {
-  description = "Name and ARN of the queue of dead letters."
+  description = "Name and ARN of the dead-letter queue."
   value       = { name = aws_sqs_queue.dead_letters.name, arn = aws_sqs_queue.dead_letters.arn }
 }

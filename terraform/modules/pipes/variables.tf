@@ -4,6 +4,6 @@ variable "pipes" {
 }
 
 variable "dead_letters" {
-  description = "ARN of the queue of dead letters."
+  description = "ARN of the dead-letter queue."
   type        = string
 }

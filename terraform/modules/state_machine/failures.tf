@@ -1,5 +1,5 @@
-# A run tells of its own failures, with their cause. What stops it from outside, it cannot tell, and Maintain is no part of a
-# run: these events do.
+# A run alerts of its own failures, with their cause. These events cover what a run cannot report: what stops it from
+# outside, and Maintain, which is no part of a run.
 locals {
   bad_ends = {
     "ended-badly" = {

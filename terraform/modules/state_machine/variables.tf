@@ -56,7 +56,7 @@ variable "topic_arn" {
 }
 
 variable "dead_letters" {
-  description = "ARN of the queue of dead letters."
+  description = "ARN of the dead-letter queue."
   type        = string
 }
 
