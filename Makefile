@@ -63,7 +63,7 @@ apply: plan ## Carry that plan out
 docs: setup ## Write every generated page: sources, cost, JSON Schemas, the README of each Terraform module
 	@$(BIN)/python -m headwater.deploy.pages
 
-lock: ## Resolve the dependencies anew: the packages, then the jars
+lock: ## Resolve the dependencies again: the packages, then the jars
 	@$(BIN)/uv pip compile -q --python $(BIN)/python --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	@$(BIN)/python -m local.jars lock
 

@@ -44,7 +44,7 @@ def small_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def moved_on(stack: Stack) -> world.Truth:
-    """The shop, its ads and the exchange rates, one day later; what comes in by itself waits."""
+    """The shop, its ads and the exchange rates, one day later; the entrances' data waits."""
     return world.advance(stack.rds_dsn, 1, 11)
 
 

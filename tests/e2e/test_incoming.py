@@ -1,4 +1,4 @@
-"""What comes in by itself, all the way: records, pushed events and dropped files reach silver, and bad ones quarantine."""
+"""The entrances, all the way: records, pushed events and dropped files reach silver, and bad ones quarantine."""
 
 from __future__ import annotations
 

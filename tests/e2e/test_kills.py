@@ -85,12 +85,12 @@ class Survived:
 
 @pytest.fixture(scope="module")
 def survived(stack: Stack, small: Pipeline, control: Pipeline) -> Survived:
-    """Each rerun starts from what the last death has left, and gets further before it dies: nothing is mended on the way."""
+    """Each rerun starts from what the last death has left, and gets further before it dies: nothing is repaired on the way."""
     world.advance(stack.rds_dsn, 1, 11)
     faults, ended = Faults(stack), {}
     for place, (job, path, when) in PLACES.items():
         faults.kill(job, path, when)
-        # The state machine tries a failed stage again: that must not be what mends it.
+        # The state machine retries a failed stage: that must not be what repairs it.
         faults.fail_the_retry("headwater-small", job)
         ended[place] = small.run().status, faults.fired("kill")
         faults.clear()

@@ -41,7 +41,7 @@ class Idle:
     roles: tuple[str, ...] = ("*",)
 
     def is_about(self, grant: Grant) -> bool:
-        """Tells whether the grant is one of these."""
+        """True when the grant is one of these."""
         return (
             matches(self.actions, grant.action)
             and matches(self.whats, grant.what)

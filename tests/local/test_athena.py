@@ -91,7 +91,7 @@ class Athena:
         self.aws.client("glue").create_table(DatabaseName=self.database, TableInput=table)
 
     def delta(self, name: str, rows: pa.Table, **how: Any) -> str:
-        """Writes a Delta table, and catalogues it as a crawler does."""
+        """Writes a Delta table, and puts it into the catalog as a crawler does."""
         location = f"s3://{self.aws.bucket}/{name}/"
         write_deltalake(location, rows, storage_options=self.storage, **how)
         self.table(

@@ -1,4 +1,4 @@
-"""What the gateway tells of calls: who, which action, on what."""
+"""Recorded calls of the gateway: who, which action, on what."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Does = Callable[[Any, str], Any]
 
 @pytest.fixture
 def calls(aws: Aws) -> Callable[[str], set[tuple[str, str, str | None]]]:
-    """Tells the action, resource and prefix of each call of a principal; none were made before the test."""
+    """Returns action, resource and prefix of each call of a principal; none were made before the test."""
     aws.own("calls", "DELETE")
 
     def of(principal: str) -> set[tuple[str, str, str | None]]:

@@ -1,4 +1,4 @@
-"""What comes in, on the gateway: a record, an event, a file, each through its real entrance to where the pipeline takes it up."""
+"""The entrances, on the gateway: a record, an event, a file, each through its real entrance to where the pipeline takes it up."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_a_dropped_file_starts_one_run_however_often_it_is_told_of(entered: Ente
     arrivals = "s3_drops/partner_orders/arrivals/"
     wait_for(lambda: len(list(entered.ledger.bucket.keys(arrivals))) == 2, 60)
     wait_for(lambda: all(found["status"] == "SUCCEEDED" for found in entered.runs()), 60)
-    # Both are told of once more, as S3 may.
+    # S3 may send the events of both twice.
     for name in ("a.csv", "b.csv"):
         entered.drop(f"s3_drops/partner_orders/{name}", b"order_id\n")
     entered.drop("s3_drops/partner_clicks/c.jsonl", b"{}")

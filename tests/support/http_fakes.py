@@ -61,7 +61,7 @@ def answer(body: Any, status: int = 200, **headers: str) -> HttpResponse:
 
 
 def always(response: HttpResponse) -> FakeSend:
-    """Gives the same answer for ever."""
+    """Gives the same answer without end."""
     return FakeSend(handler=lambda request: response)
 
 

@@ -41,7 +41,7 @@ class Grant:
         return self.resource if self.prefix is None else f"{self.resource} {self.prefix}"
 
     def allows(self, action: str, resource: str, prefix: str | None = None) -> bool:
-        """Tells whether a call is one that this grant is for; only a listing has a prefix, and not every one."""
+        """True when the grant covers a call; only a listing has a prefix, and not every one."""
         if action != self.action or not matches(self.resource, resource):
             return False
         if self.prefix is None:
@@ -56,7 +56,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Tells whether a text is as the pattern says: `*` is any text, slashes included, and `?` any character."""
+    """True when a text matches the pattern: `*` is any text, slashes included, and `?` any character."""
     return _expression(pattern).fullmatch(text) is not None
 
 

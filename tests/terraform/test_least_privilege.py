@@ -97,7 +97,7 @@ def test_no_bucket_is_open_as_a_whole(specs: dict[str, RoleSpec]) -> None:
 
 
 def is_pushed(source: AnySource) -> bool:
-    """Tells whether a source's secret is for the Lambda that its senders call."""
+    """True when a source's secret is for the Lambda that its senders call."""
     return isinstance(source, FilesSource) and source.entrance.kind == "http"
 
 

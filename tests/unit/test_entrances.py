@@ -1,4 +1,4 @@
-"""What comes in where: derived from the declared sources, and nothing for sources that need none."""
+"""The entrances: derived from the declared sources, and none for sources that need none."""
 
 from __future__ import annotations
 

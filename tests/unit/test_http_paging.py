@@ -1,4 +1,4 @@
-"""Paging: to the last page, and never to another host or for ever."""
+"""Paging: to the last page, and never to another host or without end."""
 
 from __future__ import annotations
 

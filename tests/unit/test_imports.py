@@ -1,4 +1,4 @@
-"""Who imports whom: nothing goes in circles, and the library knows nothing of the local stack."""
+"""Imports: there are no circles, and the library knows nothing of the local stack."""
 
 from __future__ import annotations
 

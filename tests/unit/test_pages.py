@@ -1,4 +1,4 @@
-"""Generated pages: what a Terraform folder's README says, and that a stale page is told of."""
+"""Generated pages: what a Terraform folder's README says, and that a stale page is reported."""
 
 from __future__ import annotations
 

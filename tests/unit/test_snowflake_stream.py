@@ -1,4 +1,4 @@
-"""How Snowflake's connector is told where to go and as whom, and what becomes of its Arrow batches."""
+"""The arguments of Snowflake's connector, and what becomes of its Arrow batches."""
 
 from __future__ import annotations
 

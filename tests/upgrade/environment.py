@@ -37,7 +37,7 @@ _VOLATILE = {
     *("_file", "raw_file", "run_id", "_arrived_at", "arrived_at", "_received_at", "received_at"),
     *("_lsn", "change_lsn", "_committed_at", "changed_at"),
 }
-# Shards and queues deliver in no order, and a stream that is made anew counts its records anew.
+# Shards and queues deliver in no order, and a stream that is recreated counts its records from zero.
 _VOLATILE_OF_SHARDS = {"_batch", "batch", "_sequence", "_event_id"}
 _FED_BY_SHARDS = ("bronze/kinesis", "quarantine/web_events")
 

@@ -1,4 +1,4 @@
-"""What comes in by itself: the web site's records, pushed events, dropped files; the same for the same seed, with counted defects."""
+"""The data of the entrances: the web site's records, pushed events, dropped files; the same for the same seed, with counted defects."""
 
 from __future__ import annotations
 
