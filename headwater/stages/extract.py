@@ -12,7 +12,8 @@ from headwater.ledger.entries import Manifest
 from headwater.ledger.lease import Lease
 from headwater.ledger.stream import StreamLedger
 from headwater.log import APPENDED, bind, get_logger
-from headwater.sources.kinds import Days, Read, kind_of
+from headwater.sources.days import DAY, Days
+from headwater.sources.kinds import Read, kind_of
 
 MOST_BATCHES = 100
 """Batches of one stream in one run; what is left has its turn in the next."""
@@ -23,20 +24,20 @@ log = get_logger(__name__)
 def extract_stream(job: Job, stream: str) -> list[Manifest]:
     """Extracts a stream's new rows into raw batches; none when the source has nothing new.
 
-    A backfill reads its window in batches of the stream's `backfill_days`, and leaves the position where it is.
+    A backfill reads its days in batches of the stream's `backfill_days`, and leaves the position where it is.
     """
     ledger = job.ledger.stream(job.source_name, stream)
     kind = kind_of(job.source)
     extracted: list[Manifest] = []
     with bind(stream=stream):
         if kind.read:
-            windows = list(_windows(job, stream, ledger, job.window)) if job.window else [None] * MOST_BATCHES
-            for number, window in enumerate(windows, 1):
-                manifest = _extract_batch(job, ledger, stream, window, kind.read)
+            parts = list(_parts(job, stream, ledger, job.days)) if job.days else [None] * MOST_BATCHES
+            for number, days in enumerate(parts, 1):
+                manifest = _extract_batch(job, ledger, stream, days, kind.read)
                 extracted += [manifest] if manifest else []
-                if window is not None:
-                    since, until = (day.isoformat() for day in window)
-                    log.info("backfilled", since=since, until=until, part=number, parts=len(windows))
+                if days is not None:
+                    since, until = (day.isoformat() for day in days)
+                    log.info("backfilled", since=since, until=until, part=number, parts=len(parts))
                 elif manifest is None or not kind.bounded:
                     break
         swept = ledger.sweep(now())
@@ -45,33 +46,31 @@ def extract_stream(job: Job, stream: str) -> list[Manifest]:
     return extracted
 
 
-def _extract_batch(
-    job: Job, ledger: StreamLedger, stream: str, window: Days | None, read: Read[Any]
-) -> Manifest | None:
+def _extract_batch(job: Job, ledger: StreamLedger, stream: str, days: Days | None, read: Read[Any]) -> Manifest | None:
     declared = job.source.streams[stream]
     writer = ledger.begin(
         job.run_id,
         declared.raw_fields if isinstance(declared, JsonStream) else None,
-        window,
+        days,
         flag=job.project.drift_of(job.source_name, stream) == "quarantine",
     )
     with bind(batch=writer.batch):
-        manifest = read(job, job.source, stream, writer, window)
+        manifest = read(job, job.source, stream, writer, days)
         for change in manifest.drift if manifest else ():
             log.warning("schema drift", change=str(change))
     return manifest
 
 
-def _windows(job: Job, stream: str, ledger: StreamLedger, window: Days) -> Iterator[Days]:
-    """Cuts a backfill's window into batches, less those that this run has extracted before it was interrupted."""
+def _parts(job: Job, stream: str, ledger: StreamLedger, days: Days) -> Iterator[Days]:
+    """Cuts a backfill's days into batches, less those that this run has extracted before it was interrupted."""
     length = timedelta(days=job.source.streams[stream].backfill_days)
     done = {manifest.window for manifest in ledger.of_run(job.run_id)}
-    since, last = window
+    since, last = days
     while since <= last:
-        until = min(since + length - timedelta(days=1), last)
+        until = min(since + length - DAY, last)
         if (since, until) not in done:
             yield since, until
-        since = until + timedelta(days=1)
+        since = until + DAY
 
 
 def append_bronze(job: Job, stream: str, extracted: list[Manifest], lease: Lease) -> None:

@@ -103,7 +103,7 @@ class Stream:
         stream = {
             "table": "sales",
             "key": ["id"],
-            "position": "offset",
+            "version": "offset",
             "topic": self.topic,
             "format": "json",
             "raw": ["id", "amount"],

@@ -16,7 +16,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,6 +34,7 @@ from headwater.ledger.positions import ModifiedPosition
 from headwater.ledger.raw import PROBLEM, RowFile
 from headwater.ledger.stream import StreamLedger
 from headwater.log import get_logger
+from headwater.sources.days import Days
 from headwater.sources.files.formats import MEGABYTE, BadFileError, rows_of
 
 NewValues = Callable[[str, str, str], Iterable[Any]]
@@ -72,7 +73,7 @@ def extract(
     source: FilesSource,
     name: str,
     writer: BatchWriter,
-    window: tuple[date, date] | None,
+    days: Days | None,
     landing_bucket: str,
     new_values: NewValues,
 ) -> Manifest | None:
@@ -81,7 +82,7 @@ def extract(
     `new_values` finds the registrations that are new to the job's bookmark.
     ConfigError for a backfill: what a partner has not sent, nobody can ask for; what was taken is in bronze.
     """
-    if window is not None:
+    if days is not None:
         raise ConfigError(f"{source.name}.{name}: files come by themselves. hint: run it without --backfill")
     stream, ledger = source.streams[name], writer.ledger
     landing = Bucket(ledger.bucket.s3, landing_bucket)
