@@ -21,12 +21,11 @@ from pyspark.context import SparkContext
 
 from headwater.config import AnySource, Project, parse_date
 from headwater.lake.tables import Lake
-from headwater.ledger.entries import Manifest
+from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.lease import Lease, hold_lease
 from headwater.ledger.stream import Ledger
 from headwater.log import STARTED, bind, get_logger
-from headwater.run.project import OpenProject
-from headwater.sources.days import Days
+from headwater.open_project import OpenProject
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -1,1 +1,1 @@
-"""The opened project, and what the state machine's Lambdas decide and say."""
+"""What the state machine's Lambdas decide and say."""

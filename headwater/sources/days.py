@@ -6,8 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 DAY = timedelta(days=1)
-Days = tuple[date, date]
-"""The first and the last day of a backfill."""
 
 
 def midnight(day: date) -> datetime:

@@ -22,8 +22,7 @@ from headwater.config import (
     SnowflakeSource,
 )
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Manifest
-from headwater.sources.days import Days
+from headwater.ledger.entries import Days, Manifest
 
 if TYPE_CHECKING:
     from headwater.job import Job

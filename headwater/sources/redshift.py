@@ -20,11 +20,10 @@ import boto3
 from headwater.config import RedshiftSource, RedshiftStream, Warehouse
 from headwater.errors import FatalSourceError, QueryError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import DataFile, Manifest
+from headwater.ledger.entries import DataFile, Days, Manifest
 from headwater.ledger.positions import WatermarkPosition
 from headwater.ledger.shape import Learned
 from headwater.sources import watermark
-from headwater.sources.days import Days
 from headwater.sources.watermark import Span
 from headwater.warehouse import data_api
 

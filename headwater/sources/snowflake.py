@@ -32,11 +32,10 @@ from snowflake.connector.errors import DatabaseError, Error, ForbiddenError, Ope
 from headwater.config import SnowflakeSource, SnowflakeStream
 from headwater.errors import ConfigError, FatalSourceError, RetriableSourceError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Manifest
+from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.positions import WatermarkPosition
 from headwater.ledger.shape import Learned
 from headwater.sources import watermark
-from headwater.sources.days import Days
 from headwater.sources.watermark import Span
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from typing import Protocol
 
 from headwater.config import WatermarkRead
 from headwater.errors import FatalSourceError
+from headwater.ledger.entries import Days
 from headwater.ledger.positions import Overlap, WatermarkPosition
-from headwater.sources.days import DAY, Days
+from headwater.sources.days import DAY
 
 Fingerprint = Callable[[str], tuple[str, str]]
 """Counts the rows that meet a condition and tells them from other rows by a digest."""

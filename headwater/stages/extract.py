@@ -8,11 +8,12 @@ from typing import Any
 
 from headwater.config import JsonStream
 from headwater.job import Job, now
-from headwater.ledger.entries import Manifest
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.lease import Lease
 from headwater.ledger.stream import StreamLedger
 from headwater.log import APPENDED, bind, get_logger
-from headwater.sources.days import DAY, Days
+from headwater.sources.days import DAY
 from headwater.sources.kinds import Read, kind_of
 
 MOST_BATCHES = 100
@@ -48,7 +49,8 @@ def extract_stream(job: Job, stream: str) -> list[Manifest]:
 
 def _extract_batch(job: Job, ledger: StreamLedger, stream: str, days: Days | None, read: Read[Any]) -> Manifest | None:
     declared = job.source.streams[stream]
-    writer = ledger.begin(
+    writer = BatchWriter.begin(
+        ledger,
         job.run_id,
         declared.raw_fields if isinstance(declared, JsonStream) else None,
         days,

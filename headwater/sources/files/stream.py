@@ -28,13 +28,12 @@ from headwater.config.files_source import PUSHED
 from headwater.errors import ConfigError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
-from headwater.ledger.entries import Manifest, TakenFile
+from headwater.ledger.entries import Days, Manifest, TakenFile
 from headwater.ledger.landing import ARRIVALS, is_data
 from headwater.ledger.positions import ModifiedPosition
 from headwater.ledger.raw import PROBLEM, RowFile
 from headwater.ledger.stream import StreamLedger
 from headwater.log import get_logger
-from headwater.sources.days import Days
 from headwater.sources.files.formats import MEGABYTE, BadFileError, rows_of
 
 NewValues = Callable[[str, str, str], Iterable[Any]]

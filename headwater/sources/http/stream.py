@@ -13,9 +13,9 @@ from datetime import date, timedelta
 from headwater.config import HttpSource
 from headwater.errors import FatalSourceError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Manifest
+from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.positions import DaysPosition
-from headwater.sources.days import DAY, Days
+from headwater.sources.days import DAY
 from headwater.sources.http.client import HttpClient
 from headwater.sources.http.connect import open_client
 from headwater.sources.http.oauth import Save

@@ -16,10 +16,9 @@ from pyspark.sql import functions as F
 from headwater.config import BookmarkRead, JdbcSource, JdbcStream, LogRead, WatermarkRead
 from headwater.errors import ConfigError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Manifest
+from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.positions import KeyPosition, Position, WatermarkPosition
 from headwater.log import get_logger
-from headwater.sources.days import Days
 from headwater.sources.jdbc.change_log import extract_changes, log_end, snapshot_columns
 from headwater.sources.jdbc.engine import Engine, Snapshot, snapshot
 from headwater.sources.jdbc.mysql import MySql

@@ -13,9 +13,9 @@ from pyspark.sql import functions as F
 
 from headwater.config import KafkaSource, KafkaStream
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Manifest
+from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.positions import OffsetsPosition
-from headwater.sources.days import DAY, Days, midnight
+from headwater.sources.days import DAY, midnight
 from headwater.sources.kafka.cluster import Cluster, client_options
 from headwater.sources.kafka.offsets import Slice, frozen_ends, position_of, sliced, starts
 from headwater.sources.kafka.records import as_rows, learn, schema_ids
