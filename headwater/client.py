@@ -18,8 +18,8 @@ from headwater.deploy.deployment import Deployment
 from headwater.errors import ConfigError, HeadwaterError, QueryError
 from headwater.ledger.entries import Decision, Manifest
 from headwater.ledger.stream import StreamLedger
+from headwater.open_project import OpenProject
 from headwater.run.audit import books_of
-from headwater.run.project import OpenProject
 from headwater.warehouse import data_api
 from headwater.warehouse.data_api import Rows
 

@@ -21,11 +21,11 @@ from pyspark.context import SparkContext
 
 from headwater.config import AnySource, Project, parse_date
 from headwater.lake.tables import Lake
-from headwater.ledger.entries import Manifest
+from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.lease import Lease, hold_lease
 from headwater.ledger.stream import Ledger
 from headwater.log import STARTED, bind, get_logger
-from headwater.run.project import OpenProject
+from headwater.open_project import OpenProject
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -59,7 +59,7 @@ class Job:
     run_id: str
     as_of: date
     mode: Literal["incremental", "backfill"]
-    window: tuple[date, date] | None
+    days: Days | None
     source_name: str
     opened: OpenProject
     glue: GlueContext
@@ -157,7 +157,7 @@ def run_job(stage: Callable[[Job], None]) -> None:
         run_id=options["run_id"],
         as_of=_as_of(options["as_of"]),
         mode="backfill" if options["mode"] == "backfill" else "incremental",
-        window=_window(options["window"]),
+        days=_days(options["window"]),
         source_name=options["source"],
         opened=OpenProject.at(options["project"]),
         glue=glue,
@@ -175,7 +175,7 @@ def _as_of(text: str) -> date:
     return parse_date(text[:10])
 
 
-def _window(text: str) -> tuple[date, date] | None:
+def _days(text: str) -> Days | None:
     if text == "-":
         return None
     since, _, until = text.partition("..")

@@ -84,8 +84,8 @@ class JdbcStream(StreamBase):
 
     @model_validator(mode="after")
     def _log_orders_versions(self) -> JdbcStream:
-        if isinstance(self.read, LogRead) and self.position is None:
-            raise ValueError("read: log needs a position, a column made of _lsn")
+        if isinstance(self.read, LogRead) and self.version is None:
+            raise ValueError("read: log needs a version, a column made of _lsn")
         return self
 
 

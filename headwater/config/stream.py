@@ -64,7 +64,7 @@ class StreamBase(Strict):
 
     table: Name = Field(description="Silver table that the stream feeds.")
     key: tuple[Name, ...] = Field(min_length=1, description="Silver columns that identify a row.")
-    position: Name | None = Field(
+    version: Name | None = Field(
         None, description="Silver column that orders versions of a key; the order of arrival if absent."
     )
     write: Write = MergeWrite()
@@ -81,11 +81,11 @@ class StreamBase(Strict):
 
     @model_validator(mode="after")
     def _names_are_columns(self) -> StreamBase:
-        unknown = [name for name in (*self.key, *filter(None, [self.position])) if name not in self.columns]
+        unknown = [name for name in (*self.key, *filter(None, [self.version])) if name not in self.columns]
         if isinstance(self.write, Scd2Write):
             unknown += [name for name in self.write.ignore if name not in self.columns]
-            if self.position is None:
-                raise ValueError("write: scd2 needs a position, the column that says since when a version is true")
+            if self.version is None:
+                raise ValueError("write: scd2 needs a version, the column that says since when a row is true")
         if unknown:
             raise ValueError(f"{', '.join(unknown)} not among columns; known: {', '.join(self.columns)}")
         return self

@@ -51,11 +51,11 @@ def counts(table: Table, stream: Stream, app_id: str, batch: int) -> SilverCount
     return SilverCounts(written_from, inserted, updated, deleted)
 
 
-def newest(rows: DataFrame, key: Sequence[Name], position: Name | None) -> DataFrame:
-    """Keeps one row for each key: the one with the newest position; equal positions are broken by content."""
+def newest(rows: DataFrame, key: Sequence[Name], version: Name | None) -> DataFrame:
+    """Keeps one row for each key: the one with the newest version; equal versions are broken by content."""
     newest_first = [F.xxhash64(*rows.columns).desc()]
-    if position is not None:
-        newest_first.insert(0, F.col(position).desc_nulls_last())
+    if version is not None:
+        newest_first.insert(0, F.col(version).desc_nulls_last())
     ranked = rows.withColumn("_rank", F.row_number().over(Window.partitionBy(*key).orderBy(*newest_first)))
     return ranked.where("_rank = 1").drop("_rank")
 
@@ -76,7 +76,7 @@ def _within(table: str, bounds: Bounds) -> Column:
 
 
 def _write_newest(table: Table, stream: Stream, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> None:
-    rows = newest(valid, stream.key, stream.position)
+    rows = newest(valid, stream.key, stream.version)
     if not table.exists():
         rows.write.format("delta").mode("append").save(table.path)
         return
@@ -84,8 +84,8 @@ def _write_newest(table: Table, stream: Stream, manifest: Manifest, valid: DataF
     merge = table.delta().alias("t").merge(rows.alias("s"), on)
     if isinstance(stream.write, MergeWrite | ReplaceWrite):
         changed = ~_same("s", "t", [name for name in stream.columns if name not in stream.key])
-        if stream.position is not None:
-            changed = changed & (F.col(f"s.`{stream.position}`") >= F.col(f"t.`{stream.position}`"))
+        if stream.version is not None:
+            changed = changed & (F.col(f"s.`{stream.version}`") >= F.col(f"t.`{stream.version}`"))
         merge = merge.whenMatchedUpdateAll(changed)
     merge = merge.whenNotMatchedInsertAll()
     if isinstance(stream.write, ReplaceWrite) and manifest.slices:
@@ -106,32 +106,32 @@ def _in_slices(write: ReplaceWrite, slices: Sequence[dict[str, str]]) -> Column:
 
 def _write_scd2(table: Table, stream: Stream, write: Scd2Write, valid: DataFrame, bounds: Bounds) -> None:
     """Closes changed versions and opens new ones in one MERGE, so that no reader sees a gap or an overlap."""
-    assert stream.position is not None  # noqa: S101 - config refuses scd2 without a position
-    tracked = [name for name in stream.columns if name not in (*stream.key, stream.position, *write.ignore)]
-    by_key = Window.partitionBy(*stream.key).orderBy(stream.position)
-    rows = newest(valid, (*stream.key, stream.position), stream.position)
+    assert stream.version is not None  # noqa: S101 - config refuses scd2 without a version
+    tracked = [name for name in stream.columns if name not in (*stream.key, stream.version, *write.ignore)]
+    by_key = Window.partitionBy(*stream.key).orderBy(stream.version)
+    rows = newest(valid, (*stream.key, stream.version), stream.version)
     rows = rows.withColumn("_content", F.xxhash64(*tracked))
     if table.exists():
         current = (
             table.read()
             .where(F.col("is_current") & _within("", bounds))
             .select(
-                *stream.key, F.col(stream.position).alias("_current_position"), F.xxhash64(*tracked).alias("_current")
+                *stream.key, F.col(stream.version).alias("_current_version"), F.xxhash64(*tracked).alias("_current")
             )
         )
         rows = rows.join(current, list(stream.key), "left").where(
-            F.col("_current_position").isNull() | (F.col(stream.position) > F.col("_current_position"))
+            F.col("_current_version").isNull() | (F.col(stream.version) > F.col("_current_version"))
         )
     else:
         rows = rows.withColumns({"_current": F.lit(None).cast("bigint")})
     before = F.coalesce(F.lag("_content").over(by_key), F.col("_current"))
-    rows = rows.where(F.col(stream.position).isNotNull()).withColumn("_before", before)
+    rows = rows.where(F.col(stream.version).isNotNull()).withColumn("_before", before)
     versions = rows.where(F.col("_before").isNull() | (F.col("_before") != F.col("_content")))
     versions = versions.withColumns(
         {
-            "valid_from": F.col(stream.position),
-            "valid_to": F.lead(stream.position).over(by_key),
-            "_first": F.lag(stream.position).over(by_key).isNull(),
+            "valid_from": F.col(stream.version),
+            "valid_to": F.lead(stream.version).over(by_key),
+            "_first": F.lag(stream.version).over(by_key).isNull(),
         }
     ).withColumn("is_current", F.col("valid_to").isNull())
     columns = [*stream.columns, *SCD2_COLUMNS]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Self
 
 from headwater.errors import ConfigError, SchemaDriftError
-from headwater.ledger.entries import DataFile, Manifest, TakenFile
+from headwater.ledger.entries import DataFile, Days, Manifest, TakenFile
 from headwater.ledger.positions import AnyPosition, Position
 from headwater.ledger.raw import RowFile
 from headwater.ledger.shape import Fields, Learned
-
-if TYPE_CHECKING:
-    from headwater.ledger.stream import StreamLedger
+from headwater.ledger.stream import FIRST_BATCH, StreamLedger
 
 
 @dataclass
@@ -31,13 +31,41 @@ class BatchWriter:
     attempt: str
     format: Literal["jsonl", "parquet"]
     position_before: Position | None
-    window: tuple[date, date] | None = None
+    window: Days | None = None
     known: Fields = field(default_factory=dict)
     declared: frozenset[str] = frozenset()
     flag: bool = False
     learned: Learned = field(default_factory=Learned)
     files: list[DataFile] = field(default_factory=list)
     taken: list[TakenFile] = field(default_factory=list)
+
+    @classmethod
+    def begin(
+        cls,
+        ledger: StreamLedger,
+        run_id: str,
+        json_fields: Iterable[str] | None,
+        window: Days | None = None,
+        *,
+        flag: bool = False,
+    ) -> Self:
+        """Begins the batch after the newest: JSON lines of some declared fields, or Parquet where there are none.
+
+        With `window` it is a backfill's batch, and with `flag` rows of another shape are marked for quarantine.
+        """
+        latest = ledger.latest()
+        return cls(
+            ledger=ledger,
+            batch=latest.batch + 1 if latest else FIRST_BATCH,
+            run_id=run_id,
+            attempt=uuid.uuid4().hex[:12],
+            format="parquet" if json_fields is None else "jsonl",
+            position_before=latest.position_after if latest else None,
+            window=window,
+            known=latest.fields if latest else {},
+            declared=frozenset(json_fields or ()),
+            flag=flag,
+        )
 
     @property
     def data_prefix(self) -> str:

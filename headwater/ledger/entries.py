@@ -13,6 +13,10 @@ from headwater.ledger.shape import FieldChange
 VerdictName = Literal["pass", "warn", "halt"]
 
 
+Days = tuple[date, date]
+"""The first and the last day of a backfill."""
+
+
 class Entry(BaseModel):
     """A frozen ledger document."""
 
@@ -54,7 +58,7 @@ class Manifest(Entry):
     position_before: Position | None
     position_after: Position | None
     slices: tuple[dict[str, str], ...] | None = None
-    window: tuple[date, date] | None = None
+    window: Days | None = None
     fields: dict[str, str] = {}
     drift: tuple[FieldChange, ...] = ()
     taken: tuple[TakenFile, ...] = ()

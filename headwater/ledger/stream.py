@@ -14,13 +14,10 @@ one request however long the history is.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 from headwater.errors import LedgerError
-from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket, countdown, counted_down
 from headwater.ledger.entries import Book, Decision, Manifest, Verdict
 from headwater.ledger.positions import Position
@@ -71,32 +68,6 @@ class StreamLedger:
         if body is None:
             raise LedgerError(f"{self.prefix}: batch {batch} has no manifest. hint: list them with `headwater history`")
         return Manifest.model_validate_json(body)
-
-    def begin(
-        self,
-        run_id: str,
-        json_fields: Iterable[str] | None,
-        window: tuple[date, date] | None = None,
-        *,
-        flag: bool = False,
-    ) -> BatchWriter:
-        """Begins the batch after the newest: JSON lines of some declared fields, or Parquet where there are none.
-
-        With `window` it is a backfill's batch, and with `flag` rows of another shape are marked for quarantine.
-        """
-        latest = self.latest()
-        return BatchWriter(
-            ledger=self,
-            batch=latest.batch + 1 if latest else FIRST_BATCH,
-            run_id=run_id,
-            attempt=uuid.uuid4().hex[:12],
-            format="parquet" if json_fields is None else "jsonl",
-            position_before=latest.position_after if latest else None,
-            window=window,
-            known=latest.fields if latest else {},
-            declared=frozenset(json_fields or ()),
-            flag=flag,
-        )
 
     def of_run(self, run_id: str) -> list[Manifest]:
         """Reads the manifests that one run has just made, newest first."""

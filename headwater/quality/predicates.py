@@ -29,8 +29,8 @@ class RowPredicate:
 def row_predicates(stream: Stream, policy: Policy | None) -> list[RowPredicate]:
     """Lists what every row of a stream must meet: its key is there, its text is readable, its policy holds."""
     required = list(stream.key)
-    if isinstance(stream.write, Scd2Write) and stream.position is not None:
-        required.append(stream.position)
+    if isinstance(stream.write, Scd2Write) and stream.version is not None:
+        required.append(stream.version)
     declared = [check for check in policy.rows if isinstance(check, RowCheck)] if policy else []
     ids = {check.id for check in declared}
     predicates = [

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from headwater.config import DropEntrance, FilesSource
 from headwater.ledger.landing import ARRIVALS, is_data
 from headwater.log import get_logger
-from headwater.run.project import OpenProject
+from headwater.open_project import OpenProject
 
 log = get_logger(__name__)
 

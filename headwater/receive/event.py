@@ -26,7 +26,7 @@ from headwater.ledger.bucket import Bucket
 from headwater.ledger.raw import to_line
 from headwater.ledger.untrusted import read_json
 from headwater.log import get_logger
-from headwater.run.project import OpenProject
+from headwater.open_project import OpenProject
 
 _LONGEST_KEY = 255
 _JSON = "application/json"

@@ -33,7 +33,7 @@ from headwater.ledger.positions import RecordsPosition, ShardPlace, ShardsPositi
 from headwater.ledger.raw import PROBLEM, Problem
 from headwater.ledger.untrusted import read_object
 from headwater.log import bind, get_logger
-from headwater.run.project import OpenProject
+from headwater.open_project import OpenProject
 
 MOST_TRIES = 12
 """Tries to commit a batch while invocations for other shards take the same number."""
@@ -188,7 +188,8 @@ class _RecordReceiver:
         return isinstance(self._declared.delivery, QueueDelivery)
 
     def _writer(self) -> BatchWriter:
-        return self.opened.ledger.stream(self.source, self.stream).begin(
+        return BatchWriter.begin(
+            self.opened.ledger.stream(self.source, self.stream),
             f"receive_records-{self.request_id}",
             self._declared.raw_fields,
             flag=self.opened.project.drift_of(self.source, self.stream) == "quarantine",

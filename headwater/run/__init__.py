@@ -1,1 +1,1 @@
-"""The opened project, and the decisions and messages of the state machine's Lambdas."""
+"""What the state machine's Lambdas decide and say."""

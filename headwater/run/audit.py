@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from headwater.errors import BooksError
 from headwater.ledger.entries import Book
-from headwater.run.project import OpenProject
+from headwater.open_project import OpenProject
 
 _MOST_QUALITY_ROWS = 500
 

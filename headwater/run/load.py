@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 
-from headwater.run.project import OpenProject
+from headwater.open_project import OpenProject
 from headwater.warehouse.changes import ChangeLog
 from headwater.warehouse.load import load_of
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from headwater.config import JdbcSource, Project, parse_date
 from headwater.errors import ConfigError
-from headwater.run.project import OpenProject
+from headwater.open_project import OpenProject
 from headwater.sources.kinds import kind_of
 
 START_STAGES = ("Extract", "Check", "Silver", "Gold", "Load")

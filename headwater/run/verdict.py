@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headwater.run.project import OpenProject
+from headwater.open_project import OpenProject
 
 _WORST_FIRST = ("missing", "halt", "warn", "pass", "none")
 

@@ -1,1 +1,1 @@
-"""What YAML cannot say of a source: one module for each such source, named like it, with an `API`."""
+"""How each kind of source is read: `kinds.py` is the table of them."""

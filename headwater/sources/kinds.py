@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from headwater.config import (
@@ -23,15 +22,13 @@ from headwater.config import (
     SnowflakeSource,
 )
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Manifest
+from headwater.ledger.entries import Days, Manifest
 
 if TYPE_CHECKING:
     from headwater.job import Job
 
-Days = tuple[date, date]
-"""The days of a backfill, the last included."""
 _Source = TypeVar("_Source", bound=AnySource)
-Read = Callable[["Job", _Source, str, BatchWriter, "Days | None"], "Manifest | None"]
+Read = Callable[["Job", _Source, str, BatchWriter, Days | None], "Manifest | None"]
 """Reads one batch of a stream into the writer and commits it; None when there is nothing new."""
 
 

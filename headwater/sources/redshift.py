@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -21,7 +20,7 @@ import boto3
 from headwater.config import RedshiftSource, RedshiftStream, Warehouse
 from headwater.errors import FatalSourceError, QueryError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import DataFile, Manifest
+from headwater.ledger.entries import DataFile, Days, Manifest
 from headwater.ledger.positions import WatermarkPosition
 from headwater.ledger.shape import Learned
 from headwater.sources import watermark
@@ -54,7 +53,7 @@ def extract(
     source: RedshiftSource,
     name: str,
     writer: BatchWriter,
-    window: tuple[date, date] | None,
+    days: Days | None,
     warehouse: Warehouse,
 ) -> Manifest | None:
     """Extracts one batch of a relation as raw Parquet; None when there is nothing new.
@@ -63,7 +62,7 @@ def extract(
     """
     client = boto3.client("redshift-data")
     try:
-        unloaded = unload(client, warehouse, source.streams[name], writer, window)
+        unloaded = unload(client, warehouse, source.streams[name], writer, days)
     except QueryError as error:
         raise FatalSourceError(f"{source.name}.{name}: {error}") from None
     if unloaded is None or not unloaded[1]:
@@ -76,10 +75,10 @@ def extract(
 
 
 def unload(
-    client: Any, warehouse: Warehouse, stream: RedshiftStream, writer: BatchWriter, window: tuple[date, date] | None
+    client: Any, warehouse: Warehouse, stream: RedshiftStream, writer: BatchWriter, days: Days | None
 ) -> tuple[Span, list[DataFile]] | None:
-    """Unloads the rows of the backfill's days, or those that are new, below the batch's raw prefix; None when there are none."""
-    span = _span(client, warehouse, stream, writer, window)
+    """Unloads the rows of the days asked for, or those that are new, below the batch's raw prefix; None when there are none."""
+    span = _span(client, warehouse, stream, writer, days)
     if span is None:
         return None
     select = f"SELECT * FROM {stream.relation} WHERE {span.where}"
@@ -96,11 +95,11 @@ def unload(
 
 
 def _span(
-    client: Any, warehouse: Warehouse, stream: RedshiftStream, writer: BatchWriter, window: tuple[date, date] | None
+    client: Any, warehouse: Warehouse, stream: RedshiftStream, writer: BatchWriter, days: Days | None
 ) -> Span | None:
     dialect, column = Redshift(), stream.read.column
-    if window is not None:
-        return watermark.of_days(column, dialect, window)
+    if days is not None:
+        return watermark.of_days(column, dialect, days)
 
     def row(sql: str) -> tuple[str | None, ...]:
         [found] = data_api.query(client, warehouse, sql, _QUERY_SECONDS).rows

@@ -14,7 +14,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ from snowflake.connector.errors import DatabaseError, Error, ForbiddenError, Ope
 from headwater.config import SnowflakeSource, SnowflakeStream
 from headwater.errors import ConfigError, FatalSourceError, RetriableSourceError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Manifest
+from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.positions import WatermarkPosition
 from headwater.ledger.shape import Learned
 from headwater.sources import watermark
@@ -88,19 +87,19 @@ def extract(
     source: SnowflakeSource,
     name: str,
     writer: BatchWriter,
-    window: tuple[date, date] | None,
+    days: Days | None,
     secret: Mapping[str, str],
 ) -> Manifest | None:
     """Extracts one batch of a relation as raw Parquet; None when there is nothing new."""
     with connected(source, secret) as connection:
-        return read(connection, source.streams[name], writer, window)
+        return read(connection, source.streams[name], writer, days)
 
 
 def read(
-    connection: SnowflakeConnection, stream: SnowflakeStream, writer: BatchWriter, window: tuple[date, date] | None
+    connection: SnowflakeConnection, stream: SnowflakeStream, writer: BatchWriter, days: Days | None
 ) -> Manifest | None:
-    """Writes the rows of the backfill's days, or those that are new, and commits them; None when there are none."""
-    span = _span(connection, stream, writer, window)
+    """Writes the rows of the days asked for, or those that are new, and commits them; None when there are none."""
+    span = _span(connection, stream, writer, days)
     if span is None:
         return None
     sql = f"SELECT * FROM {stream.relation} WHERE {span.where}"
@@ -115,11 +114,11 @@ def read(
 
 
 def _span(
-    connection: SnowflakeConnection, stream: SnowflakeStream, writer: BatchWriter, window: tuple[date, date] | None
+    connection: SnowflakeConnection, stream: SnowflakeStream, writer: BatchWriter, days: Days | None
 ) -> Span | None:
     dialect, column = Snowflake(), stream.read.column
-    if window is not None:
-        return watermark.of_days(column, dialect, window)
+    if days is not None:
+        return watermark.of_days(column, dialect, days)
     [high] = _row(
         connection,
         f"SELECT TO_CHAR(CONVERT_TIMEZONE('UTC', MAX({column})::TIMESTAMP_LTZ), '{_MARK_FORMAT}') FROM {stream.relation}",

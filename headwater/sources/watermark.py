@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Protocol
 
 from headwater.config import WatermarkRead
 from headwater.errors import FatalSourceError
+from headwater.ledger.entries import Days
 from headwater.ledger.positions import Overlap, WatermarkPosition
+from headwater.sources.days import DAY
 
 Fingerprint = Callable[[str], tuple[str, str]]
 """Counts the rows that meet a condition and tells them from other rows by a digest."""
@@ -77,9 +78,9 @@ def news(
     return Span(f"{beyond} AND {until}", after, beyond)
 
 
-def of_days(column: str, dialect: Dialect, window: tuple[date, date]) -> Span:
-    """Takes the rows whose column falls on a backfill's days, the last included, in UTC."""
-    first, end = window[0], window[1] + timedelta(days=1)
+def of_days(column: str, dialect: Dialect, days: Days) -> Span:
+    """Takes the rows whose column falls on some days, the last included, in UTC."""
+    first, end = days[0], days[1] + DAY
     midnights = [dialect.moment(f"{day} 00:00:00") for day in (first, end)]
     where = f"{column} >= {midnights[0]} AND {column} < {midnights[1]}"
     return Span(where, None, where)

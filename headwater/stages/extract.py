@@ -8,11 +8,13 @@ from typing import Any
 
 from headwater.config import JsonStream
 from headwater.job import Job, now
-from headwater.ledger.entries import Manifest
+from headwater.ledger.batch import BatchWriter
+from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.lease import Lease
 from headwater.ledger.stream import StreamLedger
 from headwater.log import APPENDED, bind, get_logger
-from headwater.sources.kinds import Days, Read, kind_of
+from headwater.sources.days import DAY
+from headwater.sources.kinds import Read, kind_of
 
 MOST_BATCHES = 100
 """Batches of one stream in one run; what is left has its turn in the next."""
@@ -30,13 +32,13 @@ def extract_stream(job: Job, stream: str) -> list[Manifest]:
     extracted: list[Manifest] = []
     with bind(stream=stream):
         if kind.read:
-            windows = list(_windows(job, stream, ledger, job.window)) if job.window else [None] * MOST_BATCHES
-            for number, window in enumerate(windows, 1):
-                manifest = _extract_batch(job, ledger, stream, window, kind.read)
+            parts = list(_parts(job, stream, ledger, job.days)) if job.days else [None] * MOST_BATCHES
+            for number, days in enumerate(parts, 1):
+                manifest = _extract_batch(job, ledger, stream, days, kind.read)
                 extracted += [manifest] if manifest else []
-                if window is not None:
-                    since, until = (day.isoformat() for day in window)
-                    log.info("backfilled", since=since, until=until, part=number, parts=len(windows))
+                if days is not None:
+                    since, until = (day.isoformat() for day in days)
+                    log.info("backfilled", since=since, until=until, part=number, parts=len(parts))
                 elif manifest is None or not kind.bounded:
                     break
         swept = ledger.sweep(now())
@@ -45,33 +47,32 @@ def extract_stream(job: Job, stream: str) -> list[Manifest]:
     return extracted
 
 
-def _extract_batch(
-    job: Job, ledger: StreamLedger, stream: str, window: Days | None, read: Read[Any]
-) -> Manifest | None:
+def _extract_batch(job: Job, ledger: StreamLedger, stream: str, days: Days | None, read: Read[Any]) -> Manifest | None:
     declared = job.source.streams[stream]
-    writer = ledger.begin(
+    writer = BatchWriter.begin(
+        ledger,
         job.run_id,
         declared.raw_fields if isinstance(declared, JsonStream) else None,
-        window,
+        days,
         flag=job.project.drift_of(job.source_name, stream) == "quarantine",
     )
     with bind(batch=writer.batch):
-        manifest = read(job, job.source, stream, writer, window)
+        manifest = read(job, job.source, stream, writer, days)
         for change in manifest.drift if manifest else ():
             log.warning("schema drift", change=str(change))
     return manifest
 
 
-def _windows(job: Job, stream: str, ledger: StreamLedger, window: Days) -> Iterator[Days]:
-    """Cuts a backfill's days into batches, less those that this run extracted before it was interrupted."""
+def _parts(job: Job, stream: str, ledger: StreamLedger, days: Days) -> Iterator[Days]:
+    """Cuts a backfill's days into batches, less those that this run has extracted before it was interrupted."""
     length = timedelta(days=job.source.streams[stream].backfill_days)
     done = {manifest.window for manifest in ledger.of_run(job.run_id)}
-    since, last = window
+    since, last = days
     while since <= last:
-        until = min(since + length - timedelta(days=1), last)
+        until = min(since + length - DAY, last)
         if (since, until) not in done:
             yield since, until
-        since = until + timedelta(days=1)
+        since = until + DAY
 
 
 def append_bronze(job: Job, stream: str, extracted: list[Manifest], lease: Lease) -> None:

@@ -3,8 +3,8 @@
 import os
 from typing import Any
 
-from headwater.run.secrets import read_secret
 from headwater.run.slack import post
+from headwater.secrets import read_secret
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, int]:

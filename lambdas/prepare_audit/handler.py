@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from headwater.open_project import OpenProject
 from headwater.run.audit import prepare_audit
-from headwater.run.project import OpenProject
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, list[str]]:

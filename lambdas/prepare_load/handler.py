@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from headwater.open_project import OpenProject
 from headwater.run.load import prepare_load
-from headwater.run.project import OpenProject
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

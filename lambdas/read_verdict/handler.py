@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headwater.run.project import OpenProject
+from headwater.open_project import OpenProject
 from headwater.run.verdict import read_verdict
 
 

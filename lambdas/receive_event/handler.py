@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from headwater.open_project import OpenProject
 from headwater.receive.event import Fresh, PushReceiver, PushRequest
-from headwater.run.project import OpenProject
 
 # A new key or a new schema counts within a minute.
 PROJECTS = Fresh[OpenProject](60)

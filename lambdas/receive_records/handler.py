@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from headwater.open_project import OpenProject
 from headwater.receive.records import receive_records
-from headwater.run.project import OpenProject
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:

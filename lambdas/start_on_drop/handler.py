@@ -5,8 +5,8 @@ from typing import Any
 
 import boto3
 
+from headwater.open_project import OpenProject
 from headwater.receive.drop import Starter
-from headwater.run.project import OpenProject
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, list[dict[str, str]]]:

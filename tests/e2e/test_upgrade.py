@@ -16,7 +16,7 @@ from headwater.client import Client, RunState
 from headwater.run.audit import books_of
 from local.demo import footprint
 from tests.upgrade import environment, stored
-from tests.upgrade.environment import Picture, settled
+from tests.upgrade.environment import Picture, differing, settled
 
 from .pipeline import Pipeline, own_stack
 
@@ -56,14 +56,14 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
 
 
 def test_what_was_stored_is_read(upgraded: Upgraded) -> None:
-    assert upgraded.found == EXPECTED["stored"]
+    assert differing(upgraded.found, EXPECTED["stored"]) == {}
 
 
 def test_a_run_over_what_was_stored_finds_nothing_new(upgraded: Upgraded) -> None:
     assert upgraded.after_idle == upgraded.before_idle
-    assert upgraded.idle_picture == EXPECTED["stored"]
+    assert differing(upgraded.idle_picture, EXPECTED["stored"]) == {}
 
 
 def test_what_comes_next_is_added_as_the_earlier_version_would_have(upgraded: Upgraded) -> None:
-    assert settled(upgraded.next_day) == settled(EXPECTED["next"])
+    assert differing(settled(upgraded.next_day), settled(EXPECTED["next"])) == {}
     assert upgraded.balanced

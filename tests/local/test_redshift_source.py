@@ -67,7 +67,7 @@ class Relation:
         )
 
     def writer(self, window: tuple[date, date] | None = None) -> BatchWriter:
-        return self.ledger.begin("run", None, window)
+        return BatchWriter.begin(self.ledger, "run", None, window)
 
     def read(self, window: tuple[date, date] | None = None) -> set[int] | None:
         """Unloads and commits a batch as the job does; tells the ids of its rows, None when there are none."""

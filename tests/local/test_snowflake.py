@@ -18,6 +18,7 @@ from moto import mock_aws
 
 from headwater.config import SnowflakeSource
 from headwater.errors import FatalSourceError, RetriableSourceError
+from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Manifest
 from headwater.ledger.stream import Ledger, StreamLedger
@@ -84,7 +85,7 @@ class Relation:
         )
 
     def read(self, window: tuple[date, date] | None = None, secret: dict[str, str] | None = None) -> Manifest | None:
-        writer = self.ledger.begin("run", None, window)
+        writer = BatchWriter.begin(self.ledger, "run", None, window)
         with connected(self.source, secret or self.server.secret()) as connection:
             return snowflake_stream.read(connection, self.source.streams["things"], writer, window)
 

@@ -17,7 +17,14 @@ from psycopg.rows import dict_row
 from pydantic import TypeAdapter
 
 from headwater.config import BearerAuth, HttpSource, Retry, Source
-from headwater.errors import FatalSourceError, PagingError, QuotaUsedUpError, RetriableSourceError, ThrottledError
+from headwater.errors import (
+    ExpiredTokenError,
+    FatalSourceError,
+    PagingError,
+    QuotaUsedUpError,
+    RetriableSourceError,
+    ThrottledError,
+)
 from headwater.ledger.positions import DaysPosition
 from headwater.sources.http.connect import open_client
 from headwater.sources.http.stream import Extraction, read
@@ -428,7 +435,7 @@ LASTING = [
     ({"kind": "html"}, FatalSourceError, 3),
     ({"kind": "throttle", "seconds": 9999}, ThrottledError, 8),
     ({"kind": "throttle", "code": 86400}, QuotaUsedUpError, 1),
-    ({"kind": "expire_token"}, FatalSourceError, 2),
+    ({"kind": "expire_token"}, ExpiredTokenError, 2),
     ({"kind": "revoke"}, FatalSourceError, 1),
     ({"kind": "cursor_loop"}, PagingError, 30),
     ({"kind": "duplicate_page"}, PagingError, 110),

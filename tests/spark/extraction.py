@@ -11,6 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from headwater.config import JdbcSource
+from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Manifest
 from headwater.ledger.stream import StreamLedger
 from headwater.sources.jdbc.stream import extract
@@ -64,7 +65,7 @@ class Extraction:
 
     def run(self, stream: str, window: tuple[date, date] | None = None, *, dies: bool = False) -> list[Row] | None:
         """Extracts one batch; its rows, or None when there is nothing new. A run that `dies` does so before the manifest."""
-        writer = self.ledger(stream).begin("run", None, window)
+        writer = BatchWriter.begin(self.ledger(stream), "run", None, window)
         if dies:
             writer.commit = _die  # type: ignore[assignment, method-assign]
         try:

@@ -50,7 +50,7 @@ class Accounts:
         stream = {
             "table": "accounts",
             "key": ["id"],
-            "position": "lsn",
+            "version": "lsn",
             "columns": {"id": {"type": "bigint"}, "lsn": {"type": "bigint", "from": "_lsn"}},
             "relation": "public.accounts",
             "read": {"kind": "log", "slot": slot, "publication": "headwater"},

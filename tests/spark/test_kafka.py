@@ -29,6 +29,7 @@ from pyspark.sql import functions as F
 from headwater.config import KafkaSource
 from headwater.errors import FatalSourceError, LostOffsetsError
 from headwater.lake.tables import REASONS, Lake
+from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Manifest
 from headwater.ledger.positions import OffsetsPosition
@@ -103,7 +104,7 @@ class Stream:
         stream = {
             "table": "sales",
             "key": ["id"],
-            "position": "offset",
+            "version": "offset",
             "topic": self.topic,
             "format": "json",
             "raw": ["id", "amount"],
@@ -131,7 +132,7 @@ class Stream:
             "registry_password": PASSWORD,
         }
         ledger = StreamLedger(Folder(self.root), "kafka", "sales")
-        writer = ledger.begin(run_id, self.source.streams["sales"].raw_fields, window, flag=flag)
+        writer = BatchWriter.begin(ledger, run_id, self.source.streams["sales"].raw_fields, window, flag=flag)
         manifest = kafka_stream.extract(self.spark, self.source, "sales", writer, window, secret)
         self.batches += [manifest] if manifest else []
         return manifest

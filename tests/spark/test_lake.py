@@ -22,7 +22,7 @@ def stream(write: dict[str, Any] | None = None, **changes: Any) -> JdbcStream:
     declared = {
         "table": "people",
         "key": ["id"],
-        "position": "updated_at",
+        "version": "updated_at",
         "write": write or {"kind": "merge"},
         "columns": {"id": {"type": "bigint"}, "city": {"type": "string"}, "updated_at": {"type": "timestamp"}},
         "relation": "shop.people",
@@ -107,7 +107,7 @@ def test_replace_deletes_rows_that_vanished_from_their_slice_only(spark: SparkSe
     declared = stream(
         {"kind": "replace", "account": "account", "day": "day"},
         key=["account", "day", "ad"],
-        position=None,
+        version=None,
         columns=columns,
     )
     schema = "account string, day date, ad int, cost int"

@@ -35,8 +35,8 @@ def test_a_deployed_project_reads_back_as_it_was_declared(project: Project) -> N
 
 
 def test_an_unknown_key_is_refused_with_file_and_path(root: Path) -> None:
-    edit(root, "sources/rds_postgres.yaml", "position: updated_at", "positon: updated_at")
-    with pytest.raises(ConfigError, match=r"rds_postgres\.yaml: .*streams\.customers\.positon: Extra inputs"):
+    edit(root, "sources/rds_postgres.yaml", "version: updated_at", "versoin: updated_at")
+    with pytest.raises(ConfigError, match=r"rds_postgres\.yaml: .*streams\.customers\.versoin: Extra inputs"):
         load_project(root, "local")
 
 
@@ -56,8 +56,8 @@ def test_a_log_is_read_of_postgresql_only(root: Path) -> None:
 
 
 def test_a_log_stream_orders_its_versions_by_a_column(root: Path) -> None:
-    edit(root, "sources/rds_postgres.yaml", "    position: change_lsn\n", "")
-    with pytest.raises(ConfigError, match=r"loyalty_accounts: .*read: log needs a position"):
+    edit(root, "sources/rds_postgres.yaml", "    version: change_lsn\n", "")
+    with pytest.raises(ConfigError, match=r"loyalty_accounts: .*read: log needs a version"):
         load_project(root, "local")
 
 

@@ -105,6 +105,6 @@ def test_events_without_a_secret_for_their_senders_are_refused(project: Project)
 
 
 def test_versions_cannot_be_kept_of_records_without_order(project: Project) -> None:
-    document = changed(project.sources["kinesis"], "web_events_queued", write={"kind": "scd2"}, position="occurred_at")
+    document = changed(project.sources["kinesis"], "web_events_queued", write={"kind": "scd2"}, version="occurred_at")
     with pytest.raises(ValidationError, match="a queue gives neither"):
         KinesisSource.model_validate(document)

@@ -12,6 +12,7 @@ import pytest
 
 from headwater.config import FilesSource, Project
 from headwater.errors import ConfigError
+from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Manifest, TakenFile
 from headwater.ledger.positions import ModifiedPosition
 from headwater.ledger.stream import Ledger, StreamLedger
@@ -49,7 +50,7 @@ class Landing:
         return key
 
     def extract(self) -> Manifest | None:
-        writer = self.ledger.begin("run", self.declared.raw_fields)
+        writer = BatchWriter.begin(self.ledger, "run", self.declared.raw_fields)
         return extract(self.source, self.name, writer, None, LANDING, self.new_values)
 
     def rows(self, manifest: Manifest | None) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ _streams = count()
 
 
 def writer(stream: StreamLedger, attempt: str = "a1") -> BatchWriter:
-    return replace(stream.begin("run", ()), attempt=attempt)
+    return replace(BatchWriter.begin(stream, "run", ()), attempt=attempt)
 
 
 def verdict(batch: int, name: Any = "halt") -> Verdict:

@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from headwater.config import Project
-from headwater.run.project import OpenProject
+from headwater.open_project import OpenProject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -9,6 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from headwater.errors import ConfigError
+from headwater.ledger.batch import BatchWriter
 from headwater.ledger.positions import DaysPosition, KeyPosition, LogPosition, Position, SnapshotPosition
 from headwater.ledger.stream import Ledger
 
@@ -49,8 +50,8 @@ def test_what_is_no_position_is_refused(stored: Any) -> None:
 
 def test_a_stream_that_is_read_in_another_way_than_before_is_an_error_that_says_so(ledger: Ledger) -> None:
     stream = ledger.stream("shop", "orders")
-    stream.begin("run-1", None).commit(KeyPosition(key=7))
-    writer = stream.begin("run-2", None)
+    BatchWriter.begin(stream, "run-1", None).commit(KeyPosition(key=7))
+    writer = BatchWriter.begin(stream, "run-2", None)
     assert writer.before(KeyPosition) == KeyPosition(key=7)
     with pytest.raises(ConfigError, match=r"shop/orders: has been read with a KeyPosition, not with a DaysPosition"):
         writer.before(DaysPosition)
@@ -58,5 +59,5 @@ def test_a_stream_that_is_read_in_another_way_than_before_is_an_error_that_says_
 
 def test_a_log_goes_on_from_its_snapshot(ledger: Ledger) -> None:
     stream = ledger.stream("shop", "accounts")
-    stream.begin("run-1", None).commit(SnapshotPosition(slot="s", lsn="0/1", snapshot="1:1:"))
-    assert isinstance(stream.begin("run-2", None).before(LogPosition), SnapshotPosition)
+    BatchWriter.begin(stream, "run-1", None).commit(SnapshotPosition(slot="s", lsn="0/1", snapshot="1:1:"))
+    assert isinstance(BatchWriter.begin(stream, "run-2", None).before(LogPosition), SnapshotPosition)

@@ -12,8 +12,8 @@ import pytest
 from headwater.config import FilesSource, Project
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger
+from headwater.open_project import OpenProject
 from headwater.receive.event import Answer, Fresh, PushReceiver, PushRequest
-from headwater.run.project import OpenProject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -16,8 +16,8 @@ from headwater.deploy.entrances import Entrances
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.positions import RecordsPosition, ShardsPosition
 from headwater.ledger.stream import Ledger, StreamLedger
+from headwater.open_project import OpenProject
 from headwater.receive.records import MOST_TRIES, receive_records
-from headwater.run.project import OpenProject
 
 ARRIVED = datetime.now(UTC).replace(microsecond=500_000)
 

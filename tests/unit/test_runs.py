@@ -12,9 +12,9 @@ from headwater.ledger.entries import Book, CheckResult, Decision, Verdict
 from headwater.ledger.positions import KeyPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.log import redact
+from headwater.open_project import OpenProject
 from headwater.run.alert import alert_of
 from headwater.run.plan import plan_run
-from headwater.run.project import OpenProject
 from headwater.run.verdict import read_verdict
 from tests.unit.test_ledger import writer
 

@@ -10,8 +10,8 @@ import pytest
 from headwater.config import Project
 from headwater.ledger.landing import ARRIVALS, is_data
 from headwater.ledger.stream import Ledger
+from headwater.open_project import OpenProject
 from headwater.receive.drop import Starter
-from headwater.run.project import OpenProject
 
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:headwater-local-pipeline"
 ORDERS = "s3_drops/partner_orders/a.csv"

@@ -37,9 +37,15 @@ _VOLATILE = {
     *("_file", "raw_file", "run_id", "_arrived_at", "arrived_at", "_received_at", "received_at"),
     *("_lsn", "change_lsn", "_committed_at", "changed_at"),
 }
-# Shards and queues deliver in no order, and a stream that is recreated counts its records from zero.
-_VOLATILE_OF_SHARDS = {"_batch", "batch", "_sequence", "_event_id"}
-_FED_BY_SHARDS = ("bronze/kinesis", "quarantine/web_events")
+_VOLATILE_IN = {
+    # When the database committed the delete.
+    "silver/loyalty_accounts": {"deleted_at"},
+    # Shards and queues deliver in no order, and a stream that is made anew counts its records anew; what cannot be read is named
+    # by its number.
+    "bronze/kinesis/web_events": {"_batch", "_sequence", "_event_id"},
+    "bronze/kinesis/web_events_queued": {"_batch", "_sequence", "_event_id"},
+    "quarantine/web_events": {"batch", "_sequence", "_event_id", "event_id"},
+}
 
 
 def deployment_of(stack: Stack) -> Deployment:
@@ -69,6 +75,20 @@ def picture(pipeline: Pipeline) -> Picture:
     return {"content": _content(pipeline), **{what: list(map(asdict, rows)) for what, rows in said.items()}}
 
 
+def differing(found: Picture, expected: Picture) -> dict[str, tuple[Any, Any]]:
+    """What is not alike, by table or by stream: found and expected."""
+    told = [
+        {
+            **picture["content"],
+            **{f"{said['source']}.{said['stream']}": said for said in picture["streams"]},
+            "quarantined": picture["quarantined"],
+        }
+        for picture in (found, expected)
+    ]
+    names = sorted(told[0].keys() | told[1].keys())
+    return {name: (told[0].get(name), told[1].get(name)) for name in names if told[0].get(name) != told[1].get(name)}
+
+
 def settled(picture: Picture) -> Picture:
     """A picture without what the ledger says of times, of the database's log, and of batches that nobody orders."""
     timed = {("http_push", "pushed_events"), ("s3_drops", "partner_orders"), ("rds_postgres", "loyalty_accounts")}
@@ -89,7 +109,7 @@ def _content(pipeline: Pipeline) -> dict[str, list[Any]]:
             path = f"{zone}/{name}"
             table = pipeline.table(path)
             if table is not None:
-                volatile = _VOLATILE | (_VOLATILE_OF_SHARDS if path.startswith(_FED_BY_SHARDS) else set())
+                volatile = _VOLATILE | _VOLATILE_IN.get(path, set())
                 found[path] = _hashed([_without(row, volatile) for row in table.to_pyarrow_table().to_pylist()])
     for name in pipeline.client.project.gold:
         answer = pipeline.client.query("redshift", f"SELECT * FROM analytics.{name}")
@@ -98,8 +118,8 @@ def _content(pipeline: Pipeline) -> dict[str, list[Any]]:
 
 
 def _without(row: dict[str, Any], volatile: set[str]) -> dict[str, Any]:
-    """A row without what differs from run to run, also in the rows that quarantine keeps as JSON."""
-    kept = {name: value for name, value in row.items() if name not in volatile}
+    """A row that only tells whether there is what differs from run to run, also in the rows that quarantine keeps as JSON."""
+    kept = {name: value is not None if name in volatile else value for name, value in row.items()}
     for name in ("row", "raw"):
         if isinstance(kept.get(name), str):
             kept[name] = json.loads(kept[name])

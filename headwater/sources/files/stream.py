@@ -16,7 +16,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,7 +28,7 @@ from headwater.config.files_source import PUSHED
 from headwater.errors import ConfigError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
-from headwater.ledger.entries import Manifest, TakenFile
+from headwater.ledger.entries import Days, Manifest, TakenFile
 from headwater.ledger.landing import ARRIVALS, is_data
 from headwater.ledger.positions import ModifiedPosition
 from headwater.ledger.raw import PROBLEM, RowFile
@@ -72,7 +72,7 @@ def extract(
     source: FilesSource,
     name: str,
     writer: BatchWriter,
-    window: tuple[date, date] | None,
+    days: Days | None,
     landing_bucket: str,
     new_values: NewValues,
 ) -> Manifest | None:
@@ -81,7 +81,7 @@ def extract(
     `new_values` finds the registrations that are new to the job's bookmark.
     ConfigError for a backfill: what a partner has not sent, nobody can ask for; what was taken is in bronze.
     """
-    if window is not None:
+    if days is not None:
         raise ConfigError(f"{source.name}.{name}: files come by themselves. hint: run it without --backfill")
     stream, ledger = source.streams[name], writer.ledger
     landing = Bucket(ledger.bucket.s3, landing_bucket)

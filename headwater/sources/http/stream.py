@@ -1,7 +1,7 @@
 """Reads one stream of an HTTP source: the days that are new, and again those that the source may have restated.
 
 The position keeps a digest of every account day that the next run will read again; one that reads as before is dropped,
-so a run over a window that has not changed produces nothing at all.
+so a run over days that have not changed produces nothing at all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from headwater.config import HttpSource
 from headwater.errors import FatalSourceError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Manifest
+from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.positions import DaysPosition
 from headwater.sources.days import DAY
 from headwater.sources.http.client import HttpClient
@@ -37,7 +37,7 @@ def extract(
     source: HttpSource,
     stream: str,
     writer: BatchWriter,
-    window: tuple[date, date] | None,
+    days: Days | None,
     as_of: date,
     secret: Mapping[str, str],
     save: Save,
@@ -51,7 +51,7 @@ def extract(
     # Fields of a shape that is not rolled out yet are as unexpected as any.
     writer.declared -= foreign(source.streams[stream], in_use)
     with open_client(source, secret, save) as client:
-        found = read(source, stream, secret, writer, writer.before(DaysPosition), as_of, window, client)
+        found = read(source, stream, secret, writer, writer.before(DaysPosition), as_of, days, client)
     return None if found is None else writer.commit(found.position_after, found.slices)
 
 
@@ -62,23 +62,23 @@ def read(
     writer: BatchWriter,
     position: DaysPosition | None,
     as_of: date,
-    window: tuple[date, date] | None,
+    days: Days | None,
     client: HttpClient,
 ) -> Extraction | None:
     """Adds to `writer` every account day that is new or reads differently; None, and nothing added, when there is none.
 
     Reads from the position, less the days that the source restates, to `as_of` (UTC); an account without position from
-    the start of its history. With `window` (first and last day) it reads just that, and the position stays.
+    the start of its history. With `days` (first and last) it reads just that, and the position stays.
     """
     until = _until(position, as_of)
     reading = Reading(source, name, secret, client, writer)
-    reading.read(list(_parts(source, name, position, as_of, until, window)))
+    reading.read(list(_parts(source, name, position, as_of, until, days)))
     if source.accounts and reading.closed == {*source.accounts}:
         raise FatalSourceError(f"{source.name}: none of the accounts is served: {', '.join(source.accounts)}")
     if not reading.covered:
         return None
     slices = tuple({"account": account, "day": day.isoformat()} for account, day in sorted(reading.covered))
-    return Extraction(position if window is not None else _position_after(source, name, reading, until), slices)
+    return Extraction(position if days is not None else _position_after(source, name, reading, until), slices)
 
 
 def _until(position: DaysPosition | None, as_of: date) -> date:
@@ -92,7 +92,7 @@ def _parts(
     position: DaysPosition | None,
     as_of: date,
     until: date,
-    window: tuple[date, date] | None,
+    days: Days | None,
 ) -> Iterator[Part]:
     """The parts to read, account after account."""
     declared = source.streams[name].window
@@ -102,8 +102,8 @@ def _parts(
         parser = parsers.get(account)
         asked = source if parser is None else parsed_by(source, name, parser)
         stream = asked.streams[name]
-        if window is not None:
-            whole = Part(asked, stream, account, *window, latest=None if declared.field else date.max)
+        if days is not None:
+            whole = Part(asked, stream, account, *days, latest=None if declared.field else date.max)
         elif position is None or account not in position.accounts:
             history = timedelta(days=declared.history_days)
             whole = Part(asked, stream, account, as_of - history, until, latest=date.max)

@@ -1,4 +1,4 @@
-"""Reads one relation of a database into raw Parquet: what is new since the position, or the days of a backfill, at one moment.
+"""Reads one relation of a database into raw Parquet: what is new since the position, or some days, at one moment.
 
 The driver opens a snapshot and takes the bounds from it; Spark's parallel connections join it where the engine can
 share it (docs/adr/0006 says what happens where it cannot).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -17,7 +16,7 @@ from pyspark.sql import functions as F
 from headwater.config import BookmarkRead, JdbcSource, JdbcStream, LogRead, WatermarkRead
 from headwater.errors import ConfigError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Manifest
+from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.positions import KeyPosition, Position, WatermarkPosition
 from headwater.log import get_logger
 from headwater.sources.jdbc.change_log import extract_changes, log_end, snapshot_columns
@@ -40,7 +39,7 @@ def extract(
     source: JdbcSource,
     name: str,
     writer: BatchWriter,
-    window: tuple[date, date] | None,
+    days: Days | None,
     secret: Mapping[str, str],
     new_rows: NewRows,
 ) -> Manifest | None:
@@ -50,8 +49,8 @@ def extract(
     """
     stream, engine = source.streams[name], ENGINES[source.engine]
     relation = _Relation(spark, source, name, stream, engine, engine.database(secret), writer, new_rows)
-    if window is not None:
-        relation.by_window(window)
+    if days is not None:
+        relation.by_days(days)
         return writer.commit(None) if writer.files else None
     after = relation.new()
     # The change log may have gone on without a change of this relation: its batch is then empty.
@@ -83,23 +82,23 @@ class _Relation:
                 with snapshot(self.spark, self.engine, self.database) as view:
                     return self._by_bookmark(read, view)
 
-    def by_window(self, window: tuple[date, date]) -> None:
+    def by_days(self, days: Days) -> None:
         """Writes the rows of some days, the last included, whatever the position is."""
         column = self.stream.backfill_column
         if column is None:
             raise ConfigError(
                 f"{self.source.name}.{self.name}: cannot be read by days. hint: declare `day`, the column that has them"
             )
-        days, spark = of_days(column, self.engine, window), self.spark
+        asked, spark = of_days(column, self.engine, days), self.spark
         if not isinstance(self.stream.read, LogRead):
             with snapshot(spark, self.engine, self.database) as view:
-                self._extract(view, days)
+                self._extract(view, asked)
             return
         # Before the snapshot, so that every change that it lacks is later in the log than its rows.
         with connect(spark, self.database) as session:
             place = parse_lsn(log_end(session))
         with snapshot(spark, self.engine, self.database) as view:
-            rows = read_joined(spark, self.source, self.stream, self.engine, self.database, view, days.where)
+            rows = read_joined(spark, self.source, self.stream, self.engine, self.database, view, asked.where)
             if rows is not None:
                 write_rows(snapshot_columns(rows, place), self.writer)
 

@@ -6,7 +6,6 @@ Records that the topic has lost before they were read are an error with a way ou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
@@ -14,7 +13,7 @@ from pyspark.sql import functions as F
 
 from headwater.config import KafkaSource, KafkaStream
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Manifest
+from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.positions import OffsetsPosition
 from headwater.sources.days import DAY, midnight
 from headwater.sources.kafka.cluster import Cluster, client_options
@@ -28,22 +27,22 @@ def extract(
     source: KafkaSource,
     stream: str,
     writer: BatchWriter,
-    window: tuple[date, date] | None,
+    days: Days | None,
     secret: Mapping[str, str],
 ) -> Manifest | None:
     """Extracts one batch of at most `max_records` offsets; None when there is nothing new.
 
-    A backfill reads every record whose timestamp lies within its days (UTC), whatever their number.
+    A backfill reads every record whose timestamp lies within the days (UTC), whatever their number.
     """
     declared, where = source.streams[stream], f"{source.name}.{stream}"
     cluster = Cluster(spark, where, client_options(where, source.security, secret))
     with cluster.admin() as admin:
         topic = admin.topic(declared.topic)
-        if window is not None:
+        if days is not None:
             # Before the first record of that time there is none. After the last one there may be more: timestamps are
             # the producers' and in no order.
             ends = topic.ends
-            slices = [Slice(admin.offsets_at(topic, midnight(window[0])), ends)]
+            slices = [Slice(admin.offsets_at(topic, midnight(days[0])), ends)]
         else:
             position = writer.before(OffsetsPosition)
             begins = starts(where, topic, position, declared.resume)
@@ -51,16 +50,16 @@ def extract(
             slices = list(sliced(begins, ends, declared.max_records))
     for piece in slices:
         records = cluster.records(topic, piece)
-        if records is not None and window is not None:
-            records = records.where(_within(window))
+        if records is not None and days is not None:
+            records = records.where(_within(days))
         if records is not None and _write(records, declared, where, secret, writer):
             return writer.commit(position_of(topic, piece.ends, writer.run_id, ends))
         # All offsets of the slice are gaps: compacted away, aborted, or the broker's own marks.
     return None
 
 
-def _within(window: tuple[date, date]) -> Column:
-    since, until = (F.timestamp_seconds(F.lit(int(midnight(day).timestamp()))) for day in (window[0], window[1] + DAY))
+def _within(days: Days) -> Column:
+    since, until = (F.timestamp_seconds(F.lit(int(midnight(day).timestamp()))) for day in (days[0], days[1] + DAY))
     return (F.col("timestamp") >= since) & (F.col("timestamp") < until)
 
 

@@ -16,7 +16,7 @@ import boto3
 from headwater.config import Project, load_deployed
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger, StreamLedger
-from headwater.run.secrets import read_secret, save_secret
+from headwater.secrets import read_secret, save_secret
 from headwater.warehouse import data_api
 
 _STATEMENT_SECONDS = 60.0
