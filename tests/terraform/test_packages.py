@@ -84,7 +84,6 @@ def test_what_only_an_operator_needs_is_not_in_the_library(tmp_path: Path) -> No
     assert {name for name in left_out if not name.startswith("headwater/deploy/")} == {
         "headwater/cli.py",
         "headwater/client.py",
-        "headwater/config/__main__.py",
     }
 
 
