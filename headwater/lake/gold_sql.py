@@ -9,8 +9,8 @@ from headwater.config import Project
 from headwater.errors import ConfigError
 
 _GRAIN = re.compile(r"^-- Grain: (.+)$", re.MULTILINE)
-_COLUMN = re.compile(r"^-- ([a-z_]+): (.+)$", re.MULTILINE)
-_CHANGED = re.compile(r"\bchanged_([a-z_]+)\b")
+_COLUMN = re.compile(r"^-- ([a-z][a-z0-9_]*): (.+)$", re.MULTILINE)
+_CHANGED = re.compile(r"\bchanged_([a-z0-9_]+)\b")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from headwater.config import Project, load_deployed, load_project, parse_date
 from headwater.errors import ConfigError
-from headwater.lake.gold_sql import gold_sql
+from headwater.lake.gold_sql import GoldSql, gold_sql
 from tests.support.paths import ROOT
 
 
@@ -107,8 +108,28 @@ def test_what_is_no_date_is_refused(text: str) -> None:
         parse_date(text)
 
 
-@pytest.mark.parametrize("table", ["business_metrics", "customer_analytics", "marketing_performance"])
+GOLD = sorted(path.stem for path in (ROOT / "sql" / "gold").glob("*.sql"))
+
+
+@pytest.mark.parametrize("table", GOLD)
 def test_every_gold_file_describes_all_its_grain_and_reads_silver(project: Project, table: str) -> None:
     sql = gold_sql(project, table)
     assert set(sql.grain) <= set(sql.columns)
     assert sql.inputs
+
+
+@pytest.mark.parametrize("table", GOLD)
+def test_every_gold_table_has_its_columns_in_the_warehouse(project: Project, table: str) -> None:
+    ddl = ROOT / "sql" / "redshift" / "ddl" / f"010_{table}.sql"
+    assert ddl.exists()
+    [body] = re.findall(rf"CREATE TABLE IF NOT EXISTS analytics\.{table} \((.+?)\n\)", ddl.read_text(), re.DOTALL)
+    assert re.findall(r"^    (\w+) ", body, re.MULTILINE) == list(gold_sql(project, table).columns)
+
+
+def test_tables_and_columns_of_gold_may_have_digits() -> None:
+    text = (
+        "-- daily: orders of a week.\n-- Grain: day\n-- day: the day\n-- orders_7d: orders of the seven days before\n"
+        "-- affected\nSELECT day FROM changed_orders_2\n-- rows\nSELECT day, orders_7d FROM orders_2"
+    )
+    sql = GoldSql.parse("daily", text, {"orders_2"})
+    assert (sql.inputs, list(sql.columns)) == (("orders_2",), ["day", "orders_7d"])
