@@ -87,7 +87,7 @@ resource "aws_cloudwatch_metric_alarm" "quarantine" {
   }
 
   dynamic "metric_query" {
-    for_each = local.silver_counts
+    for_each = toset(["extracted", "quarantined"])
 
     content {
       id = metric_query.key
@@ -122,7 +122,7 @@ resource "aws_cloudwatch_metric_alarm" "bookmark" {
   }
 
   dynamic "metric_query" {
-    for_each = local.extract_events
+    for_each = toset(["started", "appended"])
 
     content {
       id = metric_query.key
