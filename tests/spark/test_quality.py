@@ -96,12 +96,13 @@ def test_a_row_carries_every_reason(spark: SparkSession) -> None:
         ({"that": "kind", "is": "in_set", "values": ["it's", "b"]}, "it's", "c"),
     ],
 )
-def test_each_kind_of_check_tells_good_from_bad(
+def test_each_kind_of_check_tells_good_from_bad_and_passes_what_is_missing(
     spark: SparkSession, check: dict[str, Any], good: str, bad: str
 ) -> None:
     values = [(good, bad) if check["that"] == name else ("1", "1") for name in ("amount", "kind")]
-    rows = raw(spark, ("1", values[0][0], values[1][0]), ("2", values[0][1], values[1][1]))
-    assert reasons(rows, policy([{"id": "c", **check}])) == [[], ["c"]]
+    missing = [None if check["that"] == name else "1" for name in ("amount", "kind")]
+    rows = raw(spark, ("1", values[0][0], values[1][0]), ("2", values[0][1], values[1][1]), ("3", *missing))
+    assert reasons(rows, policy([{"id": "c", **check}])) == [[], ["c"], []]
 
 
 def test_reasons_are_counted_by_reason_and_rows_once(spark: SparkSession) -> None:

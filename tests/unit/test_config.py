@@ -68,6 +68,12 @@ def test_an_unknown_check_is_refused(root: Path) -> None:
         load_project(root, "local")
 
 
+def test_a_check_without_the_values_that_it_needs_is_refused(root: Path) -> None:
+    edit(root, "quality/orders.yaml", "is: in_set, values: [completed, returned, cancelled]", "is: matches")
+    with pytest.raises(ConfigError, match=r"quality/orders\.yaml: .*is: matches takes 1 values, not 0"):
+        load_project(root, "local")
+
+
 def test_a_check_of_an_unknown_column_is_refused(root: Path) -> None:
     edit(root, "quality/orders.yaml", "that: status", "that: state")
     with pytest.raises(ConfigError, match=r"quality\.orders\.status_known: column state not in table"):

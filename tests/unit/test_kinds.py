@@ -6,12 +6,22 @@ import subprocess
 import sys
 from typing import get_args
 
-from headwater.config import AnySource, Project, SourceBase
+from headwater.config import AnySource, Project, SourceBase, Stream
 from headwater.sources.kinds import KINDS, kind_of
+from tests.terraform import every_kind
 
 
 def test_the_table_has_a_line_for_each_model_of_a_source() -> None:
     assert {kind.model for kind in KINDS.values()} == set(get_args(AnySource))
+
+
+def test_the_union_of_streams_holds_the_streams_of_each_model() -> None:
+    streams = {get_args(model.model_fields["streams"].annotation)[1] for model in get_args(AnySource)}
+    assert set(get_args(Stream)) == streams
+
+
+def test_the_project_with_every_kind_has_a_source_of_each() -> None:
+    assert {source["kind"] for source in every_kind.sources().values()} == set(KINDS)
 
 
 def test_a_kind_stands_under_the_name_that_its_model_gives_it() -> None:

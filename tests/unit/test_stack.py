@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from starlette.routing import Mount
 
 from headwater.config import load_project
 from headwater.errors import ConfigError
 from local.counterparts import COUNTERPARTS, Place
 from local.counterparts.kafka import Kafka
+from local.counterparts.simulated import Simulated
+from local.simulators.app import build_app
 from local.stack import ROOT, restricted
 
 
@@ -28,6 +31,12 @@ def test_a_source_that_is_not_declared_is_told_with_those_that_are() -> None:
 
 def test_every_declared_source_has_a_counterpart_of_its_name() -> None:
     assert set(COUNTERPARTS) == set(load_project(ROOT, "local").sources)
+
+
+def test_every_counterpart_that_is_simulated_is_mounted_in_the_simulators(tmp_path: Path) -> None:
+    mounted = {route.path for route in build_app("", tmp_path).routes if isinstance(route, Mount)}
+    simulated = {made.mount for made in COUNTERPARTS.values() if issubclass(made, Simulated)}
+    assert simulated <= mounted
 
 
 def test_two_stacks_that_start_at_once_have_no_port_of_kafka_in_common(
