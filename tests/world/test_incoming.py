@@ -12,10 +12,9 @@ import pytest
 from headwater.config import FilesStream, load_project
 from headwater.ledger.landing import is_data
 from headwater.ledger.untrusted import read_object
-from headwater.receive.event import RefusedError, _event
+from headwater.receive.event import PushRequest, RefusedError, _event
 from headwater.sources.files.formats import BadFileError, rows_of
 from local import world
-from local.gateway.athena.sql import Request
 from local.postgres import PostgresServer
 from local.stack import ROOT
 
@@ -106,7 +105,7 @@ def test_every_request_says_which_answer_it_must_get(small_shop: str) -> None:
     statuses = Counter()
     for _, _, key, kind, body, status, _ in rows(small_shop, "push"):
         statuses[status] += 1
-        request = Request("http_push", "pushed_events", {"content-type": kind}, bytes(body))
+        request = PushRequest("http_push", "pushed_events", {"content-type": kind}, bytes(body))
         if status in {202, 409}:
             assert _event(request, stream, source.entrance)["event_id"]
         elif status in {400, 413, 415, 422} and key is not None:
