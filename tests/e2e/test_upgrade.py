@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -29,8 +30,8 @@ class Upgraded:
 
     found: Picture
     idle: RunState
-    before_idle: RunState
-    after_idle: RunState
+    before_idle: dict[str, Any]
+    after_idle: dict[str, Any]
     idle_picture: Picture
     next_day: Picture
     balanced: bool
