@@ -63,7 +63,8 @@ def groups_of(root: Path) -> dict[Names, list[str]]:
 
 def _run(names: Names, files: list[str], printing: Lock, *before: str) -> int:
     """Runs a group, which is printed when it has ended, whole; returns pytest's exit code."""
-    measured = ["-m", "slipcover", "--source", "headwater", "--json", "--out", str(COVERAGE / f"{GROUPS.index(names)}.json")]
+    out = COVERAGE / f"{GROUPS.index(names)}.json"
+    measured = ["-m", "slipcover", "--source", "headwater", "--json", "--out", str(out)]
     done = subprocess.run(
         [*before, sys.executable, *measured, "-m", "pytest", "-q", "--durations=10", *files],
         env=os.environ | {"HEADWATER_WORKERS": "1"},

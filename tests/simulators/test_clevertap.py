@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
@@ -16,20 +15,18 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 import requests
-import yaml
-from pydantic import TypeAdapter
 
-from headwater.config import HttpSource, Retry, Rollout, Source
+from headwater.config import Retry, Rollout
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, ThrottledError
 from headwater.ledger.positions import DaysPosition
 from headwater.sources.http.connect import open_client
 from headwater.sources.http.stream import Extraction, read
 from local.simulators.clevertap import passcodes
 from local.world.clevertap import CHARGED, LAUNCHED, PROJECTS, AppWorld, read_app
+from tests.support.declared import http_source
 from tests.support.http_fakes import KeptFiles, never_saved
 from tests.support.simulators import Simulators
 
-CONFIG = Path(__file__).parents[2] / "config" / "sources" / "clevertap.yaml"
 CLOCK = date(2018, 1, 1)
 YEAR = (date(2017, 1, 1), date(2017, 12, 31))
 MONTH = (date(2017, 11, 21), date(2017, 12, 20))
@@ -246,10 +243,7 @@ class Extract:
     """Runs the Extract of one stream; waits are kept in `slept` and pass at once, on the clock as well."""
 
     def __init__(self, url: str) -> None:
-        document = yaml.safe_load(CONFIG.read_text())
-        source: Any = TypeAdapter(Source).validate_python(document)
-        assert isinstance(source, HttpSource)
-        self.source = source.model_copy(update={"base_url": f"{url}/clevertap"})
+        self.source = http_source("clevertap").model_copy(update={"base_url": f"{url}/clevertap"})
         self.secret = {f"{account}.passcode": code for account, code in passcodes().items()}
         self.slept: list[float] = []
 

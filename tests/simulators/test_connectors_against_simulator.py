@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from pydantic import TypeAdapter
 
-from headwater.config import HttpSource, Retry, Source
+from headwater.config import HttpSource, Retry
 from headwater.errors import FatalSourceError, PagingError, RetriableSourceError, SourceError, ThrottledError
 from headwater.ledger.positions import DaysPosition
 from headwater.sources.http.connect import open_client
@@ -21,18 +19,12 @@ from headwater.sources.http.stream import Extraction
 from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.world import facebook_ads, fx_rates
+from tests.support.declared import http_source
 from tests.support.http_fakes import KeptFiles, never_saved
 from tests.support.simulators import TOKEN, Simulators, own_world
 
-CONFIG = Path(__file__).parents[2] / "config" / "sources"
 SECRET = {"access_token": TOKEN, "app_secret": "local-app-secret"}
 CLOCK = date(2018, 1, 1)
-
-
-def declared(name: str) -> HttpSource:
-    source: Any = TypeAdapter(Source).validate_python(yaml.safe_load((CONFIG / f"{name}.yaml").read_text()))
-    assert isinstance(source, HttpSource)
-    return source
 
 
 class Extract:
@@ -45,7 +37,7 @@ class Extract:
                 update={"base_url": f"{url}/{path}", "rate": source.rate.model_copy(update={"concurrent": 1})}
             )
             for name, path in (("facebook_ads", "facebook"), ("fx_rates", "fx"))
-            for source in [declared(name)]
+            for source in [http_source(name)]
         }
         self.slept: list[float] = []
 
@@ -87,7 +79,7 @@ def short_pages(source: HttpSource, limit: int) -> dict[str, Any]:
 
 
 def test_the_declared_accounts_are_those_of_the_world():
-    assert set(declared("facebook_ads").accounts) == {str(account.account_id) for account in facebook_ads.ACCOUNTS}
+    assert set(http_source("facebook_ads").accounts) == {str(account.account_id) for account in facebook_ads.ACCOUNTS}
 
 
 @pytest.mark.parametrize(("stream", "number"), [("campaigns", 12), ("ad_sets", 30), ("ads", 72)])

@@ -12,11 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 import requests
-import yaml
 from psycopg.rows import dict_row
-from pydantic import TypeAdapter
 
-from headwater.config import BearerAuth, HttpSource, Retry, Source
+from headwater.config import BearerAuth, Retry
 from headwater.errors import (
     ExpiredTokenError,
     FatalSourceError,
@@ -31,10 +29,10 @@ from headwater.sources.http.stream import Extraction, read
 from local import world
 from local.simulators.hubspot.access import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
 from local.world.truth import now
+from tests.support.declared import http_source
 from tests.support.http_fakes import KeptFiles
 from tests.support.simulators import Simulators, own_world
 
-CONFIG = Path(__file__).parents[2] / "config" / "sources" / "hubspot.yaml"
 CLOCK = date(2018, 1, 1)
 SECRET = {
     "client_id": CLIENT_ID,
@@ -285,9 +283,7 @@ class Runs:
     slept: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        source: Any = TypeAdapter(Source).validate_python(yaml.safe_load(CONFIG.read_text()))
-        assert isinstance(source, HttpSource)
-        self.source = source.model_copy(update={"base_url": f"{self.url}/hubspot"})
+        self.source = http_source("hubspot").model_copy(update={"base_url": f"{self.url}/hubspot"})
 
     def _clock(self) -> float:
         return time.monotonic() + sum(self.slept)

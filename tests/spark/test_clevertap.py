@@ -5,38 +5,28 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from pydantic import TypeAdapter
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from headwater.config import HttpSource, HttpStream, Policy, Source
+from headwater.config import HttpStream
 from headwater.lake.tables import FILE, REASONS
 from headwater.ledger.raw import ADDED, to_line
 from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed
 from local.simulators import clevertap as simulator
 from local.world.clevertap import Device, Event, Profile
+from tests.support.declared import http_source, policy
 
-CONFIG = Path(__file__).parents[2] / "config"
 ACCOUNT = "4R7-5K6-466Z"
 PHONE = Device("__g1", "Android", "10", "1.1.7", "xiaomi", "M2006")
 TABLET = Device("__g2", "iOS", "11.2", "1.0.0", "Apple", "iPhone10,3")
 
 
 def stream(name: str) -> HttpStream:
-    document = yaml.safe_load((CONFIG / "sources" / "clevertap.yaml").read_text())
-    source: Any = TypeAdapter(Source).validate_python(document)
-    assert isinstance(source, HttpSource)
-    return source.streams[name]
-
-
-def policy(table: str) -> Policy:
-    return Policy.model_validate(yaml.safe_load((CONFIG / "quality" / f"{table}.yaml").read_text()))
+    return http_source("clevertap").streams[name]
 
 
 def shaped(spark: SparkSession, name: str, *rows: dict[str, Any], parser: str | None = None) -> list[Row]:

@@ -10,12 +10,10 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
-from headwater.config import HttpSource, Source
+from headwater.config import HttpSource
 from headwater.errors import ConfigError, FatalSourceError, PagingError, RetriableSourceError, ThrottledError
 from headwater.ledger.raw import RowFile
 from headwater.sources.apis import clevertap
@@ -24,9 +22,9 @@ from headwater.sources.http.client import HttpClient
 from headwater.sources.http.messages import HttpRequest, HttpResponse, MalformedAnswerError
 from headwater.sources.http.source import Part
 from headwater.sources.http.stream import read
+from tests.support.declared import http_source
 from tests.support.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
-CONFIG = Path(__file__).parents[2] / "config" / "sources" / "clevertap.yaml"
 ACCOUNT = "4R7-5K6-466Z"
 KOLKATA = ZoneInfo("Asia/Kolkata")
 PHOENIX = ZoneInfo("America/Phoenix")
@@ -36,10 +34,7 @@ CURSOR = "ZyZj%2FQ%2BKz8%3D"
 
 
 def declared(**changes: Any) -> HttpSource:
-    document = yaml.safe_load(CONFIG.read_text())
-    source: Any = TypeAdapter(Source).validate_python({**document, **changes})
-    assert isinstance(source, HttpSource)
-    return source
+    return HttpSource.model_validate({**dict(http_source("clevertap")), **changes})
 
 
 def part(stream: str = "events", source: HttpSource | None = None, names: list[str] | None = None) -> Part:

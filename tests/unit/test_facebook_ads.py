@@ -7,16 +7,13 @@ import hmac
 import json
 from collections.abc import Iterator
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
-from headwater.config import HttpSource, Source
+from headwater.config import HttpSource
 from headwater.errors import FatalSourceError, RetriableSourceError, ThrottledError
 from headwater.sources.apis import facebook_ads
 from headwater.sources.apis.facebook_ads import ReportFailedError, TooMuchDataError, classify, sign, usage
@@ -24,16 +21,14 @@ from headwater.sources.http.client import HttpClient
 from headwater.sources.http.messages import HttpRequest, HttpResponse
 from headwater.sources.http.source import Part
 from headwater.sources.http.stream import read as read_stream
+from tests.support.declared import http_source
 from tests.support.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
-CONFIG = Path(__file__).parents[2] / "config" / "sources" / "facebook_ads.yaml"
 ACCOUNT = "102000000000001"
 
 
 def facebook() -> HttpSource:
-    source: Any = TypeAdapter(Source).validate_python(yaml.safe_load(CONFIG.read_text()))
-    assert isinstance(source, HttpSource)
-    return source
+    return http_source("facebook_ads")
 
 
 def part(stream: str, since: date = date(2017, 12, 1), until: date = date(2017, 12, 30)) -> Part:

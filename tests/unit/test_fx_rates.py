@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from pydantic import TypeAdapter
 
-from headwater.config import HttpSource, Source
+from headwater.config import HttpSource
 from headwater.errors import FatalSourceError
 from headwater.sources.apis.fx_rates import rates
 from headwater.sources.http.stream import read as read_stream
+from tests.support.declared import http_source
 from tests.support.http_fakes import FakeSend, KeptFiles, answer, client
-
-CONFIG = Path(__file__).parents[2] / "config" / "sources" / "fx_rates.yaml"
 
 WEEK = (
     b'{"amount":1.0,"base":"EUR","start_date":"2017-12-23","end_date":"2017-12-29","rates":'
@@ -25,9 +21,7 @@ WEEK = (
 
 
 def fx() -> HttpSource:
-    source: Any = TypeAdapter(Source).validate_python(yaml.safe_load(CONFIG.read_text()))
-    assert isinstance(source, HttpSource)
-    return source
+    return http_source("fx_rates")
 
 
 def read(send: FakeSend, position: Any = None, as_of: date = date(2017, 12, 29)) -> tuple[Any, KeptFiles]:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import re
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
-from headwater.config import HttpSource, OAuth, Source
+from headwater.config import HttpSource, OAuth
 from headwater.errors import (
     ClosedAccountError,
     ExpiredCursorError,
@@ -32,17 +29,15 @@ from headwater.sources.http.client import HttpClient
 from headwater.sources.http.messages import HttpRequest, HttpResponse
 from headwater.sources.http.source import Part
 from headwater.sources.http.stream import read
+from tests.support.declared import http_source
 from tests.support.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
-CONFIG = Path(__file__).parents[2] / "config" / "sources" / "google_ads.yaml"
 US, EUROPE = "3030000001", "3030000002"
 TODAY = date(2018, 1, 1)
 
 
 def google() -> HttpSource:
-    source: Any = TypeAdapter(Source).validate_python(yaml.safe_load(CONFIG.read_text()))
-    assert isinstance(source, HttpSource)
-    return source
+    return http_source("google_ads")
 
 
 def part(stream: str, since: date = date(2017, 12, 1), until: date = date(2017, 12, 30)) -> Part:
@@ -197,9 +192,7 @@ def test_each_query_selects_just_the_declared_raw_fields(stream):
 
 
 def test_google_fills_the_same_columns_as_facebook():
-    path = CONFIG.with_name("facebook_ads.yaml")
-    facebook: Any = TypeAdapter(Source).validate_python(yaml.safe_load(path.read_text()))
-    tables = {stream.table: stream for stream in facebook.streams.values()}
+    tables = {stream.table: stream for stream in http_source("facebook_ads").streams.values()}
     for stream in google().streams.values():
         other = tables[stream.table]
         assert {name: column.type for name, column in stream.columns.items()} == {

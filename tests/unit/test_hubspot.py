@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import date, timedelta
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
-from headwater.config import HttpSource, Source
+from headwater.config import HttpSource
 from headwater.errors import (
     ExpiredTokenError,
     FatalSourceError,
@@ -36,18 +32,15 @@ from headwater.sources.apis.hubspot import (
 from headwater.sources.http.client import HttpClient
 from headwater.sources.http.messages import HttpRequest, HttpResponse
 from headwater.sources.http.source import Part
+from tests.support.declared import http_source
 from tests.support.http_fakes import FakeClock, FakeSend, answer, client
 
-CONFIG = Path(__file__).parents[2] / "config" / "sources" / "hubspot.yaml"
 DAY = timedelta(days=1)
 TODAY = date(2017, 12, 30)
 
 
-@cache
 def declared() -> HttpSource:
-    source: Any = TypeAdapter(Source).validate_python(yaml.safe_load(CONFIG.read_text()))
-    assert isinstance(source, HttpSource)
-    return source
+    return http_source("hubspot")
 
 
 def part(stream: str, days: int = 2, **changes: Any) -> Part:

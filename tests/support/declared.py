@@ -1,0 +1,26 @@
+"""What config/ declares, read once for all tests of a process: models are frozen."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from headwater.config import HttpSource, Policy, Project, load_project
+from tests.support.paths import ROOT
+
+
+@cache
+def project(environment: str = "dev") -> Project:
+    """The declared project of an environment."""
+    return load_project(ROOT, environment)
+
+
+def http_source(name: str) -> HttpSource:
+    """A source that speaks HTTP, as its file says, without an environment's differences."""
+    source = project().sources[name]
+    assert isinstance(source, HttpSource)
+    return source
+
+
+def policy(table: str) -> Policy:
+    """The quality policy of a table."""
+    return project().quality[table]
