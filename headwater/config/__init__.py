@@ -33,7 +33,7 @@ from headwater.config.http_source import (
 from headwater.config.jdbc_source import BookmarkRead, JdbcSource, JdbcStream, LogRead, WatermarkRead
 from headwater.config.kafka_source import KafkaSource, KafkaStream
 from headwater.config.kinesis_source import DirectDelivery, KinesisSource, KinesisStream, QueueDelivery
-from headwater.config.policy import BatchCheck, KnownCheck, Policy, RowCheck
+from headwater.config.policy import Policy
 from headwater.config.project import (
     AnySource,
     Project,
@@ -66,7 +66,6 @@ from headwater.config.strict import Identifier, Name, Strict
 __all__ = [
     "AnyAuth",
     "AnySource",
-    "BatchCheck",
     "BearerAuth",
     "BookmarkRead",
     "Column",
@@ -94,7 +93,6 @@ __all__ = [
     "KafkaStream",
     "KinesisSource",
     "KinesisStream",
-    "KnownCheck",
     "LogRead",
     "MergeWrite",
     "Name",
@@ -113,7 +111,6 @@ __all__ = [
     "ReplaceWrite",
     "Retry",
     "Rollout",
-    "RowCheck",
     "Scd2Write",
     "SharedStage",
     "SnowflakeSource",

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from headwater.config.documents import Document, problems_of, read_document
 from headwater.config.environment import Environment, SourceOverride
 from headwater.config.files_source import FilesSource, FilesStream
+from headwater.config.fit import misfits
 from headwater.config.http_source import HttpSource, HttpStream, check_rollout
 from headwater.config.jdbc_source import JdbcSource, JdbcStream
 from headwater.config.kafka_source import KafkaSource, KafkaStream
 from headwater.config.kinesis_source import KinesisSource, KinesisStream
-from headwater.config.policy import KnownCheck, Policy
+from headwater.config.policy import Policy
 from headwater.config.redshift_source import RedshiftSource, RedshiftStream
 from headwater.config.snowflake_source import SnowflakeSource, SnowflakeStream
 from headwater.config.stream import Drift
-from headwater.config.strict import Name, Strict
+from headwater.config.strict import Name, Place, Strict, refusal, unknown
 from headwater.errors import ConfigError
 
 AnySource = HttpSource | JdbcSource | SnowflakeSource | RedshiftSource | KafkaSource | FilesSource | KinesisSource
 Source = Annotated[AnySource, Field(discriminator="kind")]
 Stream = HttpStream | JdbcStream | SnowflakeStream | RedshiftStream | KafkaStream | FilesStream | KinesisStream
-# A tagged union names the kind in an error's path; what a person wrote has no such step.
-_KINDS = {kind for model in get_args(AnySource) for kind in get_args(model.model_fields["kind"].annotation)}
 
 
 class Project(Strict):
@@ -39,34 +39,36 @@ class Project(Strict):
     gold: dict[Name, str] = Field({}, description="Text of sql/gold/<table>.sql by table.")
 
     @model_validator(mode="after")
-    def _policies_have_columns(self) -> Project:
-        columns: dict[str, set[str]] = {}
-        for source in self.sources.values():
-            for stream in source.streams.values():
-                columns.setdefault(stream.table, set()).update(stream.columns)
+    def _parts_fit(self) -> Project:
+        problems = list(self._contradictions())
+        if problems:
+            raise refusal(problems)
+        return self
+
+    def _contradictions(self) -> Iterator[tuple[Place, str]]:
+        """Where and how parts of the project contradict each other."""
         for name, override in self.environment.sources.items():
             overridden = self.sources.get(name)
             if override.rollout and isinstance(overridden, HttpSource):
-                check_rollout(overridden.model_copy(update={"rollout": override.rollout}))
+                try:
+                    check_rollout(overridden.model_copy(update={"rollout": override.rollout}))
+                except ValueError as error:
+                    yield ("environment", "sources", name, "rollout"), str(error)
+        types: dict[str, dict[str, str]] = {}
+        for source in self.sources.values():
+            for stream in source.streams.values():
+                types.setdefault(stream.table, {}).update(
+                    {column: declared.type for column, declared in stream.columns.items()}
+                )
         for table, policy in self.quality.items():
-            if table not in columns:
-                raise ValueError(f"quality.{table}: no stream feeds this table; known: {', '.join(sorted(columns))}")
-            for check in (*policy.rows, *policy.batch):
-                if check.that is not None and check.that not in columns[table]:
-                    raise ValueError(
-                        f"quality.{table}.{check.id}: column {check.that} not in table; "
-                        f"known: {', '.join(sorted(columns[table]))}"
-                    )
-                if isinstance(check, KnownCheck) and check.column not in columns.get(check.table, set()):
-                    raise ValueError(f"quality.{table}.{check.id}: {check.table}.{check.column} is not a silver column")
-        return self
+            yield from ((("quality", table, *place), problem) for place, problem in misfits(policy, types))
 
     def source(self, name: str) -> AnySource:
         """Finds a source by name, with the environment's differences applied."""
         try:
             source = self.sources[name]
         except KeyError:
-            raise ConfigError(f"source {name!r} is not declared; known: {', '.join(sorted(self.sources))}") from None
+            raise ConfigError(unknown("source", name, self.sources)) from None
         override = self.environment.sources.get(name, SourceOverride())
         return source.overridden({field: value for field, value in override if value is not None})
 
@@ -85,57 +87,51 @@ class Project(Strict):
         raise ConfigError(f"zone {zone!r} unknown; known: bronze, silver, gold, quarantine")
 
 
-def _where(error: ValidationError) -> str:
-    problems = []
-    for problem in error.errors():
-        path = ".".join(str(part) for part in problem["loc"] if part not in _KINDS)
-        problems.append(f"{path}: {problem['msg']}" if path else problem["msg"])
-    return "; ".join(problems)
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        # The loader in C: ten times as quick, and a project is some forty files.
-        return yaml.load(path.read_text(), yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not readable as YAML: {error}") from None
-
-
-def _named(folder: Path) -> dict[str, Any]:
+def _named(root: Path, folder: Path) -> dict[str, Document]:
     documents = {}
     for path in sorted(folder.glob("*.yaml")):
-        document = _read_yaml(path)
-        if not isinstance(document, dict):
-            raise ConfigError(f"{path}: must hold a mapping")
-        name = document.get("name", document.get("table"))
-        if name != path.stem:
-            raise ConfigError(f"{path}: is named {name!r} inside; file name and name must be the same")
+        document = read_document(root, path)
+        if not isinstance(document.value, dict):
+            raise ConfigError(document.says((), "must hold a mapping"))
+        key = "name" if "name" in document.value else "table"
+        if document.value.get(key) != path.stem:
+            raise ConfigError(document.says((key,), f"must be {path.stem}, as the file is named"))
         documents[path.stem] = document
     return documents
 
 
 def load_project(root: Path, environment: str) -> Project:
-    """Loads config/ and sql/gold/ below `root` for one environment; ConfigError names the file and the path."""
+    """Loads config/ and sql/gold/ below `root` for one environment.
+
+    ConfigError has a line for each mistake, with file, line and path.
+    """
     config = root / "config"
     environment_file = config / "environments" / f"{environment}.yaml"
     if not environment_file.exists():
-        known = sorted(path.stem for path in (config / "environments").glob("*.yaml"))
-        raise ConfigError(f"environment {environment!r} is not declared; known: {', '.join(known)}")
-    documents = {
-        "environment": _read_yaml(environment_file),
-        "sources": _named(config / "sources"),
-        "quality": _named(config / "quality"),
-        "gold": {path.stem: path.read_text() for path in sorted((root / "sql" / "gold").glob("*.sql"))},
+        known = [path.stem for path in (config / "environments").glob("*.yaml")]
+        raise ConfigError(unknown("environment", environment, known))
+    own = read_document(root, environment_file)
+    folders = {folder: _named(root, config / folder) for folder in ("sources", "quality")}
+    gold = {path.stem: path.read_text() for path in sorted((root / "sql" / "gold").glob("*.sql"))}
+    declared = {
+        folder: {name: document.value for name, document in documents.items()} for folder, documents in folders.items()
     }
-    files = {"environment": environment_file, "sources": config / "sources", "quality": config / "quality"}
     try:
-        return Project.model_validate(documents)
+        return Project.model_validate({"environment": own.value, **declared, "gold": gold})
     except ValidationError as error:
-        first = error.errors()[0]["loc"]
-        where = files.get(str(first[0]), config) if first else config
-        if first and first[0] in {"sources", "quality"} and len(first) > 1:
-            where = where / f"{first[1]}.yaml"
-        raise ConfigError(f"{where}: {_where(error)}") from None
+        problems = problems_of(error)
+    raise ConfigError("\n".join(_says(own, folders, place, problem) for place, problem in problems))
+
+
+def _says(own: Document, folders: Mapping[str, Mapping[str, Document]], place: Place, problem: str) -> str:
+    """A problem of the project as one line of the file that it is in."""
+    match place:
+        case (str(folder), str(name), *rest) if name in folders.get(folder, {}):
+            return folders[folder][name].says(rest, problem)
+        case ("environment", *rest):
+            return own.says(rest, problem)
+        case _:
+            return f"{'.'.join(map(str, place))}: {problem}"
 
 
 def load_deployed(text: str) -> Project:
@@ -143,7 +139,8 @@ def load_deployed(text: str) -> Project:
     try:
         return Project.model_validate_json(text)
     except ValidationError as error:
-        raise ConfigError(f"deployed project file: {_where(error)}") from None
+        said = "; ".join(f"{'.'.join(map(str, place))}: {problem}" for place, problem in problems_of(error))
+        raise ConfigError(f"deployed project file: {said}") from None
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:

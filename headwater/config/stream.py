@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from headwater.config.sql_type import SqlType
 from headwater.config.strict import Name, Strict
 
 
 class Column(Strict):
     """One silver column: its Spark SQL type and the expression over raw columns that fills it."""
 
-    type: str = Field(description="Spark SQL type, such as `decimal(18,2)`; money is decimal, never float.")
+    type: SqlType = Field(description="Spark SQL type, such as `decimal(18,2)`; money is decimal, never float.")
     source: str | None = Field(
         None, alias="from", description="Spark SQL expression over the raw columns; the column's own name if absent."
     )

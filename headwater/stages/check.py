@@ -31,6 +31,7 @@ def _judge(job: Job, stream: str, manifest: Manifest) -> Verdict:
     with job.kept(typed(declared, job.lake.batch(manifest)), manifest.rows) as rows:
         checks = verify(
             rows,
+            manifest.rows,
             row_predicates(declared, policy),
             policy,
             f"{job.ledger.bucket.uri}/{metrics}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import functions as F
 
-from headwater.config import KnownCheck, Scd2Write, Stream
+from headwater.config import Scd2Write, Stream
 from headwater.job import Job
 from headwater.lake.tables import REASONS
 from headwater.ledger.entries import Book, Manifest
@@ -45,8 +45,7 @@ def _write(job: Job, stream: Stream, manifest: Manifest, lease: Lease) -> Book:
     predicates = row_predicates(stream, policy)
     known = {
         check: job.lake.table("silver", check.table).read().select(check.column)
-        for check in (policy.rows if policy else ())
-        if isinstance(check, KnownCheck)
+        for check in (policy.known if policy else ())
     }
     with job.kept(judge_rows(typed(stream, job.lake.batch(manifest)), predicates, known), manifest.rows) as judged:
         found = summarize(judged, reason_ids(predicates, known), stream.key)

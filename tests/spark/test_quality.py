@@ -91,8 +91,8 @@ def test_a_row_carries_every_reason(spark: SparkSession) -> None:
     [
         ({"that": "amount", "is": "non_negative"}, "0", "-0.01"),
         ({"that": "amount", "is": "positive"}, "0.01", "0"),
-        ({"that": "amount", "is": "between", "values": ["1", "2"]}, "2", "2.01"),
-        ({"that": "kind", "is": "matches", "values": ["^[a-z]\\d$"]}, "a1", "A1"),
+        ({"that": "amount", "is": "between", "least": 1, "most": "2"}, "2", "2.01"),
+        ({"that": "kind", "is": "matches", "pattern": "^[a-z]\\d$"}, "a1", "A1"),
         ({"that": "kind", "is": "in_set", "values": ["it's", "b"]}, "it's", "c"),
     ],
 )
@@ -123,15 +123,53 @@ def verdict(
     spark: SparkSession, tmp_path: Path, declared: Policy, *rows: tuple[str | None, ...]
 ) -> tuple[str, dict[str, bool]]:
     shaped = typed(stream(), raw(spark, *rows))
-    checks = verify(shaped, row_predicates(stream(), declared), declared, f"file://{tmp_path}/metrics.json", TAGS)
+    metrics = f"file://{tmp_path}/metrics.json"
+    checks = verify(shaped, len(rows), row_predicates(stream(), declared), declared, metrics, TAGS)
     return worst(checks), {check.check: check.passed for check in checks}
 
 
 def test_few_bad_rows_are_for_quarantine_and_many_halt_the_batch(spark: SparkSession, tmp_path: Path) -> None:
-    declared = policy([{"id": "positive", "that": "amount", "is": "positive", "at_most": 0.5}])
+    declared = policy([{"id": "positive", "that": "amount", "is": "positive", "may_fail": 0.5, "least_rows": 2}])
     assert verdict(spark, tmp_path, declared, ("1", "1", "a"), ("2", "-1", "a"))[0] == "pass"
     name, checks = verdict(spark, tmp_path, declared, ("1", "-1", "a"), ("2", "-1", "a"))
     assert (name, checks["positive"]) == ("halt", False)
+
+
+def test_a_share_counts_from_so_many_rows_on_and_a_check_that_none_may_fail_always(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    share = {"id": "positive", "that": "amount", "is": "positive", "may_fail": 0.1}
+    bad = ("1", "-1", "a")
+    assert verdict(spark, tmp_path, policy([share]), *[bad] * 19)[0] == "pass"
+    assert verdict(spark, tmp_path, policy([share]), *[bad] * 20)[0] == "halt"
+    none = {"id": "positive", "that": "amount", "is": "positive", "level": "halt"}
+    assert verdict(spark, tmp_path, policy([none]), bad)[0] == "halt"
+
+
+@pytest.mark.parametrize(
+    ("check", "passes", "fails"),
+    [
+        ({"that": "id", "is": "unique"}, [1, 2], [1, 1]),
+        ({"that": "amount", "is": "complete_share", "least": 0.5}, [1, None], [1, None, None]),
+        ({"that": "id", "is": "distinct_at_least", "least": 2}, [1, 2], [1, 1]),
+        ({"that": "amount", "is": "mean_between", "least": 1, "most": 2}, [1, 3], [1, 4]),
+        ({"that": "amount", "is": "mean_between", "most": 2}, [-9], [3]),
+        ({"that": "amount", "is": "mean_between", "least": 2}, [9], [1]),
+        ({"is": "size", "least": 2, "most": 3}, [1, 2], [1]),
+        ({"is": "size", "most": 1}, [1], [1, 2]),
+    ],
+)
+def test_each_check_of_a_batch_tells_good_from_bad(
+    spark: SparkSession, tmp_path: Path, check: dict[str, Any], passes: list[Any], fails: list[Any]
+) -> None:
+    declared = policy(batch=[{"id": "c", "level": "halt", **check}])
+    for values, expected in ((passes, "pass"), (fails, "halt")):
+        by = check.get("that", "id")
+        rows = [
+            (str(value), "1", "a") if by == "id" else (str(n), value and str(value), "a")
+            for n, value in enumerate(values)
+        ]
+        assert verdict(spark, tmp_path, declared, *rows)[0] == expected
 
 
 def test_a_failed_warning_warns_and_a_failed_halt_halts(spark: SparkSession, tmp_path: Path) -> None:
@@ -142,12 +180,12 @@ def test_a_failed_warning_warns_and_a_failed_halt_halts(spark: SparkSession, tmp
 
 
 def test_zero_rows_where_rows_are_expected_do_not_pass(spark: SparkSession, tmp_path: Path) -> None:
-    declared = policy(batch=[{"id": "rows", "is": "size", "at_least": 1, "level": "halt"}])
+    declared = policy(batch=[{"id": "rows", "is": "size", "least": 1, "level": "halt"}])
     assert verdict(spark, tmp_path, declared) == ("halt", {"id_complete": True} | verdict(spark, tmp_path, declared)[1])
 
 
 def test_metrics_of_every_batch_are_kept_in_the_repository(spark: SparkSession, tmp_path: Path) -> None:
-    declared = policy(batch=[{"id": "rows", "is": "size", "at_least": 1, "level": "halt"}])
+    declared = policy(batch=[{"id": "rows", "is": "size", "least": 1, "level": "halt"}])
     verdict(spark, tmp_path, declared, ("1", "1", "a"))
     assert '"batch": "1"' in (tmp_path / "metrics.json").read_text().replace('"batch":"1"', '"batch": "1"')
 
