@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from headwater.config.environment import Environment, SourceOverride
 from headwater.config.files_source import FilesSource, FilesStream
@@ -21,12 +23,14 @@ from headwater.config.redshift_source import RedshiftSource, RedshiftStream
 from headwater.config.snowflake_source import SnowflakeSource, SnowflakeStream
 from headwater.config.stream import Drift
 from headwater.config.strict import Name, Strict
+from headwater.config.table import Table
 from headwater.errors import ConfigError
 
 AnySource = HttpSource | JdbcSource | SnowflakeSource | RedshiftSource | KafkaSource | FilesSource | KinesisSource
 Source = Annotated[AnySource, Field(discriminator="kind")]
 Stream = HttpStream | JdbcStream | SnowflakeStream | RedshiftStream | KafkaStream | FilesStream | KinesisStream
-# A tagged union names the kind in an error's path; what a person wrote has no such step.
+# A tagged union names the kind in an error's path, after `sources` and the source; what a person wrote has no such step.
+_KIND_AT = 2
 _KINDS = {kind for model in get_args(AnySource) for kind in get_args(model.model_fields["kind"].annotation)}
 
 
@@ -35,15 +39,23 @@ class Project(Strict):
 
     environment: Environment
     sources: dict[Name, Source]
+    tables: dict[Name, Table] = Field(description="Silver tables.")
     quality: dict[Name, Policy]
     gold: dict[Name, str] = Field({}, description="Text of sql/gold/<table>.sql by table.")
 
     @model_validator(mode="after")
+    def _streams_agree_with_their_tables(self) -> Project:
+        problems = [
+            InitErrorDetails(type=PydanticCustomError("disagreement", "{what}", {"what": what}), loc=path, input=None)
+            for path, what in disagreements(self.sources.values(), self.tables)
+        ]
+        if problems:
+            raise ValidationError.from_exception_data("Project", problems)
+        return self
+
+    @model_validator(mode="after")
     def _policies_have_columns(self) -> Project:
-        columns: dict[str, set[str]] = {}
-        for source in self.sources.values():
-            for stream in source.streams.values():
-                columns.setdefault(stream.table, set()).update(stream.columns)
+        columns = {name: set(table.columns) for name, table in self.tables.items()}
         for name, override in self.environment.sources.items():
             overridden = self.sources.get(name)
             if override.rollout and isinstance(overridden, HttpSource):
@@ -74,23 +86,50 @@ class Project(Strict):
         """The policy for a stream whose rows change their shape."""
         return self.source(source).streams[stream].drift or self.environment.drift
 
-    def tables(self, zone: str) -> list[str]:
+    def table_paths(self, zone: str) -> list[str]:
         """Lists the table paths of a zone, relative to the zone's root."""
         if zone == "bronze":
             return [f"{source.name}/{name}" for source in self.sources.values() for name in source.streams]
         if zone == "gold":
             return list(self.gold)
         if zone in {"silver", "quarantine"}:
-            return sorted({stream.table for source in self.sources.values() for stream in source.streams.values()})
+            return sorted(self.tables)
         raise ConfigError(f"zone {zone!r} unknown; known: bronze, silver, gold, quarantine")
 
 
-def _where(error: ValidationError) -> str:
+def disagreements(sources: Iterable[AnySource], tables: Mapping[str, Table]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Says which streams and tables do not fit together: the path within the project, and what is wrong there."""
+    fed = set()
+    for source in sources:
+        for name, stream in source.streams.items():
+            path = ("sources", source.name, "streams", name)
+            fed.add(stream.table)
+            table = tables.get(stream.table)
+            if table is None:
+                known = f"known: {', '.join(sorted(tables)) or 'none'}"
+                hint = f"hint: declare it in config/tables/{stream.table}.yaml"
+                yield (*path, "table"), f"no table {stream.table} is declared; {known}. {hint}"
+                continue
+            for place, what in stream.disagreements(table):
+                yield (*path, place), what
+    for name in tables.keys() - fed:
+        yield ("tables", name), f"no stream feeds this table; fed: {', '.join(sorted(fed))}"
+
+
+def _where(error: ValidationError, files: Mapping[str, Path] | None = None) -> str:
     problems = []
     for problem in error.errors():
-        path = ".".join(str(part) for part in problem["loc"] if part not in _KINDS)
-        problems.append(f"{path}: {problem['msg']}" if path else problem["msg"])
+        path = ".".join(str(part) for at, part in enumerate(problem["loc"]) if at != _KIND_AT or part not in _KINDS)
+        said = f"{path}: {problem['msg']}" if path else problem["msg"]
+        problems.append(f"{_file(problem['loc'], files)}: {said}" if files else said)
     return "; ".join(problems)
+
+
+def _file(path: Sequence[str | int], files: Mapping[str, Path]) -> Path:
+    """The file that a path within the project is about."""
+    kind, name, *_ = *map(str, path), "", ""
+    where = files.get(kind, files[""])
+    return where / f"{name}.yaml" if name and kind in {"sources", "tables", "quality"} else where
 
 
 def _read_yaml(path: Path) -> Any:
@@ -124,18 +163,16 @@ def load_project(root: Path, environment: str) -> Project:
     documents = {
         "environment": _read_yaml(environment_file),
         "sources": _named(config / "sources"),
+        "tables": _named(config / "tables"),
         "quality": _named(config / "quality"),
         "gold": {path.stem: path.read_text() for path in sorted((root / "sql" / "gold").glob("*.sql"))},
     }
-    files = {"environment": environment_file, "sources": config / "sources", "quality": config / "quality"}
+    files = {"": config, "environment": environment_file}
+    files |= {kind: config / kind for kind in ("sources", "tables", "quality")}
     try:
         return Project.model_validate(documents)
     except ValidationError as error:
-        first = error.errors()[0]["loc"]
-        where = files.get(str(first[0]), config) if first else config
-        if first and first[0] in {"sources", "quality"} and len(first) > 1:
-            where = where / f"{first[1]}.yaml"
-        raise ConfigError(f"{where}: {_where(error)}") from None
+        raise ConfigError(_where(error, files)) from None
 
 
 def load_deployed(text: str) -> Project:
@@ -150,6 +187,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
     """Makes the JSON Schema of each kind of config file, by schema name."""
     return {
         "source": TypeAdapter(Source).json_schema(),
+        "table": Table.model_json_schema(),
         "quality": Policy.model_json_schema(),
         "environment": Environment.model_json_schema(),
     }

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from headwater.config import JsonStream, KnownCheck, Policy, RowCheck, Scd2Write, Stream
+from headwater.config import JsonStream, KnownCheck, Policy, RowCheck, Scd2Write, Stream, Table
 from headwater.lake.tables import RAW, REASONS
 from headwater.ledger.raw import PROBLEM, Problem
 from headwater.quality.typed import UNREADABLE
@@ -26,11 +26,11 @@ class RowPredicate:
     may_fail: float
 
 
-def row_predicates(stream: Stream, policy: Policy | None) -> list[RowPredicate]:
-    """Lists what every row of a stream must meet: its key is there, its text is readable, its policy holds."""
-    required = list(stream.key)
-    if isinstance(stream.write, Scd2Write) and stream.version is not None:
-        required.append(stream.version)
+def row_predicates(stream: Stream, table: Table, policy: Policy | None) -> list[RowPredicate]:
+    """Lists what every row of a stream must meet on its way to a table: its key is there, its text is readable, its policy holds."""
+    required = list(table.key)
+    if isinstance(table.write, Scd2Write) and table.version is not None:
+        required.append(table.version)
     declared = [check for check in policy.rows if isinstance(check, RowCheck)] if policy else []
     ids = {check.id for check in declared}
     predicates = [
@@ -41,7 +41,7 @@ def row_predicates(stream: Stream, policy: Policy | None) -> list[RowPredicate]:
     if isinstance(stream, JsonStream):
         predicates += [
             RowPredicate(f"{name}_readable", f"NOT array_contains({UNREADABLE}, '{name}')", "quarantine", 1.0)
-            for name, column in stream.columns.items()
+            for name, column in table.columns.items()
             if column.type != "string"
         ]
     for check in declared:
