@@ -45,23 +45,19 @@ from headwater.config.project import (
     parse_date,
 )
 from headwater.config.redshift_source import RedshiftSource, RedshiftStream
+from headwater.config.relation import RelationStream
 from headwater.config.snowflake_source import SnowflakeSource, SnowflakeStream
 from headwater.config.stream import (
-    Column,
     Drift,
-    InsertWrite,
     JobSize,
     JsonStream,
-    MergeWrite,
     Parser,
-    ReplaceWrite,
     Rollout,
-    Scd2Write,
     SourceBase,
     StreamBase,
-    Write,
 )
 from headwater.config.strict import Identifier, Name, Strict
+from headwater.config.table import Column, InsertWrite, MergeWrite, ReplaceWrite, Scd2Write, Table, Write
 
 __all__ = [
     "AnyAuth",
@@ -108,6 +104,7 @@ __all__ = [
     "Rate",
     "RedshiftSource",
     "RedshiftStream",
+    "RelationStream",
     "ReplaceWrite",
     "Retry",
     "Rollout",
@@ -121,6 +118,7 @@ __all__ = [
     "Stream",
     "StreamBase",
     "Strict",
+    "Table",
     "Warehouse",
     "WatermarkRead",
     "Window",

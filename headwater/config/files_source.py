@@ -69,8 +69,6 @@ class FilesStream(JsonStream):
         taken = sorted(set(self.raw) & set(ENVELOPE))
         if taken:
             raise ValueError(f"raw: {', '.join(taken)} are there anyway; name fields of the file only")
-        if self.write.kind == "replace":
-            raise ValueError("write: replace needs rows of whole days; a file has what its sender chose")
         if self.accepts is not None:
             _check_schema(self.accepts)
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +23,7 @@ from headwater.config.redshift_source import RedshiftSource, RedshiftStream
 from headwater.config.snowflake_source import SnowflakeSource, SnowflakeStream
 from headwater.config.stream import Drift
 from headwater.config.strict import Name, Place, Strict, refusal, unknown
+from headwater.config.table import Table
 from headwater.errors import ConfigError
 
 AnySource = HttpSource | JdbcSource | SnowflakeSource | RedshiftSource | KafkaSource | FilesSource | KinesisSource
@@ -35,18 +36,19 @@ class Project(Strict):
 
     environment: Environment
     sources: dict[Name, Source]
+    tables: dict[Name, Table] = Field(description="Silver tables.")
     quality: dict[Name, Policy]
     gold: dict[Name, str] = Field({}, description="Text of sql/gold/<table>.sql by table.")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Project:
-        problems = list(self._contradictions())
+        problems = [*disagreements(self.sources.values(), self.tables), *self._contradictions()]
         if problems:
             raise refusal(problems)
         return self
 
     def _contradictions(self) -> Iterator[tuple[Place, str]]:
-        """Where and how parts of the project contradict each other."""
+        """Where and how policies and the environment contradict what is declared."""
         for name, override in self.environment.sources.items():
             overridden = self.sources.get(name)
             if override.rollout and isinstance(overridden, HttpSource):
@@ -54,12 +56,9 @@ class Project(Strict):
                     check_rollout(overridden.model_copy(update={"rollout": override.rollout}))
                 except ValueError as error:
                     yield ("environment", "sources", name, "rollout"), str(error)
-        types: dict[str, dict[str, str]] = {}
-        for source in self.sources.values():
-            for stream in source.streams.values():
-                types.setdefault(stream.table, {}).update(
-                    {column: declared.type for column, declared in stream.columns.items()}
-                )
+        types = {
+            name: {column: kind.type for column, kind in table.columns.items()} for name, table in self.tables.items()
+        }
         for table, policy in self.quality.items():
             yield from ((("quality", table, *place), problem) for place, problem in misfits(policy, types))
 
@@ -76,15 +75,34 @@ class Project(Strict):
         """The policy for a stream whose rows change their shape."""
         return self.source(source).streams[stream].drift or self.environment.drift
 
-    def tables(self, zone: str) -> list[str]:
+    def table_paths(self, zone: str) -> list[str]:
         """Lists the table paths of a zone, relative to the zone's root."""
         if zone == "bronze":
             return [f"{source.name}/{name}" for source in self.sources.values() for name in source.streams]
         if zone == "gold":
             return list(self.gold)
         if zone in {"silver", "quarantine"}:
-            return sorted({stream.table for source in self.sources.values() for stream in source.streams.values()})
+            return sorted(self.tables)
         raise ConfigError(f"zone {zone!r} unknown; known: bronze, silver, gold, quarantine")
+
+
+def disagreements(sources: Iterable[AnySource], tables: Mapping[str, Table]) -> Iterator[tuple[Place, str]]:
+    """Says which streams and tables do not fit together: the place within the project, and what is wrong there."""
+    fed = set()
+    for source in sources:
+        for name, stream in source.streams.items():
+            place = ("sources", source.name, "streams", name)
+            fed.add(stream.table)
+            table = tables.get(stream.table)
+            if table is None:
+                hint = f"hint: declare it in config/tables/{stream.table}.yaml"
+                yield (*place, "table"), f"{unknown('table', stream.table, tables)}. {hint}"
+                continue
+            for within, what in stream.disagreements(table):
+                yield (*place, *within.split(".")), what
+    # A misspelt name is one mistake: the table that it stands for is not told as one that nothing feeds.
+    for name in tables.keys() - fed if fed <= tables.keys() else ():
+        yield ("tables", name), f"no stream feeds this table; fed: {', '.join(sorted(fed))}"
 
 
 def _named(root: Path, folder: Path) -> dict[str, Document]:
@@ -111,7 +129,7 @@ def load_project(root: Path, environment: str) -> Project:
         known = [path.stem for path in (config / "environments").glob("*.yaml")]
         raise ConfigError(unknown("environment", environment, known))
     own = read_document(root, environment_file)
-    folders = {folder: _named(root, config / folder) for folder in ("sources", "quality")}
+    folders = {folder: _named(root, config / folder) for folder in ("sources", "tables", "quality")}
     gold = {path.stem: path.read_text() for path in sorted((root / "sql" / "gold").glob("*.sql"))}
     declared = {
         folder: {name: document.value for name, document in documents.items()} for folder, documents in folders.items()
@@ -147,6 +165,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
     """Makes the JSON Schema of each kind of config file, by schema name."""
     return {
         "source": TypeAdapter(Source).json_schema(),
+        "table": Table.model_json_schema(),
         "quality": Policy.model_json_schema(),
         "environment": Environment.model_json_schema(),
     }

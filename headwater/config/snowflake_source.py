@@ -8,15 +8,20 @@ from typing import Literal
 from pydantic import Field
 
 from headwater.config.jdbc_source import WatermarkRead
-from headwater.config.stream import SourceBase, StreamBase
+from headwater.config.relation import RelationStream
+from headwater.config.stream import SourceBase
 from headwater.config.strict import Identifier, Name
 
 
-class SnowflakeStream(StreamBase):
+class SnowflakeStream(RelationStream):
     """A stream read from one table or view of a Snowflake database; a backfill's days are those of the watermark."""
 
-    relation: Identifier
     read: WatermarkRead
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns that reading itself needs: the watermark."""
+        return (self.read.column,)
 
     @property
     def position_note(self) -> str:

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from headwater.config import JsonStream, Policy, Scd2Write, Stream
+from headwater.config import JsonStream, Policy, Scd2Write, Stream, Table
 from headwater.config.policy import (
     AtMostColumn,
     Between,
@@ -44,11 +44,11 @@ class RowPredicate:
         return 1.0 if self.check is None else self.check.may_fail_of(rows)
 
 
-def row_predicates(stream: Stream, policy: Policy | None) -> list[RowPredicate]:
-    """Lists what every row of a stream must meet: its key is there, its text is readable, its policy holds."""
-    required = list(stream.key)
-    if isinstance(stream.write, Scd2Write) and stream.version is not None:
-        required.append(stream.version)
+def row_predicates(stream: Stream, table: Table, policy: Policy | None) -> list[RowPredicate]:
+    """Lists what every row of a stream must meet on its way to a table: its key is there, its text is readable, its policy holds."""
+    required = list(table.key)
+    if isinstance(table.write, Scd2Write) and table.version is not None:
+        required.append(table.version)
     declared = policy.predicates if policy else ()
     ids = {check.id for check in declared}
     predicates = [
@@ -57,10 +57,10 @@ def row_predicates(stream: Stream, policy: Policy | None) -> list[RowPredicate]:
     if isinstance(stream, JsonStream):
         predicates += [
             RowPredicate(f"{name}_readable", f"NOT array_contains({UNREADABLE}, '{name}')")
-            for name, column in stream.columns.items()
+            for name, column in table.columns.items()
             if column.type != "string"
         ]
-    types = {name: column.type for name, column in stream.columns.items()}
+    types = {name: column.type for name, column in table.columns.items()}
     predicates += [RowPredicate(check.id, _sql(check, types[check.that]), check.level, check) for check in declared]
     # A row that cannot be read at all has that one reason, and fails nothing else.
     return [replace(predicate, sql=f"{PROBLEM} IS NOT NULL OR ({predicate.sql})") for predicate in predicates]

@@ -67,7 +67,7 @@ class Relation:
         )
 
     def writer(self, window: tuple[date, date] | None = None) -> BatchWriter:
-        return BatchWriter.begin(self.ledger, "run", None, window)
+        return BatchWriter.begin(self.ledger, "run", None, window, columns=self.stream.raw_fields)
 
     def read(self, window: tuple[date, date] | None = None) -> set[int] | None:
         """Unloads and commits a batch as the job does; tells the ids of its rows, None when there are none."""
@@ -106,10 +106,9 @@ def _relation(postgres: PostgresServer, endpoint: tuple[str, Path], column: str)
         {
             "relation": f"t{uuid.uuid4().hex[:8]}.things",
             "table": "things",
-            "key": ["id"],
             "row_id": "id",
             "read": {"kind": "watermark", "column": column, "overlap_minutes": 10},
-            "columns": {"id": {"type": "bigint"}},
+            "raw": "all",
         }
     )
     ledger = Ledger(Bucket(aws.client("s3"), aws.bucket)).stream("redshift", "things")

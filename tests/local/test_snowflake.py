@@ -52,9 +52,8 @@ class Relation:
         stream = {
             "relation": f"b2b.{self.name}",
             "table": "things",
-            "key": ["id"],
             "read": {"kind": "watermark", "column": column, "overlap_minutes": 10},
-            "columns": {"id": {"type": "bigint"}},
+            "raw": "all",
         }
         declared = {"kind": "snowflake", "name": "snowflake", "secret": "snowflake", "database": "SALES"}
         self.source = SnowflakeSource.model_validate(
@@ -85,7 +84,8 @@ class Relation:
         )
 
     def read(self, window: tuple[date, date] | None = None, secret: dict[str, str] | None = None) -> Manifest | None:
-        writer = BatchWriter.begin(self.ledger, "run", None, window)
+        columns = self.source.streams["things"].raw_fields
+        writer = BatchWriter.begin(self.ledger, "run", None, window, columns=columns)
         with connected(self.source, secret or self.server.secret()) as connection:
             return snowflake_stream.read(connection, self.source.streams["things"], writer, window)
 

@@ -49,9 +49,8 @@ class Accounts:
     def source(self, slot: str) -> JdbcSource:
         stream = {
             "table": "accounts",
-            "key": ["id"],
-            "version": "lsn",
-            "columns": {"id": {"type": "bigint"}, "lsn": {"type": "bigint", "from": "_lsn"}},
+            "columns": {"lsn": "_lsn"},
+            "raw": "all",
             "relation": "public.accounts",
             "read": {"kind": "log", "slot": slot, "publication": "headwater"},
             "day": "joined",

@@ -35,8 +35,7 @@ class Shop:
         self.execute("CREATE TABLE sales (id bigint unsigned PRIMARY KEY, note varchar(50), at timestamp(6) NOT NULL)")
         declared = {
             "table": "sales",
-            "key": ["id"],
-            "columns": {"id": {"type": "bigint"}},
+            "raw": "all",
             "relation": "payments.sales",
             "read": {"kind": "watermark", "column": "at", "overlap_minutes": 10},
             "partition_column": "id",

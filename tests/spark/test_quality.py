@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from headwater.config import HttpStream, Parser, Policy
+from headwater.config import HttpStream, Parser, Policy, Table
 from headwater.ledger.entries import Manifest
 from headwater.ledger.shape import FieldChange
 from headwater.quality.deequ import verify
@@ -18,17 +18,21 @@ from headwater.quality.verdict import judge_drift, worst
 TAGS = {"source": "shop", "stream": "sales", "batch": "1", "run_id": "r"}
 
 
-def stream(**columns: Any) -> HttpStream:
-    declared = {"id": {"type": "bigint"}, "amount": {"type": "decimal(10,2)"}, "kind": {"type": "string"}} | columns
+SALES = Table.model_validate(
+    {
+        "table": "sales",
+        "owner": "Shop",
+        "note": "One row for each sale.",
+        "key": ["id"],
+        "columns": {"id": {"type": "bigint"}, "amount": {"type": "decimal(10,2)"}, "kind": {"type": "string"}},
+    }
+)
+
+
+def stream(**changes: Any) -> HttpStream:
+    window = {"field": "day", "history_days": 1}
     return HttpStream.model_validate(
-        {
-            "table": "sales",
-            "key": ["id"],
-            "columns": declared,
-            "path": "/sales",
-            "window": {"field": "day", "history_days": 1},
-            "raw": list(declared),
-        }
+        {"table": "sales", "path": "/sales", "window": window, "raw": list(SALES.columns), **changes}
     )
 
 
@@ -46,7 +50,7 @@ def raw(
 
 
 def reasons(rows: DataFrame, declared: Policy | None = None) -> list[list[str]]:
-    judged = judge_rows(typed(stream(), rows), row_predicates(stream(), declared), {})
+    judged = judge_rows(typed(stream(), SALES, rows), row_predicates(stream(), SALES, declared), {})
     return [sorted(row._reasons) for row in judged.collect()]
 
 
@@ -72,7 +76,7 @@ def test_each_row_is_read_by_its_own_parser(spark: SparkSession) -> None:
         update={"parsers": {"v2": Parser(columns={"amount": "cast(amount as decimal(10,2)) / 100"})}}
     )
     rows = raw(spark, ("1", "250", "a")).unionByName(raw(spark, ("2", "250", "a"), parser="v2"))
-    assert [str(row.amount) for row in typed(declared, rows).orderBy("id").collect()] == ["250.00", "2.50"]
+    assert [str(row.amount) for row in typed(declared, SALES, rows).orderBy("id").collect()] == ["250.00", "2.50"]
 
 
 def test_a_row_carries_every_reason(spark: SparkSession) -> None:
@@ -110,8 +114,8 @@ def test_reasons_are_counted_by_reason_and_rows_once(spark: SparkSession) -> Non
         [{"id": "positive", "that": "amount", "is": "positive"}, {"id": "kind", "that": "kind", "is": "complete"}]
     )
     judged = judge_rows(
-        typed(stream(), raw(spark, ("1", "-1", None), ("2", "-1", "a"), ("3", "1", "a"))),
-        row_predicates(stream(), declared),
+        typed(stream(), SALES, raw(spark, ("1", "-1", None), ("2", "-1", "a"), ("3", "1", "a"))),
+        row_predicates(stream(), SALES, declared),
         {},
     )
     found = summarize(judged, ["positive", "kind"], ["id", "kind"])
@@ -122,9 +126,9 @@ def test_reasons_are_counted_by_reason_and_rows_once(spark: SparkSession) -> Non
 def verdict(
     spark: SparkSession, tmp_path: Path, declared: Policy, *rows: tuple[str | None, ...]
 ) -> tuple[str, dict[str, bool]]:
-    shaped = typed(stream(), raw(spark, *rows))
+    shaped = typed(stream(), SALES, raw(spark, *rows))
     metrics = f"file://{tmp_path}/metrics.json"
-    checks = verify(shaped, len(rows), row_predicates(stream(), declared), declared, metrics, TAGS)
+    checks = verify(shaped, len(rows), row_predicates(stream(), SALES, declared), declared, metrics, TAGS)
     return worst(checks), {check.check: check.passed for check in checks}
 
 

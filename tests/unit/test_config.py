@@ -36,17 +36,17 @@ def test_a_deployed_project_reads_back_as_it_was_declared(project: Project) -> N
 
 
 def test_an_unknown_key_is_refused_with_file_and_path(root: Path) -> None:
-    edit(root, "sources/rds_postgres.yaml", "version: updated_at", "versoin: updated_at")
+    edit(root, "sources/rds_postgres.yaml", "relation: shop.customers", "relaton: shop.customers")
     with pytest.raises(
         ConfigError,
-        match=r"rds_postgres\.yaml:\d+: .*streams\.customers\.versoin: no such key versoin, did you mean version",
+        match=r"rds_postgres\.yaml:\d+: .*streams\.customers\.relaton: no such key relaton, did you mean relation",
     ):
         load_project(root, "local")
 
 
 def test_a_key_that_is_no_column_is_refused(root: Path) -> None:
-    edit(root, "sources/rds_postgres.yaml", "key: [order_id]", "key: [orderid]")
-    with pytest.raises(ConfigError, match="orderid not among columns; known: order_id"):
+    edit(root, "tables/orders.yaml", "key: [order_id]", "key: [orderid]")
+    with pytest.raises(ConfigError, match=r"tables/orders\.yaml:\d+: key: no column orderid, did you mean order_id"):
         load_project(root, "local")
 
 
@@ -60,8 +60,8 @@ def test_a_log_is_read_of_postgresql_only(root: Path) -> None:
 
 
 def test_a_log_stream_orders_its_versions_by_a_column(root: Path) -> None:
-    edit(root, "sources/rds_postgres.yaml", "    version: change_lsn\n", "")
-    with pytest.raises(ConfigError, match=r"loyalty_accounts: .*read: log needs a version"):
+    edit(root, "tables/loyalty_accounts.yaml", "version: change_lsn\n", "")
+    with pytest.raises(ConfigError, match=r"loyalty_accounts\.read: log needs the version of table loyalty_accounts"):
         load_project(root, "local")
 
 

@@ -21,7 +21,7 @@ from headwater.sources.http.client import HttpClient
 from headwater.sources.http.messages import HttpRequest, HttpResponse
 from headwater.sources.http.source import Part
 from headwater.sources.http.stream import read as read_stream
-from tests.support.declared import http_source
+from tests.support.declared import http_source, table
 from tests.support.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
 ACCOUNT = "102000000000001"
@@ -358,7 +358,7 @@ def test_breakdowns_are_asked_for_beside_the_fields_and_come_with_every_row():
     fields, breakdowns = (declared.params[name].split(",") for name in ("fields", "breakdowns"))
     assert {*fields, *breakdowns} == {*declared.raw}
     assert not {*fields} & {*breakdowns}
-    assert set(breakdowns) <= set(declared.key)
+    assert set(breakdowns) <= set(table(declared.table).key)
 
 
 @pytest.mark.parametrize("reply", [{}, {"report_run_id": None}, {"report_run_id": "../me?x="}, []])

@@ -57,8 +57,10 @@ def deployment_of(stack: Stack) -> Deployment:
         sources[name] = source.model_copy(update={"streams": {stream: source.streams[stream] for stream in streams}})
     tables = {stream.table for source in sources.values() for stream in source.streams.values()}
     quality = {table: _policy(policy, tables) for table, policy in project.quality.items() if table in tables}
+    kept = {name: table for name, table in project.tables.items() if name in tables}
     gold = {table: project.gold[table] for table in GOLD}
-    return Deployment(project.model_copy(update={"sources": sources, "quality": quality, "gold": gold}), ROOT)
+    update = {"sources": sources, "tables": kept, "quality": quality, "gold": gold}
+    return Deployment(project.model_copy(update=update), ROOT)
 
 
 def _policy(policy: Policy, tables: set[str]) -> Policy:
@@ -108,7 +110,7 @@ def _content(pipeline: Pipeline) -> dict[str, list[Any]]:
     """Rows and an order-free hash of every table's content, of each zone and of the warehouse."""
     found: dict[str, list[Any]] = {}
     for zone in ("bronze", "silver", "gold", "quarantine"):
-        for name in pipeline.client.project.tables(zone):
+        for name in pipeline.client.project.table_paths(zone):
             path = f"{zone}/{name}"
             table = pipeline.table(path)
             if table is not None:
