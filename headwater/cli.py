@@ -20,12 +20,11 @@ from rich.live import Live
 from rich.table import Table
 
 from headwater.client import Client, Engine, RunState, run_input
-from headwater.config import json_schemas, load_project, parse_date
+from headwater.config import Declared, json_schemas, load_project, parse_date
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.sources_page import sources_page
 from headwater.deploy.terraform import document
 from headwater.errors import ConfigError, HeadwaterError
-from headwater.lake.gold_sql import gold_sql
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -275,12 +274,14 @@ def quarantine_replay(
 @app.command()
 def validate(as_json: JsonOption = False) -> None:
     """Check config/, crawlers/ and sql/ of every environment, what is derived from them, and that made files are up to date."""
-    environments = sorted(path.stem for path in (ROOT / "config" / "environments").glob("*.yaml"))
-    for name in environments:
-        project = load_project(ROOT, name)
-        for table in project.gold:
-            gold_sql(project, table)
-        document(Deployment(project, ROOT))
+    from headwater.validate import mistakes  # most commands are over before sqlglot is imported
+
+    wrong = mistakes(ROOT)
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    declared = Declared(ROOT)
+    for name in declared.environments:
+        document(Deployment(declared.project(name), ROOT))
     for name, schema in json_schemas().items():
         path = ROOT / "config" / "schema" / f"{name}.schema.json"
         if not path.exists() or json.loads(path.read_text()) != schema:
@@ -288,7 +289,7 @@ def validate(as_json: JsonOption = False) -> None:
     page = ROOT / "docs" / "sources.md"
     if not page.exists() or page.read_text() != sources_page(ROOT):
         raise ConfigError(f"{page}: not up to date. hint: make docs")
-    say(as_json, {"environments": environments}, f"valid: {', '.join(environments)}")
+    say(as_json, {"environments": declared.environments}, f"valid: {', '.join(declared.environments)}")
 
 
 def main() -> None:

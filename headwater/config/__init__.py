@@ -33,15 +33,13 @@ from headwater.config.http_source import (
 from headwater.config.jdbc_source import BookmarkRead, JdbcSource, JdbcStream, LogRead, WatermarkRead
 from headwater.config.kafka_source import KafkaSource, KafkaStream
 from headwater.config.kinesis_source import DirectDelivery, KinesisSource, KinesisStream, QueueDelivery
+from headwater.config.loading import Declared, json_schemas, load_deployed, load_project
 from headwater.config.policy import Policy
 from headwater.config.project import (
     AnySource,
     Project,
     Source,
     Stream,
-    json_schemas,
-    load_deployed,
-    load_project,
     parse_date,
 )
 from headwater.config.redshift_source import RedshiftSource, RedshiftStream
@@ -67,6 +65,7 @@ __all__ = [
     "Column",
     "CsvFormat",
     "CursorPaging",
+    "Declared",
     "DirectDelivery",
     "Drift",
     "DropEntrance",

@@ -143,6 +143,12 @@ class FilesSource(SourceBase):
             size = f"at most {stream.largest_megabytes} MB a file"
             yield f"`{name}`: {stream.format.kind} below `{stream.prefix}`, {size}"
 
+    @property
+    def overridable(self) -> frozenset[str]:
+        """What an environment may say of it otherwise."""
+        dropped = {"window_seconds"} if isinstance(self.entrance, DropEntrance) else set()
+        return super().overridable | dropped
+
     def overridden(self, changes: Mapping[str, Any]) -> Self:
         """The same source as an environment has it; `window_seconds` is the drop entrance's."""
         source = super().overridden(changes)

@@ -96,6 +96,11 @@ class KinesisSource(SourceBase):
             waits = f"{stream.delivery.batch_size:,} records or {stream.delivery.window_seconds} s in a batch"
             yield f"`{name}`: {stream.delivery.kind}, {waits}, at most {stream.largest_bytes:,} bytes a record"
 
+    @property
+    def overridable(self) -> frozenset[str]:
+        """What an environment may say of it otherwise."""
+        return super().overridable | {"window_seconds"}
+
     def overridden(self, changes: Mapping[str, Any]) -> Self:
         """The same source as an environment has it; `window_seconds` is every stream's."""
         source = super().overridden(changes)

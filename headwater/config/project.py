@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from headwater.config.documents import Document, problems_of, read_document
 from headwater.config.environment import Environment, SourceOverride
 from headwater.config.files_source import FilesSource, FilesStream
 from headwater.config.fit import misfits
@@ -103,72 +101,6 @@ def disagreements(sources: Iterable[AnySource], tables: Mapping[str, Table]) -> 
     # A misspelt name is one mistake: the table that it stands for is not told as one that nothing feeds.
     for name in tables.keys() - fed if fed <= tables.keys() else ():
         yield ("tables", name), f"no stream feeds this table; fed: {', '.join(sorted(fed))}"
-
-
-def _named(root: Path, folder: Path) -> dict[str, Document]:
-    documents = {}
-    for path in sorted(folder.glob("*.yaml")):
-        document = read_document(root, path)
-        if not isinstance(document.value, dict):
-            raise ConfigError(document.says((), "must hold a mapping"))
-        key = "name" if "name" in document.value else "table"
-        if document.value.get(key) != path.stem:
-            raise ConfigError(document.says((key,), f"must be {path.stem}, as the file is named"))
-        documents[path.stem] = document
-    return documents
-
-
-def load_project(root: Path, environment: str) -> Project:
-    """Loads config/ and sql/gold/ below `root` for one environment.
-
-    ConfigError has a line for each mistake, with file, line and path.
-    """
-    config = root / "config"
-    environment_file = config / "environments" / f"{environment}.yaml"
-    if not environment_file.exists():
-        known = [path.stem for path in (config / "environments").glob("*.yaml")]
-        raise ConfigError(unknown("environment", environment, known))
-    own = read_document(root, environment_file)
-    folders = {folder: _named(root, config / folder) for folder in ("sources", "tables", "quality")}
-    gold = {path.stem: path.read_text() for path in sorted((root / "sql" / "gold").glob("*.sql"))}
-    declared = {
-        folder: {name: document.value for name, document in documents.items()} for folder, documents in folders.items()
-    }
-    try:
-        return Project.model_validate({"environment": own.value, **declared, "gold": gold})
-    except ValidationError as error:
-        problems = problems_of(error)
-    raise ConfigError("\n".join(_says(own, folders, place, problem) for place, problem in problems))
-
-
-def _says(own: Document, folders: Mapping[str, Mapping[str, Document]], place: Place, problem: str) -> str:
-    """A problem of the project as one line of the file that it is in."""
-    match place:
-        case (str(folder), str(name), *rest) if name in folders.get(folder, {}):
-            return folders[folder][name].says(rest, problem)
-        case ("environment", *rest):
-            return own.says(rest, problem)
-        case _:
-            return f"{'.'.join(map(str, place))}: {problem}"
-
-
-def load_deployed(text: str) -> Project:
-    """Loads the project file that `deploy` wrote."""
-    try:
-        return Project.model_validate_json(text)
-    except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, place))}: {problem}" for place, problem in problems_of(error))
-        raise ConfigError(f"deployed project file: {said}") from None
-
-
-def json_schemas() -> dict[str, dict[str, Any]]:
-    """Makes the JSON Schema of each kind of config file, by schema name."""
-    return {
-        "source": TypeAdapter(Source).json_schema(),
-        "table": Table.model_json_schema(),
-        "quality": Policy.model_json_schema(),
-        "environment": Environment.model_json_schema(),
-    }
 
 
 def parse_date(text: str) -> date:

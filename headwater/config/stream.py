@@ -165,6 +165,11 @@ class SourceBase(Strict):
     optional: bool = Field(False, description="A failure of this source leaves the others running.")
     job: JobSize = JobSize()
 
+    @property
+    def overridable(self) -> frozenset[str]:
+        """What an environment may say of it otherwise."""
+        return frozenset(type(self).model_fields)
+
     def overridden(self, changes: Mapping[str, Any]) -> Self:
         """The same source with the values that an environment gives to fields of it; others are not its own."""
         return self.model_copy(

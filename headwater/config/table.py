@@ -30,6 +30,10 @@ class Scd2Write(Strict):
     ignore: tuple[Name, ...] = Field((), description="Columns whose change alone makes no new version.")
 
 
+SCD2_COLUMNS = {"valid_from": "timestamp", "valid_to": "timestamp", "is_current": "boolean"}
+"""What a table has beside its declared columns where every version is kept: types by name."""
+
+
 class InsertWrite(Strict):
     """Rows with new keys are added; a row that is there never changes."""
 
@@ -71,6 +75,12 @@ class Table(Strict):
         if isinstance(self.write, ReplaceWrite):
             told |= {self.write.account: "write.account", self.write.day: "write.day"}
         return told
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The Spark SQL type of each column that the table has in silver."""
+        added = SCD2_COLUMNS if isinstance(self.write, Scd2Write) else {}
+        return {name: column.type for name, column in self.columns.items()} | added
 
     @model_validator(mode="after")
     def _names_are_columns(self) -> Table:

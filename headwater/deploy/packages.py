@@ -33,6 +33,7 @@ from headwater.config import load_project
 from headwater.deploy.deployment import DEEQU_JAR, LIBRARY_KEY, WHEELS_KEY, Deployment
 from headwater.deploy.terraform import document
 from headwater.errors import ConfigError
+from headwater.validate import mistakes
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 LAMBDA_NEEDS = ("fastjsonschema", "pydantic", "pyyaml")
@@ -96,6 +97,8 @@ def deployment_json(deployment: Deployment) -> bytes:
 
 def package(root: Path, environment: str, out: Path) -> list[Path]:
     """Packs everything for one environment and lists the files; ConfigError when config/ or a role is wrong."""
+    if wrong := mistakes(root):
+        raise ConfigError("\n".join(wrong))
     deployment = Deployment(load_project(root, environment), root)
     derived = deployment_json(deployment)
     in_glue, in_lambda = modules(GLUE_NEEDS), modules(LAMBDA_NEEDS)

@@ -11,12 +11,11 @@ from pyspark.sql import functions as F
 
 from headwater import config
 from headwater.config import InsertWrite, MergeWrite, Name, ReplaceWrite, Scd2Write
+from headwater.config.table import SCD2_COLUMNS
 from headwater.lake.delta import Table
 from headwater.ledger.entries import Manifest
 
 Bounds = Mapping[str, tuple[Any, Any]]
-
-SCD2_COLUMNS = ("valid_from", "valid_to", "is_current")
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,5 @@
-"""Understanding what is declared, at the desk: SQL parses, and names what exists; `headwater validate` tells what does not."""
+"""Understanding what is declared, at the desk: `headwater validate` tells every mistake, with file, line and path."""
+
+from headwater.validate.understanding import mistakes
+
+__all__ = ["mistakes"]

@@ -18,6 +18,10 @@ _zones = cache(available_timezones)
 
 def of_environment(project: Project, tables: Mapping[str, Types]) -> Iterator[tuple[Place, str]]:
     """Where an environment names what is not there; `tables` are the silver and gold tables with their columns."""
+    yield from ((("environment", *place), problem) for place, problem in _of_environment(project, tables))
+
+
+def _of_environment(project: Project, tables: Mapping[str, Types]) -> Iterator[tuple[Place, str]]:
     environment = project.environment
     for place, zone in _zones_of(environment):
         if zone not in _zones():
@@ -39,7 +43,10 @@ def of_sources(project: Project) -> Iterator[tuple[Place, str]]:
     for name, source in project.sources.items():
         for account, zone in source.time_zones.items() if isinstance(source, HttpSource) else ():
             if zone not in _zones():
-                yield (name, "time_zones", account), unknown("time zone", zone, _zones()).partition(" known:")[0]
+                yield (
+                    ("sources", name, "time_zones", account),
+                    unknown("time zone", zone, _zones()).partition(" known:")[0],
+                )
 
 
 def _zones_of(environment: Environment) -> Iterator[tuple[Place, str]]:
@@ -58,8 +65,8 @@ def _of_overrides(project: Project) -> Iterator[tuple[Place, str]]:
             yield ("sources", name), unknown("source", name, project.sources)
             continue
         source = project.sources[name]
-        for field in override.model_fields_set - type(source).model_fields.keys():
-            yield ("sources", name, field), f"a source of kind {source.kind} has none"
+        for field in sorted(override.model_fields_set - source.overridable):
+            yield ("sources", name, field), f"nothing of {name}, which is of kind {source.kind}"
 
 
 def _of_analysts(environment: Environment, tables: Mapping[str, Types]) -> Iterator[tuple[Place, str]]:

@@ -1,0 +1,100 @@
+"""Loading what is declared: the files of config/ and sql/ make the project of an environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from headwater.config.documents import Document, problems_of, read_document
+from headwater.config.environment import Environment
+from headwater.config.policy import Policy
+from headwater.config.project import Project, Source
+from headwater.config.strict import Place, unknown
+from headwater.config.table import Table
+from headwater.errors import ConfigError
+
+
+class Declared:
+    """The files below a root as they were written, read once for all environments; ConfigError where one is no document."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._config = root / "config"
+        self._folders = {folder: self._named(folder) for folder in ("sources", "tables", "quality")}
+        self._environments = {
+            path.stem: read_document(root, path) for path in sorted((self._config / "environments").glob("*.yaml"))
+        }
+        self._gold = {path.stem: path.read_text() for path in sorted((root / "sql" / "gold").glob("*.sql"))}
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The declared environments."""
+        return tuple(self._environments)
+
+    def project(self, environment: str) -> Project:
+        """The project of an environment; ConfigError has a line for each mistake, with file, line and path."""
+        if environment not in self._environments:
+            raise ConfigError(unknown("environment", environment, self._environments))
+        declared = {
+            folder: {name: document.value for name, document in documents.items()}
+            for folder, documents in self._folders.items()
+        }
+        try:
+            return Project.model_validate(
+                {"environment": self._environments[environment].value, **declared, "gold": self._gold}
+            )
+        except ValidationError as error:
+            problems = problems_of(error)
+        raise ConfigError("\n".join(self.says(environment, place, problem) for place, problem in problems))
+
+    def says(self, environment: str, place: Place, problem: str) -> str:
+        """A problem at a place within the project of an environment, as one line of the file that it is in."""
+        match place:
+            case (str(folder), str(name), *rest) if name in self._folders.get(folder, {}):
+                return self._folders[folder][name].says(rest, problem)
+            case ("environment", *rest):
+                return self._environments[environment].says(rest, problem)
+            case _:
+                return f"{'.'.join(map(str, place))}: {problem}"
+
+    def _named(self, folder: str) -> dict[str, Document]:
+        """The documents of a folder by name, which is that of the file."""
+        documents = {}
+        for path in sorted((self._config / folder).glob("*.yaml")):
+            document = read_document(self._root, path)
+            if not isinstance(document.value, dict):
+                raise ConfigError(document.says((), "must be a mapping"))
+            key = "name" if folder == "sources" else "table"
+            if document.value.get(key) != path.stem:
+                raise ConfigError(document.says((key,), f"must be {path.stem}, as the file is named"))
+            documents[path.stem] = document
+        return documents
+
+
+def load_project(root: Path, environment: str) -> Project:
+    """Loads config/ and sql/gold/ below `root` for one environment.
+
+    ConfigError has a line for each mistake, with file, line and path.
+    """
+    return Declared(root).project(environment)
+
+
+def load_deployed(text: str) -> Project:
+    """Loads the project file that `deploy` wrote."""
+    try:
+        return Project.model_validate_json(text)
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, place))}: {problem}" for place, problem in problems_of(error))
+        raise ConfigError(f"deployed project file: {said}") from None
+
+
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """Makes the JSON Schema of each kind of config file, by schema name."""
+    return {
+        "source": TypeAdapter(Source).json_schema(),
+        "table": Table.model_json_schema(),
+        "quality": Policy.model_json_schema(),
+        "environment": Environment.model_json_schema(),
+    }
