@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from headwater.config.relation import RelationStream
+from headwater.config.secret_name import SecretName
 from headwater.config.stream import Disagreement, SourceBase
 from headwater.config.strict import Name, Strict
 from headwater.config.table import Table
@@ -134,7 +135,7 @@ class JdbcSource(SourceBase):
 
     kind: Literal["jdbc"]
     engine: Literal["postgresql", "mysql"]
-    secret: str
+    secret: SecretName
     fetch_size: int = Field(10_000, gt=0)
     streams: dict[Name, JdbcStream] = Field(min_length=1)
 

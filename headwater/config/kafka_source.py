@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from headwater.config.secret_name import SecretName
 from headwater.config.stream import Disagreement, JsonStream, SourceBase
 from headwater.config.strict import Name, Strict
 from headwater.config.table import Table
@@ -112,7 +113,7 @@ class KafkaSource(SourceBase):
     """
 
     kind: Literal["kafka"]
-    secret: str
+    secret: SecretName
     security: Security
     streams: dict[Name, KafkaStream] = Field(min_length=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,17 @@ class Declared:
             )
         except ValidationError as error:
             problems = problems_of(error)
-        raise ConfigError("\n".join(self.says(environment, place, problem) for place, problem in problems))
+        raise ConfigError("\n".join(self.told(environment, problems)))
 
-    def says(self, environment: str, place: Place, problem: str) -> str:
+    def told(self, environment: str, problems: Iterable[tuple[Place, str]]) -> list[str]:
+        """Problems within the project of an environment, a line for each mistake: of what YAML repeats by an alias, the first."""
+        lines: dict[tuple[str, str], str] = {}
+        for place, problem in problems:
+            line = self._says(environment, place, problem)
+            lines.setdefault((line.partition(": ")[0], problem), line)
+        return list(lines.values())
+
+    def _says(self, environment: str, place: Place, problem: str) -> str:
         """A problem at a place within the project of an environment, as one line of the file that it is in."""
         match place:
             case (str(folder), str(name), *rest) if name in self._folders.get(folder, {}):

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from headwater.config.jdbc_source import WatermarkRead
 from headwater.config.relation import RelationStream
+from headwater.config.secret_name import SecretName
 from headwater.config.stream import SourceBase
 from headwater.config.strict import Identifier, Name
 
@@ -37,7 +38,7 @@ class SnowflakeSource(SourceBase):
     """
 
     kind: Literal["snowflake"]
-    secret: str
+    secret: SecretName
     database: Identifier
     warehouse: Identifier = Field(description="Virtual warehouse that runs the queries.")
     role: Identifier | None = Field(None, description="Role to assume; the user's default role if absent.")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
+from headwater.config.secret_name import SecretName
 from headwater.config.strict import Name, Strict, refusal
 from headwater.config.table import ReplaceWrite, Table
 
@@ -159,7 +160,7 @@ class SourceBase(Strict):
     """What every source declares, whatever it speaks."""
 
     name: Name
-    secret: str | None = Field(
+    secret: SecretName | None = Field(
         None, description="Secrets Manager name under the environment's prefix, never the value."
     )
     optional: bool = Field(False, description="A failure of this source leaves the others running.")

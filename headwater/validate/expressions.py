@@ -11,13 +11,15 @@ from pathlib import Path
 from sqlglot import exp, parse
 from sqlglot.dialects.spark import Spark
 from sqlglot.errors import ParseError, SqlglotError
-from sqlglot.tokens import TokenType
+from sqlglot.tokens import Token, TokenType
 
 from headwater.config.sql_type import check_type
 from headwater.config.strict import unknown
 from headwater.validate.java_regex import PatternSyntaxError, check_pattern
 
 _SELECT = "SELECT "
+_OPEN = {TokenType.COMMA, TokenType.L_PAREN, TokenType.L_BRACKET}
+_CLOSED_BY = {TokenType.L_PAREN: TokenType.R_PAREN, TokenType.L_BRACKET: TokenType.R_BRACKET}
 # What SHOW FUNCTIONS of Spark 3.5.6 lists; a test compares.
 _FUNCTIONS = Path(__file__).with_name("spark_functions.txt")
 # Words of the language that a bracket may follow; SHOW FUNCTIONS lists such as `and` and `in` itself.
@@ -77,6 +79,9 @@ def functions() -> frozenset[str]:
 def of_expression(text: str, fields: Collection[str] | None) -> Iterator[str]:
     """What is wrong with an expression over raw fields; without these, columns are not looked up."""
     try:
+        if wrong := next(unreadable(text), None):
+            yield f"not readable as Spark SQL: {wrong}"
+            return
         statement, *more = parse(f"{_SELECT}{text}", read="spark")
     except SqlglotError as error:
         yield f"not readable as Spark SQL: {_why(error)}"
@@ -99,6 +104,26 @@ def of_expression(text: str, fields: Collection[str] | None) -> Iterator[str]:
         for name in dict.fromkeys(column.parts[0].name for column in statement.find_all(exp.Column)):
             if name.lower() not in known:
                 yield unknown("field", name, fields)
+
+
+def unreadable(sql: str) -> Iterator[str]:
+    """What Spark's parser refuses and sqlglot lets pass: brackets that do not match, and commas with nothing between."""
+    waiting: list[Token] = []
+    before: Token | None = None
+    for token in Spark().tokenize(sql):
+        kind, last = token.token_type, before.token_type if before else TokenType.L_PAREN
+        if kind in _CLOSED_BY:
+            waiting.append(token)
+        elif kind in _CLOSED_BY.values() and (not waiting or _CLOSED_BY[waiting.pop().token_type] != kind):
+            yield f"{token.text!r} closes nothing, after {token.start} characters"
+            return
+        if (kind == TokenType.COMMA and last in _OPEN) or (last == TokenType.COMMA and kind in _CLOSED_BY.values()):
+            yield f"a comma with nothing beside it, after {token.start} characters"
+        if kind == last == TokenType.IN:
+            yield f"{token.text!r} twice, after {token.start} characters"
+        before = token
+    if waiting:
+        yield f"{waiting[-1].text!r} is never closed, after {waiting[-1].start} characters"
 
 
 def unknown_functions(sql: str) -> Iterator[str]:

@@ -10,10 +10,10 @@ import string
 import sys
 import unicodedata
 
-# Escapes of one letter, of which these stand for no character of a class.
-_LETTERS = frozenset(string.ascii_letters)
-_PLAIN = frozenset("abefnrtdDhHsSvVwWBAGZzRX")
-_OUTSIDE_CLASSES = frozenset("bBAGZzRX")
+# Escapes of one letter or digit, and those of them that stand for characters, as a class wants it.
+_LETTERS = frozenset(string.ascii_letters + string.digits)
+_PLAIN = frozenset("abefnrtdDhHsSvVwWBAGZzRX123456789")
+_IN_CLASSES = frozenset("aefnrtdDhHsSvVwW")
 # What follows the letter of an escape that says a character by its number.
 _FORMS = {
     "0": (re.compile(r"[0-7]"), "an octal escape, such as \\012"),
@@ -68,7 +68,7 @@ class _Pattern:
         self.names: set[str] = set()
 
     def read(self) -> None:
-        self._alternatives(unbounded=True)
+        self._alternatives()
         if self.at < len(self.text):
             self._fail("unmatched closing ')'")
 
@@ -83,16 +83,16 @@ class _Pattern:
         self.at += len(wanted) if found else 0
         return found
 
-    def _alternatives(self, *, unbounded: bool) -> None:
-        """Alternatives up to the end or a closing bracket; in a look-behind nothing may be `unbounded`."""
+    def _alternatives(self) -> None:
+        """Alternatives up to the end or a closing bracket."""
         while True:
             while self.at < len(self.text) and not self._peek("|", ")"):
-                if self._item(unbounded=unbounded):
-                    self._quantifier(unbounded=unbounded)
+                if self._item():
+                    self._quantifier()
             if not self._take("|"):
                 return
 
-    def _item(self, *, unbounded: bool) -> bool:
+    def _item(self) -> bool:
         """Reads one item; whether a quantifier may follow it."""
         match self.text[self.at]:
             case "*" | "+" | "?":
@@ -100,18 +100,17 @@ class _Pattern:
             case "{":
                 pass  # Java repeats nothing, and lets it be
             case "(":
-                return self._group(unbounded=unbounded)
+                return self._group()
             case "[":
                 self.at += 1
                 self._class()
             case "\\":
-                self._escape(in_class=False, unbounded=unbounded)
+                self._escape(in_class=False)
             case _:
                 self.at += 1
         return True
 
-    def _quantifier(self, *, unbounded: bool) -> None:
-        endless = True
+    def _quantifier(self) -> None:
         if self._peek("{"):
             found = _REPETITION.match(self.text, self.at)
             if found is None:
@@ -120,34 +119,28 @@ class _Pattern:
             least, most = int(found[1]), int(found[3] or found[1])
             if least > most or most > _MOST:
                 self._fail(f"an illegal range of repetitions {found[0]}")
-            endless = bool(found[2]) and not found[3]
             self.at = found.end()
         elif self._peek("*", "+", "?"):
-            endless = not self._peek("?")
             self.at += 1
         else:
             return
-        if endless and not unbounded:
-            self._fail("a look-behind has no obvious maximum length")
         if self._peek("?", "+"):
             self.at += 1
 
-    def _group(self, *, unbounded: bool) -> bool:
+    def _group(self) -> bool:
         opened = self.at
         self.at += 1
         if self._take("?"):
-            if self._take("<=") or self._take("<!"):
-                unbounded = False
-            elif self._peek("<"):
+            if self._peek("<") and not self._peek("<=", "<!"):
                 self._group_name()
-            elif not any(self._take(kind) for kind in (":", "=", "!", ">")):
+            elif not any(self._take(kind) for kind in (":", "=", "!", ">", "<=", "<!")):
                 found = _FLAGS.match(self.text, self.at)
                 self.at = found.end() if found else self.at
                 if self._take(")"):
                     return False
                 if not self._take(":"):
                     self._fail("an unknown kind of group")
-        self._alternatives(unbounded=unbounded)
+        self._alternatives()
         if not self._take(")"):
             self.at = opened
             self._fail("an unclosed group")
@@ -163,7 +156,7 @@ class _Pattern:
         self.names.add(found[1])
         self.at = found.end()
 
-    def _escape(self, *, in_class: bool, unbounded: bool = True) -> None:
+    def _escape(self, *, in_class: bool) -> None:
         self.at += 1
         if self.at == len(self.text):
             self._fail("a \\ with nothing after it")
@@ -179,27 +172,20 @@ class _Pattern:
         elif letter == "Q":
             self._quotation()
         elif letter == "k" and not in_class:
-            self._back_reference(unbounded=unbounded)
-        elif letter in string.digits and not in_class:
-            self._bounded(unbounded=unbounded)
-        elif letter in _LETTERS | {*string.digits} and letter not in _PLAIN - (_OUTSIDE_CLASSES if in_class else set()):
+            self._back_reference()
+        elif letter in _LETTERS and letter not in (_IN_CLASSES if in_class else _PLAIN):
             self._fail(f"an unknown escape \\{letter}")
 
     def _quotation(self) -> None:
         end = self.text.find("\\E", self.at)
         self.at = len(self.text) if end < 0 else end + 2
 
-    def _back_reference(self, *, unbounded: bool) -> None:
+    def _back_reference(self) -> None:
         found = _NAME.match(self.text, self.at)
         if found is None or found[1] not in self.names:
             self._fail("\\k without the name of a group before it, such as \\k<name>")
         else:
             self.at = found.end()
-            self._bounded(unbounded=unbounded)
-
-    def _bounded(self, *, unbounded: bool) -> None:
-        if not unbounded:
-            self._fail("a look-behind has no obvious maximum length")
 
     def _digits(self, form: re.Pattern[str], what: str) -> None:
         found = form.match(self.text, self.at)

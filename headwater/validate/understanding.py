@@ -33,7 +33,7 @@ def mistakes(root: Path) -> list[str]:
             *references.of_environment(project, _tables(project)),
             *([] if understood else _of_pipeline(project)),
         ]
-        told |= {declared.says(environment, place, problem): None for place, problem in problems}
+        told |= dict.fromkeys(declared.told(environment, problems))
         understood = True
     return list(told)
 
