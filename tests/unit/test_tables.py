@@ -167,7 +167,8 @@ def _untold(documents: dict[str, Document], name: str, data: st.DataObject) -> t
 
 def _no_days(documents: dict[str, Document], name: str, _: st.DataObject) -> tuple[str, str, str]:
     stream = documents["sources/shop"]["streams"][name]
-    assume(documents[f"tables/{stream['table']}"]["write"]["kind"] == "replace")
+    table = documents[f"tables/{stream['table']}"]
+    table["write"] = {"kind": "replace", "account": table["key"][0], "day": table["key"][0]}
     stream["window"] = {"history_days": 1}
     return "sources/shop", f"streams.{name}.table", "needs rows of whole days"
 
