@@ -195,3 +195,9 @@ def test_a_batch_whose_files_were_compacted_is_read_from_the_new_ones(lake: Lake
     third = append(lake, 3, [4])
     assert [ids(lake.batch(batch)) for batch in (first, second, third)] == [{1, 2}, {3}, {4}]
     assert not old & set(lake.batch(first).inputFiles())
+
+
+def test_where_a_source_tells_no_version_the_order_of_arrival_decides(spark: SparkSession, lake: Lake) -> None:
+    write(lake, people(), manifest(1), frame(spark, [(1, "Graz", None), (2, "Linz", at(1)), (3, "Bonn", None)]))
+    write(lake, people(), manifest(2), frame(spark, [(1, "Wien", None), (2, "Wien", None), (3, "Wien", at(1))]))
+    assert cities(lake) == {1: "Wien", 2: "Linz", 3: "Wien"}
