@@ -9,13 +9,22 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from headwater.config import Table
+from headwater.config import JdbcStream, Table
 from headwater.lake.silver import SilverCounts, newest
 from headwater.lake.tables import REASONS, Lake
 from headwater.ledger.entries import DataFile, Manifest
 from headwater.quality.predicates import summarize
 
 ROW = "id bigint, city string, updated_at timestamp"
+STREAM = JdbcStream.model_validate(
+    {
+        "table": "people",
+        "relation": "shop.people",
+        "raw": "all",
+        "read": {"kind": "watermark", "column": "updated_at"},
+        "partition_column": "id",
+    }
+)
 
 
 def people(write: dict[str, Any] | None = None, **changes: Any) -> Table:
@@ -170,7 +179,7 @@ def append(lake: Lake, batch: int, numbers: Sequence[int]) -> Manifest:
     paths = (folder / str(batch)).glob("*.parquet")
     files = tuple(DataFile(key=f"{batch}/{path.name}", rows=len(numbers), bytes=path.stat().st_size) for path in paths)
     written = manifest(batch, len(numbers)).model_copy(update={"files": files})
-    lake.append_bronze(f"file://{folder}", written, people(), evolves=False)
+    lake.append_bronze(f"file://{folder}", written, STREAM, evolves=False)
     return written
 
 
