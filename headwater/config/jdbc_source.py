@@ -11,7 +11,7 @@ from headwater.config.relation import RelationStream
 from headwater.config.secret_name import SecretName
 from headwater.config.stream import Disagreement, SourceBase
 from headwater.config.strict import Name, Strict
-from headwater.config.table import Table
+from headwater.config.table import InsertWrite, Table
 
 CHANGE = ("_change", "_lsn", "_committed_at")
 """What a raw row of a change log has beside the relation's columns; LogRead says what each holds."""
@@ -119,6 +119,8 @@ class JdbcStream(RelationStream):
         yield from super().disagreements(table)
         if isinstance(self.read, LogRead) and "_lsn" not in (self.columns.get(table.version or "") or ""):
             yield "read", f"log needs the version of table {table.table} to be a column made of _lsn"
+        if isinstance(self.read, LogRead) and isinstance(table.write, InsertWrite):
+            yield "read", f"log tells changes, and table {table.table} has write: insert, by which no row changes"
 
     @model_validator(mode="after")
     def _log_has_every_change(self) -> JdbcStream:

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from headwater.config.secret_name import SecretName
 from headwater.config.stream import Disagreement, JsonStream, SourceBase
 from headwater.config.strict import Name, Strict
-from headwater.config.table import Table
+from headwater.config.table import InsertWrite, Table
 
 DELETED_AT = "deleted_at"
 ENVELOPE = (
@@ -93,6 +93,8 @@ class KafkaStream(JsonStream):
         yield from super().disagreements(table)
         if self.tombstones == "delete" and DELETED_AT not in table.columns:
             yield "tombstones", f"delete needs a column {DELETED_AT} in table {table.table}"
+        if self.tombstones == "delete" and isinstance(table.write, InsertWrite):
+            yield "tombstones", f"delete erases a row, and table {table.table} has write: insert, by which none changes"
 
     @property
     def position_note(self) -> str:

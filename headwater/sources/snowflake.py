@@ -117,6 +117,8 @@ def read(
 
 def _relation(connection: SnowflakeConnection, stream: SnowflakeStream) -> str:
     """The relation as the stream reads it; FatalSourceError names the declared columns that it lacks."""
+    if stream.read_columns is None:
+        return selected(stream, double_quoted, {})
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT * FROM {stream.relation} LIMIT 0")
         # A raw row has the names in lower case.

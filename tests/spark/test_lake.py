@@ -9,13 +9,22 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from headwater.config import Table
+from headwater.config import JdbcStream, Table
 from headwater.lake.silver import SilverCounts, newest
 from headwater.lake.tables import REASONS, Lake
 from headwater.ledger.entries import DataFile, Manifest
 from headwater.quality.predicates import summarize
 
 ROW = "id bigint, city string, updated_at timestamp"
+STREAM = JdbcStream.model_validate(
+    {
+        "table": "people",
+        "relation": "shop.people",
+        "raw": "all",
+        "read": {"kind": "watermark", "column": "updated_at"},
+        "partition_column": "id",
+    }
+)
 
 
 def people(write: dict[str, Any] | None = None, **changes: Any) -> Table:
@@ -170,7 +179,7 @@ def append(lake: Lake, batch: int, numbers: Sequence[int]) -> Manifest:
     paths = (folder / str(batch)).glob("*.parquet")
     files = tuple(DataFile(key=f"{batch}/{path.name}", rows=len(numbers), bytes=path.stat().st_size) for path in paths)
     written = manifest(batch, len(numbers)).model_copy(update={"files": files})
-    lake.append_bronze(f"file://{folder}", written, people(), evolves=False)
+    lake.append_bronze(f"file://{folder}", written, STREAM, evolves=False)
     return written
 
 
@@ -195,3 +204,9 @@ def test_a_batch_whose_files_were_compacted_is_read_from_the_new_ones(lake: Lake
     third = append(lake, 3, [4])
     assert [ids(lake.batch(batch)) for batch in (first, second, third)] == [{1, 2}, {3}, {4}]
     assert not old & set(lake.batch(first).inputFiles())
+
+
+def test_where_a_source_tells_no_version_the_order_of_arrival_decides(spark: SparkSession, lake: Lake) -> None:
+    write(lake, people(), manifest(1), frame(spark, [(1, "Graz", None), (2, "Linz", at(1)), (3, "Bonn", None)]))
+    write(lake, people(), manifest(2), frame(spark, [(1, "Wien", None), (2, "Wien", None), (3, "Wien", at(1))]))
+    assert cities(lake) == {1: "Wien", 2: "Linz", 3: "Wien"}

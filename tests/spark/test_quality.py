@@ -71,6 +71,14 @@ def test_a_row_that_cannot_be_read_has_that_one_reason(spark: SparkSession) -> N
     assert reasons(raw(spark, (None, "two", None), problem="not_json"), declared) == [["not_json"]]
 
 
+def test_a_column_that_the_source_does_not_tell_is_null_of_its_type_and_no_reason(spark: SparkSession) -> None:
+    untold = stream(columns={"amount": None})
+    rows = typed(untold, SALES, raw(spark, ("1", "two", "a")))
+    assert dict(rows.dtypes)["amount"] == "decimal(10,2)"
+    [row] = judge_rows(rows, row_predicates(untold, SALES, None), {}).collect()
+    assert (row.id, row.amount, row.kind, row._reasons) == (1, None, "a", [])
+
+
 def test_each_row_is_read_by_its_own_parser(spark: SparkSession) -> None:
     declared = stream().model_copy(
         update={"parsers": {"v2": Parser(columns={"amount": "cast(amount as decimal(10,2)) / 100"})}}

@@ -369,7 +369,8 @@ def test_an_answer_without_a_usable_report_id_needs_a_person(reply):
 
 def test_insights_are_extracted_in_months_for_each_account():
     reports, files = Reports(), KeptFiles()
-    found = read_stream(facebook(), "ads_insights", {}, files, None, date(2018, 1, 1), None, graph(reports.send))  # type: ignore[arg-type]
+    into, day = table("ad_performance"), date(2018, 1, 1)
+    found = read_stream(facebook(), "ads_insights", into, {}, files, None, day, None, graph(reports.send))  # type: ignore[arg-type]
     assert found is not None
     assert len(reports.made) == len(files.files) == 2 * 13
     # Parts are read some at a time, in whatever order they come.

@@ -29,7 +29,7 @@ from headwater.sources.http.client import HttpClient
 from headwater.sources.http.messages import HttpRequest, HttpResponse
 from headwater.sources.http.source import Part
 from headwater.sources.http.stream import read
-from tests.support.declared import http_source
+from tests.support.declared import http_source, table
 from tests.support.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
 US, EUROPE = "3030000001", "3030000002"
@@ -306,7 +306,8 @@ def extract(
 ) -> tuple[Any, KeptFiles]:
     files = KeptFiles()
     source = google().model_copy(update=changes)
-    found = read(source, stream, {}, files, position, TODAY, None, ads(send))  # type: ignore[arg-type]
+    into = table(source.streams[stream].table)
+    found = read(source, stream, into, {}, files, position, TODAY, None, ads(send))  # type: ignore[arg-type]
     return found, files
 
 

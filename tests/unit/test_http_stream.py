@@ -107,7 +107,7 @@ def test_a_source_without_accounts_is_read_once():
     shop = FakeSend(answer({"data": [{"id": 1, "day": "2018-01-10"}]}))
     declared = source(accounts=[], stream={"window": {"field": "day", "history_days": 9}, "path": "/sales"})
     files = KeptFiles()
-    found = read_stream(declared, "sales", {}, files, None, AS_OF, None, client(shop))  # type: ignore[arg-type]
+    found = read_stream(declared, "sales", table(), {}, files, None, AS_OF, None, client(shop))  # type: ignore[arg-type]
     assert files.rows == [{"id": 1, "day": "2018-01-10"}]
     assert ("", "2018-01-10") in slices(found)
 
@@ -116,7 +116,7 @@ def test_numbers_reach_the_file_exactly():
     shop = FakeSend(answer(b'{"data": [{"id": 1, "day": "2018-01-10", "amount": 1234567890123456.10}]}'))
     declared = source(accounts=[], stream={"window": {"field": "day", "history_days": 9}})
     files = KeptFiles()
-    read_stream(declared, "sales", {}, files, None, AS_OF, None, client(shop))  # type: ignore[arg-type]
+    read_stream(declared, "sales", table(), {}, files, None, AS_OF, None, client(shop))  # type: ignore[arg-type]
     assert str(files.rows[0]["amount"]) == "1234567890123456.10"
 
 
@@ -266,13 +266,13 @@ def test_a_backfill_takes_no_row_from_after_its_window():
 def test_a_row_without_a_day_needs_a_person(row, said):
     shop = FakeSend(answer({"data": [row]}))
     with pytest.raises(FatalSourceError, match=said):
-        read_stream(source(), "sales", {}, KeptFiles(), None, AS_OF, None, client(shop))  # type: ignore[arg-type]
+        read_stream(source(), "sales", table(), {}, KeptFiles(), None, AS_OF, None, client(shop))  # type: ignore[arg-type]
 
 
 def test_an_answer_without_rows_where_they_should_be_needs_a_person():
     shop = FakeSend(answer({"rows": []}))
     with pytest.raises(FatalSourceError, match="no list at `data`"):
-        read_stream(source(), "sales", {}, KeptFiles(), None, AS_OF, None, client(shop))  # type: ignore[arg-type]
+        read_stream(source(), "sales", table(), {}, KeptFiles(), None, AS_OF, None, client(shop))  # type: ignore[arg-type]
 
 
 def test_a_failure_midway_leaves_no_extraction():

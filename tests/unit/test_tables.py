@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from headwater.config import JdbcSource, Project, RelationStream, SnowflakeStream, Table, load_project
+from headwater.config import InsertWrite, JdbcSource, Project, RelationStream, SnowflakeStream, Table, load_project
 from headwater.errors import ConfigError, FatalSourceError
 from headwater.sources.relation import double_quoted, selected
 from tests.support.paths import ROOT
@@ -167,7 +167,8 @@ def _untold(documents: dict[str, Document], name: str, data: st.DataObject) -> t
 
 def _no_days(documents: dict[str, Document], name: str, _: st.DataObject) -> tuple[str, str, str]:
     stream = documents["sources/shop"]["streams"][name]
-    assume(documents[f"tables/{stream['table']}"]["write"]["kind"] == "replace")
+    table = documents[f"tables/{stream['table']}"]
+    table["write"] = {"kind": "replace", "account": table["key"][0], "day": table["key"][0]}
     stream["window"] = {"history_days": 1}
     return "sources/shop", f"streams.{name}.table", "needs rows of whole days"
 
@@ -288,7 +289,17 @@ def test_a_log_orders_versions_by_its_own_number(project: Project) -> None:
     assert isinstance(stream, RelationStream)
     table = project.tables["loyalty_accounts"]
     assert list(stream.disagreements(table)) == []
+    fixed = table.model_copy(update={"write": InsertWrite(kind="insert")})
+    assert [place for place, _ in stream.disagreements(fixed)] == ["read"]
     other = table.model_copy(update={"version": "joined_at"})
     assert ("read", "log needs the version of table loyalty_accounts to be a column made of _lsn") in list(
         stream.disagreements(other)
     )
+
+
+def test_a_tombstone_cannot_erase_a_row_that_never_changes(project: Project) -> None:
+    stream = project.sources["kafka"].streams["events"]
+    table = project.tables["stream_events"]
+    assert list(stream.disagreements(table)) == []
+    fixed = table.model_copy(update={"write": InsertWrite(kind="insert")})
+    assert [place for place, _ in stream.disagreements(fixed)] == ["tombstones"]
