@@ -20,8 +20,9 @@ from rich.live import Live
 from rich.table import Table
 
 from headwater.client import Client, Engine, RunState, run_input
-from headwater.config import Declared, json_schemas, load_project, parse_date
+from headwater.config import json_schemas, parse_date
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.project import Declared, load_project
 from headwater.deploy.sources_page import sources_page
 from headwater.deploy.terraform import document
 from headwater.errors import ConfigError, HeadwaterError
@@ -274,7 +275,7 @@ def quarantine_replay(
 @app.command()
 def validate(as_json: JsonOption = False) -> None:
     """Check config/, crawlers/ and sql/ of every environment, what is derived from them, and that made files are up to date."""
-    from headwater.validate import mistakes  # most commands are over before sqlglot is imported
+    from headwater.validate.understanding import mistakes
 
     wrong = mistakes(ROOT)
     if wrong:

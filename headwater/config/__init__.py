@@ -4,6 +4,7 @@ Unknown keys are refused with file and path. Terraform reads the same YAML, and 
 `headwater validate` runs before every plan.
 """
 
+from headwater.config.deployed import json_schemas, load_deployed
 from headwater.config.environment import Environment, SharedStage, SourceOverride, Warehouse
 from headwater.config.files_source import (
     CsvFormat,
@@ -15,6 +16,7 @@ from headwater.config.files_source import (
     JsonLinesFormat,
     ParquetFormat,
 )
+from headwater.config.gold import GoldColumn, GoldTable
 from headwater.config.http_source import (
     AnyAuth,
     BearerAuth,
@@ -33,7 +35,6 @@ from headwater.config.http_source import (
 from headwater.config.jdbc_source import BookmarkRead, JdbcSource, JdbcStream, LogRead, WatermarkRead
 from headwater.config.kafka_source import KafkaSource, KafkaStream
 from headwater.config.kinesis_source import DirectDelivery, KinesisSource, KinesisStream, QueueDelivery
-from headwater.config.loading import Declared, json_schemas, load_deployed, load_project
 from headwater.config.policy import Policy
 from headwater.config.project import (
     AnySource,
@@ -65,7 +66,6 @@ __all__ = [
     "Column",
     "CsvFormat",
     "CursorPaging",
-    "Declared",
     "DirectDelivery",
     "Drift",
     "DropEntrance",
@@ -73,6 +73,8 @@ __all__ = [
     "ExcelFormat",
     "FilesSource",
     "FilesStream",
+    "GoldColumn",
+    "GoldTable",
     "HeadersAuth",
     "HttpEntrance",
     "HttpSource",
@@ -124,6 +126,5 @@ __all__ = [
     "Write",
     "json_schemas",
     "load_deployed",
-    "load_project",
     "parse_date",
 ]

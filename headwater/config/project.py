@@ -1,4 +1,4 @@
-"""The declared pipeline of one environment, loaded from config/ and sql/, or from the deployed project file."""
+"""The declared pipeline of one environment, read from config/, or from the deployed project file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from headwater.config.environment import Environment, SourceOverride
 from headwater.config.files_source import FilesSource, FilesStream
 from headwater.config.fit import misfits
+from headwater.config.gold import GoldTable
 from headwater.config.http_source import HttpSource, HttpStream, check_rollout
 from headwater.config.jdbc_source import JdbcSource, JdbcStream
 from headwater.config.kafka_source import KafkaSource, KafkaStream
@@ -36,7 +37,7 @@ class Project(Strict):
     sources: dict[Name, Source]
     tables: dict[Name, Table] = Field(description="Silver tables.")
     quality: dict[Name, Policy]
-    gold: dict[Name, str] = Field({}, description="Text of sql/gold/<table>.sql by table.")
+    gold: dict[Name, GoldTable] = Field({})
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Project:

@@ -29,11 +29,11 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from headwater.config import load_project
 from headwater.deploy.deployment import DEEQU_JAR, LIBRARY_KEY, WHEELS_KEY, Deployment
+from headwater.deploy.project import load_project
 from headwater.deploy.terraform import document
 from headwater.errors import ConfigError
-from headwater.validate import mistakes
+from headwater.validate.understanding import mistakes
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 LAMBDA_NEEDS = ("fastjsonschema", "pydantic", "pyyaml")

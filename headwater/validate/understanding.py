@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from headwater.config import Declared, JsonStream, Project, Stream
+from headwater.config import JsonStream, Project, Stream
 from headwater.config.fit import Types
 from headwater.config.policy import Matches
 from headwater.config.strict import Place
+from headwater.deploy.project import Declared
 from headwater.errors import ConfigError
-from headwater.lake.gold_sql import gold_sql
 from headwater.ledger.raw import ADDED
 from headwater.validate import references
 from headwater.validate.expressions import of_expression
@@ -33,7 +33,8 @@ def mistakes(root: Path) -> list[str]:
             *references.of_environment(project, _tables(project)),
             *([] if understood else _of_pipeline(project)),
         ]
-        told |= dict.fromkeys(declared.told(environment, problems))
+        gold = [] if understood else declared.gold_problems(project)
+        told |= dict.fromkeys((*declared.told(environment, problems), *gold))
         understood = True
     return list(told)
 
@@ -71,4 +72,8 @@ def _of_pattern(pattern: str) -> Iterator[str]:
 def _tables(project: Project) -> Mapping[str, Types]:
     """The columns of every silver table, with those that the write mode adds, and of every gold table."""
     silver = {name: table.types for name, table in project.tables.items()}
-    return silver | {name: gold_sql(project, name).columns for name in project.gold}
+    gold = {
+        name: {column: kind.spark_type for column, kind in table.columns.items()}
+        for name, table in project.gold.items()
+    }
+    return silver | gold

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from headwater.config import InsertWrite, JdbcSource, Project, RelationStream, SnowflakeStream, Table, load_project
+from headwater.config import InsertWrite, JdbcSource, Project, RelationStream, SnowflakeStream, Table
+from headwater.deploy.project import load_project
 from headwater.errors import ConfigError, FatalSourceError
 from headwater.sources.relation import double_quoted, selected
 from tests.support.paths import ROOT

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from headwater.errors import ConfigError
-from headwater.validate import mistakes
+from headwater.validate.understanding import mistakes
 from tests.support.paths import ROOT
 
 

@@ -1,19 +1,17 @@
-"""Loading what is declared: the files of config/ and sql/ make the project of an environment."""
+"""The declared project, read from the files of a checkout: config/ and sql/gold/."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
+from headwater.config import Project
 from headwater.config.documents import Document, problems_of, read_document
-from headwater.config.environment import Environment
-from headwater.config.policy import Policy
-from headwater.config.project import Project, Source
+from headwater.config.gold import GoldTable
 from headwater.config.strict import Place, unknown
-from headwater.config.table import Table
+from headwater.deploy.gold_sql import gold_table, problems, silver_columns
 from headwater.errors import ConfigError
 
 
@@ -28,6 +26,7 @@ class Declared:
             path.stem: read_document(root, path) for path in sorted((self._config / "environments").glob("*.yaml"))
         }
         self._gold = {path.stem: path.read_text() for path in sorted((root / "sql" / "gold").glob("*.sql"))}
+        self._gold_tables = dict(_readable(self._gold))
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -35,7 +34,10 @@ class Declared:
         return tuple(self._environments)
 
     def project(self, environment: str) -> Project:
-        """The project of an environment; ConfigError has a line for each mistake, with file, line and path."""
+        """The project of an environment, without gold files that cannot be read.
+
+        ConfigError has a line for each mistake in config/, with file, line and path; `gold_problems` tells those of gold.
+        """
         if environment not in self._environments:
             raise ConfigError(unknown("environment", environment, self._environments))
         declared = {
@@ -44,7 +46,7 @@ class Declared:
         }
         try:
             return Project.model_validate(
-                {"environment": self._environments[environment].value, **declared, "gold": self._gold}
+                {"environment": self._environments[environment].value, **declared, "gold": self._gold_tables}
             )
         except ValidationError as error:
             problems = problems_of(error)
@@ -57,6 +59,11 @@ class Declared:
             line = self._says(environment, place, problem)
             lines.setdefault((line.partition(": ")[0], problem), line)
         return list(lines.values())
+
+    def gold_problems(self, project: Project) -> list[str]:
+        """What is wrong with the files of sql/gold/, given a project's silver tables, a line for each mistake."""
+        silver = silver_columns(project)
+        return [str(problem) for table, text in self._gold.items() for problem in problems(table, text, silver)]
 
     def _says(self, environment: str, place: Place, problem: str) -> str:
         """A problem at a place within the project of an environment, as one line of the file that it is in."""
@@ -82,28 +89,21 @@ class Declared:
         return documents
 
 
+def _readable(texts: Mapping[str, str]) -> Iterator[tuple[str, GoldTable]]:
+    for table, text in texts.items():
+        try:
+            yield table, gold_table(table, text)
+        except ConfigError:
+            continue
+
+
 def load_project(root: Path, environment: str) -> Project:
     """Loads config/ and sql/gold/ below `root` for one environment.
 
-    ConfigError has a line for each mistake, with file, line and path.
+    ConfigError has a line for each mistake, with file, line and, in a YAML file, path.
     """
-    return Declared(root).project(environment)
-
-
-def load_deployed(text: str) -> Project:
-    """Loads the project file that `deploy` wrote."""
-    try:
-        return Project.model_validate_json(text)
-    except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, place))}: {problem}" for place, problem in problems_of(error))
-        raise ConfigError(f"deployed project file: {said}") from None
-
-
-def json_schemas() -> dict[str, dict[str, Any]]:
-    """Makes the JSON Schema of each kind of config file, by schema name."""
-    return {
-        "source": TypeAdapter(Source).json_schema(),
-        "table": Table.model_json_schema(),
-        "quality": Policy.model_json_schema(),
-        "environment": Environment.model_json_schema(),
-    }
+    declared = Declared(root)
+    project = declared.project(environment)
+    if wrong := declared.gold_problems(project):
+        raise ConfigError("\n".join(wrong))
+    return project
