@@ -21,6 +21,7 @@ from headwater.config import Project
 from headwater.config.gold import GoldTable
 from headwater.deploy.gold_file import GoldFile, Problem, Query
 from headwater.errors import ConfigError
+from headwater.validate.expressions import unknown_functions, unknown_types, unreadable, wrong_patterns
 
 DIALECT = "spark"
 PLACEHOLDERS = ("reporting_currency",)
@@ -134,6 +135,10 @@ def _parsed(file: GoldFile, query: Query) -> Any:
                 number, f"${{{', '.join(unknown) or '…'}}} is no placeholder; known: ${{{', '.join(PLACEHOLDERS)}}}"
             )
             return None
+    if wrong := next(unreadable(query.text), None):
+        start, problem = wrong
+        file.report(query.line + query.text.count("\n", 0, start), problem)
+        return None
     try:
         found = [tree for tree in sqlglot.parse(query.text, read=DIALECT) if tree is not None]
     except ParseError as error:
@@ -147,6 +152,12 @@ def _parsed(file: GoldFile, query: Query) -> Any:
     if len(found) != 1 or not isinstance(found[0], exp.Query):
         file.report(query.line, "must be one query")
         return None
+    for start, problem in unknown_functions(
+        query.text, {alias.name.lower() for alias in found[0].find_all(exp.TableAlias)}
+    ):
+        file.report(query.line + query.text.count("\n", 0, start), problem)
+    for problem in (*unknown_types(found[0]), *wrong_patterns(found[0])):
+        file.report(query.line, problem)
     return found[0]
 
 

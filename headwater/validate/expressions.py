@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlglot import exp, parse
 from sqlglot.dialects.spark import Spark
-from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.tokens import Token, TokenType
 
 from headwater.config.sql_type import check_type
@@ -24,7 +24,7 @@ _CLOSED_BY = {TokenType.L_PAREN: TokenType.R_PAREN, TokenType.L_BRACKET: TokenTy
 _FUNCTIONS = Path(__file__).with_name("spark_functions.txt")
 # Words of the language that a bracket may follow; SHOW FUNCTIONS lists such as `and` and `in` itself.
 _SYNTAX = frozenset(
-    [
+    (
         "all",
         "as",
         "by",
@@ -37,36 +37,29 @@ _SYNTAX = frozenset(
         "having",
         "intersect",
         "join",
+        "lateral",
         "on",
+    )
+    + (
         "over",
         "partition",
+        "pivot",
         "select",
         "sort",
         "then",
         "try_cast",
         "union",
+        "unpivot",
         "using",
         "values",
         "varchar",
-        "where",
-        "with",
-        "within",
-    ]
+    )
+    + ("where", "with", "within")
 )
 # Functions and operators whose second argument is a regular expression.
 _BY_PATTERN = frozenset(
-    [
-        "regexp",
-        "regexp_count",
-        "regexp_extract",
-        "regexp_extract_all",
-        "regexp_instr",
-        "regexp_like",
-        "regexp_replace",
-        "regexp_substr",
-        "rlike",
-        "split",
-    ]
+    ("regexp", "regexp_count", "regexp_extract", "regexp_extract_all", "regexp_instr", "regexp_like", "regexp_replace")
+    + ("regexp_substr", "rlike", "split")
 )
 
 
@@ -80,7 +73,8 @@ def of_expression(text: str, fields: Collection[str] | None) -> Iterator[str]:
     """What is wrong with an expression over raw fields; without these, columns are not looked up."""
     try:
         if wrong := next(unreadable(text), None):
-            yield f"not readable as Spark SQL: {wrong}"
+            start, problem = wrong
+            yield f"not readable as Spark SQL: {problem}, after {start} characters"
             return
         statement, *more = parse(f"{_SELECT}{text}", read="spark")
     except SqlglotError as error:
@@ -96,7 +90,7 @@ def of_expression(text: str, fields: Collection[str] | None) -> Iterator[str]:
         return
     if aggregate := statement.find(exp.AggFunc, exp.Window):
         yield f"{aggregate.sql('spark')} looks at other rows; a column is made of one row"
-    yield from unknown_functions(text)
+    yield from (problem for _, problem in unknown_functions(text))
     yield from unknown_types(statement)
     yield from wrong_patterns(statement)
     if fields is not None:
@@ -106,38 +100,48 @@ def of_expression(text: str, fields: Collection[str] | None) -> Iterator[str]:
                 yield unknown("field", name, fields)
 
 
-def unreadable(sql: str) -> Iterator[str]:
-    """What Spark's parser refuses and sqlglot lets pass: brackets that do not match, and commas with nothing between."""
+def unreadable(sql: str) -> Iterator[tuple[int, str]]:
+    """What Spark's parser refuses and sqlglot lets pass: brackets that do not match, and commas with nothing between.
+
+    Each with the number of characters before it.
+    """
     waiting: list[Token] = []
     before: Token | None = None
-    for token in Spark().tokenize(sql):
+    try:
+        tokens = Spark().tokenize(sql)
+    except TokenError:
+        return  # an open quote, which the parser tells
+    for token in tokens:
         kind, last = token.token_type, before.token_type if before else TokenType.L_PAREN
         if kind in _CLOSED_BY:
             waiting.append(token)
         elif kind in _CLOSED_BY.values() and (not waiting or _CLOSED_BY[waiting.pop().token_type] != kind):
-            yield f"{token.text!r} closes nothing, after {token.start} characters"
+            yield token.start, f"{token.text!r} closes nothing"
             return
         if (kind == TokenType.COMMA and last in _OPEN) or (last == TokenType.COMMA and kind in _CLOSED_BY.values()):
-            yield f"a comma with nothing beside it, after {token.start} characters"
+            yield token.start, "a comma with nothing beside it"
         if kind == last == TokenType.IN:
-            yield f"{token.text!r} twice, after {token.start} characters"
+            yield token.start, f"{token.text!r} twice"
         before = token
     if waiting:
-        yield f"{waiting[-1].text!r} is never closed, after {waiting[-1].start} characters"
+        yield waiting[-1].start, f"{waiting[-1].text!r} is never closed"
 
 
-def unknown_functions(sql: str) -> Iterator[str]:
-    """What is called in a text of Spark SQL and is no function of Spark's."""
+def unknown_functions(sql: str, aliases: Collection[str] = ()) -> Iterator[tuple[int, str]]:
+    """What is called in a text of Spark SQL and is no function of Spark's, and after how many characters it first is.
+
+    `aliases` are names that the text gives to tables: what follows them in brackets are columns.
+    """
     tokens = Spark().tokenize(sql)
     quoted = {TokenType.STRING, TokenType.IDENTIFIER, TokenType.NUMBER}
     called = [
-        word.text.lower()
+        (word.text.lower(), word.start)
         for word, bracket in itertools.pairwise(tokens)
         if bracket.token_type == TokenType.L_PAREN and word.token_type not in quoted and word.text[:1].isalpha()
     ]
-    for name in dict.fromkeys(called):
-        if name not in functions() and name not in _SYNTAX:
-            yield f"Spark has no function {name}{_meant(name)}"
+    for name, start in dict(reversed(called)).items():
+        if name not in functions() | _SYNTAX and name not in aliases:
+            yield start, f"Spark has no function {name}{_meant(name)}"
 
 
 def unknown_types(statement: exp.Expression) -> Iterator[str]:

@@ -151,7 +151,7 @@ MISTAKES = [
     ),
     ("FROM order_items_2", "FROM order_items", 16, "table order_items unknown"),
     ("sum(quantity)", "sum(quantities)", 16, "column quantities unknown: order_items_2 has order_id, quantity"),
-    ("    count(*) AS orders,", "    count(* AS orders,", 21, "Expecting )"),
+    ("    count(*) AS orders,", "    count(* AS orders,", 21, "'(' is never closed"),
     ("AS orders,\n", "AS number,\n", 21, "rows selects number where the header names orders"),
     ("-- pieces_7d BIGINT: how many pieces; of seven days\n", "", 21, "rows selects pieces_7d, which the header lacks"),
     ("    count(*) AS orders,\n", "", 7, "the header names orders, which rows does not select"),
@@ -219,7 +219,7 @@ def test_all_mistakes_of_a_file_are_told_at_once() -> None:
 
 
 def test_a_file_that_cannot_be_read_is_refused_with_file_and_line() -> None:
-    with pytest.raises(ConfigError, match=r"^sql/gold/by_city\.sql:21: Expecting \)"):
+    with pytest.raises(ConfigError, match=r"^sql/gold/by_city\.sql:21: '\(' is never closed"):
         gold_table("by_city", TEXT.replace("count(*)", "count(*"))
 
 
