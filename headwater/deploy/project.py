@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from headwater.config import Project
 from headwater.config.documents import Document, problems_of, read_document
-from headwater.config.gold import GoldTable
 from headwater.config.strict import Place, unknown
 from headwater.deploy.gold_sql import gold_table, problems, silver_columns
 from headwater.errors import ConfigError
@@ -26,7 +26,7 @@ class Declared:
             path.stem: read_document(root, path) for path in sorted((self._config / "environments").glob("*.yaml"))
         }
         self._gold = {path.stem: path.read_text() for path in sorted((root / "sql" / "gold").glob("*.sql"))}
-        self._gold_tables = dict(_readable(self._gold))
+        self._gold_problems: list[str] | None = None
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -34,9 +34,16 @@ class Declared:
         return tuple(self._environments)
 
     def project(self, environment: str) -> Project:
-        """The project of an environment, without gold files that cannot be read.
+        """The project of an environment; ConfigError has a line for each mistake, with file, line and path."""
+        project, wrong = self.read(environment)
+        if wrong:
+            raise ConfigError("\n".join(wrong))
+        return project
 
-        ConfigError has a line for each mistake in config/, with file, line and path; `gold_problems` tells those of gold.
+    def read(self, environment: str) -> tuple[Project, list[str]]:
+        """The project of an environment with such gold tables as can be read, and what is wrong with gold, a line for each mistake.
+
+        ConfigError has a line for each mistake in config/.
         """
         if environment not in self._environments:
             raise ConfigError(unknown("environment", environment, self._environments))
@@ -44,13 +51,28 @@ class Declared:
             folder: {name: document.value for name, document in documents.items()}
             for folder, documents in self._folders.items()
         }
+        gold = {}
+        for table, text in self._gold.items():
+            with suppress(ConfigError):
+                gold[table] = gold_table(table, text)
         try:
-            return Project.model_validate(
-                {"environment": self._environments[environment].value, **declared, "gold": self._gold_tables}
+            project = Project.model_validate(
+                {"environment": self._environments[environment].value, **declared, "gold": gold}
             )
         except ValidationError as error:
-            problems = problems_of(error)
-        raise ConfigError("\n".join(self.told(environment, problems)))
+            wrong = problems_of(error)
+        else:
+            return project, self._wrong_in_gold(project)
+        raise ConfigError("\n".join(self.told(environment, wrong)))
+
+    def _wrong_in_gold(self, project: Project) -> list[str]:
+        if self._gold_problems is None:
+            # Silver is the same in every environment.
+            silver = silver_columns(project)
+            self._gold_problems = [
+                str(said) for table, text in self._gold.items() for said in problems(table, text, silver)
+            ]
+        return self._gold_problems
 
     def told(self, environment: str, problems: Iterable[tuple[Place, str]]) -> list[str]:
         """Problems within the project of an environment, a line for each mistake: of what YAML repeats by an alias, the first."""
@@ -59,11 +81,6 @@ class Declared:
             line = self._says(environment, place, problem)
             lines.setdefault((line.partition(": ")[0], problem), line)
         return list(lines.values())
-
-    def gold_problems(self, project: Project) -> list[str]:
-        """What is wrong with the files of sql/gold/, given a project's silver tables, a line for each mistake."""
-        silver = silver_columns(project)
-        return [str(problem) for table, text in self._gold.items() for problem in problems(table, text, silver)]
 
     def _says(self, environment: str, place: Place, problem: str) -> str:
         """A problem at a place within the project of an environment, as one line of the file that it is in."""
@@ -89,21 +106,9 @@ class Declared:
         return documents
 
 
-def _readable(texts: Mapping[str, str]) -> Iterator[tuple[str, GoldTable]]:
-    for table, text in texts.items():
-        try:
-            yield table, gold_table(table, text)
-        except ConfigError:
-            continue
-
-
 def load_project(root: Path, environment: str) -> Project:
     """Loads config/ and sql/gold/ below `root` for one environment.
 
-    ConfigError has a line for each mistake, with file, line and, in a YAML file, path.
+    ConfigError has a line for each mistake, with file, line and path.
     """
-    declared = Declared(root)
-    project = declared.project(environment)
-    if wrong := declared.gold_problems(project):
-        raise ConfigError("\n".join(wrong))
-    return project
+    return Declared(root).project(environment)

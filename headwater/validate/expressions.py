@@ -24,42 +24,16 @@ _CLOSED_BY = {TokenType.L_PAREN: TokenType.R_PAREN, TokenType.L_BRACKET: TokenTy
 _FUNCTIONS = Path(__file__).with_name("spark_functions.txt")
 # Words of the language that a bracket may follow; SHOW FUNCTIONS lists such as `and` and `in` itself.
 _SYNTAX = frozenset(
-    (
-        "all",
-        "as",
-        "by",
-        "cast",
-        "else",
-        "except",
-        "filter",
-        "from",
-        "group",
-        "having",
-        "intersect",
-        "join",
-        "lateral",
-        "on",
-    )
-    + (
-        "over",
-        "partition",
-        "pivot",
-        "select",
-        "sort",
-        "then",
-        "try_cast",
-        "union",
-        "unpivot",
-        "using",
-        "values",
-        "varchar",
-    )
-    + ("where", "with", "within")
+    """
+    all as by cast else except filter from group having intersect join lateral on over partition pivot select sort then try_cast
+    union unpivot using values varchar where with within
+    """.split()  # noqa: SIM905 - as a list it would take 28 lines
 )
 # Functions and operators whose second argument is a regular expression.
 _BY_PATTERN = frozenset(
-    ("regexp", "regexp_count", "regexp_extract", "regexp_extract_all", "regexp_instr", "regexp_like", "regexp_replace")
-    + ("regexp_substr", "rlike", "split")
+    """
+    regexp regexp_count regexp_extract regexp_extract_all regexp_instr regexp_like regexp_replace regexp_substr rlike split
+    """.split()  # noqa: SIM905
 )
 
 

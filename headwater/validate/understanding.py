@@ -9,6 +9,7 @@ from headwater.config import JsonStream, Project, Stream
 from headwater.config.fit import Types
 from headwater.config.policy import Matches
 from headwater.config.strict import Place
+from headwater.deploy.gold_sql import silver_columns
 from headwater.deploy.project import Declared
 from headwater.errors import ConfigError
 from headwater.ledger.raw import ADDED
@@ -24,7 +25,7 @@ def mistakes(root: Path) -> list[str]:
     understood = False
     for environment in declared.environments:
         try:
-            project = declared.project(environment)
+            project, wrong = declared.read(environment)
         except ConfigError as error:
             told |= dict.fromkeys(str(error).splitlines())
             continue
@@ -33,8 +34,7 @@ def mistakes(root: Path) -> list[str]:
             *references.of_environment(project, _tables(project)),
             *([] if understood else _of_pipeline(project)),
         ]
-        gold = [] if understood else declared.gold_problems(project)
-        told |= dict.fromkeys((*declared.told(environment, problems), *gold))
+        told |= dict.fromkeys([*declared.told(environment, problems), *wrong])
         understood = True
     return list(told)
 
@@ -71,9 +71,8 @@ def _of_pattern(pattern: str) -> Iterator[str]:
 
 def _tables(project: Project) -> Mapping[str, Types]:
     """The columns of every silver table, with those that the write mode adds, and of every gold table."""
-    silver = {name: table.types for name, table in project.tables.items()}
     gold = {
-        name: {column: kind.spark_type for column, kind in table.columns.items()}
+        name: {column: declared.spark_type for column, declared in table.columns.items()}
         for name, table in project.gold.items()
     }
-    return silver | gold
+    return {**silver_columns(project), **gold}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from headwater.deploy.project import load_project
 from headwater.errors import ConfigError
 from headwater.validate.understanding import mistakes
 from tests.support.paths import ROOT
@@ -388,3 +389,22 @@ def test_a_column_of_a_key_or_a_table_of_a_stream_that_is_misspelt_is_one_mistak
         assert len(told) == 1, told
         assert re.match(rf"{file}:\d+: {re.escape(path)}: ", told[0])
         assert said in told[0]
+
+
+def test_what_is_wrong_with_gold_is_told_by_line_beside_what_is_wrong_elsewhere(root: Path) -> None:
+    gold, prod = root / "sql" / "gold" / "business_metrics.sql", root / PROD
+    line = gold.read_text().splitlines().index("FROM order_items AS items") + 1
+    gold.write_text(gold.read_text().replace("\nFROM order_items AS items", "\nFROM orderz AS items"))
+    prod.write_text(prod.read_text().replace("Europe/Dublin", "Europe/Dublim", 1))
+    of_environment, of_gold = sorted(found(root))
+    assert of_environment.startswith(PROD)
+    assert of_gold.startswith(
+        f"sql/gold/business_metrics.sql:{line}: table orderz unknown; known, each also as changed_…: "
+    )
+
+
+def test_a_gold_file_that_cannot_be_parsed_is_told_and_no_package_is_made_of_it(root: Path) -> None:
+    (root / "sql" / "gold" / "customer_analytics.sql").write_text("-- customer_analytics: what\n-- rows\nSELECT 1\n")
+    assert found(root) == ["sql/gold/customer_analytics.sql:3: needs `-- affected`, then `-- rows`, with a query each"]
+    with pytest.raises(ConfigError, match=r"^sql/gold/customer_analytics\.sql:3: needs"):
+        load_project(root, "dev")

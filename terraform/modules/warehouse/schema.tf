@@ -10,10 +10,10 @@ locals {
     for path in local.files : [for text in split(";", join("\n", local.lines[path])) : trimspace(text) if trimspace(text) != ""]
   ])
   statements = concat(local.written, values(var.tables))
-  named   = { for text in local.statements : regex("^[A-Z ]+(?:IF NOT EXISTS )?[a-z0-9_.]+", replace(text, "\n", " ")) => text }
-  schemas = { for name, text in local.named : name => text if startswith(name, "CREATE SCHEMA") }
-  tables  = { for name, text in local.named : name => text if startswith(name, "CREATE TABLE") }
-  others  = { for name, text in local.named : name => text if !startswith(name, "CREATE SCHEMA") && !startswith(name, "CREATE TABLE") }
+  named      = { for text in local.statements : regex("^[A-Z ]+(?:IF NOT EXISTS )?[a-z0-9_.]+", replace(text, "\n", " ")) => text }
+  schemas    = { for name, text in local.named : name => text if startswith(name, "CREATE SCHEMA") }
+  tables     = { for name, text in local.named : name => text if startswith(name, "CREATE TABLE") }
+  others     = { for name, text in local.named : name => text if !startswith(name, "CREATE SCHEMA") && !startswith(name, "CREATE TABLE") }
 }
 
 resource "aws_redshiftdata_statement" "schemas" {
