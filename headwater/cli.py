@@ -20,12 +20,12 @@ from rich.live import Live
 from rich.table import Table
 
 from headwater.client import Client, Engine, RunState, run_input
-from headwater.config import json_schemas, load_project, parse_date
+from headwater.config import json_schemas, parse_date
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.project import load_project
 from headwater.deploy.sources_page import sources_page
 from headwater.deploy.terraform import document
 from headwater.errors import ConfigError, HeadwaterError
-from headwater.lake.gold_sql import gold_sql
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -278,8 +278,6 @@ def validate(as_json: JsonOption = False) -> None:
     environments = sorted(path.stem for path in (ROOT / "config" / "environments").glob("*.yaml"))
     for name in environments:
         project = load_project(ROOT, name)
-        for table in project.gold:
-            gold_sql(project, table)
         document(Deployment(project, ROOT))
     for name, schema in json_schemas().items():
         path = ROOT / "config" / "schema" / f"{name}.schema.json"

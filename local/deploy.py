@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -158,21 +158,25 @@ def _athena(deployment: Deployment) -> None:
 
 def _warehouse(deployment: Deployment) -> None:
     folder = deployment.root / "sql" / "redshift"
-    for path in [*sorted((folder / "ddl").glob("*.sql")), *sorted((folder / "views").glob("*.sql"))]:
-        run_script(deployment, path)
+    for path in sorted((folder / "ddl").glob("*.sql")):
+        _run(deployment, str(path), _statements(path))
+    for table, statement in deployment.warehouse_tables().items():
+        _run(deployment, f"table {table}", [statement])
+    for path in sorted((folder / "views").glob("*.sql")):
+        _run(deployment, str(path), _statements(path))
 
 
-def run_script(deployment: Deployment, path: Path) -> None:
-    """Runs one SQL file in the warehouse as one transaction; LoadError names the file."""
+def _run(deployment: Deployment, what: str, statements: Sequence[str]) -> None:
+    """Runs statements in the warehouse as one transaction; LoadError names what they are of."""
     client: Any = boto3.client("redshift-data")
     warehouse = deployment.project.environment.warehouse
-    statement = client.batch_execute_statement(
-        WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sqls=_statements(path)
+    started = client.batch_execute_statement(
+        WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sqls=list(statements)
     )["Id"]
     try:
-        finish(client, statement, _DDL_SECONDS)
+        finish(client, started, _DDL_SECONDS)
     except QueryError as error:
-        raise LoadError(f"{path}: {error}") from None
+        raise LoadError(f"{what}: {error}") from None
 
 
 def _statements(path: Path) -> list[str]:

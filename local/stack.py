@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
-from headwater.config import Project, SourceOverride, load_project
+from headwater.config import Project, SourceOverride
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.project import load_project
 from headwater.errors import ConfigError
-from headwater.lake.gold_sql import gold_sql
 from local import world
 from local.counterparts import COUNTERPARTS, Counterpart, Place
 from local.deploy import deploy, put_secrets
@@ -264,7 +264,7 @@ def restricted(project: Project, sources: frozenset[str]) -> Project:
         update={
             "sources": kept,
             "quality": {table: policy for table, policy in project.quality.items() if table in tables},
-            "gold": {name: sql for name, sql in project.gold.items() if set(gold_sql(project, name).inputs) <= tables},
+            "gold": {name: table for name, table in project.gold.items() if set(table.inputs) <= tables},
         }
     )
 

@@ -88,6 +88,7 @@ module "warehouse" {
   keys               = local.keys
   network            = local.environment.network
   loaders            = local.deployment.warehouse_users
+  tables             = local.deployment.warehouse_tables
   analysts           = local.environment.analysts.roles
   results            = "s3://${module.lake.buckets.logs}/athena/"
   athena_scan_gib    = local.environment.athena_scan_gib

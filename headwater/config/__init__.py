@@ -15,6 +15,7 @@ from headwater.config.files_source import (
     JsonLinesFormat,
     ParquetFormat,
 )
+from headwater.config.gold import GoldColumn, GoldTable
 from headwater.config.http_source import (
     AnyAuth,
     BearerAuth,
@@ -41,8 +42,8 @@ from headwater.config.project import (
     Stream,
     json_schemas,
     load_deployed,
-    load_project,
     parse_date,
+    read_project,
 )
 from headwater.config.redshift_source import RedshiftSource, RedshiftStream
 from headwater.config.snowflake_source import SnowflakeSource, SnowflakeStream
@@ -79,6 +80,8 @@ __all__ = [
     "ExcelFormat",
     "FilesSource",
     "FilesStream",
+    "GoldColumn",
+    "GoldTable",
     "HeadersAuth",
     "HttpEntrance",
     "HttpSource",
@@ -130,6 +133,6 @@ __all__ = [
     "Write",
     "json_schemas",
     "load_deployed",
-    "load_project",
     "parse_date",
+    "read_project",
 ]

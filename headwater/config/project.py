@@ -1,8 +1,9 @@
-"""The declared pipeline of one environment, loaded from config/ and sql/, or from the deployed project file."""
+"""The declared pipeline of one environment, read from config/, or from the deployed project file."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -12,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from headwater.config.environment import Environment, SourceOverride
 from headwater.config.files_source import FilesSource, FilesStream
+from headwater.config.gold import GoldTable
 from headwater.config.http_source import HttpSource, HttpStream, check_rollout
 from headwater.config.jdbc_source import JdbcSource, JdbcStream
 from headwater.config.kafka_source import KafkaSource, KafkaStream
@@ -36,7 +38,7 @@ class Project(Strict):
     environment: Environment
     sources: dict[Name, Source]
     quality: dict[Name, Policy]
-    gold: dict[Name, str] = Field({}, description="Text of sql/gold/<table>.sql by table.")
+    gold: dict[Name, GoldTable] = Field({})
 
     @model_validator(mode="after")
     def _policies_have_columns(self) -> Project:
@@ -114,8 +116,8 @@ def _named(folder: Path) -> dict[str, Any]:
     return documents
 
 
-def load_project(root: Path, environment: str) -> Project:
-    """Loads config/ and sql/gold/ below `root` for one environment; ConfigError names the file and the path."""
+def read_project(root: Path, environment: str, gold: Mapping[str, GoldTable]) -> Project:
+    """Reads config/ below `root` for one environment; ConfigError names the file and the path."""
     config = root / "config"
     environment_file = config / "environments" / f"{environment}.yaml"
     if not environment_file.exists():
@@ -125,7 +127,7 @@ def load_project(root: Path, environment: str) -> Project:
         "environment": _read_yaml(environment_file),
         "sources": _named(config / "sources"),
         "quality": _named(config / "quality"),
-        "gold": {path.stem: path.read_text() for path in sorted((root / "sql" / "gold").glob("*.sql"))},
+        "gold": gold,
     }
     files = {"environment": environment_file, "sources": config / "sources", "quality": config / "quality"}
     try:
@@ -143,7 +145,8 @@ def load_deployed(text: str) -> Project:
     try:
         return Project.model_validate_json(text)
     except ValidationError as error:
-        raise ConfigError(f"deployed project file: {_where(error)}") from None
+        hint = "another version of the code has written it; deploy again"
+        raise ConfigError(f"deployed project file: {_where(error)}. hint: {hint}") from None
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:

@@ -14,9 +14,10 @@ from pathlib import Path
 import yaml
 from pydantic import Field
 
-from headwater.config import Project, load_project
+from headwater.config import Project
 from headwater.config.strict import Name, Strict
 from headwater.deploy.deployment import Deployment, JobSpec
+from headwater.deploy.project import load_project
 
 _DPUS = {"G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
 _DAYS = Decimal(30)

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from headwater.config import AnySource, Project, SharedStage
 from headwater.config.environment import Purpose, Zone
 from headwater.deploy.crawlers import CrawlerSpec, crawlers
+from headwater.deploy.ddl import create_table
 from headwater.deploy.entrances import Entrances
 from headwater.deploy.schedules import ScheduleSpec, maintain_run, schedules, snapshots
 from headwater.sources.kinds import kind_of
@@ -225,6 +226,10 @@ class Deployment:
             own = {"SLACK_SECRET": f"{self.prefix}/{environment.alerts.slack_secret}"}
             functions.append(LambdaSpec(f"{self.prefix}-notify_slack", "notify_slack", variables | own))
         return functions
+
+    def warehouse_tables(self) -> dict[str, str]:
+        """Writes the CREATE TABLE of each gold table in the warehouse, by table."""
+        return {name: create_table(name, table) for name, table in self.project.gold.items()}
 
     def crawlers(self) -> list[CrawlerSpec]:
         """Lists the crawlers that crawlers/*.yaml declares."""

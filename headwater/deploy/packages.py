@@ -29,8 +29,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from headwater.config import load_project
 from headwater.deploy.deployment import DEEQU_JAR, LIBRARY_KEY, WHEELS_KEY, Deployment
+from headwater.deploy.project import load_project
 from headwater.deploy.terraform import document
 from headwater.errors import ConfigError
 

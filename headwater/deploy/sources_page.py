@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from headwater.config import AnySource, Project, load_project
+from headwater.config import AnySource, Project
+from headwater.deploy.project import load_project
 
 _HEAD = """# Sources
 

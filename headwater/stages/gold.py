@@ -7,14 +7,17 @@ that were read ride in the gold commit, so a rerun starts exactly after them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from string import Template
 from typing import TYPE_CHECKING
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
+from headwater.config import GoldColumn, GoldTable
+from headwater.errors import ConfigError
 from headwater.lake.delta import Table
-from headwater.lake.gold_sql import GoldSql, gold_sql
 from headwater.ledger.lease import Lease
 from headwater.log import get_logger
 from headwater.warehouse.changes import ChangeFile, ChangeLog
@@ -30,65 +33,113 @@ _CHANGE_TYPES = ("insert", "update_postimage", "update_preimage", "delete")
 def build_gold(job: Job, table: str, lease: Lease) -> None:
     """Brings one gold table up to date with silver, in one commit; does nothing when nothing changed.
 
-    LedgerError when another run has taken the `lease` over.
+    LedgerError when another run has taken the `lease` over; ConfigError when what was computed is not what the table declares.
     """
-    sql = gold_sql(job.project, table)
+    declared = job.project.gold[table]
     gold = job.lake.table("gold", table)
     used: dict[str, int] = gold.latest_metadata().get("silver", {})
-    silver = {name: job.lake.table("silver", name) for name in sql.inputs}
+    silver = {name: job.lake.table("silver", name) for name in declared.inputs}
     versions = {name: source.data_version(used.get(name, -1)) for name, source in silver.items()}
     missing = [name for name, version in versions.items() if version < 0]
     if missing:
         log.warning("waits for silver", table=table, missing=missing)
         return
-    if versions == used:
+    # A table that is read no more does not matter, however far it was read.
+    if all(used.get(name) == version for name, version in versions.items()):
         log.info("unchanged", table=table)
         return
-    _register(silver, versions, used)
+    rows_of = {name: source.read() for name, source in silver.items()}
+    changed = {name: _changed(source, used.get(name), versions[name]) for name, source in silver.items()}
     version = gold.version()
-    # Cached, since rows and deletions use it several times, and each time it would be read from the change feeds.
-    affected = job.spark.sql(sql.affected).distinct().persist()
-    try:
-        # An increment's few values are broadcast to where silver is read: silver's many rows must not be shuffled.
-        (F.broadcast(affected) if version >= 0 else affected).createOrReplaceTempView("affected")
-        values = {"reporting_currency": job.project.environment.reporting_currency}
-        rows = job.spark.sql(Template(sql.rows).substitute(values))
+    values = {"reporting_currency": job.project.environment.reporting_currency}
+    with computed(job.spark, table, declared, rows_of, changed, values, increment=version >= 0) as (affected, rows):
         lease.check()
         with gold.transact(f"gold.{table}", version + 2, silver=versions, run_id=job.run_id):
             if version < 0:
                 rows.write.format("delta").mode("append").save(gold.path)
             else:
-                _replace_affected(gold, sql, rows, affected)
-    finally:
-        affected.unpersist()
+                _replace_affected(gold, declared, rows, affected)
     log.info("built", table=table, silver=versions)
 
 
-def _register(silver: dict[str, Table], versions: dict[str, int], used: dict[str, int]) -> None:
-    for name, source in silver.items():
-        source.read().createOrReplaceTempView(name)
-        if name not in used:
-            changed = source.read()
-        elif versions[name] == used[name]:
-            changed = source.read().limit(0)
-        else:
-            # Both sides of an update count: a row that moved from one month to another touches both.
-            changed = source.changes(used[name] + 1).where(F.col("_change_type").isin(*_CHANGE_TYPES))
-        changed.createOrReplaceTempView(f"changed_{name}")
+def _changed(source: Table, used: int | None, version: int) -> DataFrame:
+    if used is None:
+        return source.read()
+    if version == used:
+        return source.read().limit(0)
+    # Both sides of an update count: a row that moved from one month to another touches both.
+    return source.changes(used + 1).where(F.col("_change_type").isin(*_CHANGE_TYPES))
 
 
-def _replace_affected(gold: Table, sql: GoldSql, rows: DataFrame, affected: DataFrame) -> None:
+@contextmanager
+def computed(
+    spark: SparkSession,
+    table: str,
+    declared: GoldTable,
+    silver: Mapping[str, DataFrame],
+    changed: Mapping[str, DataFrame],
+    values: Mapping[str, str],
+    *,
+    increment: bool,
+) -> Iterator[tuple[DataFrame, DataFrame]]:
+    """Computes what changed silver rows affect, and the gold rows for it; both are good for the length of the block.
+
+    `values` stand in place of the placeholders. ConfigError when a column's type is not the declared one.
+    """
+    for name in declared.inputs:
+        silver[name].createOrReplaceTempView(name)
+        changed[name].createOrReplaceTempView(f"changed_{name}")
+    # Cached, since rows and deletions use it several times, and each time it would be read from the change feeds.
+    affected = spark.sql(Template(declared.affected).substitute(values)).distinct().persist()
+    try:
+        # An increment's few values are broadcast to where silver is read: silver's many rows must not be shuffled.
+        (F.broadcast(affected) if increment else affected).createOrReplaceTempView("affected")
+        yield affected, _held_to_header(table, declared, spark.sql(Template(declared.rows).substitute(values)))
+    finally:
+        affected.unpersist()
+
+
+def _held_to_header(table: str, declared: GoldTable, rows: DataFrame) -> DataFrame:
+    """The rows, none of which the warehouse would refuse: what does not fit a declared column fails before it is written."""
+    found = {field.name: field.dataType.simpleString() for field in rows.schema}
+    if list(found) != list(declared.columns):
+        raise ConfigError(
+            f"sql/gold/{table}.sql: rows selects {', '.join(found)}; the header names {', '.join(declared.columns)}"
+        )
+    for name, column in declared.columns.items():
+        if found[name] != column.spark_type:
+            raise ConfigError(
+                f"sql/gold/{table}.sql: {name} is {found[name]} in Spark, which is not the header's {column.type}. "
+                f"hint: CAST(… AS {column.spark_type.upper()})"
+            )
+    values = [_fitting(table, name, column, name in declared.grain) for name, column in declared.columns.items()]
+    return rows.select(*values)
+
+
+def _fitting(table: str, name: str, column: GoldColumn, required: bool) -> Column:
+    value = F.col(f"`{name}`")
+    fitting = value
+    if column.most_bytes is not None:
+        message = f"gold table {table}: a value of {name} is longer than {column.type}"
+        fitting = F.when(F.octet_length(value) > column.most_bytes, F.raise_error(message)).otherwise(fitting)
+    if required:
+        message = f"gold table {table}: {name} is null, but it is in the grain"
+        fitting = F.when(value.isNull(), F.raise_error(message)).otherwise(fitting)
+    return fitting.alias(name)
+
+
+def _replace_affected(gold: Table, declared: GoldTable, rows: DataFrame, affected: DataFrame) -> None:
     rows = rows.persist()
     try:
-        on = " AND ".join(f"t.`{name}` <=> s.`{name}`" for name in sql.grain)
-        others = [name for name in rows.columns if name not in sql.grain]
+        on = " AND ".join(f"t.`{name}` <=> s.`{name}`" for name in declared.grain)
+        others = [name for name in rows.columns if name not in declared.grain]
         differs = " OR ".join(f"NOT (t.`{name}` <=> s.`{name}`)" for name in others)
         # The affected rows that are computed no more come along as deletions.
         gone = (
             gold.read()
             .join(F.broadcast(affected), affected.columns, "left_semi")
-            .join(rows.select(*sql.grain), list(sql.grain), "left_anti")
-            .select(*sql.grain, F.lit(True).alias("_gone"))
+            .join(rows.select(*declared.grain), list(declared.grain), "left_anti")
+            .select(*declared.grain, F.lit(True).alias("_gone"))
         )
         source = rows.withColumn("_gone", F.lit(False)).unionByName(gone, allowMissingColumns=True)
         values = {name: f"s.`{name}`" for name in rows.columns}
@@ -114,9 +165,9 @@ def publish_gold(job: Job, table: str) -> None:
     version = gold.data_version(last)
     if version <= last:
         return
-    sql = gold_sql(job.project, table)
+    grain = job.project.gold[table].grain
     columns = [name for name in gold.read().columns if not name.startswith("_")]
-    by_grain = Window.partitionBy(*sql.grain).orderBy(
+    by_grain = Window.partitionBy(*grain).orderBy(
         F.col("_commit_version").desc(), F.when(F.col("_change_type") == "delete", 1).otherwise(0)
     )
     rows = (
@@ -132,5 +183,5 @@ def publish_gold(job: Job, table: str) -> None:
     )
     folder = changes.folder(version)
     rows.coalesce(1).write.mode("overwrite").parquet(f"{job.lake.root}/{folder}")
-    changes.publish(ChangeFile.listed(job.ledger.bucket.s3, bucket, table, sql.grain, columns, version))
+    changes.publish(ChangeFile.listed(job.ledger.bucket.s3, bucket, table, grain, columns, version))
     log.info("published", table=table, since=last, version=version)

@@ -11,7 +11,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from headwater.config import Project, load_project
+from headwater.config import Project
+from headwater.deploy.project import load_project
 from local.counterparts.counterpart import Counterpart
 
 _ROOT = Path(__file__).resolve().parents[2]

@@ -1,11 +1,14 @@
 -- business_metrics: what the shop earned in each month and product category.
 -- Grain: month, category
--- month: first day of the month, UTC
--- category: product category; UNKNOWN where the product has none
--- revenue: sales value of the items of completed orders, reporting currency of the shop (USD)
--- orders: completed orders with at least one item of the category
--- customers: distinct customers of those orders
--- units: pieces sold
+-- Owner: shop analytics
+-- Distribution: ALL
+-- Sort key: month, category
+-- month DATE: first day of the month, UTC
+-- category VARCHAR(256): product category; UNKNOWN where the product has none
+-- revenue DECIMAL(18, 2): sales value of the items of completed orders, reporting currency of the shop (USD)
+-- orders BIGINT: completed orders with at least one item of the category
+-- customers BIGINT: distinct customers of those orders
+-- units BIGINT: pieces sold
 -- affected
 SELECT DISTINCT CAST(date_trunc('MONTH', items.ordered_at) AS DATE) AS month
 FROM changed_order_items AS items

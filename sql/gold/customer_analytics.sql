@@ -1,13 +1,16 @@
 -- customer_analytics: what each customer has bought so far and which segment that puts them in.
 -- Grain: customer_id
--- customer_id: the shop's customer
--- lifetime_value: total of the customer's completed orders, USD
--- orders: completed orders
--- average_order_value: lifetime_value per order, USD
--- first_order_date: day of the first completed order, UTC
--- last_order_date: day of the last completed order, UTC; recency is counted from here
--- orders_per_month: frequency, completed orders per 30 days between first and last order
--- segment: VIP over 10,000, High over 5,000, Medium over 1,000, else Low, by lifetime value
+-- Owner: shop analytics
+-- Distribution: KEY (customer_id)
+-- Sort key: customer_id
+-- customer_id BIGINT: the shop's customer
+-- lifetime_value DECIMAL(18, 2): total of the customer's completed orders, USD
+-- orders BIGINT: completed orders
+-- average_order_value DECIMAL(18, 2): lifetime_value per order, USD
+-- first_order_date DATE: day of the first completed order, UTC
+-- last_order_date DATE: day of the last completed order, UTC; recency is counted from here
+-- orders_per_month DECIMAL(9, 2): frequency, completed orders per 30 days between first and last order
+-- segment VARCHAR(16): VIP over 10,000, High over 5,000, Medium over 1,000, else Low, by lifetime value
 -- affected
 SELECT DISTINCT customer_id FROM changed_orders WHERE customer_id IS NOT NULL
 -- rows

@@ -1,20 +1,23 @@
 -- marketing_performance: what each campaign cost and brought in on each day, in the reporting currency.
 -- Grain: date, platform, account_id, campaign_id
--- date: day in the ad account's time zone
--- platform: facebook or google
--- account_id: ad account
--- campaign_id: campaign
--- currency: the account's currency
--- impressions: times shown
--- clicks: clicks
--- cost: cost in the account's currency
--- cost_reporting: cost in the reporting currency, by the newest ECB rate of the day or the ten days before
--- conversions: conversions that the platform claims
--- conversion_value_reporting: their value in the reporting currency
--- ctr: clicks per impression
--- cpc: cost per click, reporting currency
--- cpa: cost per conversion, reporting currency
--- roas: conversion value per cost
+-- Owner: marketing
+-- Distribution: AUTO
+-- Sort key: date
+-- date DATE: day in the ad account's time zone
+-- platform VARCHAR(32): facebook or google
+-- account_id VARCHAR(64): ad account
+-- campaign_id VARCHAR(64): campaign
+-- currency CHAR(3): the account's currency
+-- impressions BIGINT: times shown
+-- clicks BIGINT: clicks
+-- cost DECIMAL(18, 2): cost in the account's currency
+-- cost_reporting DECIMAL(18, 2): cost in the reporting currency, by the newest ECB rate of the day or the ten days before
+-- conversions DECIMAL(18, 2): conversions that the platform claims
+-- conversion_value_reporting DECIMAL(18, 2): their value in the reporting currency
+-- ctr DECIMAL(18, 6): clicks per impression
+-- cpc DECIMAL(18, 4): cost per click, reporting currency
+-- cpa DECIMAL(18, 4): cost per conversion, reporting currency
+-- roas DECIMAL(18, 4): conversion value per cost
 -- affected
 SELECT DISTINCT date FROM changed_ad_performance
 UNION

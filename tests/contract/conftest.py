@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from headwater.config import HttpSource, load_project
+from headwater.config import HttpSource
+from headwater.deploy.project import load_project
 from headwater.ledger.positions import DaysPosition
 from headwater.ledger.raw import to_line
 from headwater.sources.http.client import HttpClient

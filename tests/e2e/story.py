@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 
 from headwater.client import Client, RunState
-from headwater.config import load_project
+from headwater.deploy.project import load_project
 from headwater.ledger.entries import Book
 from headwater.run.audit import books_of
 from local import proofs, world

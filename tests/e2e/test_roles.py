@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from headwater.config import load_project
 from headwater.deploy.deployment import ZONES, Deployment
+from headwater.deploy.project import load_project
 from headwater.deploy.roles import LATE_ARNS, roles
 from local.gateway.calls import Call
 from local.stack import ROOT

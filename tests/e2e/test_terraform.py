@@ -9,8 +9,8 @@ import boto3
 import pytest
 
 from headwater.client import Client
-from headwater.config import load_project
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.project import load_project
 from local.stack import ROOT, Stack
 from local.terraform import NoProviderError, Terraform
 

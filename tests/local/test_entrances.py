@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from headwater.config import load_project
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.project import load_project
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.positions import RecordsPosition, ShardsPosition
 from headwater.ledger.stream import Ledger, StreamLedger

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from headwater.config import HttpSource, load_project
+from headwater.config import HttpSource
+from headwater.deploy.project import load_project
 from headwater.errors import ClosedAccountError, FatalSourceError, QuotaUsedUpError
 from headwater.ledger.positions import DaysPosition
 from headwater.sources.http.connect import open_client

@@ -12,7 +12,8 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import types as T
 
-from headwater.config import HttpStream, Project, load_project
+from headwater.config import HttpStream, Project
+from headwater.deploy.project import load_project
 from headwater.ledger.raw import ADDED
 from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed

@@ -15,7 +15,9 @@ import pytest
 from moto import mock_aws
 from pyspark.sql import SparkSession
 
-from headwater.config import Project, load_project
+from headwater.config import Project
+from headwater.deploy.gold_sql import gold_table
+from headwater.deploy.project import load_project
 from headwater.errors import LedgerError
 from headwater.lake.delta import Table
 from headwater.lake.tables import Lake
@@ -31,6 +33,11 @@ from .extraction import FolderBucket
 
 GOLD = """-- thousands: how many rates have an id within each thousand.
 -- Grain: thousand
+-- Owner: tests
+-- Distribution: AUTO
+-- Sort key: thousand
+-- thousand BIGINT: the thousand
+-- rates BIGINT: how many
 -- affected
 SELECT DISTINCT id DIV 1000 AS thousand FROM changed_fx_rates
 -- rows
@@ -42,7 +49,7 @@ WHERE id DIV 1000 IN (SELECT thousand FROM affected) GROUP BY ALL
 @pytest.fixture(scope="module")
 def project() -> Project:
     project = restricted(load_project(ROOT, "local"), frozenset({"fx_rates"}))
-    return project.model_copy(update={"gold": {"thousands": GOLD}})
+    return project.model_copy(update={"gold": {"thousands": gold_table("thousands", GOLD)}})
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from headwater.config import HttpSource, Policy, Project, load_project
+from headwater.config import HttpSource, Policy, Project
+from headwater.deploy.project import load_project
 from tests.support.paths import ROOT
 
 

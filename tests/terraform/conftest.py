@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from headwater.config import load_project
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.project import load_project
 from headwater.deploy.roles import LATE_ARNS
 from tests.support.paths import ROOT
 from tests.terraform.every_kind import make

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from headwater.config import load_project
 from headwater.deploy.deployment import DEEQU_JAR, Deployment
 from headwater.deploy.packages import deployment_json, lambda_zip, library_zip
+from headwater.deploy.project import load_project
 from tests.support.paths import ROOT
 
 HERE = ROOT / "tests" / "terraform"

@@ -8,10 +8,10 @@ import hcl2
 import pytest
 import yaml
 
-from headwater.config import load_project
 from headwater.deploy import cost
 from headwater.deploy.cost import Item, Prices, Workload, bill, page
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.project import load_project
 from tests.support.paths import ROOT
 from tests.terraform.test_rules import resources
 

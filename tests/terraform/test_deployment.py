@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from headwater.config import load_project
 from headwater.config.crawler import load_crawlers
 from headwater.deploy.deployment import SHARED_STAGES, Deployment
 from headwater.deploy.packages import deployment_json, digest
+from headwater.deploy.project import load_project
 from headwater.deploy.roles import LATE_ARNS
 from headwater.deploy.terraform import document
 from headwater.errors import ConfigError

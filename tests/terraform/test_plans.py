@@ -245,8 +245,10 @@ def test_the_rest_is_named_as_it_was_derived(made: Made, deployment: dict[str, A
     assert databases == set(deployment["databases"].values())
     proxies = {proxy["name"] for proxy in made.get("aws_db_proxy", {}).values()}
     assert proxies == {proxy["name"] for proxy in deployment["rds_proxies"].values()}
-    users = {statement["sql"] for statement in made["aws_redshiftdata_statement"].values()}
-    assert {f'CREATE USER "IAMR:{name}" PASSWORD DISABLE' for name in deployment["warehouse_users"]} <= users
+    statements = {statement["sql"] for statement in made["aws_redshiftdata_statement"].values()}
+    assert {f'CREATE USER "IAMR:{name}" PASSWORD DISABLE' for name in deployment["warehouse_users"]} <= statements
+    assert deployment["warehouse_tables"]
+    assert set(deployment["warehouse_tables"].values()) <= statements
 
 
 def test_what_was_changed_after_packing_is_not_planned(terraform: Terraform) -> None:

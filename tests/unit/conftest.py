@@ -7,7 +7,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from headwater.config import Project, load_project
+from headwater.config import Project
+from headwater.deploy.project import load_project
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger
 from tests.support.paths import ROOT

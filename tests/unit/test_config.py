@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import re
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from headwater.config import Project, load_deployed, load_project, parse_date
+from headwater.config import Project, load_deployed, parse_date
+from headwater.deploy.project import load_project
 from headwater.errors import ConfigError
-from headwater.lake.gold_sql import GoldSql, gold_sql
 from tests.support.paths import ROOT
 
 
@@ -33,6 +33,12 @@ def test_every_environment_loads(environment: str) -> None:
 
 def test_a_deployed_project_reads_back_as_it_was_declared(project: Project) -> None:
     assert load_deployed(project.model_dump_json(by_alias=True)) == project
+
+
+def test_a_project_that_an_older_version_deployed_is_refused_with_the_way_out(project: Project) -> None:
+    older = project.model_dump(mode="json", by_alias=True) | {"gold": {"orders_a_day": "-- orders_a_day: …"}}
+    with pytest.raises(ConfigError, match=r"deployed project file: gold\.orders_a_day: .*hint: .*deploy again"):
+        load_deployed(json.dumps(older))
 
 
 def test_an_unknown_key_is_refused_with_file_and_path(root: Path) -> None:
@@ -112,30 +118,3 @@ def test_an_unknown_source_lists_the_known(project: Project) -> None:
 def test_what_is_no_date_is_refused(text: str) -> None:
     with pytest.raises((ConfigError, ValueError)):
         parse_date(text)
-
-
-GOLD = sorted(path.stem for path in (ROOT / "sql" / "gold").glob("*.sql"))
-
-
-@pytest.mark.parametrize("table", GOLD)
-def test_every_gold_file_describes_all_its_grain_and_reads_silver(project: Project, table: str) -> None:
-    sql = gold_sql(project, table)
-    assert set(sql.grain) <= set(sql.columns)
-    assert sql.inputs
-
-
-@pytest.mark.parametrize("table", GOLD)
-def test_every_gold_table_has_its_columns_in_the_warehouse(project: Project, table: str) -> None:
-    ddl = ROOT / "sql" / "redshift" / "ddl" / f"010_{table}.sql"
-    assert ddl.exists()
-    [body] = re.findall(rf"CREATE TABLE IF NOT EXISTS analytics\.{table} \((.+?)\n\)", ddl.read_text(), re.DOTALL)
-    assert re.findall(r"^    (\w+) ", body, re.MULTILINE) == list(gold_sql(project, table).columns)
-
-
-def test_tables_and_columns_of_gold_may_have_digits() -> None:
-    text = (
-        "-- daily: orders of a week.\n-- Grain: day\n-- day: the day\n-- orders_7d: orders of the seven days before\n"
-        "-- affected\nSELECT day FROM changed_orders_2\n-- rows\nSELECT day, orders_7d FROM orders_2"
-    )
-    sql = GoldSql.parse("daily", text, {"orders_2"})
-    assert (sql.inputs, list(sql.columns)) == (("orders_2",), ["day", "orders_7d"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.routing import Mount
 
-from headwater.config import load_project
+from headwater.deploy.project import load_project
 from headwater.errors import ConfigError
 from local.counterparts import COUNTERPARTS, Place
 from local.counterparts.kafka import Kafka

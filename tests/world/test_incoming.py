@@ -9,7 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from headwater.config import FilesStream, load_project
+from headwater.config import FilesStream
+from headwater.deploy.project import load_project
 from headwater.ledger.landing import is_data
 from headwater.ledger.untrusted import read_object
 from headwater.receive.event import PushRequest, RefusedError, _event

@@ -67,6 +67,11 @@ variable "loaders" {
   type        = set(string)
 }
 
+variable "tables" {
+  description = "CREATE TABLE of each gold table, derived from the header of its file in sql/gold, by table."
+  type        = map(string)
+}
+
 variable "analysts" {
   description = "ARNs of the roles that read analytics."
   type        = set(string)

@@ -1,0 +1,292 @@
+"""The file of a gold table: what is read of it, and that each mistake is told once, in its line, before anything runs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import sqlglot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headwater.config import GoldColumn
+from headwater.deploy.ddl import create_table
+from headwater.deploy.gold_sql import gold_table, problems, silver_columns
+from headwater.errors import ConfigError
+from tests.support.declared import project
+from tests.support.paths import ROOT
+
+SILVER = {
+    "orders": {"order_id": "bigint", "customer_id": "bigint", "total": "decimal(14,2)", "ordered_at": "timestamp"},
+    "customers": {"customer_id": "bigint", "city": "string", "valid_from": "timestamp", "is_current": "boolean"},
+    "order_items_2": {"order_id": "bigint", "quantity": "int", "tags": "array<string>"},
+}
+TEXT = """\
+-- by_city: what each city has ordered.
+-- Grain: city
+-- Owner: shop analytics
+-- Distribution: KEY (city)
+-- Sort key: city, orders
+-- city VARCHAR(64): where the customer lives
+-- orders BIGINT: how many
+-- pieces_7d BIGINT: how many pieces; of seven days
+-- affected
+SELECT DISTINCT customers.city
+FROM changed_orders AS orders
+INNER JOIN customers ON customers.customer_id = orders.customer_id
+-- rows
+WITH per_order AS (
+    -- A comment with an apostrophe's sake.
+    SELECT order_id, sum(quantity) AS pieces FROM order_items_2 GROUP BY order_id
+)
+
+SELECT
+    customers.city,
+    count(*) AS orders,
+    CAST(sum(per_order.pieces) AS BIGINT) AS pieces_7d
+FROM orders
+LEFT JOIN per_order ON per_order.order_id = orders.order_id
+INNER JOIN customers ON customers.customer_id = orders.customer_id AND customers.is_current
+WHERE city IN (SELECT city FROM affected) AND '${reporting_currency}' = 'USD'
+GROUP BY customers.city
+"""
+
+
+def told(text: str) -> list[tuple[int, str]]:
+    return [(problem.line, problem.message) for problem in problems("by_city", text, SILVER)]
+
+
+def test_a_file_that_is_right_has_no_problems() -> None:
+    assert told(TEXT) == []
+
+
+def test_what_jobs_need_of_a_file_is_read() -> None:
+    gold = gold_table("by_city", TEXT)
+    assert (gold.purpose, gold.owner) == ("what each city has ordered.", "shop analytics")
+    assert (gold.grain, gold.distribution, gold.sort_key) == (("city",), "KEY (city)", ("city", "orders"))
+    assert list(gold.columns) == ["city", "orders", "pieces_7d"]
+    assert gold.columns["pieces_7d"] == GoldColumn(type="BIGINT", note="how many pieces; of seven days")
+    assert gold.inputs == ("customers", "order_items_2", "orders")
+    assert gold.affected.startswith("SELECT DISTINCT customers.city\n")
+    assert gold.rows.startswith("WITH per_order")
+    assert gold.rows.endswith("GROUP BY customers.city")
+
+
+@pytest.mark.parametrize(
+    ("rows", "inputs"),
+    [
+        ("SELECT city, count(customers) AS orders FROM order_items_2 GROUP BY city", {"order_items_2"}),
+        ("SELECT 'FROM customers' AS city FROM orders -- customers", {"orders"}),
+        ("WITH customers AS (SELECT * FROM orders) SELECT * FROM customers", {"orders"}),
+        ("SELECT * FROM (SELECT * FROM Customers) AS order_items_2", {"customers"}),
+        ("SELECT * FROM orders WHERE EXISTS (SELECT 1 FROM changed_customers)", {"orders", "customers"}),
+        ("SELECT * FROM orders UNION ALL SELECT * FROM (SELECT * FROM customers)", {"orders", "customers"}),
+        ("SELECT explode(tags) FROM order_items_2 LATERAL VIEW explode(tags) AS orders", {"order_items_2"}),
+    ],
+)
+def test_a_table_is_an_input_when_it_is_read_and_not_when_it_is_named(rows: str, inputs: set[str]) -> None:
+    head, _, _ = TEXT.partition("-- affected\n")
+    gold = gold_table("by_city", f"{head}-- affected\nSELECT 1 AS city\n-- rows\n{rows}\n")
+    assert set(gold.inputs) == inputs
+
+
+MISTAKES = [
+    ("-- by_city: what", "-- by_town: what", 1, "must open with `-- by_city: ` and what the table is for"),
+    ("-- Grain: city\n", "", 1, "needs a line `-- Grain: …`"),
+    ("-- Owner: shop analytics", "-- Owner:", 3, "needs a line `-- Owner: …`"),
+    ("Grain: city", "Grain: town", 2, "Grain: town not among the columns; known: city, orders, pieces_7d"),
+    ("KEY (city)", "KEY (town)", 4, "Distribution: town not among the columns; known: city, orders, pieces_7d"),
+    ("KEY (city)", "SPREAD", 4, "Distribution is ALL, AUTO, EVEN or KEY (column)"),
+    ("Sort key: city, orders", "Sort key: town", 5, "Sort key: town not among the columns"),
+    (
+        "orders BIGINT: how many\n",
+        "orders: how many\n",
+        7,
+        "column orders lacks its type: write `-- orders TYPE: note`",
+    ),
+    ("orders BIGINT: how many\n", "orders BIGINT\n", 7, "column orders lacks its note: write `-- orders TYPE: note`"),
+    (
+        "orders BIGINT: how",
+        "orders BIGNIT: how",
+        7,
+        "column orders: type BIGNIT unknown; known: BIGINT, BOOLEAN, CHAR(length)",
+    ),
+    ("VARCHAR(64)", "VARCHAR", 6, "column city: type VARCHAR unknown; known: BIGINT"),
+    (
+        "VARCHAR(64)",
+        "VARCHAR(70000)",
+        6,
+        "column city: type VARCHAR(70000) is out of bounds: the warehouse's VARCHAR has 1 to 65535",
+    ),
+    (
+        "orders BIGINT: how many\n",
+        "orders BIGINT: how many\n-- orders BIGINT: again\n",
+        8,
+        "orders stands in line 7 already",
+    ),
+    (
+        "-- orders BIGINT: how many\n",
+        "-- orders BIGINT: how many\nhow many\n",
+        8,
+        "is neither `-- column TYPE: note` nor one of Grain, Owner",
+    ),
+    ("-- affected\n", "-- touched\n", 27, "needs `-- affected`, then `-- rows`, with a query each"),
+    (
+        "SELECT DISTINCT customers.city",
+        "SELECT DISTINCT customers.town",
+        10,
+        "column town unknown: customers has customer_id, city",
+    ),
+    (
+        "SELECT DISTINCT customers.city",
+        "SELECT customers.city, customers.customer_id",
+        10,
+        "affected selects customer_id, which is not in the grain: city",
+    ),
+    (
+        "FROM changed_orders",
+        "FROM changed_orderz",
+        11,
+        "table changed_orderz unknown; known, each also as changed_…: customers, order_items_2, orders",
+    ),
+    ("FROM order_items_2", "FROM order_items", 16, "table order_items unknown"),
+    ("sum(quantity)", "sum(quantities)", 16, "column quantities unknown: order_items_2 has order_id, quantity"),
+    ("    count(*) AS orders,", "    count(* AS orders,", 21, "Expecting )"),
+    ("AS orders,\n", "AS number,\n", 21, "rows selects number where the header names orders"),
+    ("-- pieces_7d BIGINT: how many pieces; of seven days\n", "", 21, "rows selects pieces_7d, which the header lacks"),
+    ("    count(*) AS orders,\n", "", 7, "the header names orders, which rows does not select"),
+    ("sum(per_order.pieces)", "sum(per_order.piece)", 22, "column piece unknown: per_order has order_id, pieces"),
+    ("sum(per_order.pieces)", "sum(per_ordr.pieces)", 22, "per_ordr.pieces: per_ordr is no table of this query"),
+    (
+        "WHERE city IN",
+        "WHERE customer_id IN (1) AND city IN",
+        26,
+        "column customer_id is ambiguous: orders and customers have it",
+    ),
+    ("(SELECT city FROM affected)", "('Graz')", 14, "rows never reads affected, so each run would compute every row"),
+    ("(SELECT city FROM affected)", "(SELECT town FROM affected)", 26, "column town unknown: affected has city"),
+    ("${reporting_currency}", "${currency}", 26, "${currency} is no placeholder; known: ${reporting_currency}"),
+    ("'USD'", "'USD", 26, "Error tokenizing"),
+    ("GROUP BY customers.city\n", "GROUP BY customers.city;\nSELECT 1\n", 14, "must be one query"),
+    ("SELECT DISTINCT customers.city", "DELETE", 10, ""),
+    ("    count(*) AS orders,\n", "    count(*) AS orders,\n    sum(1) AS orders,\n", 22, "selects orders twice"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "line", "message"), MISTAKES)
+def test_each_mistake_is_told_once_and_in_its_line(right: str, wrong: str, line: int, message: str) -> None:
+    assert TEXT.count(right) >= 1
+    [(found_line, found)] = told(TEXT.replace(right, wrong, 1))
+    assert (found_line, found[: len(message)]) == (line, message)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT explode(tags) AS city FROM order_items_2",
+        "SELECT city FROM order_items_2 LATERAL VIEW explode(tags) t AS city",
+        "SELECT city FROM (SELECT inline(array(struct(1 AS city))) FROM orders)",
+        "SELECT transform(tags, tag -> upper(tag)) AS city FROM order_items_2",
+        "SELECT total + 1 AS more, more + 1 AS city FROM orders",
+        "SELECT customer_id AS city FROM orders JOIN customers USING (customer_id)",
+        "SELECT city, count(*) AS n FROM customers GROUP BY city HAVING n > 1 ORDER BY n",
+        "SELECT city FROM customers k WHERE EXISTS (SELECT 1 FROM orders WHERE orders.customer_id = k.customer_id)",
+        "SELECT k.city FROM customers k LEFT ANTI JOIN orders ON orders.customer_id = k.customer_id",
+        "WITH k (city) AS (SELECT customer_id FROM orders) SELECT city FROM k",
+        "SELECT city FROM VALUES (1), (2) AS t(city)",
+        "SELECT city FROM (SELECT customer_id AS city, total FROM orders) PIVOT (sum(total) FOR total IN (1, 2))",
+        "SELECT ORDER_ID AS City FROM Orders",
+        "SELECT sum(total) OVER w AS city FROM orders WINDOW w AS (PARTITION BY customer_id)",
+    ],
+)
+def test_what_spark_takes_is_not_told(query: str) -> None:
+    head, _, rest = TEXT.partition("SELECT DISTINCT")
+    _, rows, tail = rest.partition("-- rows\n")
+    assert told(f"{head}SELECT city FROM ({query})\n{rows}{tail}") == []
+
+
+def test_columns_in_another_order_than_the_header_are_told() -> None:
+    lines = TEXT.splitlines()
+    lines[5], lines[6] = lines[6], lines[5]
+    [(line, message)] = told("\n".join(lines))
+    assert (line, message) == (14, "rows selects its columns in another order than the header: city, orders, pieces_7d")
+
+
+def test_all_mistakes_of_a_file_are_told_at_once() -> None:
+    text = TEXT.replace("orders BIGINT: how", "orders: how").replace("customers.is_current", "customers.current")
+    text = text.replace("SELECT DISTINCT customers.city", "SELECT DISTINCT customers.town")
+    assert [line for line, _ in told(text)] == [7, 10, 25]
+
+
+def test_a_file_that_cannot_be_read_is_refused_with_file_and_line() -> None:
+    with pytest.raises(ConfigError, match=r"^sql/gold/by_city\.sql:21: Expecting \)"):
+        gold_table("by_city", TEXT.replace("count(*)", "count(*"))
+
+
+REAL = {path.stem: path.read_text() for path in sorted((ROOT / "sql" / "gold").glob("*.sql"))}
+COLUMN = re.compile(r"(?<=[a-z]\.)[a-z][a-z_]+")
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_a_misspelt_column_of_any_table_is_told_in_its_line(data: st.DataObject) -> None:
+    table = data.draw(st.sampled_from(sorted(REAL)))
+    text = REAL[table] if table != "customer_analytics" else REAL[table].replace("total_amount", "orders.total_amount")
+    queries = text.index("-- affected")
+    at = data.draw(st.sampled_from([found.end() for found in COLUMN.finditer(text) if found.start() > queries]))
+    wrong = text[:at] + data.draw(st.sampled_from(["x", "_", "_2"])) + text[at:]
+    found = problems(table, wrong, silver_columns(project()))
+    # A misspelt column of a subquery is missing where the subquery is read, too.
+    assert wrong[:at].count("\n") + 1 in {problem.line for problem in found}
+
+
+@pytest.mark.parametrize("table", sorted(REAL))
+def test_every_gold_table_is_right_and_says_what_its_grain_and_inputs_are(table: str) -> None:
+    assert problems(table, REAL[table], silver_columns(project())) == []
+    assert set(project().gold[table].grain) <= set(project().gold[table].columns)
+
+
+@pytest.mark.parametrize(
+    ("table", "inputs"),
+    [
+        ("business_metrics", ("order_items", "orders", "products")),
+        ("customer_analytics", ("orders",)),
+        ("marketing_performance", ("ad_performance", "fx_rates")),
+    ],
+)
+def test_a_gold_table_waits_for_what_it_reads_alone(table: str, inputs: tuple[str, ...]) -> None:
+    assert project().gold[table].inputs == inputs
+
+
+def test_the_warehouse_has_what_the_header_says() -> None:
+    assert create_table("by_city", gold_table("by_city", TEXT)) == (
+        "CREATE TABLE IF NOT EXISTS analytics.by_city (\n"
+        "    city VARCHAR(64) NOT NULL,\n"
+        "    orders BIGINT,\n"
+        "    pieces_7d BIGINT\n"
+        ") DISTKEY (city) SORTKEY (city, orders)"
+    )
+    spread = gold_table("by_city", TEXT.replace("KEY (city)", "ALL"))
+    assert create_table("by_city", spread).endswith("\n) DISTSTYLE ALL SORTKEY (city, orders)")
+
+
+@pytest.mark.parametrize("table", sorted(REAL))
+def test_every_table_of_the_warehouse_is_one_statement_of_redshift(table: str) -> None:
+    [made] = sqlglot.parse(create_table(table, project().gold[table]), read="redshift")
+    assert made is not None
+    assert [column.name for column in made.find_all(sqlglot.exp.ColumnDef)] == list(project().gold[table].columns)
+
+
+@pytest.mark.parametrize(
+    ("type_", "spark"),
+    [
+        ("BIGINT", "bigint"),
+        ("CHAR(3)", "string"),
+        ("DECIMAL(18, 2)", "decimal(18,2)"),
+        ("DOUBLE PRECISION", "double"),
+        ("INTEGER", "int"),
+        ("VARCHAR(64)", "string"),
+    ],
+)
+def test_each_type_of_the_warehouse_has_one_in_the_lake(type_: str, spark: str) -> None:
+    assert GoldColumn(type=type_, note="…").spark_type == spark
