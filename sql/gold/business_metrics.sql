@@ -13,8 +13,9 @@
 SELECT DISTINCT CAST(date_trunc('MONTH', items.ordered_at) AS DATE) AS month
 FROM changed_order_items AS items
 UNION
-SELECT DISTINCT CAST(date_trunc('MONTH', orders.ordered_at) AS DATE) AS month
+SELECT DISTINCT CAST(date_trunc('MONTH', items.ordered_at) AS DATE) AS month
 FROM changed_orders AS orders
+INNER JOIN order_items AS items ON items.order_id = orders.order_id
 UNION
 SELECT DISTINCT CAST(date_trunc('MONTH', items.ordered_at) AS DATE) AS month
 FROM changed_products AS products

@@ -1,0 +1,165 @@
+"""Rows in and rows out of gold tables: the cases of tests/gold/<table>.yaml, and the stage's own code over them without Delta."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import yaml
+from pyspark.sql import DataFrame, SparkSession
+
+from headwater.config import GoldTable
+from headwater.deploy.gold_sql import silver_columns
+from headwater.stages.gold import computed
+from tests.support import declared
+from tests.support.paths import ROOT
+
+FOLDER = ROOT / "tests" / "gold"
+TABLES = sorted(path.stem for path in (ROOT / "sql" / "gold").glob("*.sql"))
+VALUES = {"reporting_currency": "USD"}
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Rows of silver tables and the gold rows that come of them; perhaps what both are after a step.
+
+    A case is itself alone: what is made of its rows is made once.
+    """
+
+    name: str
+    inputs: Mapping[str, Rows]
+    outputs: Rows
+    then: Case | None = None
+
+
+def cases(table: str) -> list[Case]:
+    """Reads the cases of a gold table."""
+    found = yaml.safe_load((FOLDER / f"{table}.yaml").read_text())
+    return [_case(name, **case) for name, case in found.items()]
+
+
+def _case(name: str, inputs: dict[str, Rows], outputs: Rows, then: dict[str, Any] | None = None) -> Case:
+    after = Case(name, inputs | then["inputs"], then["outputs"]) if then else None
+    return Case(name, inputs, outputs, after)
+
+
+def together(found: Iterable[Case]) -> Case:
+    """All cases as one, with one step; each has days and keys of its own, so none changes what comes of another."""
+    every = list(found)
+    return replace(_union(every), then=_union([case.then or case for case in every]))
+
+
+def _union(found: Sequence[Case]) -> Case:
+    tables = {table for case in found for table in case.inputs}
+    inputs = {table: [row for case in found for row in case.inputs.get(table, ())] for table in tables}
+    return Case("all cases together", inputs, [row for case in found for row in case.outputs])
+
+
+class Gold:
+    """A gold table, computed from the rows of cases."""
+
+    def __init__(self, spark: SparkSession, table: str, gold: GoldTable | None = None) -> None:
+        self.spark = spark
+        self.table = table
+        self.declared = gold or declared.project().gold[table]
+        self._made: dict[tuple[str, Case], Any] = {}
+
+    @cached_property
+    def silver(self) -> dict[str, dict[str, str]]:
+        """Columns of its inputs."""
+        known = silver_columns(declared.project())
+        return {name: dict(known[name]) for name in self.declared.inputs}
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Its own columns."""
+        return {name: column.spark_type for name, column in self.declared.columns.items()}
+
+    def expected(self, case: Case) -> Counter[Any]:
+        """The rows that should come of a case."""
+        if ("expected", case) not in self._made:
+            rows = frame(self.spark, case.outputs, self.columns).collect()
+            self._made["expected", case] = Counter(map(tuple, rows))
+        return Counter(self._made["expected", case])
+
+    def inputs(self, case: Case) -> dict[str, DataFrame]:
+        """The case's silver tables."""
+        return self._frames("inputs", case, {name: case.inputs.get(name, ()) for name in self.silver})
+
+    def changed(self, case: Case) -> dict[str, DataFrame]:
+        """The rows that a case's step changes, as they were and as they are."""
+        assert case.then is not None
+        differing = {}
+        for name in self.silver:
+            before, after = case.inputs.get(name, ()), case.then.inputs.get(name, ())
+            differing[name] = [row for row in before if row not in after] + [row for row in after if row not in before]
+        return self._frames("changed", case, differing)
+
+    def _frames(self, what: str, case: Case, rows: Mapping[str, Rows]) -> dict[str, DataFrame]:
+        if (what, case) not in self._made:
+            made = {name: frame(self.spark, rows[name], columns) for name, columns in self.silver.items()}
+            self._made[what, case] = made
+        found: dict[str, DataFrame] = self._made[what, case]
+        return found
+
+    def anew(self, case: Case, gold: GoldTable | None = None) -> Counter[Any]:
+        """Computes all rows from a case's inputs."""
+        rows, _ = self._compute(gold or self.declared, self.inputs(case), self.inputs(case), increment=False)
+        return rows
+
+    def increment(self, case: Case, gold: GoldTable | None = None) -> Counter[Any]:
+        """Computes the rows after a case's step from those before, and from what the step has changed."""
+        assert case.then is not None
+        rows, affected = self._compute(
+            gold or self.declared, self.inputs(case.then), self.changed(case), increment=True
+        )
+        names = list(self.columns)
+        place = [names.index(name) for name in affected[0]] if affected else []
+        gone = {tuple(row.values()) for row in affected}
+        kept = {row: n for row, n in self.expected(case).items() if tuple(row[i] for i in place) not in gone}
+        return Counter(kept) + rows
+
+    def _compute(
+        self, gold: GoldTable, silver: Mapping[str, DataFrame], changed: Mapping[str, DataFrame], *, increment: bool
+    ) -> tuple[Counter[Any], list[Any]]:
+        with computed(self.spark, self.table, gold, silver, changed, VALUES, increment=increment) as (affected, rows):
+            found = Counter(map(tuple, rows.collect()))
+            return found, [row.asDict() for row in affected.collect()] if increment else []
+
+
+def frame(spark: SparkSession, rows: Rows, columns: Mapping[str, str]) -> DataFrame:
+    """Makes rows of text, cast to the columns' types; columns that a row lacks are null."""
+    unknown = {name for row in rows for name in row} - columns.keys()
+    assert not unknown, f"{', '.join(sorted(unknown))} not among {', '.join(columns)}"
+    if not rows:
+        return spark.sql(
+            f"SELECT {', '.join(f'CAST(NULL AS {type_}) AS `{n}`' for n, type_ in columns.items())} WHERE false"
+        )
+    values = ", ".join(f"({', '.join(_literal(row.get(name)) for name in columns)})" for row in rows)
+    names = ", ".join(f"`{name}`" for name in columns)
+    cast = ", ".join(f"CAST(`{name}` AS {type_}) AS `{name}`" for name, type_ in columns.items())
+    return spark.sql(f"SELECT {cast} FROM VALUES {values} AS t({names})")
+
+
+@contextmanager
+def few_rows(spark: SparkSession) -> Iterator[None]:
+    """Lets Spark do with one task for each step of a query, which is enough for rows that fit on a page."""
+    settings = {"spark.sql.shuffle.partitions": "1", "spark.sql.adaptive.enabled": "false"}
+    before = {name: str(spark.conf.get(name)) for name in settings}
+    for name, value in settings.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            spark.conf.set(name, value)
+
+
+def _literal(value: Any) -> str:
+    return "NULL" if value is None else f"'{value}'"
