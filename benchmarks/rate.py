@@ -29,6 +29,7 @@ from headwater.sources.http.stream import read
 from local import world
 from local.counterparts import credentials
 from local.stack import Ports, Stack
+from tests.support.declared import table
 from tests.support.simulators import Simulators, own_world
 
 HOUSEHOLDS = 800
@@ -108,7 +109,8 @@ def measure(source: HttpSource, simulators: Simulators) -> Reading:
     secret = credentials(source.secret)
     started = time.monotonic()
     with open_client(long, secret, lambda _: None) as client:
-        read(long, name, secret, writer, None, world.clock(simulators.dsn), None, client)  # type: ignore[arg-type]
+        into, today = table(long.streams[name].table), world.clock(simulators.dsn)
+        read(long, name, into, secret, writer, None, today, None, client)  # type: ignore[arg-type]
     seconds = time.monotonic() - started
     asked = [entry for entry in simulators.admin("requests", "GET")["requests"] if entry["source"] == source.name]
     let_through = [datetime.fromisoformat(entry["time"]) for entry in asked if entry.get("fault") != "throttle"]

@@ -22,10 +22,11 @@ from rich.table import Table
 from headwater.client import Client, Engine, RunState, run_input
 from headwater.config import json_schemas, parse_date
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import load_project
+from headwater.deploy.project import Declared, load_project
 from headwater.deploy.sources_page import sources_page
 from headwater.deploy.terraform import document
 from headwater.errors import ConfigError, HeadwaterError
+from headwater.validate import mistakes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -275,10 +276,12 @@ def quarantine_replay(
 @app.command()
 def validate(as_json: JsonOption = False) -> None:
     """Check config/, crawlers/ and sql/ of every environment, what is derived from them, and that made files are up to date."""
-    environments = sorted(path.stem for path in (ROOT / "config" / "environments").glob("*.yaml"))
-    for name in environments:
-        project = load_project(ROOT, name)
-        document(Deployment(project, ROOT))
+    wrong = mistakes(ROOT)
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    declared = Declared(ROOT)
+    for name in declared.environments:
+        document(Deployment(declared.project(name), ROOT))
     for name, schema in json_schemas().items():
         path = ROOT / "config" / "schema" / f"{name}.schema.json"
         if not path.exists() or json.loads(path.read_text()) != schema:
@@ -286,7 +289,7 @@ def validate(as_json: JsonOption = False) -> None:
     page = ROOT / "docs" / "sources.md"
     if not page.exists() or page.read_text() != sources_page(ROOT):
         raise ConfigError(f"{page}: not up to date. hint: make docs")
-    say(as_json, {"environments": environments}, f"valid: {', '.join(environments)}")
+    say(as_json, {"environments": declared.environments}, f"valid: {', '.join(declared.environments)}")
 
 
 def main() -> None:

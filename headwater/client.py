@@ -289,11 +289,9 @@ class Client:
         Rows that are in silver already stay as they are; those that were quarantined get another chance.
         """
         ledger = self.stream_ledger(stream)
-        declared = self.project.source(ledger.source).streams[ledger.stream]
-        if not isinstance(declared.write, MergeWrite | InsertWrite):
-            raise ConfigError(
-                f"{stream}: write {declared.write.kind} takes no old rows again. hint: backfill the window"
-            )
+        table = self.project.tables[self.project.source(ledger.source).streams[ledger.stream].table]
+        if not isinstance(table.write, MergeWrite | InsertWrite):
+            raise ConfigError(f"{stream}: write {table.write.kind} takes no old rows again. hint: backfill the window")
         old, latest = ledger.manifest(batch), ledger.latest()
         assert latest is not None  # noqa: S101 - there is at least the old one
         replayed = old.model_copy(

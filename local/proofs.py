@@ -196,12 +196,7 @@ def _quarantined(client: Client, tables: list[str]) -> dict[tuple[str, str], int
     database = client.project.environment.database("quarantine")
     counted = {}
     for table in tables:
-        keys = next(
-            stream.key
-            for source in client.project.sources.values()
-            for stream in source.streams.values()
-            if stream.table == table
-        )
+        keys = client.project.tables[table].key
         key = " || '|' || ".join(f"coalesce(json_extract_scalar(\"row\", '$.{name}'), '')" for name in keys)
         sql = (
             f'SELECT reason, COUNT(DISTINCT {key}) FROM {database}."{table}" '

@@ -263,6 +263,7 @@ def restricted(project: Project, sources: frozenset[str]) -> Project:
     return project.model_copy(
         update={
             "sources": kept,
+            "tables": {name: table for name, table in project.tables.items() if name in tables},
             "quality": {table: policy for table, policy in project.quality.items() if table in tables},
             "gold": {name: table for name, table in project.gold.items() if set(table.inputs) <= tables},
         }

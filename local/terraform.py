@@ -92,6 +92,7 @@ class Terraform:
         project = deployment.project
         declared: dict[str, Mapping[str, object]] = {
             "config/sources": project.sources,
+            "config/tables": project.tables,
             "config/quality": project.quality,
             "sql/gold": project.gold,
         }

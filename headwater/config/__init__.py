@@ -34,40 +34,33 @@ from headwater.config.http_source import (
 from headwater.config.jdbc_source import BookmarkRead, JdbcSource, JdbcStream, LogRead, WatermarkRead
 from headwater.config.kafka_source import KafkaSource, KafkaStream
 from headwater.config.kinesis_source import DirectDelivery, KinesisSource, KinesisStream, QueueDelivery
-from headwater.config.policy import BatchCheck, KnownCheck, Policy, RowCheck
+from headwater.config.loading import json_schemas, load_deployed
+from headwater.config.policy import Policy
 from headwater.config.project import (
     AnySource,
     Project,
     Source,
     Stream,
-    json_schemas,
-    load_deployed,
     parse_date,
-    read_project,
 )
 from headwater.config.redshift_source import RedshiftSource, RedshiftStream
+from headwater.config.relation import RelationStream
 from headwater.config.snowflake_source import SnowflakeSource, SnowflakeStream
 from headwater.config.stream import (
-    Column,
     Drift,
-    InsertWrite,
     JobSize,
     JsonStream,
-    MergeWrite,
     Parser,
-    ReplaceWrite,
     Rollout,
-    Scd2Write,
     SourceBase,
     StreamBase,
-    Write,
 )
 from headwater.config.strict import Identifier, Name, Strict
+from headwater.config.table import Column, InsertWrite, MergeWrite, ReplaceWrite, Scd2Write, Table, Write
 
 __all__ = [
     "AnyAuth",
     "AnySource",
-    "BatchCheck",
     "BearerAuth",
     "BookmarkRead",
     "Column",
@@ -97,7 +90,6 @@ __all__ = [
     "KafkaStream",
     "KinesisSource",
     "KinesisStream",
-    "KnownCheck",
     "LogRead",
     "MergeWrite",
     "Name",
@@ -113,10 +105,10 @@ __all__ = [
     "Rate",
     "RedshiftSource",
     "RedshiftStream",
+    "RelationStream",
     "ReplaceWrite",
     "Retry",
     "Rollout",
-    "RowCheck",
     "Scd2Write",
     "SharedStage",
     "SnowflakeSource",
@@ -127,6 +119,7 @@ __all__ = [
     "Stream",
     "StreamBase",
     "Strict",
+    "Table",
     "Warehouse",
     "WatermarkRead",
     "Window",
@@ -134,5 +127,4 @@ __all__ = [
     "json_schemas",
     "load_deployed",
     "parse_date",
-    "read_project",
 ]

@@ -33,7 +33,7 @@ def load_crawlers(root: Path) -> list[Crawler]:
     crawlers = []
     for path in sorted((root / "crawlers").glob("*.yaml")):
         try:
-            crawlers.append(Crawler.model_validate(yaml.safe_load(path.read_text())))
+            crawlers.append(Crawler.model_validate(yaml.load(path.read_text(), yaml.CSafeLoader)))
         except (yaml.YAMLError, ValidationError) as error:
             raise ConfigError(f"{path}: {error}") from None
     return crawlers

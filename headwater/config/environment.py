@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from headwater.config.http_source import AnyAuth, Retry, TimeZone
 from headwater.config.kafka_source import Security
+from headwater.config.secret_name import SecretName
 from headwater.config.stream import Drift, Rollout, WorkerType
 from headwater.config.strict import Name, Strict
 
@@ -84,7 +85,7 @@ class Alerts(Strict):
     """Alert recipients and thresholds."""
 
     emails: tuple[Email, ...] = Field((), description="Addresses that get every alert.")
-    slack_secret: str | None = Field(
+    slack_secret: SecretName | None = Field(
         None, description='Secret under the prefix with {"url": "…"}, a Slack webhook; no Slack if absent.'
     )
     fresh_hours: int = Field(26, ge=1, le=168, description="A run must have succeeded within this time.")

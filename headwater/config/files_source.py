@@ -69,8 +69,6 @@ class FilesStream(JsonStream):
         taken = sorted(set(self.raw) & set(ENVELOPE))
         if taken:
             raise ValueError(f"raw: {', '.join(taken)} are there anyway; name fields of the file only")
-        if self.write.kind == "replace":
-            raise ValueError("write: replace needs rows of whole days; a file has what its sender chose")
         if self.accepts is not None:
             _check_schema(self.accepts)
         return self
@@ -144,6 +142,12 @@ class FilesSource(SourceBase):
         for name, stream in self.streams.items():
             size = f"at most {stream.largest_megabytes} MB a file"
             yield f"`{name}`: {stream.format.kind} below `{stream.prefix}`, {size}"
+
+    @property
+    def overridable(self) -> frozenset[str]:
+        """What an environment may say of it otherwise."""
+        dropped = {"window_seconds"} if isinstance(self.entrance, DropEntrance) else set()
+        return super().overridable | dropped
 
     def overridden(self, changes: Mapping[str, Any]) -> Self:
         """The same source as an environment has it; `window_seconds` is the drop entrance's."""

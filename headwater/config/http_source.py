@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from headwater.config.stream import JsonStream, ReplaceWrite, Rollout, SourceBase
+from headwater.config.stream import JsonStream, Rollout, SourceBase
 from headwater.config.strict import Name, Strict
 
 
@@ -121,10 +121,15 @@ class HttpStream(JsonStream):
             return "none: read whole, and dropped when it reads as before"
         return f"day of `{window.field}`, {window.reread_days} days read again; history {window.history_days} days"
 
+    @property
+    def tells_days(self) -> bool:
+        """True when a batch has the rows of whole days of an account."""
+        return self.window.field is not None
+
     @model_validator(mode="after")
     def _days_are_told(self) -> HttpStream:
-        if self.window.field is None and (self.window.chunk_days or isinstance(self.write, ReplaceWrite)):
-            raise ValueError("window.chunk_days and write: replace need window.field, by which a row's day is known")
+        if self.window.field is None and self.window.chunk_days:
+            raise ValueError("window.chunk_days needs window.field, by which a row's day is known")
         return self
 
 

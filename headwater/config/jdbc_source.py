@@ -7,8 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from headwater.config.stream import SourceBase, StreamBase
-from headwater.config.strict import Identifier, Name, Strict
+from headwater.config.relation import RelationStream
+from headwater.config.secret_name import SecretName
+from headwater.config.stream import Disagreement, SourceBase
+from headwater.config.strict import Name, Strict
+from headwater.config.table import InsertWrite, Table
+
+CHANGE = ("_change", "_lsn", "_committed_at")
+"""What a raw row of a change log has beside the relation's columns; LogRead says what each holds."""
 
 
 class WatermarkRead(Strict):
@@ -17,6 +23,11 @@ class WatermarkRead(Strict):
     kind: Literal["watermark"]
     column: Name
     overlap_minutes: int = Field(10, ge=0)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that reading goes by."""
+        return (self.column,)
 
     @property
     def position_note(self) -> str:
@@ -29,6 +40,11 @@ class BookmarkRead(Strict):
 
     kind: Literal["bookmark"]
     keys: tuple[Name, ...] = Field(min_length=1, max_length=1)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that reading goes by."""
+        return self.keys
 
     @property
     def position_note(self) -> str:
@@ -48,6 +64,11 @@ class LogRead(Strict):
     publication: Name = Field(description="Publication that holds the relation; its owner creates it.")
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that reading goes by: none, as the log tells whole rows."""
+        return ()
+
+    @property
     def position_note(self) -> str:
         """What the position is, in words."""
         return f"log sequence number, slot `{self.slot}`"
@@ -56,10 +77,9 @@ class LogRead(Strict):
 Read = Annotated[WatermarkRead | BookmarkRead | LogRead, Field(discriminator="kind")]
 
 
-class JdbcStream(StreamBase):
+class JdbcStream(RelationStream):
     """A stream read from one relation of a database."""
 
-    relation: Identifier
     read: Read
     partition_column: Name = Field(description="Numeric, indexed column that parallel reads are split by.")
     partitions: int = Field(2, ge=1, le=16, description="Parallel connections.")
@@ -82,10 +102,33 @@ class JdbcStream(StreamBase):
         """The column that a backfill's days are about; None where a stream cannot be read by days."""
         return self.day or (self.read.column if isinstance(self.read, WatermarkRead) else None)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns that reading itself needs: what it goes by, what it is split by, and what a backfill's days are about."""
+        day = () if self.backfill_column is None else (self.backfill_column,)
+        return (*self.read.columns, self.partition_column, *day)
+
+    @property
+    def raw_fields(self) -> tuple[str, ...] | None:
+        """Fields that a raw row has: the columns that are read, and what the change log adds to them."""
+        columns = self.read_columns
+        return (*columns, *CHANGE) if columns is not None and isinstance(self.read, LogRead) else columns
+
+    def disagreements(self, table: Table) -> Iterator[Disagreement]:
+        """Says where the stream contradicts the table that it feeds."""
+        yield from super().disagreements(table)
+        if isinstance(self.read, LogRead) and "_lsn" not in (self.columns.get(table.version or "") or ""):
+            yield "read", f"log needs the version of table {table.table} to be a column made of _lsn"
+        if isinstance(self.read, LogRead) and isinstance(table.write, InsertWrite):
+            yield "read", f"log tells changes, and table {table.table} has write: insert, by which no row changes"
+
     @model_validator(mode="after")
-    def _log_orders_versions(self) -> JdbcStream:
-        if isinstance(self.read, LogRead) and self.version is None:
-            raise ValueError("read: log needs a version, a column made of _lsn")
+    def _log_has_every_change(self) -> JdbcStream:
+        if isinstance(self.read, LogRead) and self.where is not None:
+            raise ValueError(
+                "where: the change log tells every change, and a row that no longer meets a condition would not be told as "
+                "gone. hint: leave the rows out in gold, or read by watermark"
+            )
         return self
 
 
@@ -94,7 +137,7 @@ class JdbcSource(SourceBase):
 
     kind: Literal["jdbc"]
     engine: Literal["postgresql", "mysql"]
-    secret: str
+    secret: SecretName
     fetch_size: int = Field(10_000, gt=0)
     streams: dict[Name, JdbcStream] = Field(min_length=1)
 

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from headwater.config.stream import JsonStream, SourceBase
+from headwater.config.secret_name import SecretName
+from headwater.config.stream import Disagreement, JsonStream, SourceBase
 from headwater.config.strict import Name, Strict
+from headwater.config.table import InsertWrite, Table
 
 DELETED_AT = "deleted_at"
 ENVELOPE = (
@@ -80,13 +82,19 @@ class KafkaStream(JsonStream):
     resume: Resume | None = None
 
     @model_validator(mode="after")
-    def _can_delete(self) -> KafkaStream:
-        if self.tombstones == "delete" and DELETED_AT not in self.columns:
-            raise ValueError(f"tombstones: delete needs a column {DELETED_AT}")
+    def _names_stay_apart(self) -> KafkaStream:
         taken = sorted(set(self.raw) & set(ENVELOPE))
         if taken:
             raise ValueError(f"raw: {', '.join(taken)} are there anyway; name fields of the record's value only")
         return self
+
+    def disagreements(self, table: Table) -> Iterator[Disagreement]:
+        """Says where the stream contradicts the table that it feeds."""
+        yield from super().disagreements(table)
+        if self.tombstones == "delete" and DELETED_AT not in table.columns:
+            yield "tombstones", f"delete needs a column {DELETED_AT} in table {table.table}"
+        if self.tombstones == "delete" and isinstance(table.write, InsertWrite):
+            yield "tombstones", f"delete erases a row, and table {table.table} has write: insert, by which none changes"
 
     @property
     def position_note(self) -> str:
@@ -107,7 +115,7 @@ class KafkaSource(SourceBase):
     """
 
     kind: Literal["kafka"]
-    secret: str
+    secret: SecretName
     security: Security
     streams: dict[Name, KafkaStream] = Field(min_length=1)
 

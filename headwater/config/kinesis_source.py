@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from headwater.config.stream import JsonStream, SourceBase
+from headwater.config.stream import Disagreement, JsonStream, SourceBase
 from headwater.config.strict import Name, Strict
+from headwater.config.table import Table
 
 ENVELOPE = ("_event_id", "_shard", "_sequence", "_partition_key", "_arrived_at", "_value", "_value_encoding")
 """What a raw row has beside the fields of the record's data; headwater/receive/records.py says what each holds."""
@@ -49,9 +50,17 @@ class KinesisStream(JsonStream):
         taken = sorted(set(self.raw) & set(ENVELOPE))
         if taken:
             raise ValueError(f"raw: {', '.join(taken)} are there anyway; name fields of the record's data only")
-        if self.delivery.kind == "queue" and self.write.kind not in {"insert", "merge"}:
-            raise ValueError(f"write: {self.write.kind} needs records in order, once; a queue gives neither")
         return self
+
+    def disagreements(self, table: Table) -> Iterator[Disagreement]:
+        """Says where the stream contradicts the table that it feeds."""
+        yield from super().disagreements(table)
+        kind = table.write.kind
+        if self.delivery.kind == "queue" and kind not in {"insert", "merge"}:
+            yield (
+                "delivery",
+                f"write: {kind} of table {table.table} needs records in order, once; a queue gives neither",
+            )
 
     @property
     def position_note(self) -> str:
@@ -86,6 +95,11 @@ class KinesisSource(SourceBase):
         for name, stream in self.streams.items():
             waits = f"{stream.delivery.batch_size:,} records or {stream.delivery.window_seconds} s in a batch"
             yield f"`{name}`: {stream.delivery.kind}, {waits}, at most {stream.largest_bytes:,} bytes a record"
+
+    @property
+    def overridable(self) -> frozenset[str]:
+        """What an environment may say of it otherwise."""
+        return super().overridable | {"window_seconds"}
 
     def overridden(self, changes: Mapping[str, Any]) -> Self:
         """The same source as an environment has it; `window_seconds` is every stream's."""

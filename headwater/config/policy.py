@@ -1,81 +1,205 @@
-"""Quality policies: the checks of one silver table."""
+"""Quality policies: the checks of one silver table, each a class of its own with its arguments by name."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from headwater.config.strict import Name, Strict
 
 Level = Literal["warn", "halt", "quarantine"]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class RowCheck(Strict):
-    """A condition that each row meets or not; rows that fail are quarantined, or counted where the level says so."""
+def _as_written(value: Any) -> Any:
+    """A number, date or time of YAML as text; what is none of these stays, to be refused as no text."""
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Value = Annotated[str, BeforeValidator(_as_written, json_schema_input_type=str | int | float)]
+
+
+_BOUNDS = {"at_least": "is called least now", "at_most": "is called most now"}
+
+
+class CheckBase(Strict):
+    """What every check says: its id, which is the reason in quarantine, and its column."""
 
     id: Name
     that: Name = Field(description="Column the check is about.")
-    is_: Literal["complete", "non_negative", "positive", "in_set", "matches", "at_most_column", "between"] = Field(
-        alias="is"
-    )
-    values: tuple[str, ...] = Field((), description="The set, pattern, column or bounds that `is` needs.")
+
+
+class RowCheckBase(CheckBase):
+    """A condition that each row meets or not; rows that fail are quarantined, or counted where the level says so."""
+
+    moved: ClassVar[Mapping[str, str]] = {
+        "at_most": "is called may_fail now",
+        "values": "have names now: `column`, `pattern`, or `least` and `most`",
+    }
+
     level: Level = "quarantine"
-    at_most: float | None = Field(
+    may_fail: Share | None = Field(
         None,
-        ge=0,
-        le=1,
         description="Share of a batch's rows that may fail: beyond it a quarantine check halts the batch, and a warn or "
         "halt check fails. Absent: all may be quarantined; none may fail a warn or halt check.",
     )
+    least_rows: int = Field(
+        20, ge=1, description="Rows that a batch has at least before `may_fail` counts: one of three is no share."
+    )
 
-    @model_validator(mode="after")
-    def _values_fit(self) -> RowCheck:
-        wanted = {"matches": 1, "at_most_column": 1, "between": 2}.get(self.is_, 0)
-        if self.is_ == "in_set":
-            if not self.values:
-                raise ValueError("is: in_set needs values")
-        elif len(self.values) != wanted:
-            raise ValueError(f"is: {self.is_} takes {wanted} values, not {len(self.values)}")
-        return self
+    def may_fail_of(self, rows: int) -> float:
+        """The share that may fail in a batch of so many rows."""
+        if self.may_fail is None:
+            return 1.0 if self.level == "quarantine" else 0.0
+        return self.may_fail if rows >= self.least_rows else 1.0
 
 
-class KnownCheck(Strict):
-    """A row's value must exist in a column of another silver table."""
+class Complete(RowCheckBase):
+    """The value is there."""
 
-    id: Name
-    that: Name
+    is_: Literal["complete"] = Field(alias="is")
+
+
+class NonNegative(RowCheckBase):
+    """The number is 0 or more."""
+
+    is_: Literal["non_negative"] = Field(alias="is")
+
+
+class Positive(RowCheckBase):
+    """The number is more than 0."""
+
+    is_: Literal["positive"] = Field(alias="is")
+
+
+class InSet(RowCheckBase):
+    """The value is one of those listed."""
+
+    is_: Literal["in_set"] = Field(alias="is")
+    values: tuple[Value, ...] = Field(min_length=1)
+
+
+class Matches(RowCheckBase):
+    """The text has a match of a regular expression, by Java's rules."""
+
+    is_: Literal["matches"] = Field(alias="is")
+    pattern: str = Field(min_length=1)
+
+
+class Between(RowCheckBase):
+    """The value is neither below `least` nor above `most`."""
+
+    is_: Literal["between"] = Field(alias="is")
+    least: Value
+    most: Value
+
+
+class AtMostColumn(RowCheckBase):
+    """The value is not above that of another column of the row."""
+
+    is_: Literal["at_most_column"] = Field(alias="is")
+    column: Name
+
+
+class Known(CheckBase):
+    """The value exists in a column of another silver table."""
+
     is_: Literal["known"] = Field(alias="is")
     table: Name
     column: Name
     level: Literal["quarantine"] = "quarantine"
 
 
-class BatchCheck(Strict):
-    """A statement about a batch as a whole, computed by Deequ."""
+RowPredicateCheck = Complete | NonNegative | Positive | InSet | Matches | Between | AtMostColumn
+"""A check that a row's own values decide."""
+RowCheck = Annotated[RowPredicateCheck | Known, Field(discriminator="is_")]
 
-    id: Name
-    that: Name | None = Field(None, description="Column the check is about; none for size.")
-    is_: Literal["unique", "complete_share", "size", "distinct_at_least", "mean_between"] = Field(alias="is")
-    at_least: float | None = None
-    at_most: float | None = None
+
+class Unique(CheckBase):
+    """No value of the column comes twice in a batch."""
+
+    is_: Literal["unique"] = Field(alias="is")
+    level: Literal["warn", "halt"]
+
+
+class CompleteShare(CheckBase):
+    """At least such a share of a batch's rows has a value."""
+
+    moved: ClassVar[Mapping[str, str]] = _BOUNDS
+
+    is_: Literal["complete_share"] = Field(alias="is")
+    least: Share
+    level: Literal["warn", "halt"]
+
+
+class DistinctAtLeast(CheckBase):
+    """A batch has about so many different values, or more."""
+
+    moved: ClassVar[Mapping[str, str]] = _BOUNDS
+
+    is_: Literal["distinct_at_least"] = Field(alias="is")
+    least: int = Field(ge=1)
+    level: Literal["warn", "halt"]
+
+
+class _Bounds(Strict):
+    """Bounds of a number of the batch, of which one may be absent."""
+
+    moved: ClassVar[Mapping[str, str]] = _BOUNDS
+
+    least: float | None = None
+    most: float | None = None
     level: Literal["warn", "halt"]
 
     @model_validator(mode="after")
-    def _bounds_fit(self) -> BatchCheck:
-        if self.is_ != "size" and self.that is None:
-            raise ValueError(f"is: {self.is_} needs `that`, the column")
-        if self.is_ != "unique" and self.at_least is None and self.at_most is None:
-            raise ValueError(f"is: {self.is_} needs at_least or at_most")
+    def _bounds_fit(self) -> _Bounds:
+        if self.least is None and self.most is None:
+            raise ValueError("least, most or both are needed")
+        if self.least is not None and self.most is not None and self.least > self.most:
+            raise ValueError(f"least, {self.least:g}, is above most, {self.most:g}: no batch would hold")
         return self
 
 
+class MeanBetween(_Bounds, CheckBase):
+    """The mean of a batch's values lies within bounds."""
+
+    is_: Literal["mean_between"] = Field(alias="is")
+
+
+class Size(_Bounds):
+    """The number of a batch's rows lies within bounds."""
+
+    id: Name
+    is_: Literal["size"] = Field(alias="is")
+
+
+AnyBatchCheck = Unique | CompleteShare | DistinctAtLeast | MeanBetween | Size
+BatchCheck = Annotated[AnyBatchCheck, Field(discriminator="is_")]
+
+
 class Policy(Strict):
-    """The checks of one silver table."""
+    """The checks of one silver table: of each row, and of a batch as a whole, which Deequ computes."""
 
     table: Name
-    rows: tuple[RowCheck | KnownCheck, ...] = ()
+    rows: tuple[RowCheck, ...] = ()
     batch: tuple[BatchCheck, ...] = ()
+
+    @property
+    def predicates(self) -> tuple[RowPredicateCheck, ...]:
+        """The checks that a row's own values decide."""
+        return tuple(check for check in self.rows if not isinstance(check, Known))
+
+    @property
+    def known(self) -> tuple[Known, ...]:
+        """The checks against other tables."""
+        return tuple(check for check in self.rows if isinstance(check, Known))
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Policy:

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated
 
-import yaml
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from headwater.config.environment import Environment, SourceOverride
 from headwater.config.files_source import FilesSource, FilesStream
+from headwater.config.fit import misfits
 from headwater.config.gold import GoldTable
 from headwater.config.http_source import HttpSource, HttpStream, check_rollout
 from headwater.config.jdbc_source import JdbcSource, JdbcStream
 from headwater.config.kafka_source import KafkaSource, KafkaStream
 from headwater.config.kinesis_source import KinesisSource, KinesisStream
-from headwater.config.policy import KnownCheck, Policy
+from headwater.config.policy import Policy
 from headwater.config.redshift_source import RedshiftSource, RedshiftStream
 from headwater.config.snowflake_source import SnowflakeSource, SnowflakeStream
 from headwater.config.stream import Drift
-from headwater.config.strict import Name, Strict
+from headwater.config.strict import Name, Place, Strict, refusal, unknown
+from headwater.config.table import Table
 from headwater.errors import ConfigError
 
 AnySource = HttpSource | JdbcSource | SnowflakeSource | RedshiftSource | KafkaSource | FilesSource | KinesisSource
 Source = Annotated[AnySource, Field(discriminator="kind")]
 Stream = HttpStream | JdbcStream | SnowflakeStream | RedshiftStream | KafkaStream | FilesStream | KinesisStream
-# A tagged union names the kind in an error's path; what a person wrote has no such step.
-_KINDS = {kind for model in get_args(AnySource) for kind in get_args(model.model_fields["kind"].annotation)}
 
 
 class Project(Strict):
@@ -37,38 +35,38 @@ class Project(Strict):
 
     environment: Environment
     sources: dict[Name, Source]
+    tables: dict[Name, Table] = Field(description="Silver tables.")
     quality: dict[Name, Policy]
     gold: dict[Name, GoldTable] = Field({})
 
     @model_validator(mode="after")
-    def _policies_have_columns(self) -> Project:
-        columns: dict[str, set[str]] = {}
-        for source in self.sources.values():
-            for stream in source.streams.values():
-                columns.setdefault(stream.table, set()).update(stream.columns)
+    def _parts_fit(self) -> Project:
+        problems = [*disagreements(self.sources.values(), self.tables), *self._contradictions()]
+        if problems:
+            raise refusal(problems)
+        return self
+
+    def _contradictions(self) -> Iterator[tuple[Place, str]]:
+        """Where and how policies and the environment contradict what is declared."""
         for name, override in self.environment.sources.items():
             overridden = self.sources.get(name)
             if override.rollout and isinstance(overridden, HttpSource):
-                check_rollout(overridden.model_copy(update={"rollout": override.rollout}))
+                try:
+                    check_rollout(overridden.model_copy(update={"rollout": override.rollout}))
+                except ValueError as error:
+                    yield ("environment", "sources", name, "rollout"), str(error)
+        types = {
+            name: {column: kind.type for column, kind in table.columns.items()} for name, table in self.tables.items()
+        }
         for table, policy in self.quality.items():
-            if table not in columns:
-                raise ValueError(f"quality.{table}: no stream feeds this table; known: {', '.join(sorted(columns))}")
-            for check in (*policy.rows, *policy.batch):
-                if check.that is not None and check.that not in columns[table]:
-                    raise ValueError(
-                        f"quality.{table}.{check.id}: column {check.that} not in table; "
-                        f"known: {', '.join(sorted(columns[table]))}"
-                    )
-                if isinstance(check, KnownCheck) and check.column not in columns.get(check.table, set()):
-                    raise ValueError(f"quality.{table}.{check.id}: {check.table}.{check.column} is not a silver column")
-        return self
+            yield from ((("quality", table, *place), problem) for place, problem in misfits(policy, types))
 
     def source(self, name: str) -> AnySource:
         """Finds a source by name, with the environment's differences applied."""
         try:
             source = self.sources[name]
         except KeyError:
-            raise ConfigError(f"source {name!r} is not declared; known: {', '.join(sorted(self.sources))}") from None
+            raise ConfigError(unknown("source", name, self.sources)) from None
         override = self.environment.sources.get(name, SourceOverride())
         return source.overridden({field: value for field, value in override if value is not None})
 
@@ -76,86 +74,34 @@ class Project(Strict):
         """The policy for a stream whose rows change their shape."""
         return self.source(source).streams[stream].drift or self.environment.drift
 
-    def tables(self, zone: str) -> list[str]:
+    def table_paths(self, zone: str) -> list[str]:
         """Lists the table paths of a zone, relative to the zone's root."""
         if zone == "bronze":
             return [f"{source.name}/{name}" for source in self.sources.values() for name in source.streams]
         if zone == "gold":
             return list(self.gold)
         if zone in {"silver", "quarantine"}:
-            return sorted({stream.table for source in self.sources.values() for stream in source.streams.values()})
+            return sorted(self.tables)
         raise ConfigError(f"zone {zone!r} unknown; known: bronze, silver, gold, quarantine")
 
 
-def _where(error: ValidationError) -> str:
-    problems = []
-    for problem in error.errors():
-        path = ".".join(str(part) for part in problem["loc"] if part not in _KINDS)
-        problems.append(f"{path}: {problem['msg']}" if path else problem["msg"])
-    return "; ".join(problems)
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        # The loader in C: ten times as quick, and a project is some forty files.
-        return yaml.load(path.read_text(), yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not readable as YAML: {error}") from None
-
-
-def _named(folder: Path) -> dict[str, Any]:
-    documents = {}
-    for path in sorted(folder.glob("*.yaml")):
-        document = _read_yaml(path)
-        if not isinstance(document, dict):
-            raise ConfigError(f"{path}: must hold a mapping")
-        name = document.get("name", document.get("table"))
-        if name != path.stem:
-            raise ConfigError(f"{path}: is named {name!r} inside; file name and name must be the same")
-        documents[path.stem] = document
-    return documents
-
-
-def read_project(root: Path, environment: str, gold: Mapping[str, GoldTable]) -> Project:
-    """Reads config/ below `root` for one environment; ConfigError names the file and the path."""
-    config = root / "config"
-    environment_file = config / "environments" / f"{environment}.yaml"
-    if not environment_file.exists():
-        known = sorted(path.stem for path in (config / "environments").glob("*.yaml"))
-        raise ConfigError(f"environment {environment!r} is not declared; known: {', '.join(known)}")
-    documents = {
-        "environment": _read_yaml(environment_file),
-        "sources": _named(config / "sources"),
-        "quality": _named(config / "quality"),
-        "gold": gold,
-    }
-    files = {"environment": environment_file, "sources": config / "sources", "quality": config / "quality"}
-    try:
-        return Project.model_validate(documents)
-    except ValidationError as error:
-        first = error.errors()[0]["loc"]
-        where = files.get(str(first[0]), config) if first else config
-        if first and first[0] in {"sources", "quality"} and len(first) > 1:
-            where = where / f"{first[1]}.yaml"
-        raise ConfigError(f"{where}: {_where(error)}") from None
-
-
-def load_deployed(text: str) -> Project:
-    """Loads the project file that `deploy` wrote."""
-    try:
-        return Project.model_validate_json(text)
-    except ValidationError as error:
-        hint = "another version of the code has written it; deploy again"
-        raise ConfigError(f"deployed project file: {_where(error)}. hint: {hint}") from None
-
-
-def json_schemas() -> dict[str, dict[str, Any]]:
-    """Makes the JSON Schema of each kind of config file, by schema name."""
-    return {
-        "source": TypeAdapter(Source).json_schema(),
-        "quality": Policy.model_json_schema(),
-        "environment": Environment.model_json_schema(),
-    }
+def disagreements(sources: Iterable[AnySource], tables: Mapping[str, Table]) -> Iterator[tuple[Place, str]]:
+    """Says which streams and tables do not fit together: the place within the project, and what is wrong there."""
+    fed = set()
+    for source in sources:
+        for name, stream in source.streams.items():
+            place = ("sources", source.name, "streams", name)
+            fed.add(stream.table)
+            table = tables.get(stream.table)
+            if table is None:
+                hint = f"hint: declare it in config/tables/{stream.table}.yaml"
+                yield (*place, "table"), f"{unknown('table', stream.table, tables)}. {hint}"
+                continue
+            for within, what in stream.disagreements(table):
+                yield (*place, *within.split(".")), what
+    # A misspelt name is one mistake: the table that it stands for is not told as one that nothing feeds.
+    for name in tables.keys() - fed if fed <= tables.keys() else ():
+        yield ("tables", name), f"no stream feeds this table; fed: {', '.join(sorted(fed))}"
 
 
 def parse_date(text: str) -> date:

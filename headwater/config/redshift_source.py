@@ -8,16 +8,21 @@ from typing import Literal
 from pydantic import Field
 
 from headwater.config.jdbc_source import WatermarkRead
-from headwater.config.stream import SourceBase, StreamBase
-from headwater.config.strict import Identifier, Name
+from headwater.config.relation import RelationStream
+from headwater.config.stream import SourceBase
+from headwater.config.strict import Name
 
 
-class RedshiftStream(StreamBase):
+class RedshiftStream(RelationStream):
     """A stream unloaded from one table or view; a backfill's days are those of the watermark."""
 
-    relation: Identifier
     read: WatermarkRead
     row_id: Name = Field(description="Column that identifies a row, for the fingerprint of the overlap.")
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns that reading itself needs: the watermark, and what identifies a row."""
+        return (self.read.column, self.row_id)
 
     @property
     def position_note(self) -> str:

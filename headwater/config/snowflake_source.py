@@ -8,15 +8,21 @@ from typing import Literal
 from pydantic import Field
 
 from headwater.config.jdbc_source import WatermarkRead
-from headwater.config.stream import SourceBase, StreamBase
+from headwater.config.relation import RelationStream
+from headwater.config.secret_name import SecretName
+from headwater.config.stream import SourceBase
 from headwater.config.strict import Identifier, Name
 
 
-class SnowflakeStream(StreamBase):
+class SnowflakeStream(RelationStream):
     """A stream read from one table or view of a Snowflake database; a backfill's days are those of the watermark."""
 
-    relation: Identifier
     read: WatermarkRead
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns that reading itself needs: the watermark."""
+        return (self.read.column,)
 
     @property
     def position_note(self) -> str:
@@ -32,7 +38,7 @@ class SnowflakeSource(SourceBase):
     """
 
     kind: Literal["snowflake"]
-    secret: str
+    secret: SecretName
     database: Identifier
     warehouse: Identifier = Field(description="Virtual warehouse that runs the queries.")
     role: Identifier | None = Field(None, description="Role to assume; the user's default role if absent.")

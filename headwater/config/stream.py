@@ -1,53 +1,18 @@
-"""What every stream declares: the silver table it feeds, its key, its columns and how they are written."""
+"""What every stream declares: the silver table that it feeds, and where the table's columns come from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
-from headwater.config.strict import Name, Strict
+from headwater.config.secret_name import SecretName
+from headwater.config.strict import Name, Strict, refusal
+from headwater.config.table import ReplaceWrite, Table
 
-
-class Column(Strict):
-    """One silver column: its Spark SQL type and the expression over raw columns that fills it."""
-
-    type: str = Field(description="Spark SQL type, such as `decimal(18,2)`; money is decimal, never float.")
-    source: str | None = Field(
-        None, alias="from", description="Spark SQL expression over the raw columns; the column's own name if absent."
-    )
-    note: str | None = Field(None, description="What the column means, for the data dictionary.")
-
-
-class MergeWrite(Strict):
-    """Newest version by key replaces the older one."""
-
-    kind: Literal["merge"] = "merge"
-
-
-class Scd2Write(Strict):
-    """Every version is kept with valid_from, valid_to and is_current."""
-
-    kind: Literal["scd2"]
-    ignore: tuple[Name, ...] = Field((), description="Columns whose change alone makes no new version.")
-
-
-class InsertWrite(Strict):
-    """Rows with new keys are added; a row that is there never changes."""
-
-    kind: Literal["insert"]
-
-
-class ReplaceWrite(Strict):
-    """All rows of the accounts' days a batch covers are replaced by the batch's rows, so restated rows may vanish."""
-
-    kind: Literal["replace"]
-    account: Name = Field(description="Silver column that holds a row's account.")
-    day: Name = Field(description="Silver column that holds a row's day.")
-
-
-Write = Annotated[MergeWrite | InsertWrite | Scd2Write | ReplaceWrite, Field(discriminator="kind")]
+Disagreement = tuple[str, str]
+"""A place within a stream, and what there contradicts the silver table that the stream feeds."""
 
 
 Drift = Annotated[
@@ -59,16 +24,20 @@ Drift = Annotated[
 ]
 
 
+_MOVED = "belongs to the silver table: config/tables/<table>.yaml says it now"
+
+
 class StreamBase(Strict):
     """What every stream declares, whatever its source speaks."""
 
-    table: Name = Field(description="Silver table that the stream feeds.")
-    key: tuple[Name, ...] = Field(min_length=1, description="Silver columns that identify a row.")
-    version: Name | None = Field(
-        None, description="Silver column that orders versions of a key; the order of arrival if absent."
+    moved: ClassVar[Mapping[str, str]] = dict.fromkeys(("key", "version", "write"), _MOVED)
+
+    table: Name = Field(description="Silver table that the stream feeds, declared in config/tables/<table>.yaml.")
+    columns: dict[Name, Annotated[str, Field(min_length=1)] | None] = Field(
+        {},
+        description="Spark SQL expressions over the raw fields, by the table's column; null = this source does not tell it. A "
+        "column that is not named is read from the raw field of its own name.",
     )
-    write: Write = MergeWrite()
-    columns: dict[Name, Column] = Field(min_length=1)
     drift: Drift | None = Field(
         None, description="What happens when the rows' shape changes; the environment's if absent."
     )
@@ -79,16 +48,60 @@ class StreamBase(Strict):
         """How the stream is read again, in words."""
         return f"{self.backfill_days} days a batch"
 
-    @model_validator(mode="after")
-    def _names_are_columns(self) -> StreamBase:
-        unknown = [name for name in (*self.key, *filter(None, [self.version])) if name not in self.columns]
-        if isinstance(self.write, Scd2Write):
-            unknown += [name for name in self.write.ignore if name not in self.columns]
-            if self.version is None:
-                raise ValueError("write: scd2 needs a version, the column that says since when a row is true")
-        if unknown:
-            raise ValueError(f"{', '.join(unknown)} not among columns; known: {', '.join(self.columns)}")
-        return self
+    @property
+    def raw_fields(self) -> tuple[str, ...] | None:
+        """Fields that a raw row may have; None where it has whatever the source does."""
+        return None
+
+    @property
+    def tells_days(self) -> bool:
+        """True when a batch has the rows of whole days of an account, so that they can be replaced."""
+        return False
+
+    def disagreements(self, table: Table) -> Iterator[Disagreement]:
+        """Says where the stream contradicts the table that it feeds."""
+        yield from _unknown(table, "columns", self.columns)
+        for name, role in table.told.items():
+            if self.columns.get(name, name) is None:
+                yield f"columns.{name}", f"null, but it is table {table.table}'s {role}"
+        if isinstance(table.write, ReplaceWrite) and not self.tells_days:
+            yield (
+                "table",
+                f"{table.table} has write: replace, which needs rows of whole days: only an http stream with window.field "
+                "has them",
+            )
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _types_are_the_tables(cls, columns: Any) -> Any:
+        if isinstance(columns, Mapping):
+            typed = [
+                ((str(name),), f"{_MOVED}; here is just an expression")
+                for name, column in columns.items()
+                if isinstance(column, Mapping)
+            ]
+            if typed:
+                raise refusal(typed)
+        return columns
+
+
+def unfed(table: Table, place: str, fields: Iterable[str], filled: Collection[str]) -> Iterator[Disagreement]:
+    """Says which columns neither an expression fills nor, in whatever case, a field of their own name."""
+    fields = tuple(fields)
+    names = {field.casefold() for field in fields}
+    lacking = [name for name in table.columns if name not in filled and name not in names]
+    if lacking:
+        yield (
+            place,
+            f"no field for {', '.join(lacking)} of table {table.table}; known: {', '.join(fields)}. hint: name the field here, "
+            "or under columns an expression, or null where the source does not tell it",
+        )
+
+
+def _unknown(table: Table, place: str, columns: Iterable[str]) -> Iterator[Disagreement]:
+    for name in columns:
+        if name not in table.columns:
+            yield f"{place}.{name}", f"not a column of table {table.table}; known: {', '.join(table.columns)}"
 
 
 WorkerType = Literal["G.1X", "G.2X", "G.4X", "G.8X"]
@@ -111,15 +124,15 @@ class JsonStream(StreamBase):
     raw: tuple[str, ...] = Field(min_length=1, description="Fields of a raw row; each becomes a bronze text column.")
     parsers: dict[Name, Parser] = Field({}, description="Other shapes of the rows, rolled out by environment.")
 
-    @model_validator(mode="after")
-    def _parsers_fill_columns(self) -> JsonStream:
+    def disagreements(self, table: Table) -> Iterator[Disagreement]:
+        """Says where the stream, or another shape of its rows, contradicts the table that it feeds."""
+        yield from super().disagreements(table)
+        yield from unfed(table, "raw", self.raw, self.columns)
         for name, parser in self.parsers.items():
-            unknown = sorted(parser.columns.keys() - self.columns.keys())
-            if unknown:
-                raise ValueError(
-                    f"parsers.{name}: {', '.join(unknown)} not among columns; known: {', '.join(self.columns)}"
-                )
-        return self
+            place = f"parsers.{name}"
+            yield from _unknown(table, f"{place}.columns", parser.columns)
+            if parser.raw is not None:
+                yield from unfed(table, f"{place}.raw", parser.raw, {*self.columns, *parser.columns})
 
     @property
     def raw_fields(self) -> tuple[str, ...]:
@@ -147,11 +160,16 @@ class SourceBase(Strict):
     """What every source declares, whatever it speaks."""
 
     name: Name
-    secret: str | None = Field(
+    secret: SecretName | None = Field(
         None, description="Secrets Manager name under the environment's prefix, never the value."
     )
     optional: bool = Field(False, description="A failure of this source leaves the others running.")
     job: JobSize = JobSize()
+
+    @property
+    def overridable(self) -> frozenset[str]:
+        """What an environment may say of it otherwise."""
+        return frozenset(type(self).model_fields)
 
     def overridden(self, changes: Mapping[str, Any]) -> Self:
         """The same source with the values that an environment gives to fields of it; others are not its own."""

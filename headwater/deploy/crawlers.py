@@ -32,7 +32,7 @@ def _of_zone(project: Project, declared: Crawler) -> list[CrawlerSpec]:
     zone = declared.zone
     lake = project.environment.bucket("lake")
     groups: dict[str | None, list[str]] = {}
-    for table in project.tables(zone):
+    for table in project.table_paths(zone):
         # A crawler names a table after its folder: bronze streams of two sources may share a name.
         groups.setdefault(table.split("/")[0] if zone == "bronze" else None, []).append(table)
     return [

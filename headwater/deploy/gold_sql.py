@@ -17,7 +17,7 @@ from sqlglot.optimizer.resolver import Resolver
 from sqlglot.optimizer.scope import Scope, traverse_scope
 from sqlglot.schema import MappingSchema
 
-from headwater.config import Project, Scd2Write
+from headwater.config import Project
 from headwater.config.gold import GoldTable
 from headwater.deploy.gold_file import GoldFile, Problem, Query
 from headwater.errors import ConfigError
@@ -34,15 +34,7 @@ Columns = Mapping[str, Mapping[str, str]]
 
 def silver_columns(project: Project) -> Columns:
     """Lists the columns of every silver table, with those that a history of versions has besides."""
-    found: dict[str, dict[str, str]] = {}
-    for source in project.sources.values():
-        for stream in source.streams.values():
-            columns = found.setdefault(stream.table, {})
-            columns.update({name: column.type for name, column in stream.columns.items()})
-            if isinstance(stream.write, Scd2Write) and stream.version is not None:
-                since = stream.columns[stream.version].type
-                columns.update({"valid_from": since, "valid_to": since, "is_current": "boolean"})
-    return found
+    return {name: table.types for name, table in project.tables.items()}
 
 
 def gold_table(table: str, text: str) -> GoldTable:

@@ -33,6 +33,7 @@ from headwater.deploy.deployment import DEEQU_JAR, LIBRARY_KEY, WHEELS_KEY, Depl
 from headwater.deploy.project import load_project
 from headwater.deploy.terraform import document
 from headwater.errors import ConfigError
+from headwater.validate import mistakes
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 LAMBDA_NEEDS = ("fastjsonschema", "pydantic", "pyyaml")
@@ -59,7 +60,7 @@ _PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x
 _TARGET = ("--python-version", "3.11", "--implementation", "cp", *(f"--platform={name}" for name in _PLATFORMS))
 # The inputs of the packages and of deployment.json: Terraform takes the patterns from deployment.json and checks the files itself.
 _PACKED = (
-    *(f"config/{folder}/**/*.yaml" for folder in ("environments", "quality", "roles", "sources")),
+    *(f"config/{folder}/**/*.yaml" for folder in ("environments", "quality", "roles", "sources", "tables")),
     "crawlers/*.yaml",
     "sql/gold/*.sql",
     "step_functions/*.json",
@@ -67,7 +68,7 @@ _PACKED = (
     "requirements.lock",
 )
 # What only an operator needs, and no job or Lambda gets.
-_AT_THE_DESK = ("headwater/deploy/", "headwater/cli.py", "headwater/client.py")
+_AT_THE_DESK = ("headwater/deploy/", "headwater/validate/", "headwater/cli.py", "headwater/client.py")
 
 
 def library_zip(root: Path) -> bytes:
@@ -96,6 +97,8 @@ def deployment_json(deployment: Deployment) -> bytes:
 
 def package(root: Path, environment: str, out: Path) -> list[Path]:
     """Packs everything for one environment and lists the files; ConfigError when config/ or a role is wrong."""
+    if wrong := mistakes(root):
+        raise ConfigError("\n".join(wrong))
     deployment = Deployment(load_project(root, environment), root)
     derived = deployment_json(deployment)
     in_glue, in_lambda = modules(GLUE_NEEDS), modules(LAMBDA_NEEDS)

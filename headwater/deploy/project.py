@@ -2,16 +2,113 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from headwater.config import Project, read_project
-from headwater.deploy.gold_sql import gold_table, problems, refuse, silver_columns
+from pydantic import ValidationError
+
+from headwater.config import Project
+from headwater.config.documents import Document, problems_of, read_document
+from headwater.config.strict import Place, unknown
+from headwater.deploy.gold_sql import gold_table, problems, silver_columns
+from headwater.errors import ConfigError
+
+
+class Declared:
+    """The files below a root as they were written, read once for all environments; ConfigError where one is no document."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._config = root / "config"
+        self._folders = {folder: self._named(folder) for folder in ("sources", "tables", "quality")}
+        self._environments = {
+            path.stem: read_document(root, path) for path in sorted((self._config / "environments").glob("*.yaml"))
+        }
+        self._gold = {path.stem: path.read_text() for path in sorted((root / "sql" / "gold").glob("*.sql"))}
+        self._gold_problems: list[str] | None = None
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The declared environments."""
+        return tuple(self._environments)
+
+    def project(self, environment: str) -> Project:
+        """The project of an environment; ConfigError has a line for each mistake, with file, line and path."""
+        project, wrong = self.read(environment)
+        if wrong:
+            raise ConfigError("\n".join(wrong))
+        return project
+
+    def read(self, environment: str) -> tuple[Project, list[str]]:
+        """The project of an environment with such gold tables as can be read, and what is wrong with gold, a line for each mistake.
+
+        ConfigError has a line for each mistake in config/.
+        """
+        if environment not in self._environments:
+            raise ConfigError(unknown("environment", environment, self._environments))
+        declared = {
+            folder: {name: document.value for name, document in documents.items()}
+            for folder, documents in self._folders.items()
+        }
+        gold = {}
+        for table, text in self._gold.items():
+            with suppress(ConfigError):
+                gold[table] = gold_table(table, text)
+        try:
+            project = Project.model_validate(
+                {"environment": self._environments[environment].value, **declared, "gold": gold}
+            )
+        except ValidationError as error:
+            wrong = problems_of(error)
+        else:
+            return project, self._wrong_in_gold(project)
+        raise ConfigError("\n".join(self.told(environment, wrong)))
+
+    def _wrong_in_gold(self, project: Project) -> list[str]:
+        if self._gold_problems is None:
+            # Silver is the same in every environment.
+            silver = silver_columns(project)
+            self._gold_problems = [
+                str(said) for table, text in self._gold.items() for said in problems(table, text, silver)
+            ]
+        return self._gold_problems
+
+    def told(self, environment: str, problems: Iterable[tuple[Place, str]]) -> list[str]:
+        """Problems within the project of an environment, a line for each mistake: of what YAML repeats by an alias, the first."""
+        lines: dict[tuple[str, str], str] = {}
+        for place, problem in problems:
+            line = self._says(environment, place, problem)
+            lines.setdefault((line.partition(": ")[0], problem), line)
+        return list(lines.values())
+
+    def _says(self, environment: str, place: Place, problem: str) -> str:
+        """A problem at a place within the project of an environment, as one line of the file that it is in."""
+        match place:
+            case (str(folder), str(name), *rest) if name in self._folders.get(folder, {}):
+                return self._folders[folder][name].says(rest, problem)
+            case ("environment", *rest):
+                return self._environments[environment].says(rest, problem)
+            case _:
+                return f"{'.'.join(map(str, place))}: {problem}"
+
+    def _named(self, folder: str) -> dict[str, Document]:
+        """The documents of a folder by name, which is that of the file."""
+        documents = {}
+        for path in sorted((self._config / folder).glob("*.yaml")):
+            document = read_document(self._root, path)
+            if not isinstance(document.value, dict):
+                raise ConfigError(document.says((), "must be a mapping"))
+            key = "name" if folder == "sources" else "table"
+            if document.value.get(key) != path.stem:
+                raise ConfigError(document.says((key,), f"must be {path.stem}, as the file is named"))
+            documents[path.stem] = document
+        return documents
 
 
 def load_project(root: Path, environment: str) -> Project:
-    """Loads config/ and sql/gold/ below `root` for one environment; ConfigError names file and path, or file and line."""
-    texts = {path.stem: path.read_text() for path in sorted((root / "sql" / "gold").glob("*.sql"))}
-    project = read_project(root, environment, {table: gold_table(table, text) for table, text in texts.items()})
-    silver = silver_columns(project)
-    refuse([problem for table, text in texts.items() for problem in problems(table, text, silver)])
-    return project
+    """Loads config/ and sql/gold/ below `root` for one environment.
+
+    ConfigError has a line for each mistake, with file, line and path.
+    """
+    return Declared(root).project(environment)

@@ -183,7 +183,7 @@ def _iam(sid: str, statement: Statement) -> dict[str, Any]:
 
 def _read(path: Path, values: Mapping[str, str], model: type[_Declared]) -> _Declared:
     try:
-        return model.model_validate(yaml.safe_load(Template(path.read_text()).substitute(values)))
+        return model.model_validate(yaml.load(Template(path.read_text()).substitute(values), yaml.CSafeLoader))
     except KeyError as error:
         raise ConfigError(
             f"{path}: placeholder {error} has no value here; known: {', '.join(sorted(values))}"

@@ -13,7 +13,7 @@ from headwater.deploy.project import load_project
 
 _HEAD = """# Sources
 
-Generated from config/sources/ by `make docs`; edit the YAML, not this page.
+Generated from config/sources/ and config/tables/ by `make docs`; edit the YAML, not this page.
 
 *Position* is where the next run goes on, and what it reads again because the source may still change it. Every source keeps
 to one contract, tests/contract and tests/e2e/test_every_source.py; a new one gets it by being declared.
@@ -45,15 +45,17 @@ def _page(project: Project, source: AnySource, root: Path) -> str:
     lines += [
         f"- Extract job: {source.job.workers} workers of {source.job.worker_type}, at most {source.job.timeout_minutes} min",
         "",
-        "| stream | silver table | key | write | position | backfill | drift |",
-        "|---|---|---|---|---|---|---|",
+        "| stream | silver table | owner | key | write | position | backfill | drift |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, stream in source.streams.items():
+        table = project.tables[stream.table]
         cells = [
             f"`{name}`",
-            f"`{stream.table}`",
-            ", ".join(f"`{column}`" for column in stream.key),
-            stream.write.kind,
+            f"`{table.table}`",
+            table.owner,
+            ", ".join(f"`{column}`" for column in table.key),
+            table.write.kind,
             stream.position_note,
             stream.backfill_note,
             project.drift_of(source.name, name),

@@ -32,7 +32,7 @@ def document(deployment: Deployment) -> dict[str, Any]:
         "environment": environment.model_dump(mode="json", include=_OF_ENVIRONMENT),
         "buckets": deployment.buckets(),
         "databases": {zone: environment.database(zone) for zone in ZONES},
-        "tables": {zone: deployment.project.tables(zone) for zone in ("silver", "gold")},
+        "tables": {zone: deployment.project.table_paths(zone) for zone in ("silver", "gold")},
         "secrets": deployment.secrets(),
         "jobs": {
             job.name: {**asdict(job), "script_key": job.script_key, "role": made[job.name]} for job in deployment.jobs()

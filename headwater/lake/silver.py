@@ -9,13 +9,13 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from headwater.config import InsertWrite, MergeWrite, Name, ReplaceWrite, Scd2Write, Stream
+from headwater import config
+from headwater.config import InsertWrite, MergeWrite, Name, ReplaceWrite, Scd2Write
+from headwater.config.table import SCD2_COLUMNS
 from headwater.lake.delta import Table
 from headwater.ledger.entries import Manifest
 
 Bounds = Mapping[str, tuple[Any, Any]]
-
-SCD2_COLUMNS = ("valid_from", "valid_to", "is_current")
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class SilverCounts:
     deleted: int
 
 
-def write(table: Table, stream: Stream, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> None:
-    """Writes valid rows as the stream declares it, in one commit."""
-    if isinstance(stream.write, Scd2Write):
-        _write_scd2(table, stream, stream.write, valid, bounds)
+def write(table: Table, declared: config.Table, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> None:
+    """Writes valid rows as the table is declared, in one commit."""
+    if isinstance(declared.write, Scd2Write):
+        _write_scd2(table, declared, declared.write, valid, bounds)
     else:
-        _write_newest(table, stream, manifest, valid, bounds)
+        _write_newest(table, declared, manifest, valid, bounds)
 
 
-def counts(table: Table, stream: Stream, app_id: str, batch: int) -> SilverCounts:
+def counts(table: Table, declared: config.Table, app_id: str, batch: int) -> SilverCounts:
     """Reads what the commit of a batch did from its metrics."""
     metrics = table.commit_of(app_id, batch).metrics
     if "numSourceRows" not in metrics:
@@ -46,7 +46,7 @@ def counts(table: Table, stream: Stream, app_id: str, batch: int) -> SilverCount
     updated = metrics.get("numTargetRowsUpdated", 0)
     deleted = metrics.get("numTargetRowsDeleted", 0)
     written_from = metrics["numSourceRows"]
-    if isinstance(stream.write, InsertWrite):
+    if isinstance(declared.write, InsertWrite):
         return SilverCounts(written_from, inserted, 0, 0)
     return SilverCounts(written_from, inserted, updated, deleted)
 
@@ -75,21 +75,23 @@ def _within(table: str, bounds: Bounds) -> Column:
     return _all([F.col(f"{table}`{name}`").between(F.lit(lo), F.lit(hi)) for name, (lo, hi) in bounds.items()])
 
 
-def _write_newest(table: Table, stream: Stream, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> None:
-    rows = newest(valid, stream.key, stream.version)
+def _write_newest(table: Table, declared: config.Table, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> None:
+    rows = newest(valid, declared.key, declared.version)
     if not table.exists():
         rows.write.format("delta").mode("append").save(table.path)
         return
-    on = _same("s", "t", stream.key) & _within("t.", bounds)
+    on = _same("s", "t", declared.key) & _within("t.", bounds)
     merge = table.delta().alias("t").merge(rows.alias("s"), on)
-    if isinstance(stream.write, MergeWrite | ReplaceWrite):
-        changed = ~_same("s", "t", [name for name in stream.columns if name not in stream.key])
-        if stream.version is not None:
-            changed = changed & (F.col(f"s.`{stream.version}`") >= F.col(f"t.`{stream.version}`"))
+    if isinstance(declared.write, MergeWrite | ReplaceWrite):
+        changed = ~_same("s", "t", [name for name in declared.columns if name not in declared.key])
+        if declared.version is not None:
+            old, new = F.col(f"t.`{declared.version}`"), F.col(f"s.`{declared.version}`")
+            # A row without a version is the oldest: any other replaces it, and of two the one that comes later.
+            changed = changed & (old.isNull() | (new >= old))
         merge = merge.whenMatchedUpdateAll(changed)
     merge = merge.whenNotMatchedInsertAll()
-    if isinstance(stream.write, ReplaceWrite) and manifest.slices:
-        merge = merge.whenNotMatchedBySourceDelete(_in_slices(stream.write, manifest.slices))
+    if isinstance(declared.write, ReplaceWrite) and manifest.slices:
+        merge = merge.whenNotMatchedBySourceDelete(_in_slices(declared.write, manifest.slices))
     merge.execute()
 
 
@@ -104,44 +106,44 @@ def _in_slices(write: ReplaceWrite, slices: Sequence[dict[str, str]]) -> Column:
     return covered
 
 
-def _write_scd2(table: Table, stream: Stream, write: Scd2Write, valid: DataFrame, bounds: Bounds) -> None:
+def _write_scd2(table: Table, declared: config.Table, write: Scd2Write, valid: DataFrame, bounds: Bounds) -> None:
     """Closes changed versions and opens new ones in one MERGE, so that no reader sees a gap or an overlap."""
-    assert stream.version is not None  # noqa: S101 - config refuses scd2 without a version
-    tracked = [name for name in stream.columns if name not in (*stream.key, stream.version, *write.ignore)]
-    by_key = Window.partitionBy(*stream.key).orderBy(stream.version)
-    rows = newest(valid, (*stream.key, stream.version), stream.version)
+    assert declared.version is not None  # noqa: S101 - config refuses scd2 without a version
+    tracked = [name for name in declared.columns if name not in (*declared.key, declared.version, *write.ignore)]
+    by_key = Window.partitionBy(*declared.key).orderBy(declared.version)
+    rows = newest(valid, (*declared.key, declared.version), declared.version)
     rows = rows.withColumn("_content", F.xxhash64(*tracked))
     if table.exists():
         current = (
             table.read()
             .where(F.col("is_current") & _within("", bounds))
             .select(
-                *stream.key, F.col(stream.version).alias("_current_version"), F.xxhash64(*tracked).alias("_current")
+                *declared.key, F.col(declared.version).alias("_current_version"), F.xxhash64(*tracked).alias("_current")
             )
         )
-        rows = rows.join(current, list(stream.key), "left").where(
-            F.col("_current_version").isNull() | (F.col(stream.version) > F.col("_current_version"))
+        rows = rows.join(current, list(declared.key), "left").where(
+            F.col("_current_version").isNull() | (F.col(declared.version) > F.col("_current_version"))
         )
     else:
         rows = rows.withColumns({"_current": F.lit(None).cast("bigint")})
     before = F.coalesce(F.lag("_content").over(by_key), F.col("_current"))
-    rows = rows.where(F.col(stream.version).isNotNull()).withColumn("_before", before)
+    rows = rows.where(F.col(declared.version).isNotNull()).withColumn("_before", before)
     versions = rows.where(F.col("_before").isNull() | (F.col("_before") != F.col("_content")))
     versions = versions.withColumns(
         {
-            "valid_from": F.col(stream.version),
-            "valid_to": F.lead(stream.version).over(by_key),
-            "_first": F.lag(stream.version).over(by_key).isNull(),
+            "valid_from": F.col(declared.version),
+            "valid_to": F.lead(declared.version).over(by_key),
+            "_first": F.lag(declared.version).over(by_key).isNull(),
         }
     ).withColumn("is_current", F.col("valid_to").isNull())
-    columns = [*stream.columns, *SCD2_COLUMNS]
+    columns = [*declared.columns, *SCD2_COLUMNS]
     if not table.exists():
         versions.select(*columns).write.format("delta").mode("append").save(table.path)
         return
     # The first new version of a key comes twice: to be opened, and to close the version that was current.
     twice = F.when(F.col("_first"), F.array(F.lit(False), F.lit(True))).otherwise(F.array(F.lit(False)))
     source = versions.select(*columns, F.explode(twice).alias("_closing"))
-    on = _same("s", "t", stream.key) & F.col("s._closing") & F.col("t.is_current") & _within("t.", bounds)
+    on = _same("s", "t", declared.key) & F.col("s._closing") & F.col("t.is_current") & _within("t.", bounds)
     (
         table.delta()
         .alias("t")

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from headwater import config
 from headwater.config import JsonStream, Stream
 from headwater.lake import silver
 from headwater.lake.delta import Table
@@ -87,22 +88,24 @@ class Lake:
                 return appended
         return table.read().where(F.col(BATCH) == manifest.batch)
 
-    def write_silver(self, stream: Stream, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> SilverCounts:
+    def write_silver(
+        self, declared: config.Table, manifest: Manifest, valid: DataFrame, bounds: Bounds
+    ) -> SilverCounts:
         """Writes a batch's valid rows to silver in one commit, once; returns what the commit did.
 
-        `valid` has the stream's columns; the newest version of each key wins, ties are broken by content. `bounds` are the least and
+        `valid` has the table's columns; the newest version of each key wins, ties are broken by content. `bounds` are the least and
         the greatest values of key columns: Delta skips the files outside of them.
         """
-        table = self.table("silver", stream.table)
+        table = self.table("silver", declared.table)
         app_id = app_id_of(manifest)
         if table.transaction(app_id) < manifest.batch:
             with table.transact(app_id, manifest.batch, rows=manifest.rows):
-                silver.write(table, stream, manifest, valid, bounds)
-        return silver.counts(table, stream, app_id, manifest.batch)
+                silver.write(table, declared, manifest, valid, bounds)
+        return silver.counts(table, declared, app_id, manifest.batch)
 
-    def write_quarantine(self, stream: Stream, manifest: Manifest, refused: DataFrame) -> None:
+    def write_quarantine(self, declared: config.Table, manifest: Manifest, refused: DataFrame) -> None:
         """Appends a batch's refused rows, once: typed and as they came, with every reason, batch and raw file."""
-        table = self.table("quarantine", stream.table)
+        table = self.table("quarantine", declared.table)
         payload = [name for name in refused.columns if not name.startswith("_")]
         with table.transact(app_id_of(manifest), manifest.batch):
             (

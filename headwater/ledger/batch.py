@@ -47,13 +47,19 @@ class BatchWriter:
         json_fields: Iterable[str] | None,
         window: Days | None = None,
         *,
+        columns: Iterable[str] | None = None,
         flag: bool = False,
     ) -> Self:
         """Begins the batch after the newest: JSON lines of some declared fields, or Parquet where there are none.
 
-        With `window` it is a backfill's batch, and with `flag` rows of another shape are marked for quarantine.
+        With `window` it is a backfill's batch, and with `flag` rows of another shape are marked for quarantine. `columns` are all
+        that is read of a relation: what earlier batches had besides was left out on purpose.
         """
         latest = ledger.latest()
+        known = latest.fields if latest else {}
+        if columns is not None:
+            columns = frozenset(columns)
+            known = {name: kind for name, kind in known.items() if name in columns}
         return cls(
             ledger=ledger,
             batch=latest.batch + 1 if latest else FIRST_BATCH,
@@ -62,8 +68,8 @@ class BatchWriter:
             format="parquet" if json_fields is None else "jsonl",
             position_before=latest.position_after if latest else None,
             window=window,
-            known=latest.fields if latest else {},
-            declared=frozenset(json_fields or ()),
+            known=known,
+            declared=frozenset(json_fields or columns or ()),
             flag=flag,
         )
 

@@ -6,7 +6,7 @@ Deequ reads the same typed rows as the row predicates, so a reason in quarantine
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_never
 
 # PyDeequ refuses to be imported without it.
@@ -17,17 +17,23 @@ from pydeequ.repository import FileSystemMetricsRepository, ResultKey
 from pydeequ.verification import VerificationResult, VerificationSuite
 from pyspark.sql import DataFrame
 
-from headwater.config import BatchCheck, Policy
+from headwater.config import Policy
+from headwater.config.policy import AnyBatchCheck, CompleteShare, DistinctAtLeast, MeanBetween, Size, Unique
 from headwater.ledger.entries import CheckResult
 from headwater.quality.predicates import RowPredicate
 
 
 def verify(
-    rows: DataFrame, predicates: Sequence[RowPredicate], policy: Policy | None, metrics_uri: str, tags: dict[str, str]
+    rows: DataFrame,
+    number: int,
+    predicates: Sequence[RowPredicate],
+    policy: Policy | None,
+    metrics_uri: str,
+    tags: dict[str, str],
 ) -> tuple[CheckResult, ...]:
     """Runs every check of a batch as Deequ checks in one verification.
 
-    The metrics are appended to the Deequ repository file `metrics_uri`, under `tags`.
+    `number` is how many rows the batch has. The metrics are appended to the Deequ repository file `metrics_uri`, under `tags`.
     """
     spark = rows.sparkSession
     levels: dict[str, str] = {}
@@ -37,7 +43,7 @@ def verify(
         for predicate in predicates:
             levels[predicate.id] = "halt" if predicate.level == "quarantine" else predicate.level
             check = Check(spark, CheckLevel.Error, predicate.id)
-            least = 1.0 - predicate.may_fail
+            least = 1.0 - predicate.may_fail(number)
             suite.addCheck(check.satisfies(predicate.sql, predicate.id, lambda share, least=least: share >= least))
         for batch_check in policy.batch if policy else ():
             levels[batch_check.id] = batch_check.level
@@ -55,27 +61,26 @@ def verify(
     return _results(outcomes, metrics, levels)
 
 
-def _deequ(declared: BatchCheck, check: Check) -> Check:
-    low = declared.at_least if declared.at_least is not None else float("-inf")
-    high = declared.at_most if declared.at_most is not None else float("inf")
-
-    def within(value: float) -> bool:
-        return low <= value <= high
-
-    column = declared.that or ""
-    match declared.is_:
-        case "unique":
+def _deequ(declared: AnyBatchCheck, check: Check) -> Check:
+    match declared:
+        case Unique(that=column):
             return check.hasUniqueness([column], lambda share: share == 1.0)
-        case "size":
-            return check.hasSize(within)
-        case "complete_share":
-            return check.hasCompleteness(column, within)
-        case "distinct_at_least":
-            return check.hasApproxCountDistinct(column, within)
-        case "mean_between":
-            return check.hasMean(column, within)
+        case CompleteShare(that=column, least=least):
+            return check.hasCompleteness(column, lambda share: share >= least)
+        case DistinctAtLeast(that=column, least=least):
+            return check.hasApproxCountDistinct(column, lambda number: number >= least)
+        case MeanBetween(that=column):
+            return check.hasMean(column, _within(declared))
+        case Size():
+            return check.hasSize(_within(declared))
         case _ as never:
             assert_never(never)
+
+
+def _within(bounds: MeanBetween | Size) -> Callable[[float], bool]:
+    least = float("-inf") if bounds.least is None else bounds.least
+    most = float("inf") if bounds.most is None else bounds.most
+    return lambda value: least <= value <= most
 
 
 def _results(

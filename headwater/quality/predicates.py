@@ -10,7 +10,18 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from headwater.config import JsonStream, KnownCheck, Policy, RowCheck, Scd2Write, Stream
+from headwater.config import JsonStream, Policy, Scd2Write, Stream, Table
+from headwater.config.policy import (
+    AtMostColumn,
+    Between,
+    Complete,
+    InSet,
+    Known,
+    Matches,
+    NonNegative,
+    Positive,
+    RowPredicateCheck,
+)
 from headwater.lake.tables import RAW, REASONS
 from headwater.ledger.raw import PROBLEM, Problem
 from headwater.quality.typed import UNREADABLE
@@ -18,75 +29,84 @@ from headwater.quality.typed import UNREADABLE
 
 @dataclass(frozen=True)
 class RowPredicate:
-    """A named condition over typed rows, as Spark SQL that is true or false and never null."""
+    """A named condition over typed rows, as Spark SQL that is true or false and never null.
+
+    `check` is what the policy says of it; None for one that every row of the stream must meet.
+    """
 
     id: str
     sql: str
-    level: str
-    may_fail: float
+    level: str = "quarantine"
+    check: RowPredicateCheck | None = None
+
+    def may_fail(self, rows: int) -> float:
+        """The share that may fail in a batch of so many rows."""
+        return 1.0 if self.check is None else self.check.may_fail_of(rows)
 
 
-def row_predicates(stream: Stream, policy: Policy | None) -> list[RowPredicate]:
-    """Lists what every row of a stream must meet: its key is there, its text is readable, its policy holds."""
-    required = list(stream.key)
-    if isinstance(stream.write, Scd2Write) and stream.version is not None:
-        required.append(stream.version)
-    declared = [check for check in policy.rows if isinstance(check, RowCheck)] if policy else []
+def row_predicates(stream: Stream, table: Table, policy: Policy | None) -> list[RowPredicate]:
+    """Lists what every row of a stream must meet on its way to a table: its key is there, its text is readable, its policy holds."""
+    required = list(table.key)
+    if isinstance(table.write, Scd2Write) and table.version is not None:
+        required.append(table.version)
+    declared = policy.predicates if policy else ()
     ids = {check.id for check in declared}
     predicates = [
-        RowPredicate(f"{name}_complete", f"`{name}` IS NOT NULL", "quarantine", 1.0)
-        for name in required
-        if f"{name}_complete" not in ids
+        RowPredicate(f"{name}_complete", f"`{name}` IS NOT NULL") for name in required if f"{name}_complete" not in ids
     ]
     if isinstance(stream, JsonStream):
         predicates += [
-            RowPredicate(f"{name}_readable", f"NOT array_contains({UNREADABLE}, '{name}')", "quarantine", 1.0)
-            for name, column in stream.columns.items()
+            RowPredicate(f"{name}_readable", f"NOT array_contains({UNREADABLE}, '{name}')")
+            for name, column in table.columns.items()
             if column.type != "string"
         ]
-    for check in declared:
-        may_fail = check.at_most if check.at_most is not None else 1.0 if check.level == "quarantine" else 0.0
-        predicates.append(RowPredicate(check.id, _row_sql(check), check.level, may_fail))
+    types = {name: column.type for name, column in table.columns.items()}
+    predicates += [RowPredicate(check.id, _sql(check, types[check.that]), check.level, check) for check in declared]
     # A row that cannot be read at all has that one reason, and fails nothing else.
     return [replace(predicate, sql=f"{PROBLEM} IS NOT NULL OR ({predicate.sql})") for predicate in predicates]
 
 
-def _row_sql(check: RowCheck) -> str:
+def _sql(check: RowPredicateCheck, type_: str) -> str:
     column = f"`{check.that}`"
-    values = [value.replace("\\", "\\\\").replace("'", "\\'") for value in check.values]
-    match check.is_:
-        case "complete":
+    match check:
+        case Complete():
             return f"{column} IS NOT NULL"
-        case "non_negative":
+        case NonNegative():
             holds = f"{column} >= 0"
-        case "positive":
+        case Positive():
             holds = f"{column} > 0"
-        case "in_set":
-            holds = f"{column} IN ({', '.join(_quoted(value) for value in values)})"
-        case "matches":
-            holds = f"{column} RLIKE {_quoted(values[0])}"
-        case "at_most_column":
-            return f"coalesce({column} <= `{values[0]}`, true)"
-        case "between":
-            holds = f"{column} BETWEEN {_quoted(values[0])} AND {_quoted(values[1])}"
+        case InSet(values=values):
+            holds = f"{column} IN ({', '.join(_literal(value, type_) for value in values)})"
+        case Matches(pattern=pattern):
+            holds = f"{column} RLIKE {_quoted(pattern)}"
+        case AtMostColumn(column=other):
+            holds = f"{column} <= `{other}`"
+        case Between(least=least, most=most):
+            holds = f"{column} BETWEEN {_literal(least, type_)} AND {_literal(most, type_)}"
         case _ as never:
             assert_never(never)
     # A missing value is left to `complete`, so that one defect has one reason.
     return f"coalesce({holds}, true)"
 
 
-def _quoted(escaped: str) -> str:
-    """Quotes an escaped text as a Spark SQL string."""
+def _literal(value: str, type_: str) -> str:
+    """A value as the column's type has it; config has seen that it reads as one."""
+    return f"CAST({_quoted(value)} AS {type_})"
+
+
+def _quoted(text: str) -> str:
+    """Quotes a text as a Spark SQL string."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
-def reason_ids(predicates: Sequence[RowPredicate], known: Iterable[KnownCheck]) -> list[str]:
+def reason_ids(predicates: Sequence[RowPredicate], known: Iterable[Known]) -> list[str]:
     """Lists every reason that a row can be quarantined for."""
     quarantining = [predicate.id for predicate in predicates if predicate.level == "quarantine"]
     return [*quarantining, *(check.id for check in known), *get_args(Problem)]
 
 
-def judge_rows(rows: DataFrame, predicates: Sequence[RowPredicate], known: Mapping[KnownCheck, DataFrame]) -> DataFrame:
+def judge_rows(rows: DataFrame, predicates: Sequence[RowPredicate], known: Mapping[Known, DataFrame]) -> DataFrame:
     """Adds to each shaped row every reason for which it must not reach silver; an empty list for a good row.
 
     `known` holds, for each check against another table, the distinct values that are known.

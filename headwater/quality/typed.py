@@ -1,4 +1,4 @@
-"""Raw rows as a stream's typed columns: every value cast, and what could not be cast remembered."""
+"""Raw rows as a table's typed columns: every value cast, and what could not be cast remembered."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from headwater.config import Column, JsonStream, Stream
+from headwater.config import JsonStream, Stream, Table
 from headwater.lake.tables import BATCH, FILE, RAW
 from headwater.ledger.raw import PARSER, PROBLEM
 
@@ -15,15 +15,15 @@ UNREADABLE = "_unreadable"
 """The column that names those of a row's columns whose values could not be cast."""
 
 
-def typed(stream: Stream, raw: DataFrame) -> DataFrame:
-    """Casts raw rows to the stream's typed columns.
+def typed(stream: Stream, table: Table, raw: DataFrame) -> DataFrame:
+    """Casts raw rows of a stream to the typed columns of the table that it feeds.
 
     Keeps the row as it came, its raw file, the problem of one that cannot be read, and the names of columns that did not.
     """
     unreadable = []
     values = []
-    for name, column in stream.columns.items():
-        value = _value(stream, name, column)
+    for name, column in table.columns.items():
+        value = _value(stream, name)
         cast = value.cast(column.type)
         values.append(cast.alias(name))
         if isinstance(stream, JsonStream) and column.type != "string":
@@ -34,9 +34,10 @@ def typed(stream: Stream, raw: DataFrame) -> DataFrame:
     return raw.select(*values, F.col(FILE), problem, lost.alias(UNREADABLE), as_it_came)
 
 
-def _value(stream: Stream, name: str, column: Column) -> Any:
+def _value(stream: Stream, name: str) -> Any:
     """A column's expression; that of the row's own parser where it has one."""
-    value = F.expr(column.source or f"`{name}`")
+    expression = stream.columns.get(name, f"`{name}`")
+    value = F.lit(None) if expression is None else F.expr(expression)
     for parser, shape in stream.parsers.items() if isinstance(stream, JsonStream) else ():
         if name in shape.columns:
             value = F.when(F.col(PARSER) == parser, F.expr(shape.columns[name])).otherwise(value)

@@ -52,8 +52,9 @@ def _http(job: Job, source: HttpSource, stream: str, writer: BatchWriter, days: 
     from headwater.sources.http.stream import extract
 
     secret = job.opened.secret(source.secret)
+    table = job.project.tables[source.streams[stream].table]
     return extract(
-        source, stream, writer, days, job.as_of, secret, lambda new: job.opened.save_secret(source.secret, new)
+        source, stream, table, writer, days, job.as_of, secret, lambda new: job.opened.save_secret(source.secret, new)
     )
 
 

@@ -24,6 +24,7 @@ from headwater.ledger.entries import DataFile, Days, Manifest
 from headwater.ledger.positions import WatermarkPosition
 from headwater.ledger.shape import Learned
 from headwater.sources import watermark
+from headwater.sources.relation import double_quoted, selected
 from headwater.sources.watermark import Span
 from headwater.warehouse import data_api
 
@@ -64,7 +65,7 @@ def extract(
     try:
         unloaded = unload(client, warehouse, source.streams[name], writer, days)
     except QueryError as error:
-        raise FatalSourceError(f"{source.name}.{name}: {error}") from None
+        raise FatalSourceError(f"{source.name}.{name}, {source.streams[name].relation}: {error}") from None
     if unloaded is None or not unloaded[1]:
         return None
     span, files = unloaded
@@ -81,7 +82,7 @@ def unload(
     span = _span(client, warehouse, stream, writer, days)
     if span is None:
         return None
-    select = f"SELECT * FROM {stream.relation} WHERE {span.where}"
+    select = f"SELECT * FROM {_relation(stream)} WHERE {span.where}"
     # Days without rows, or whose rows have all changed meanwhile, unload nothing and leave no manifest.
     data_api.query(
         client,
@@ -97,7 +98,7 @@ def unload(
 def _span(
     client: Any, warehouse: Warehouse, stream: RedshiftStream, writer: BatchWriter, days: Days | None
 ) -> Span | None:
-    dialect, column = Redshift(), stream.read.column
+    dialect, column, relation = Redshift(), stream.read.column, _relation(stream)
     if days is not None:
         return watermark.of_days(column, dialect, days)
 
@@ -105,16 +106,19 @@ def _span(
         [found] = data_api.query(client, warehouse, sql, _QUERY_SECONDS).rows
         return found
 
-    [high] = row(f"SELECT TO_CHAR(MAX({column})::TIMESTAMPTZ, '{_MARK_FORMAT}') FROM {stream.relation}")
+    [high] = row(f"SELECT TO_CHAR(MAX({column})::TIMESTAMPTZ, '{_MARK_FORMAT}') FROM {relation}")
 
     def fingerprint(where: str) -> tuple[str, str]:
         bits = f"STRTOL(LEFT(MD5({stream.row_id}::VARCHAR || ' ' || {column}::VARCHAR), 15), 16)"
-        rows, digest = row(
-            f"SELECT COUNT(*), COALESCE(SUM({bits}::DECIMAL(38,0)), 0) FROM {stream.relation} WHERE {where}"
-        )
+        rows, digest = row(f"SELECT COUNT(*), COALESCE(SUM({bits}::DECIMAL(38,0)), 0) FROM {relation} WHERE {where}")
         return str(rows), str(digest)
 
     return watermark.news(stream.read, dialect, writer.before(WatermarkPosition), high, fingerprint)
+
+
+def _relation(stream: RedshiftStream) -> str:
+    """The relation as the stream reads it; Redshift itself says which of its columns are gone."""
+    return selected(stream, double_quoted, {name: name for name in stream.read_columns or ()})
 
 
 def _quoted(text: str) -> str:

@@ -36,6 +36,7 @@ from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.positions import WatermarkPosition
 from headwater.ledger.shape import Learned
 from headwater.sources import watermark
+from headwater.sources.relation import double_quoted, selected
 from headwater.sources.watermark import Span
 
 if TYPE_CHECKING:
@@ -99,10 +100,11 @@ def read(
     connection: SnowflakeConnection, stream: SnowflakeStream, writer: BatchWriter, days: Days | None
 ) -> Manifest | None:
     """Writes the rows of the days asked for, or those that are new, and commits them; None when there are none."""
-    span = _span(connection, stream, writer, days)
+    relation = _relation(connection, stream)
+    span = _span(connection, stream, relation, writer, days)
     if span is None:
         return None
-    sql = f"SELECT * FROM {stream.relation} WHERE {span.where}"
+    sql = f"SELECT * FROM {relation} WHERE {span.where}"
     with connection.cursor() as cursor, tempfile.TemporaryDirectory() as folder:
         cursor.execute(sql)
         schema = schema_of(cursor.description)
@@ -113,15 +115,25 @@ def read(
     return writer.commit(span.after) if writer.files else None
 
 
+def _relation(connection: SnowflakeConnection, stream: SnowflakeStream) -> str:
+    """The relation as the stream reads it; FatalSourceError names the declared columns that it lacks."""
+    if stream.read_columns is None:
+        return selected(stream, double_quoted, {})
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM {stream.relation} LIMIT 0")
+        # A raw row has the names in lower case.
+        return selected(stream, double_quoted, {column.name.lower(): column.name for column in cursor.description})
+
+
 def _span(
-    connection: SnowflakeConnection, stream: SnowflakeStream, writer: BatchWriter, days: Days | None
+    connection: SnowflakeConnection, stream: SnowflakeStream, relation: str, writer: BatchWriter, days: Days | None
 ) -> Span | None:
     dialect, column = Snowflake(), stream.read.column
     if days is not None:
         return watermark.of_days(column, dialect, days)
     [high] = _row(
         connection,
-        f"SELECT TO_CHAR(CONVERT_TIMEZONE('UTC', MAX({column})::TIMESTAMP_LTZ), '{_MARK_FORMAT}') FROM {stream.relation}",
+        f"SELECT TO_CHAR(CONVERT_TIMEZONE('UTC', MAX({column})::TIMESTAMP_LTZ), '{_MARK_FORMAT}') FROM {relation}",
     )
 
     def fingerprint(where: str) -> tuple[str, str]:
@@ -129,7 +141,7 @@ def _span(
         rows, digest = _row(
             connection,
             "SELECT COUNT(*), COALESCE(SUM(HASH(TO_JSON(OBJECT_CONSTRUCT(*)))::NUMBER(20,0)), 0)::VARCHAR "
-            f"FROM {stream.relation} WHERE {where}",
+            f"FROM {relation} WHERE {where}",
         )
         return str(rows), str(digest)
 

@@ -25,13 +25,15 @@ def check_stream(job: Job, stream: str) -> None:
 
 def _judge(job: Job, stream: str, manifest: Manifest) -> Verdict:
     declared = job.source.streams[stream]
-    policy = job.project.quality.get(declared.table)
+    table = job.project.tables[declared.table]
+    policy = job.project.quality.get(table.table)
     # One repository file a month: Deequ rewrites the file on every append.
     metrics = f"{job.source_name}/{stream}/metrics/{manifest.created_at:%Y-%m}.json"
-    with job.kept(typed(declared, job.lake.batch(manifest)), manifest.rows) as rows:
+    with job.kept(typed(declared, table, job.lake.batch(manifest)), manifest.rows) as rows:
         checks = verify(
             rows,
-            row_predicates(declared, policy),
+            manifest.rows,
+            row_predicates(declared, table, policy),
             policy,
             f"{job.ledger.bucket.uri}/{metrics}",
             {"source": job.source_name, "stream": stream, "batch": str(manifest.batch), "run_id": job.run_id},

@@ -49,11 +49,13 @@ def extract_stream(job: Job, stream: str) -> list[Manifest]:
 
 def _extract_batch(job: Job, ledger: StreamLedger, stream: str, days: Days | None, read: Read[Any]) -> Manifest | None:
     declared = job.source.streams[stream]
+    json = isinstance(declared, JsonStream)
     writer = BatchWriter.begin(
         ledger,
         job.run_id,
-        declared.raw_fields if isinstance(declared, JsonStream) else None,
+        declared.raw_fields if json else None,
         days,
+        columns=None if json else declared.raw_fields,
         flag=job.project.drift_of(job.source_name, stream) == "quarantine",
     )
     with bind(batch=writer.batch):

@@ -57,9 +57,9 @@ def maintain_tables(job: Job) -> None:
 
 def _paths_by_lease(project: Project) -> dict[str, list[str]]:
     """Lists the tables by the lease that their writer holds: one writes a silver table and its quarantine."""
-    bronze = [f"bronze/{table}" for table in project.tables("bronze")]
-    gold = [f"gold/{table}" for table in project.tables("gold")]
-    silver = {f"silver/{table}": [f"silver/{table}", f"quarantine/{table}"] for table in project.tables("silver")}
+    bronze = [f"bronze/{table}" for table in project.table_paths("bronze")]
+    gold = [f"gold/{table}" for table in project.table_paths("gold")]
+    silver = {f"silver/{table}": [f"silver/{table}", f"quarantine/{table}"] for table in project.table_paths("silver")}
     return {path: [path] for path in bronze} | silver | {path: [path] for path in gold}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import functions as F
 
-from headwater.config import KnownCheck, Scd2Write, Stream
+from headwater.config import Scd2Write, Stream
 from headwater.job import Job
 from headwater.lake.tables import REASONS
 from headwater.ledger.entries import Book, Manifest
@@ -41,23 +41,23 @@ _COUNTS = {"extracted", "silver_inserted", "silver_updated", "unchanged", "quara
 
 
 def _write(job: Job, stream: Stream, manifest: Manifest, lease: Lease) -> Book:
-    policy = job.project.quality.get(stream.table)
-    predicates = row_predicates(stream, policy)
+    table, policy = job.project.tables[stream.table], job.project.quality.get(stream.table)
+    predicates = row_predicates(stream, table, policy)
     known = {
         check: job.lake.table("silver", check.table).read().select(check.column)
-        for check in (policy.rows if policy else ())
-        if isinstance(check, KnownCheck)
+        for check in (policy.known if policy else ())
     }
-    with job.kept(judge_rows(typed(stream, job.lake.batch(manifest)), predicates, known), manifest.rows) as judged:
-        found = summarize(judged, reason_ids(predicates, known), stream.key)
-        valid = judged.where(F.size(REASONS) == 0).select(*stream.columns)
+    rows = typed(stream, table, job.lake.batch(manifest))
+    with job.kept(judge_rows(rows, predicates, known), manifest.rows) as judged:
+        found = summarize(judged, reason_ids(predicates, known), table.key)
+        valid = judged.where(F.size(REASONS) == 0).select(*table.columns)
         lease.check()
-        counts = job.lake.write_silver(stream, manifest, valid, found.bounds)
+        counts = job.lake.write_silver(table, manifest, valid, found.bounds)
         if found.refused:
-            job.lake.write_quarantine(stream, manifest, judged.where(F.size(REASONS) > 0))
+            job.lake.write_quarantine(table, manifest, judged.where(F.size(REASONS) > 0))
     valid_rows = manifest.rows - found.refused
     inserted, updated = counts.inserted, counts.updated
-    if isinstance(stream.write, Scd2Write):
+    if isinstance(table.write, Scd2Write):
         # A closed version is the old side of an update: the row that caused it was inserted as the new version.
         inserted, duplicates = inserted - updated, 0
     else:

@@ -1,6 +1,6 @@
 -- business_metrics: what the shop earned in each month and product category.
 -- Grain: month, category
--- Owner: shop analytics
+-- Owner: Shop
 -- Distribution: ALL
 -- Sort key: month, category
 -- month DATE: first day of the month, UTC

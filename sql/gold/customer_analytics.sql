@@ -1,6 +1,6 @@
 -- customer_analytics: what each customer has bought so far and which segment that puts them in.
 -- Grain: customer_id
--- Owner: shop analytics
+-- Owner: Shop
 -- Distribution: KEY (customer_id)
 -- Sort key: customer_id
 -- customer_id BIGINT: the shop's customer

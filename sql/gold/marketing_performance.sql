@@ -1,6 +1,6 @@
 -- marketing_performance: what each campaign cost and brought in on each day, in the reporting currency.
 -- Grain: date, platform, account_id, campaign_id
--- Owner: marketing
+-- Owner: Marketing
 -- Distribution: AUTO
 -- Sort key: date
 -- date DATE: day in the ad account's time zone

@@ -24,6 +24,7 @@ from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.counterparts import credentials
 from local.stack import ROOT, Ports, Stack
+from tests.support.declared import table
 from tests.support.http_fakes import KeptFiles
 from tests.support.simulators import Simulators, own_world
 
@@ -111,9 +112,9 @@ class Reader:
         with open_client(source, secret, self.saved.append, self.waits.sleep, self.waits.clock) as client:
             tampering = Tampering(client.send, edit) if edit else None
             asking: HttpClient = replace(client, send=tampering) if tampering else client
-            found = read_stream(
-                source, stream or self.stream, secret, files, position, as_of or self.today, window, asking
-            )  # type: ignore[arg-type]
+            name, day = stream or self.stream, as_of or self.today
+            into = table(source.streams[name].table)
+            found = read_stream(source, name, into, secret, files, position, day, window, asking)  # type: ignore[arg-type]
         if tampering and not tampering.edited:
             pytest.skip(f"{source.name}: the provider's rows are no objects, so none can be edited")
         return found, files

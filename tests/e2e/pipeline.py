@@ -53,7 +53,7 @@ class Pipeline:
         begins = names or ("",)
         tables = {}
         for zone in ("bronze", "silver", "gold", "quarantine"):
-            for name in self.client.project.tables(zone):
+            for name in self.client.project.table_paths(zone):
                 table = self.table(f"{zone}/{name}") if f"{zone}/{name}".startswith(begins) else None
                 if table is not None:
                     tables[f"{zone}/{name}"] = _content(table)

@@ -51,7 +51,8 @@ def test_every_batch_is_in_bronze_once(story: Story, source: str, stream: str) -
 
 @pytest.mark.parametrize(("source", "stream"), STREAMS)
 def test_silver_has_each_key_once(story: Story, source: str, stream: str) -> None:
-    declared = story.pipeline.client.project.source(source).streams[stream]
+    project = story.pipeline.client.project
+    declared = project.tables[project.source(source).streams[stream].table]
     current = "is_current" if isinstance(declared.write, Scd2Write) else "true"
     key = ", ".join(f'"{name}"' for name in declared.key)
     twice = rows(

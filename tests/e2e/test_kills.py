@@ -50,6 +50,7 @@ def _small(stack: Stack, name: str) -> Pipeline:
                 update={"prefix": f"headwater-{name}", "warehouse": warehouse}
             ),
             "sources": {"rds_postgres": shop.model_copy(update={"streams": streams})},
+            "tables": {table: project.tables[table] for table in streams},
             "quality": {table: project.quality[table] for table in streams},
             "gold": {"customer_analytics": project.gold["customer_analytics"]},
         }

@@ -67,7 +67,7 @@ def test_every_table_is_in_the_catalog_after_a_run(pipeline: Pipeline) -> None:
     for zone in ("bronze", "silver", "gold"):
         database = pipeline.client.project.environment.database(zone)
         names = {table["Name"] for table in glue.get_tables(DatabaseName=database)["TableList"]}
-        expected = {name.replace("/", "_") for name in pipeline.client.project.tables(zone)}
+        expected = {name.replace("/", "_") for name in pipeline.client.project.table_paths(zone)}
         assert expected <= names
 
 

@@ -67,7 +67,7 @@ class Relation:
         )
 
     def writer(self, window: tuple[date, date] | None = None) -> BatchWriter:
-        return BatchWriter.begin(self.ledger, "run", None, window)
+        return BatchWriter.begin(self.ledger, "run", None, window, columns=self.stream.raw_fields)
 
     def read(self, window: tuple[date, date] | None = None) -> set[int] | None:
         """Unloads and commits a batch as the job does; tells the ids of its rows, None when there are none."""
@@ -99,17 +99,17 @@ def things(postgres: PostgresServer, endpoint: tuple[str, Path]) -> Relation:
     return _relation(postgres, endpoint, "updated_at")
 
 
-def _relation(postgres: PostgresServer, endpoint: tuple[str, Path], column: str) -> Relation:
+def _relation(postgres: PostgresServer, endpoint: tuple[str, Path], column: str, **changes: Any) -> Relation:
     aws = Aws(*endpoint, f"test-{uuid.uuid4().hex[:12]}")
     aws.client("s3").create_bucket(Bucket=aws.bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     stream = RedshiftStream.model_validate(
         {
             "relation": f"t{uuid.uuid4().hex[:8]}.things",
             "table": "things",
-            "key": ["id"],
             "row_id": "id",
             "read": {"kind": "watermark", "column": column, "overlap_minutes": 10},
-            "columns": {"id": {"type": "bigint"}},
+            "raw": "all",
+            **changes,
         }
     )
     ledger = Ledger(Bucket(aws.client("s3"), aws.bucket)).stream("redshift", "things")
@@ -196,6 +196,31 @@ def test_what_redshift_refuses_leaves_no_batch(things: Relation) -> None:
     with pytest.raises(QueryError, match="does not exist"):
         things.read()
     assert things.ledger.latest() is None
+
+
+def test_just_what_is_declared_is_unloaded(postgres: PostgresServer, endpoint: tuple[str, Path]) -> None:
+    where = "note LIKE 'good%' OR \"order\" = 'it''s' -- or so"
+    things = _relation(postgres, endpoint, "updated_at", raw=["order", "the-ref"], where=where)
+    for key in (1, 2, 3):
+        things.put(key, "2018-01-01 10:00:00")
+    relation = things.stream.relation
+    things.sql(
+        f"ALTER TABLE {relation} ADD \"order\" varchar(9) DEFAULT 'o', ADD \"the-ref\" varchar(9) DEFAULT 'r'; "
+        f"UPDATE {relation} SET note = 'good' WHERE id = 1; UPDATE {relation} SET \"order\" = 'it''s' WHERE id = 3"
+    )
+    assert things.read() == {1, 3}
+    moment = datetime(2018, 1, 1, 10, tzinfo=UTC)
+    rows = things.rows(things.ledger.manifest(1))
+    assert sorted(rows, key=lambda row: int(row["id"])) == [
+        {"order": order, "the-ref": "r", "updated_at": moment, "id": key} for key, order in ((1, "o"), (3, "it's"))
+    ]
+    # What is left out neither moves the position nor is it a change.
+    things.sql(f"UPDATE {relation} SET updated_at = '2018-02-01 00:00:00+00' WHERE id = 2")
+    assert things.read() is None
+    assert things.read((date(2018, 1, 1), date(2018, 2, 1))) == {1, 3}
+    things.sql(f'ALTER TABLE {relation} DROP "the-ref"')
+    with pytest.raises(QueryError, match='column "the-ref" does not exist'):
+        things.read()
 
 
 @pytest.mark.parametrize("change", [{"relation": "a.b; DROP TABLE c"}, {"row_id": "id)"}, {"relation": "a.b'"}])

@@ -44,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snowflake]:
 class Relation:
     """A table of its own, and the ledger of the stream that reads it."""
 
-    def __init__(self, server: Snowflake, ledger: StreamLedger, column: str) -> None:
+    def __init__(self, server: Snowflake, ledger: StreamLedger, column: str, **changes: Any) -> None:
         self.server = server
         self.ledger = ledger
         self.name = f"t{uuid.uuid4().hex[:8]}"
@@ -52,9 +52,9 @@ class Relation:
         stream = {
             "relation": f"b2b.{self.name}",
             "table": "things",
-            "key": ["id"],
             "read": {"kind": "watermark", "column": column, "overlap_minutes": 10},
-            "columns": {"id": {"type": "bigint"}},
+            "raw": "all",
+            **changes,
         }
         declared = {"kind": "snowflake", "name": "snowflake", "secret": "snowflake", "database": "SALES"}
         self.source = SnowflakeSource.model_validate(
@@ -85,7 +85,8 @@ class Relation:
         )
 
     def read(self, window: tuple[date, date] | None = None, secret: dict[str, str] | None = None) -> Manifest | None:
-        writer = BatchWriter.begin(self.ledger, "run", None, window)
+        columns = self.source.streams["things"].raw_fields
+        writer = BatchWriter.begin(self.ledger, "run", None, window, columns=columns)
         with connected(self.source, secret or self.server.secret()) as connection:
             return snowflake_stream.read(connection, self.source.streams["things"], writer, window)
 
@@ -231,3 +232,42 @@ def test_its_databases_outlive_the_server(things: Relation) -> None:
     things.server.stop()
     things.server.start()
     assert things.rows(things.read()).keys() == {1}
+
+
+def test_just_what_is_declared_is_read(server: Snowflake, ledger: StreamLedger) -> None:
+    raw = ["id", "order", "the-ref", "note"]
+    things = Relation(server, ledger, "ntz", raw=raw, where="note LIKE 'good%' OR note = 'it''s' -- or so")
+    for key, note in enumerate(["good", "bad", "it''s"], 1):
+        things.put(key, "2018-01-01 00:00:00", note=note)
+    things.sql(
+        f'ALTER TABLE {things.name} ADD COLUMN "ORDER" VARCHAR',
+        f'ALTER TABLE {things.name} ADD COLUMN "The-Ref" VARCHAR',
+        f"""UPDATE {things.name} SET "ORDER" = 'o', "The-Ref" = 'r'""",
+    )
+    read = things.rows(things.read())
+    day = datetime(2018, 1, 1, tzinfo=UTC)
+    assert read == {
+        1: {"id": 1, "order": "o", "the-ref": "r", "note": "good", "ntz": day},
+        3: {"id": 3, "order": "o", "the-ref": "r", "note": "it's", "ntz": day},
+    }
+    # What is left out neither moves the position nor is it a change.
+    things.sql(
+        f"UPDATE {things.name} SET ntz = '2018-02-01' WHERE id = 2", f"UPDATE {things.name} SET price = 9 WHERE id = 1"
+    )
+    assert things.read() is None
+    assert things.rows(things.read(window=(date(2018, 1, 1), date(2018, 2, 1)))).keys() == {1, 3}
+    things.sql(f'ALTER TABLE {things.name} DROP COLUMN "The-Ref"')
+    with pytest.raises(FatalSourceError, match=rf"b2b\.{things.name} has no column the-ref; known: id, price, "):
+        things.read()
+
+
+def test_a_stream_that_read_all_reads_on_with_what_it_declares(things: Relation) -> None:
+    things.put(1, "2018-01-01 00:00:00")
+    things.read()
+    stream = things.source.streams["things"].model_copy(update={"raw": ("id", "note")})
+    things.source = things.source.model_copy(update={"streams": {"things": stream}})
+    things.put(2, "2018-01-01 01:00:00")
+    manifest = things.read()
+    assert things.rows(manifest)[2].keys() == {"id", "note", "ntz"}
+    assert manifest is not None
+    assert (manifest.drift, manifest.fields.keys()) == ((), {"id", "note", "ntz"})

@@ -23,7 +23,7 @@ from headwater.sources.http.connect import open_client
 from headwater.sources.http.stream import Extraction, read
 from local.simulators.clevertap import passcodes
 from local.world.clevertap import CHARGED, LAUNCHED, PROJECTS, AppWorld, read_app
-from tests.support.declared import http_source
+from tests.support.declared import http_source, table
 from tests.support.http_fakes import KeptFiles, never_saved
 from tests.support.simulators import Simulators
 
@@ -260,7 +260,10 @@ class Extract:
         source = self.source.model_copy(update=changes)
         files: Any = KeptFiles()
         with open_client(source, self.secret, never_saved, self.slept.append, self._clock) as client:
-            return read(source, stream, self.secret, files, position, CLOCK, window, client), files.rows
+            found = read(
+                source, stream, table(source.streams[stream].table), self.secret, files, position, CLOCK, window, client
+            )
+        return found, files.rows
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from headwater.sources.http.stream import Extraction
 from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.world import facebook_ads, fx_rates
-from tests.support.declared import http_source
+from tests.support.declared import http_source, table
 from tests.support.http_fakes import KeptFiles, never_saved
 from tests.support.simulators import TOKEN, Simulators, own_world
 
@@ -56,7 +56,8 @@ class Extract:
         changed = self.sources[source].model_copy(update=changes)
         files = KeptFiles()
         with open_client(changed, SECRET, never_saved, self.slept.append, self._clock) as client:
-            found = read_stream(changed, stream, SECRET, files, position, as_of, window, client)  # type: ignore[arg-type]
+            into = table(changed.streams[stream].table)
+            found = read_stream(changed, stream, into, SECRET, files, position, as_of, window, client)  # type: ignore[arg-type]
         return found, files
 
 

@@ -22,6 +22,7 @@ from local import world
 from local.counterparts import credentials
 from local.stack import ROOT
 from local.world import google_ads
+from tests.support.declared import table
 from tests.support.http_fakes import KeptFiles, never_saved
 from tests.support.simulators import GOOGLE_ADS_DEFAULTS, Simulators, own_world
 
@@ -52,7 +53,8 @@ class Extract:
         changed = self.source.model_copy(update=changes)
         files = KeptFiles()
         with open_client(changed, secret, never_saved, self.slept.append, self._clock) as client:
-            found = read_stream(changed, stream, secret, files, position, as_of, window, client)  # type: ignore[arg-type]
+            into = table(changed.streams[stream].table)
+            found = read_stream(changed, stream, into, secret, files, position, as_of, window, client)  # type: ignore[arg-type]
         return found, files
 
     def _clock(self) -> float:

@@ -29,7 +29,7 @@ from headwater.sources.http.stream import Extraction, read
 from local import world
 from local.simulators.hubspot.access import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SERVICE_KEY
 from local.world.truth import now
-from tests.support.declared import http_source
+from tests.support.declared import http_source, table
 from tests.support.http_fakes import KeptFiles
 from tests.support.simulators import Simulators, own_world
 
@@ -299,7 +299,8 @@ class Runs:
         changed = self.source.model_copy(update=changes)
         files = KeptFiles()
         with open_client(changed, self.secret, self.secret.update, self.slept.append, self._clock) as client:
-            found = read(changed, stream, self.secret, files, position, as_of, window, client)  # type: ignore[arg-type]
+            into = table(changed.streams[stream].table)
+            found = read(changed, stream, into, self.secret, files, position, as_of, window, client)  # type: ignore[arg-type]
         return found, files
 
 
@@ -525,17 +526,17 @@ def test_silver_follows_the_crm_through_changes_archive_restorations_and_merges(
                 positions[stream] = found.position_after
                 merge(tables[stream.removesuffix("_archived")], files)
             assert run(stream, positions[stream], today)[0] is None
-    for table, key in (("contacts", "contact_id"), ("deals", "deal_id")):
-        rows = hub.ask(f"select *, {key} as id from crm.{table}")
+    for kind, key in (("contacts", "contact_id"), ("deals", "deal_id")):
+        rows = hub.ask(f"select *, {key} as id from crm.{kind}")
         live = {row["id"]: row["updated_at"] for row in rows if row["archived_at"] is None}
-        silver = {number: row for number, row in tables[table].items() if not row["archived"]}
+        silver = {number: row for number, row in tables[kind].items() if not row["archived"]}
         assert {number: datetime.fromisoformat(row["updatedAt"]) for number, row in silver.items()} == live
         archived = {row["id"] for row in rows if row["archived_at"] and row["archived_at"] > now(CLOCK) - 90 * DAY}
         merged = {
             row["loser_id"]: row["winner_id"] for row in hub.ask("select * from crm.merges") if table == "contacts"
         }
-        assert tables[table].keys() - live.keys() == archived | merged.keys()
-        told = {number: int(row["mergedInto"]) for number, row in tables[table].items() if row.get("mergedInto")}
+        assert tables[kind].keys() - live.keys() == archived | merged.keys()
+        told = {number: int(row["mergedInto"]) for number, row in tables[kind].items() if row.get("mergedInto")}
         assert told.keys() == merged.keys()
     pairs = {
         (deal, contact["toObjectId"])

@@ -65,7 +65,8 @@ class Extraction:
 
     def run(self, stream: str, window: tuple[date, date] | None = None, *, dies: bool = False) -> list[Row] | None:
         """Extracts one batch; its rows, or None when there is nothing new. A run that `dies` does so before the manifest."""
-        writer = BatchWriter.begin(self.ledger(stream), "run", None, window)
+        columns = self.source.streams[stream].raw_fields
+        writer = BatchWriter.begin(self.ledger(stream), "run", None, window, columns=columns)
         if dies:
             writer.commit = _die  # type: ignore[assignment, method-assign]
         try:

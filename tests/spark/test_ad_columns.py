@@ -36,7 +36,10 @@ def shaped(spark: SparkSession, project: Project, source: str, stream: str, **ra
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in raw.items()}
     schema = T.StructType([T.StructField(name, T.StringType()) for name in names])
     rows: DataFrame = spark.createDataFrame([tuple(texts.get(name) for name in names)], schema)
-    judged = judge_rows(typed(declared, rows), row_predicates(declared, project.quality.get(declared.table)), {})
+    table = project.tables[declared.table]
+    judged = judge_rows(
+        typed(declared, table, rows), row_predicates(declared, table, project.quality.get(table.table)), {}
+    )
     [row] = judged.collect()
     return row, row["_reasons"]
 

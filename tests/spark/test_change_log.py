@@ -46,16 +46,16 @@ class Accounts:
         )
         self.extraction = Extraction(spark, self.source(SLOT), self.secret, root)
 
-    def source(self, slot: str) -> JdbcSource:
+    def source(self, slot: str, **changes: Any) -> JdbcSource:
         stream = {
             "table": "accounts",
-            "key": ["id"],
-            "version": "lsn",
-            "columns": {"id": {"type": "bigint"}, "lsn": {"type": "bigint", "from": "_lsn"}},
+            "columns": {"lsn": "_lsn"},
+            "raw": "all",
             "relation": "public.accounts",
             "read": {"kind": "log", "slot": slot, "publication": "headwater"},
             "day": "joined",
             "partition_column": "id",
+            **changes,
         }
         return JdbcSource.model_validate(
             {"kind": "jdbc", "name": "shop", "engine": "postgresql", "secret": "s", "streams": {"accounts": stream}}
@@ -248,3 +248,36 @@ def test_days_of_a_log_stream_are_read_again_and_later_changes_still_win(account
     accounts.execute("UPDATE accounts SET name = 'after' WHERE id = 1")
     places = [row["_lsn"] for row in accounts.rows() or []]
     assert places[0] < again["_lsn"] <= places[1]
+
+
+def test_columns_that_are_not_declared_are_dropped_before_anything_is_written(accounts: Accounts) -> None:
+    accounts.execute('ALTER TABLE accounts ADD "Order" int DEFAULT 7')
+    accounts.extraction.source = accounts.source(SLOT, raw=["Order", "name"], day="joined")
+    accounts.insert(1, 2)
+    kept = {"Order", "name", "id", "joined", "_change", "_lsn", "_committed_at"}
+    assert [row.asDict().keys() for row in accounts.rows() or []] == [kept, kept]
+    accounts.execute("UPDATE accounts SET story = 'secret' WHERE id = 1", "DELETE FROM accounts WHERE id = 2")
+    rows = accounts.rows() or []
+    assert [(row["_change"], row["id"], row["name"], row["Order"]) for row in rows] == [
+        ("update", 1, "n1", 7),
+        ("delete", 2, "n2", 7),
+    ]
+    assert [row.asDict().keys() for row in rows] == [kept, kept]
+    [row] = accounts.rows(window=(date(2018, 1, 1), date(2018, 1, 1))) or []
+    assert (row["id"], row.asDict().keys()) == (1, kept)
+    assert [manifest.drift for manifest in accounts.extraction.ledger("accounts").since(0)] == [(), (), ()]
+    accounts.execute("ALTER TABLE accounts DROP name", "UPDATE accounts SET balance = 1 WHERE id = 1")
+    with pytest.raises(FatalSourceError, match=r"public\.accounts has no column name; known: id, balance"):
+        accounts.rows()
+
+
+def test_a_stream_that_read_all_reads_on_with_what_it_declares(accounts: Accounts) -> None:
+    accounts.insert(1)
+    assert accounts.run() == [("snapshot", 1)]
+    accounts.extraction.source = accounts.source(SLOT, raw=["name", "balance"])
+    accounts.execute("UPDATE accounts SET balance = 9 WHERE id = 1")
+    [row] = accounts.rows() or []
+    assert row.asDict().keys() == {"name", "balance", "id", "joined", "_change", "_lsn", "_committed_at"}
+    newest = accounts.extraction.ledger("accounts").latest()
+    assert newest is not None
+    assert (newest.drift, "story" in newest.fields) == ((), False)

@@ -18,7 +18,7 @@ from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed
 from local.simulators import clevertap as simulator
 from local.world.clevertap import Device, Event, Profile
-from tests.support.declared import http_source, policy
+from tests.support.declared import http_source, policy, table
 
 ACCOUNT = "4R7-5K6-466Z"
 PHONE = Device("__g1", "Android", "10", "1.1.7", "xiaomi", "M2006")
@@ -36,9 +36,10 @@ def shaped(spark: SparkSession, name: str, *rows: dict[str, Any], parser: str | 
     fields = ", ".join(f"`{field}` string" for field in (*declared.raw_fields, *ADDED))
     lines = spark.createDataFrame([(to_line({**row, **added}),) for row in rows], "value string")
     raw = lines.select(F.from_json("value", fields).alias("row")).select("row.*", F.lit("s3://raw/f").alias(FILE))
-    judged = judge_rows(typed(declared, raw), row_predicates(declared, policy(declared.table)), {})
+    into = table(declared.table)
+    judged = judge_rows(typed(declared, into, raw), row_predicates(declared, into, policy(into.table)), {})
     # How the raw row looked is kept with a refused one, and differs between the versions by nature.
-    return judged.select(*declared.columns, REASONS).collect()
+    return judged.select(*into.columns, REASONS).collect()
 
 
 def profile(*devices: Device, identities: tuple[str, ...] = ("user-42",), **known: Any) -> Profile:

@@ -12,9 +12,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from headwater.config import GoldColumn, GoldTable
-from headwater.deploy.gold_sql import silver_columns
 from headwater.errors import ConfigError
-from headwater.lake.silver import SCD2_COLUMNS
 from headwater.lake.tables import Lake
 from headwater.stages.gold import build_gold
 from tests.support import declared
@@ -133,7 +131,3 @@ def test_a_table_that_is_read_no_more_makes_no_work(spark: SparkSession, lake: L
     job: Any = SimpleNamespace(project=declared.project(), lake=lake, spark=spark, run_id="this run")
     build_gold(job, gold.table, SimpleNamespace(check=lambda: None))  # type: ignore[arg-type]
     assert target.version() == 0
-
-
-def test_the_columns_that_a_history_has_besides_are_known() -> None:
-    assert tuple(silver_columns(declared.project())["products"])[-3:] == SCD2_COLUMNS

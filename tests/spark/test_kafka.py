@@ -26,7 +26,7 @@ from confluent_kafka.cimpl import TopicPartition
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from headwater.config import KafkaSource
+from headwater.config import KafkaSource, Table
 from headwater.errors import FatalSourceError, LostOffsetsError
 from headwater.lake.tables import REASONS, Lake
 from headwater.ledger.batch import BatchWriter
@@ -41,11 +41,25 @@ from local.counterparts.kafka import Broker
 from local.postgres import free_port
 from local.simulators.registry import PASSWORD, USERNAME, SchemaRegistry
 
+SALES = Table.model_validate(
+    {
+        "table": "sales",
+        "owner": "Shop",
+        "note": "One row for each sale.",
+        "key": ["id"],
+        "version": "offset",
+        "columns": {
+            "id": {"type": "string"},
+            "amount": {"type": "decimal(12,2)"},
+            "offset": {"type": "bigint"},
+            "deleted_at": {"type": "timestamp"},
+        },
+    }
+)
 COLUMNS = {
-    "id": {"type": "string", "from": "coalesce(id, _key)"},
-    "amount": {"type": "decimal(12,2)"},
-    "offset": {"type": "bigint", "from": "_offset"},
-    "deleted_at": {"type": "timestamp", "from": "if(_tombstone = 'true', _timestamp, NULL)"},
+    "id": "coalesce(id, _key)",
+    "offset": "_offset",
+    "deleted_at": "if(_tombstone = 'true', _timestamp, NULL)",
 }
 V1 = {
     "type": "record",
@@ -103,8 +117,6 @@ class Stream:
     def source(self) -> KafkaSource:
         stream = {
             "table": "sales",
-            "key": ["id"],
-            "version": "offset",
             "topic": self.topic,
             "format": "json",
             "raw": ["id", "amount"],
@@ -151,9 +163,9 @@ class Stream:
         declared = self.source.streams["sales"]
         lake = Lake(self.spark, f"file://{self.root}/lake")
         lake.append_bronze(f"file://{self.root}", self.batches[-1], declared, evolves=True)
-        shaped = typed(declared, lake.batch(self.batches[-1]))
-        judged = judge_rows(shaped, row_predicates(declared, None), {})
-        lake.write_quarantine(declared, self.batches[-1], judged.where(F.size(REASONS) > 0))
+        shaped = typed(declared, SALES, lake.batch(self.batches[-1]))
+        judged = judge_rows(shaped, row_predicates(declared, SALES, None), {})
+        lake.write_quarantine(SALES, self.batches[-1], judged.where(F.size(REASONS) > 0))
         return {row.id: row[REASONS] for row in judged.collect()}
 
     def quarantined(self) -> dict[str, dict[str, Any]]:
@@ -405,7 +417,7 @@ def test_a_tombstone_that_deletes_is_a_row_with_its_key_and_its_time_alone(strea
     assert (row["_key"], row["_tombstone"], row["_problem"]) == ("a", True, None)
     sales.judged()
     lake = Lake(sales.spark, f"file://{sales.root}/lake")
-    shaped = typed(sales.source.streams["sales"], lake.batch(sales.batches[-1])).orderBy("offset").collect()
+    shaped = typed(sales.source.streams["sales"], SALES, lake.batch(sales.batches[-1])).orderBy("offset").collect()
     assert [(row.id, row.amount, row.deleted_at) for row in shaped] == [
         ("a", Decimal("1.10"), None),
         ("a", None, datetime(2024, 1, 1)),  # noqa: DTZ001 - Spark's session is in UTC
@@ -478,7 +490,7 @@ def test_avro_is_read_by_the_schema_it_was_written_with(stream: Make, registry: 
     assert all(row["_value_encoding"] == "base64" for row in rows)
     sales.judged()
     lake = Lake(sales.spark, f"file://{sales.root}/lake")
-    shaped = typed(sales.source.streams["sales"], lake.batch(sales.batches[-1])).orderBy("offset").collect()
+    shaped = typed(sales.source.streams["sales"], SALES, lake.batch(sales.batches[-1])).orderBy("offset").collect()
     assert [row.amount for row in shaped] == [Decimal("12345678.90"), Decimal("-0.01"), Decimal("0.00")]
 
 

@@ -9,27 +9,35 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from headwater.config import JdbcStream
+from headwater.config import JdbcStream, Table
 from headwater.lake.silver import SilverCounts, newest
 from headwater.lake.tables import REASONS, Lake
 from headwater.ledger.entries import DataFile, Manifest
 from headwater.quality.predicates import summarize
 
 ROW = "id bigint, city string, updated_at timestamp"
+STREAM = JdbcStream.model_validate(
+    {
+        "table": "people",
+        "relation": "shop.people",
+        "raw": "all",
+        "read": {"kind": "watermark", "column": "updated_at"},
+        "partition_column": "id",
+    }
+)
 
 
-def stream(write: dict[str, Any] | None = None, **changes: Any) -> JdbcStream:
+def people(write: dict[str, Any] | None = None, **changes: Any) -> Table:
     declared = {
         "table": "people",
+        "owner": "Shop",
+        "note": "One row for each person.",
         "key": ["id"],
         "version": "updated_at",
         "write": write or {"kind": "merge"},
         "columns": {"id": {"type": "bigint"}, "city": {"type": "string"}, "updated_at": {"type": "timestamp"}},
-        "relation": "shop.people",
-        "read": {"kind": "watermark", "column": "updated_at"},
-        "partition_column": "id",
     }
-    return JdbcStream.model_validate(declared | changes)
+    return Table.model_validate(declared | changes)
 
 
 def manifest(batch: int, rows: int = 0, slices: tuple[dict[str, str], ...] | None = None) -> Manifest:
@@ -61,7 +69,7 @@ def cities(lake: Lake) -> dict[int, str]:
     return {row.id: row.city for row in lake.table("silver", "people").read().collect()}
 
 
-def write(lake: Lake, declared: JdbcStream, written: Manifest, rows: DataFrame) -> SilverCounts:
+def write(lake: Lake, declared: Table, written: Manifest, rows: DataFrame) -> SilverCounts:
     summary = summarize(rows.withColumn(REASONS, F.array().cast("array<string>")), [], declared.key)
     return lake.write_silver(declared, written, rows, summary.bounds)
 
@@ -74,28 +82,28 @@ def test_newest_version_of_a_key_wins(spark: SparkSession) -> None:
 
 def test_a_first_batch_counts_its_duplicates(spark: SparkSession, lake: Lake) -> None:
     rows = frame(spark, [(1, "Graz", at(1)), (1, "Wien", at(2)), (2, "Linz", at(1))])
-    assert write(lake, stream(), manifest(1, 3), rows) == SilverCounts(2, 2, 0, 0)
+    assert write(lake, people(), manifest(1, 3), rows) == SilverCounts(2, 2, 0, 0)
 
 
 def test_a_merge_inserts_updates_and_leaves_the_unchanged_alone(spark: SparkSession, lake: Lake) -> None:
-    write(lake, stream(), manifest(1), frame(spark, [(1, "Graz", at(1)), (2, "Linz", at(1)), (4, "Bonn", at(5))]))
+    write(lake, people(), manifest(1), frame(spark, [(1, "Graz", at(1)), (2, "Linz", at(1)), (4, "Bonn", at(5))]))
     second = frame(spark, [(1, "Wien", at(2)), (2, "Linz", at(1)), (3, "Ulm", at(2)), (4, "Old", at(1))])
-    counts = write(lake, stream(), manifest(2), second)
+    counts = write(lake, people(), manifest(2), second)
     assert counts == SilverCounts(written_from=4, inserted=1, updated=1, deleted=0)
     assert cities(lake) == {1: "Wien", 2: "Linz", 3: "Ulm", 4: "Bonn"}
 
 
 def test_a_batch_written_again_changes_nothing_and_counts_the_same(spark: SparkSession, lake: Lake) -> None:
-    write(lake, stream(), manifest(1), frame(spark, [(1, "Graz", at(1))]))
+    write(lake, people(), manifest(1), frame(spark, [(1, "Graz", at(1))]))
     rows = frame(spark, [(1, "Wien", at(2)), (2, "Linz", at(2))])
-    first = write(lake, stream(), manifest(2), rows)
+    first = write(lake, people(), manifest(2), rows)
     version = lake.table("silver", "people").version()
-    assert write(lake, stream(), manifest(2), rows) == first
+    assert write(lake, people(), manifest(2), rows) == first
     assert lake.table("silver", "people").version() == version
 
 
 def test_insert_keeps_the_row_that_is_there(spark: SparkSession, lake: Lake) -> None:
-    declared = stream({"kind": "insert"})
+    declared = people({"kind": "insert"})
     write(lake, declared, manifest(1), frame(spark, [(1, "Graz", at(1))]))
     counts = write(lake, declared, manifest(2), frame(spark, [(1, "Wien", at(2)), (2, "Linz", at(2))]))
     assert counts == SilverCounts(written_from=2, inserted=1, updated=0, deleted=0)
@@ -104,7 +112,7 @@ def test_insert_keeps_the_row_that_is_there(spark: SparkSession, lake: Lake) -> 
 
 def test_replace_deletes_rows_that_vanished_from_their_slice_only(spark: SparkSession, lake: Lake) -> None:
     columns = {"account": {"type": "string"}, "day": {"type": "date"}, "ad": {"type": "int"}, "cost": {"type": "int"}}
-    declared = stream(
+    declared = people(
         {"kind": "replace", "account": "account", "day": "day"},
         key=["account", "day", "ad"],
         version=None,
@@ -127,7 +135,7 @@ def versions(lake: Lake) -> list[tuple[Any, ...]]:
 
 
 def test_scd2_closes_the_old_version_and_opens_the_new_in_one_commit(spark: SparkSession, lake: Lake) -> None:
-    declared = stream({"kind": "scd2"})
+    declared = people({"kind": "scd2"})
     write(lake, declared, manifest(1), frame(spark, [(1, "Graz", at(1)), (2, "Linz", at(1))]))
     before = lake.table("silver", "people").version()
     second = frame(spark, [(1, "Wien", at(5)), (1, "Bonn", at(7)), (2, "Linz", at(6)), (3, "Ulm", at(6))])
@@ -144,14 +152,14 @@ def test_scd2_closes_the_old_version_and_opens_the_new_in_one_commit(spark: Spar
 
 
 def test_scd2_ignores_a_version_older_than_the_current_one(spark: SparkSession, lake: Lake) -> None:
-    declared = stream({"kind": "scd2"})
+    declared = people({"kind": "scd2"})
     write(lake, declared, manifest(1), frame(spark, [(1, "Graz", at(5))]))
     write(lake, declared, manifest(2), frame(spark, [(1, "Late", at(2))]))
     assert versions(lake) == [(1, "Graz", 5, None, True)]
 
 
 def test_a_transaction_tells_the_last_batch_of_its_own_stream_only(spark: SparkSession, lake: Lake) -> None:
-    write(lake, stream(), manifest(3), frame(spark, [(1, "Graz", at(1))]))
+    write(lake, people(), manifest(3), frame(spark, [(1, "Graz", at(1))]))
     table = lake.table("silver", "people")
     assert table.transaction("shop.people") == 3
     assert table.transaction("other.people") == 0
@@ -171,7 +179,7 @@ def append(lake: Lake, batch: int, numbers: Sequence[int]) -> Manifest:
     paths = (folder / str(batch)).glob("*.parquet")
     files = tuple(DataFile(key=f"{batch}/{path.name}", rows=len(numbers), bytes=path.stat().st_size) for path in paths)
     written = manifest(batch, len(numbers)).model_copy(update={"files": files})
-    lake.append_bronze(f"file://{folder}", written, stream(), evolves=False)
+    lake.append_bronze(f"file://{folder}", written, STREAM, evolves=False)
     return written
 
 
@@ -196,3 +204,9 @@ def test_a_batch_whose_files_were_compacted_is_read_from_the_new_ones(lake: Lake
     third = append(lake, 3, [4])
     assert [ids(lake.batch(batch)) for batch in (first, second, third)] == [{1, 2}, {3}, {4}]
     assert not old & set(lake.batch(first).inputFiles())
+
+
+def test_where_a_source_tells_no_version_the_order_of_arrival_decides(spark: SparkSession, lake: Lake) -> None:
+    write(lake, people(), manifest(1), frame(spark, [(1, "Graz", None), (2, "Linz", at(1)), (3, "Bonn", None)]))
+    write(lake, people(), manifest(2), frame(spark, [(1, "Wien", None), (2, "Wien", None), (3, "Wien", at(1))]))
+    assert cities(lake) == {1: "Wien", 2: "Linz", 3: "Wien"}

@@ -35,8 +35,7 @@ class Shop:
         self.execute("CREATE TABLE sales (id bigint unsigned PRIMARY KEY, note varchar(50), at timestamp(6) NOT NULL)")
         declared = {
             "table": "sales",
-            "key": ["id"],
-            "columns": {"id": {"type": "bigint"}},
+            "raw": "all",
             "relation": "payments.sales",
             "read": {"kind": "watermark", "column": "at", "overlap_minutes": 10},
             "partition_column": "id",
@@ -200,4 +199,48 @@ def test_wrong_credentials_are_for_a_person_and_a_silent_server_for_time(shop: S
     assert "not-the-password" not in str(refused.value)
     shop.extraction.secret = good | {"port": str(free_port())}
     with pytest.raises(RetriableSourceError, match="run again"):
+        shop.ids()
+
+
+def test_just_what_is_declared_is_read_by_whatever_way(
+    server: MariaDbServer, spark: SparkSession, tmp_path: Path
+) -> None:
+    declared = {"raw": ["order", "the-ref", "it's"], "where": "note LIKE 'good%' OR note = \"it's\" -- so"}
+    days = (date(2018, 1, 1), date(2018, 1, 1))
+    for partitions in (1, 3):
+        shop = Shop(server, spark, tmp_path / str(partitions), **declared, partitions=partitions)
+        shop.execute(
+            "ALTER TABLE sales ADD `order` int DEFAULT 7, ADD `the-ref` int DEFAULT 8, ADD `it's` int DEFAULT 9",
+            "INSERT INTO sales (id, note, at) VALUES (1, 'good', '2018-01-01 12:00:00'), (2, 'bad', '2018-01-01 12:00:00'), "
+            "(3, 'it\\'s', '2018-01-01 12:00:00'), (4, 'bad', '2018-01-01 13:00:00')",
+        )
+        rows = shop.extraction.run("sales") or []
+        assert {(int(row["id"]), row["order"], row["the-ref"], row["it's"]) for row in rows} == {
+            (1, 7, 8, 9),
+            (3, 7, 8, 9),
+        }
+        assert {name for row in rows for name in row.asDict()} == {"order", "the-ref", "it's", "at", "id"}
+        # What is left out neither moves the position nor is it a change.
+        shop.execute("UPDATE sales SET note = 'still bad', at = '2018-01-01 14:00:00' WHERE id = 4")
+        assert shop.ids() is None
+        assert shop.ids(days) == [1, 3]
+        assert [manifest.drift for manifest in shop.extraction.ledger("sales").since(0)] == [(), ()]
+
+
+def test_a_change_in_a_column_that_is_not_declared_is_no_change(
+    server: MariaDbServer, spark: SparkSession, tmp_path: Path
+) -> None:
+    shop = Shop(server, spark, tmp_path, raw=["id"])
+    shop.sell(1, 2)
+    assert shop.ids() == [1, 2]
+    shop.execute("UPDATE sales SET note = 'another', at = at WHERE id = 2")
+    assert shop.ids() is None
+
+
+def test_a_declared_column_that_is_gone_is_named(server: MariaDbServer, spark: SparkSession, tmp_path: Path) -> None:
+    shop = Shop(server, spark, tmp_path, raw=["id", "note"])
+    shop.sell(1)
+    assert shop.ids() == [1]
+    shop.execute("ALTER TABLE sales DROP note")
+    with pytest.raises(FatalSourceError, match=r"payments\.sales has no column note; known: id, at"):
         shop.ids()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from headwater.config import HttpStream, Parser, Policy
+from headwater.config import HttpStream, Parser, Policy, Table
 from headwater.ledger.entries import Manifest
 from headwater.ledger.shape import FieldChange
 from headwater.quality.deequ import verify
@@ -18,17 +18,21 @@ from headwater.quality.verdict import judge_drift, worst
 TAGS = {"source": "shop", "stream": "sales", "batch": "1", "run_id": "r"}
 
 
-def stream(**columns: Any) -> HttpStream:
-    declared = {"id": {"type": "bigint"}, "amount": {"type": "decimal(10,2)"}, "kind": {"type": "string"}} | columns
+SALES = Table.model_validate(
+    {
+        "table": "sales",
+        "owner": "Shop",
+        "note": "One row for each sale.",
+        "key": ["id"],
+        "columns": {"id": {"type": "bigint"}, "amount": {"type": "decimal(10,2)"}, "kind": {"type": "string"}},
+    }
+)
+
+
+def stream(**changes: Any) -> HttpStream:
+    window = {"field": "day", "history_days": 1}
     return HttpStream.model_validate(
-        {
-            "table": "sales",
-            "key": ["id"],
-            "columns": declared,
-            "path": "/sales",
-            "window": {"field": "day", "history_days": 1},
-            "raw": list(declared),
-        }
+        {"table": "sales", "path": "/sales", "window": window, "raw": list(SALES.columns), **changes}
     )
 
 
@@ -46,7 +50,7 @@ def raw(
 
 
 def reasons(rows: DataFrame, declared: Policy | None = None) -> list[list[str]]:
-    judged = judge_rows(typed(stream(), rows), row_predicates(stream(), declared), {})
+    judged = judge_rows(typed(stream(), SALES, rows), row_predicates(stream(), SALES, declared), {})
     return [sorted(row._reasons) for row in judged.collect()]
 
 
@@ -67,12 +71,20 @@ def test_a_row_that_cannot_be_read_has_that_one_reason(spark: SparkSession) -> N
     assert reasons(raw(spark, (None, "two", None), problem="not_json"), declared) == [["not_json"]]
 
 
+def test_a_column_that_the_source_does_not_tell_is_null_of_its_type_and_no_reason(spark: SparkSession) -> None:
+    untold = stream(columns={"amount": None})
+    rows = typed(untold, SALES, raw(spark, ("1", "two", "a")))
+    assert dict(rows.dtypes)["amount"] == "decimal(10,2)"
+    [row] = judge_rows(rows, row_predicates(untold, SALES, None), {}).collect()
+    assert (row.id, row.amount, row.kind, row._reasons) == (1, None, "a", [])
+
+
 def test_each_row_is_read_by_its_own_parser(spark: SparkSession) -> None:
     declared = stream().model_copy(
         update={"parsers": {"v2": Parser(columns={"amount": "cast(amount as decimal(10,2)) / 100"})}}
     )
     rows = raw(spark, ("1", "250", "a")).unionByName(raw(spark, ("2", "250", "a"), parser="v2"))
-    assert [str(row.amount) for row in typed(declared, rows).orderBy("id").collect()] == ["250.00", "2.50"]
+    assert [str(row.amount) for row in typed(declared, SALES, rows).orderBy("id").collect()] == ["250.00", "2.50"]
 
 
 def test_a_row_carries_every_reason(spark: SparkSession) -> None:
@@ -91,8 +103,8 @@ def test_a_row_carries_every_reason(spark: SparkSession) -> None:
     [
         ({"that": "amount", "is": "non_negative"}, "0", "-0.01"),
         ({"that": "amount", "is": "positive"}, "0.01", "0"),
-        ({"that": "amount", "is": "between", "values": ["1", "2"]}, "2", "2.01"),
-        ({"that": "kind", "is": "matches", "values": ["^[a-z]\\d$"]}, "a1", "A1"),
+        ({"that": "amount", "is": "between", "least": 1, "most": "2"}, "2", "2.01"),
+        ({"that": "kind", "is": "matches", "pattern": "^[a-z]\\d$"}, "a1", "A1"),
         ({"that": "kind", "is": "in_set", "values": ["it's", "b"]}, "it's", "c"),
     ],
 )
@@ -110,8 +122,8 @@ def test_reasons_are_counted_by_reason_and_rows_once(spark: SparkSession) -> Non
         [{"id": "positive", "that": "amount", "is": "positive"}, {"id": "kind", "that": "kind", "is": "complete"}]
     )
     judged = judge_rows(
-        typed(stream(), raw(spark, ("1", "-1", None), ("2", "-1", "a"), ("3", "1", "a"))),
-        row_predicates(stream(), declared),
+        typed(stream(), SALES, raw(spark, ("1", "-1", None), ("2", "-1", "a"), ("3", "1", "a"))),
+        row_predicates(stream(), SALES, declared),
         {},
     )
     found = summarize(judged, ["positive", "kind"], ["id", "kind"])
@@ -122,16 +134,54 @@ def test_reasons_are_counted_by_reason_and_rows_once(spark: SparkSession) -> Non
 def verdict(
     spark: SparkSession, tmp_path: Path, declared: Policy, *rows: tuple[str | None, ...]
 ) -> tuple[str, dict[str, bool]]:
-    shaped = typed(stream(), raw(spark, *rows))
-    checks = verify(shaped, row_predicates(stream(), declared), declared, f"file://{tmp_path}/metrics.json", TAGS)
+    shaped = typed(stream(), SALES, raw(spark, *rows))
+    metrics = f"file://{tmp_path}/metrics.json"
+    checks = verify(shaped, len(rows), row_predicates(stream(), SALES, declared), declared, metrics, TAGS)
     return worst(checks), {check.check: check.passed for check in checks}
 
 
 def test_few_bad_rows_are_for_quarantine_and_many_halt_the_batch(spark: SparkSession, tmp_path: Path) -> None:
-    declared = policy([{"id": "positive", "that": "amount", "is": "positive", "at_most": 0.5}])
+    declared = policy([{"id": "positive", "that": "amount", "is": "positive", "may_fail": 0.5, "least_rows": 2}])
     assert verdict(spark, tmp_path, declared, ("1", "1", "a"), ("2", "-1", "a"))[0] == "pass"
     name, checks = verdict(spark, tmp_path, declared, ("1", "-1", "a"), ("2", "-1", "a"))
     assert (name, checks["positive"]) == ("halt", False)
+
+
+def test_a_share_counts_from_so_many_rows_on_and_a_check_that_none_may_fail_always(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    share = {"id": "positive", "that": "amount", "is": "positive", "may_fail": 0.1}
+    bad = ("1", "-1", "a")
+    assert verdict(spark, tmp_path, policy([share]), *[bad] * 19)[0] == "pass"
+    assert verdict(spark, tmp_path, policy([share]), *[bad] * 20)[0] == "halt"
+    none = {"id": "positive", "that": "amount", "is": "positive", "level": "halt"}
+    assert verdict(spark, tmp_path, policy([none]), bad)[0] == "halt"
+
+
+@pytest.mark.parametrize(
+    ("check", "passes", "fails"),
+    [
+        ({"that": "id", "is": "unique"}, [1, 2], [1, 1]),
+        ({"that": "amount", "is": "complete_share", "least": 0.5}, [1, None], [1, None, None]),
+        ({"that": "id", "is": "distinct_at_least", "least": 2}, [1, 2], [1, 1]),
+        ({"that": "amount", "is": "mean_between", "least": 1, "most": 2}, [1, 3], [1, 4]),
+        ({"that": "amount", "is": "mean_between", "most": 2}, [-9], [3]),
+        ({"that": "amount", "is": "mean_between", "least": 2}, [9], [1]),
+        ({"is": "size", "least": 2, "most": 3}, [1, 2], [1]),
+        ({"is": "size", "most": 1}, [1], [1, 2]),
+    ],
+)
+def test_each_check_of_a_batch_tells_good_from_bad(
+    spark: SparkSession, tmp_path: Path, check: dict[str, Any], passes: list[Any], fails: list[Any]
+) -> None:
+    declared = policy(batch=[{"id": "c", "level": "halt", **check}])
+    for values, expected in ((passes, "pass"), (fails, "halt")):
+        by = check.get("that", "id")
+        rows = [
+            (str(value), "1", "a") if by == "id" else (str(n), value and str(value), "a")
+            for n, value in enumerate(values)
+        ]
+        assert verdict(spark, tmp_path, declared, *rows)[0] == expected
 
 
 def test_a_failed_warning_warns_and_a_failed_halt_halts(spark: SparkSession, tmp_path: Path) -> None:
@@ -142,12 +192,12 @@ def test_a_failed_warning_warns_and_a_failed_halt_halts(spark: SparkSession, tmp
 
 
 def test_zero_rows_where_rows_are_expected_do_not_pass(spark: SparkSession, tmp_path: Path) -> None:
-    declared = policy(batch=[{"id": "rows", "is": "size", "at_least": 1, "level": "halt"}])
+    declared = policy(batch=[{"id": "rows", "is": "size", "least": 1, "level": "halt"}])
     assert verdict(spark, tmp_path, declared) == ("halt", {"id_complete": True} | verdict(spark, tmp_path, declared)[1])
 
 
 def test_metrics_of_every_batch_are_kept_in_the_repository(spark: SparkSession, tmp_path: Path) -> None:
-    declared = policy(batch=[{"id": "rows", "is": "size", "at_least": 1, "level": "halt"}])
+    declared = policy(batch=[{"id": "rows", "is": "size", "least": 1, "level": "halt"}])
     verdict(spark, tmp_path, declared, ("1", "1", "a"))
     assert '"batch": "1"' in (tmp_path / "metrics.json").read_text().replace('"batch":"1"', '"batch": "1"')
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from headwater.config import HttpSource, Policy, Project
+from headwater.config import HttpSource, Policy, Project, Table
 from headwater.deploy.project import load_project
 from tests.support.paths import ROOT
 
@@ -20,6 +20,11 @@ def http_source(name: str) -> HttpSource:
     source = project().sources[name]
     assert isinstance(source, HttpSource)
     return source
+
+
+def table(name: str) -> Table:
+    """A silver table, as its file says."""
+    return project().tables[name]
 
 
 def policy(table: str) -> Policy:

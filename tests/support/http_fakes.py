@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from headwater.config import HttpSource, Rate, Retry
+from headwater.config import HttpSource, Rate, Retry, Table
 from headwater.ledger.raw import RowFile
 from headwater.ledger.shape import Learned
 from headwater.sources.http.auth import Auth
@@ -82,22 +82,31 @@ def client(send: FakeSend, clock: FakeClock | None = None, retry: Retry | None =
     return HttpClient(**{**settings, **changes})
 
 
+def table(**changes: Any) -> Table:
+    """The silver table of the shop's sales, of which each account's day is replaced as a whole."""
+    return Table.model_validate(
+        {
+            "table": "sales",
+            "owner": "Shop",
+            "note": "One row for each sale.",
+            "key": ["account", "id"],
+            "write": {"kind": "replace", "account": "account", "day": "day"},
+            "columns": {"account": {"type": "string"}, "id": {"type": "bigint"}, "day": {"type": "date"}},
+            **changes,
+        }
+    )
+
+
 def source(**changes: Any) -> HttpSource:
     """Two accounts of a shop whose sales are restated for three days, read four days at a time."""
     stream = {
         "table": "sales",
-        "key": ["account", "id"],
         "path": "/accounts/{account}/sales",
         "params": {"range": '{"since":"{since}","until":"{until}"}', "fields": "{raw}"},
         "records": "data",
         "window": {"field": "day", "history_days": 9, "reread_days": 3, "chunk_days": 4},
         "raw": ["id", "day", "amount"],
-        "columns": {
-            "account": {"type": "string", "from": "_account"},
-            "id": {"type": "bigint"},
-            "day": {"type": "date"},
-        },
-        "write": {"kind": "replace", "account": "account", "day": "day"},
+        "columns": {"account": "_account"},
         **changes.pop("stream", {}),
     }
     declared = {

@@ -15,12 +15,11 @@ COLUMNS = {"id": {"type": "bigint"}, "updated_at": {"type": "timestamp"}}
 
 
 def stream(table: str, **own: Any) -> dict[str, Any]:
-    return {"table": table, "key": ["id"], "columns": COLUMNS, **own}
+    return {"table": table, "raw": ["id", "updated_at"], **own}
 
 
 def sources() -> dict[str, dict[str, Any]]:
     watermark = {"relation": "s.t", "read": {"kind": "watermark", "column": "updated_at"}}
-    raw = {"raw": ["id", "updated_at"]}
     return {
         "any_oauth": {
             "kind": "http",
@@ -28,9 +27,7 @@ def sources() -> dict[str, dict[str, Any]]:
             "secret": "any_oauth",
             "auth": {"kind": "oauth", "token_url": "/token"},
             "rate": {"calls": 1},
-            "streams": {
-                "rows": stream("t_http", **raw, path="/rows", window={"field": "updated_at", "history_days": 3})
-            },
+            "streams": {"rows": stream("t_http", path="/rows", window={"field": "updated_at", "history_days": 3})},
         },
         "any_jdbc": {
             "kind": "jdbc",
@@ -50,28 +47,26 @@ def sources() -> dict[str, dict[str, Any]]:
             "kind": "kafka",
             "secret": "any_kafka",
             "security": {"kind": "scram"},
-            "streams": {"rows": stream("t_kafka", **raw, topic="t", format="json", tombstones="refuse")},
+            "streams": {"rows": stream("t_kafka", topic="t", format="json", tombstones="refuse")},
         },
         "any_drops": {
             "kind": "files",
             "job": {"worker_type": "G.2X", "workers": 3, "timeout_minutes": 7},
-            "streams": {"rows": stream("t_drops", **raw, prefix="any/drops/", format={"kind": "csv"})},
+            "streams": {"rows": stream("t_drops", prefix="any/drops/", format={"kind": "csv"})},
         },
         "any_events": {
             "kind": "files",
             "secret": "any_events",
             "entrance": {"kind": "http", "calls_per_second": 5},
             "streams": {
-                "rows": stream(
-                    "t_events", **raw, prefix="any/events/", format={"kind": "jsonl"}, accepts={"type": "object"}
-                )
+                "rows": stream("t_events", prefix="any/events/", format={"kind": "jsonl"}, accepts={"type": "object"})
             },
         },
         "any_records": {
             "kind": "kinesis",
             "streams": {
-                "direct": stream("t_direct", **raw, delivery={"kind": "direct", "batch_size": 7}, retention_hours=24),
-                "queued": stream("t_queued", **raw, delivery={"kind": "queue", "window_seconds": 9}),
+                "direct": stream("t_direct", delivery={"kind": "direct", "batch_size": 7}, retention_hours=24),
+                "queued": stream("t_queued", delivery={"kind": "queue", "window_seconds": 9}),
             },
         },
     }
@@ -90,4 +85,7 @@ def make(root: Path) -> Path:
     prod.write_text(yaml.safe_dump(declared))
     for name, source in sources().items():
         (root / "config" / "sources" / f"{name}.yaml").write_text(yaml.safe_dump({"name": name, **source}))
+        for table in (stream["table"] for stream in source["streams"].values()):
+            said = {"table": table, "owner": "Anybody", "note": "Any row.", "key": ["id"], "columns": COLUMNS}
+            (root / "config" / "tables" / f"{table}.yaml").write_text(yaml.safe_dump(said))
     return root

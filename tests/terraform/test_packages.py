@@ -39,6 +39,7 @@ def test_the_digest_is_of_all_that_was_packed(every_kind: Path) -> None:
     before = digest(every_kind)
     declared = [
         "config/sources/fx_rates.yaml",
+        "config/tables/fx_rates.yaml",
         "crawlers/gold.yaml",
         "step_functions/pipeline.asl.json",
         "requirements.lock",

@@ -61,6 +61,7 @@ def test_what_was_just_packed_is_read(packed: Packed) -> None:
         "config/environments/dev.yaml",
         "config/roles/shared/glue_job.yaml",
         "config/sources/fx_rates.yaml",
+        "config/tables/fx_rates.yaml",
         "crawlers/gold.yaml",
         "headwater/deploy/roles.py",
         "requirements.lock",

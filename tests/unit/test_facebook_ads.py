@@ -21,7 +21,7 @@ from headwater.sources.http.client import HttpClient
 from headwater.sources.http.messages import HttpRequest, HttpResponse
 from headwater.sources.http.source import Part
 from headwater.sources.http.stream import read as read_stream
-from tests.support.declared import http_source
+from tests.support.declared import http_source, table
 from tests.support.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
 
 ACCOUNT = "102000000000001"
@@ -358,7 +358,7 @@ def test_breakdowns_are_asked_for_beside_the_fields_and_come_with_every_row():
     fields, breakdowns = (declared.params[name].split(",") for name in ("fields", "breakdowns"))
     assert {*fields, *breakdowns} == {*declared.raw}
     assert not {*fields} & {*breakdowns}
-    assert set(breakdowns) <= set(declared.key)
+    assert set(breakdowns) <= set(table(declared.table).key)
 
 
 @pytest.mark.parametrize("reply", [{}, {"report_run_id": None}, {"report_run_id": "../me?x="}, []])
@@ -369,7 +369,8 @@ def test_an_answer_without_a_usable_report_id_needs_a_person(reply):
 
 def test_insights_are_extracted_in_months_for_each_account():
     reports, files = Reports(), KeptFiles()
-    found = read_stream(facebook(), "ads_insights", {}, files, None, date(2018, 1, 1), None, graph(reports.send))  # type: ignore[arg-type]
+    into, day = table("ad_performance"), date(2018, 1, 1)
+    found = read_stream(facebook(), "ads_insights", into, {}, files, None, day, None, graph(reports.send))  # type: ignore[arg-type]
     assert found is not None
     assert len(reports.made) == len(files.files) == 2 * 13
     # Parts are read some at a time, in whatever order they come.

@@ -27,12 +27,10 @@ def stream(kind: str, largest_megabytes: int = 1, **options: Any) -> FilesStream
     return FilesStream.model_validate(
         {
             "table": "t",
-            "key": ["id"],
             "prefix": "p/",
             "format": {"kind": kind, **options},
             "raw": RAW,
             "largest_megabytes": largest_megabytes,
-            "columns": {"id": {"type": "string"}},
         }
     )
 

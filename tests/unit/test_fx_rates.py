@@ -11,7 +11,7 @@ from headwater.config import HttpSource
 from headwater.errors import FatalSourceError
 from headwater.sources.apis.fx_rates import rates
 from headwater.sources.http.stream import read as read_stream
-from tests.support.declared import http_source
+from tests.support.declared import http_source, table
 from tests.support.http_fakes import FakeSend, KeptFiles, answer, client
 
 WEEK = (
@@ -26,7 +26,7 @@ def fx() -> HttpSource:
 
 def read(send: FakeSend, position: Any = None, as_of: date = date(2017, 12, 29)) -> tuple[Any, KeptFiles]:
     files = KeptFiles()
-    return read_stream(fx(), "rates", {}, files, position, as_of, None, client(send)), files  # type: ignore[arg-type]
+    return read_stream(fx(), "rates", table("fx_rates"), {}, files, position, as_of, None, client(send)), files  # type: ignore[arg-type]
 
 
 def test_each_date_and_currency_is_a_row_under_the_date_of_the_answer():

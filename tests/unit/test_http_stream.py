@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.config import HttpSource
+from headwater.config import HttpSource, Table
 from headwater.errors import FatalSourceError, RetriableSourceError
 from headwater.ledger.positions import DaysPosition
 from headwater.sources.http.messages import HttpRequest, HttpResponse
 from headwater.sources.http.stream import Extraction
 from headwater.sources.http.stream import read as read_stream
-from tests.support.http_fakes import FakeSend, KeptFiles, answer, client, source
+from tests.support.http_fakes import FakeSend, KeptFiles, answer, client, source, table
 
 AS_OF = date(2018, 1, 10)
 DAY = timedelta(days=1)
@@ -52,10 +52,12 @@ class Shop:
         as_of: date = AS_OF,
         window: tuple[date, date] | None = None,
         shop: HttpSource | None = None,
+        sales: Table | None = None,
     ) -> tuple[Extraction | None, KeptFiles]:
         self.random.shuffle(self.sales)
         files = KeptFiles()
-        found = read_stream(shop or source(), "sales", {}, files, position, as_of, window, client(self.send))  # type: ignore[arg-type]
+        asking, into = client(self.send), sales or table()
+        found = read_stream(shop or source(), "sales", into, {}, files, position, as_of, window, asking)  # type: ignore[arg-type]
         return found, files
 
     def asked(self) -> list[tuple[str, str, str]]:
@@ -105,7 +107,7 @@ def test_a_source_without_accounts_is_read_once():
     shop = FakeSend(answer({"data": [{"id": 1, "day": "2018-01-10"}]}))
     declared = source(accounts=[], stream={"window": {"field": "day", "history_days": 9}, "path": "/sales"})
     files = KeptFiles()
-    found = read_stream(declared, "sales", {}, files, None, AS_OF, None, client(shop))  # type: ignore[arg-type]
+    found = read_stream(declared, "sales", table(), {}, files, None, AS_OF, None, client(shop))  # type: ignore[arg-type]
     assert files.rows == [{"id": 1, "day": "2018-01-10"}]
     assert ("", "2018-01-10") in slices(found)
 
@@ -114,7 +116,7 @@ def test_numbers_reach_the_file_exactly():
     shop = FakeSend(answer(b'{"data": [{"id": 1, "day": "2018-01-10", "amount": 1234567890123456.10}]}'))
     declared = source(accounts=[], stream={"window": {"field": "day", "history_days": 9}})
     files = KeptFiles()
-    read_stream(declared, "sales", {}, files, None, AS_OF, None, client(shop))  # type: ignore[arg-type]
+    read_stream(declared, "sales", table(), {}, files, None, AS_OF, None, client(shop))  # type: ignore[arg-type]
     assert str(files.rows[0]["amount"]) == "1234567890123456.10"
 
 
@@ -194,9 +196,9 @@ def test_a_first_load_speaks_for_every_day_of_a_replacing_stream():
 
 
 def test_a_first_load_of_a_merging_stream_covers_the_days_that_have_rows():
-    merging = source(stream={"write": {"kind": "merge"}})
-    assert slices(Shop(sale("1", 1, AS_OF)).read(shop=merging)[0]) == {("1", "2018-01-10")}
-    assert Shop().read(shop=merging)[0] is None
+    merging = table(write={"kind": "merge"})
+    assert slices(Shop(sale("1", 1, AS_OF)).read(sales=merging)[0]) == {("1", "2018-01-10")}
+    assert Shop().read(sales=merging)[0] is None
 
 
 def test_a_backfill_reads_its_window_and_leaves_the_position():
@@ -264,13 +266,13 @@ def test_a_backfill_takes_no_row_from_after_its_window():
 def test_a_row_without_a_day_needs_a_person(row, said):
     shop = FakeSend(answer({"data": [row]}))
     with pytest.raises(FatalSourceError, match=said):
-        read_stream(source(), "sales", {}, KeptFiles(), None, AS_OF, None, client(shop))  # type: ignore[arg-type]
+        read_stream(source(), "sales", table(), {}, KeptFiles(), None, AS_OF, None, client(shop))  # type: ignore[arg-type]
 
 
 def test_an_answer_without_rows_where_they_should_be_needs_a_person():
     shop = FakeSend(answer({"rows": []}))
     with pytest.raises(FatalSourceError, match="no list at `data`"):
-        read_stream(source(), "sales", {}, KeptFiles(), None, AS_OF, None, client(shop))  # type: ignore[arg-type]
+        read_stream(source(), "sales", table(), {}, KeptFiles(), None, AS_OF, None, client(shop))  # type: ignore[arg-type]
 
 
 def test_a_failure_midway_leaves_no_extraction():

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headwater.errors import LedgerError
+from headwater.errors import LedgerError, SchemaDriftError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Book, CheckResult, Decision, Verdict
 from headwater.ledger.lease import hold_lease
 from headwater.ledger.positions import KeyPosition, ModifiedPosition
+from headwater.ledger.shape import Learned
 from headwater.ledger.stream import Ledger, StreamLedger
 
 NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)
@@ -176,3 +177,31 @@ def test_a_retried_run_may_take_its_own_lease_again(ledger: Ledger) -> None:
 @pytest.mark.parametrize("call", [Bucket.read])
 def test_reading_what_is_not_there_gives_none(ledger: Ledger, call: Callable[[Bucket, str], bytes | None]) -> None:
     assert call(ledger.bucket, "nothing") is None
+
+
+_COLUMNS = st.sets(st.sampled_from("abcdef"), min_size=1)
+
+
+@given(there=_COLUMNS, first=_COLUMNS, then=_COLUMNS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_columns_that_are_declared_or_left_out_later_are_no_drift(
+    ledger: Ledger, there: set[str], first: set[str], then: set[str]
+) -> None:
+    stream = ledger.stream("shop", f"columns_{next(_streams)}")
+    found = []
+    for columns in (None, first, then):
+        batch = BatchWriter.begin(stream, "run", None, columns=columns)
+        batch.learned = Learned.of_columns(dict.fromkeys(there if columns is None else columns, "bigint"))
+        found.append(batch.commit(None))
+    assert [manifest.drift for manifest in found] == [(), (), ()]
+    assert [manifest.fields.keys() for manifest in found] == [there, first, then]
+
+
+def test_a_declared_column_of_another_type_is_refused(orders: StreamLedger) -> None:
+    for kind in ("bigint", "string"):
+        batch = BatchWriter.begin(orders, "run", None, columns=["id"])
+        batch.learned = Learned.of_columns({"id": kind})
+        if kind == "bigint":
+            batch.commit(None)
+    with pytest.raises(SchemaDriftError, match="field id was bigint and is string"):
+        batch.commit(None)

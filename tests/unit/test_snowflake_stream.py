@@ -45,9 +45,8 @@ def source(**changes: Any) -> SnowflakeSource:
     stream = {
         "relation": "b2b.orders",
         "table": "b2b_orders",
-        "key": ["order_id"],
         "read": {"kind": "watermark", "column": "updated_at"},
-        "columns": {"order_id": {"type": "bigint"}},
+        "raw": ["order_id"],
     }
     declared = {
         "kind": "snowflake",

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from headwater.config.policy import KnownCheck, Policy
+from headwater.config.policy import Policy
 from headwater.deploy.deployment import Deployment
 from local.stack import ROOT, Stack
 from tests.e2e.pipeline import Pipeline
@@ -57,15 +57,20 @@ def deployment_of(stack: Stack) -> Deployment:
         sources[name] = source.model_copy(update={"streams": {stream: source.streams[stream] for stream in streams}})
     tables = {stream.table for source in sources.values() for stream in source.streams.values()}
     quality = {table: _policy(policy, tables) for table, policy in project.quality.items() if table in tables}
+    kept = {name: table for name, table in project.tables.items() if name in tables}
     gold = {table: project.gold[table] for table in GOLD}
-    return Deployment(project.model_copy(update={"sources": sources, "quality": quality, "gold": gold}), ROOT)
+    update = {"sources": sources, "tables": kept, "quality": quality, "gold": gold}
+    return Deployment(project.model_copy(update=update), ROOT)
 
 
 def _policy(policy: Policy, tables: set[str]) -> Policy:
     """A policy that asks nothing of tables that are not there, and lets any share of bad rows pass: among so few, one is many."""
-    rows = [check for check in policy.rows if not isinstance(check, KnownCheck) or check.table in tables]
-    lenient = [check.model_copy(update={"at_most": 1.0}) if check.at_most is not None else check for check in rows]
-    return policy.model_copy(update={"rows": tuple(lenient)})
+    known = [check for check in policy.known if check.table in tables]
+    lenient = [
+        check.model_copy(update={"may_fail": 1.0}) if check.may_fail is not None else check
+        for check in policy.predicates
+    ]
+    return policy.model_copy(update={"rows": (*lenient, *known)})
 
 
 def picture(pipeline: Pipeline) -> Picture:
@@ -105,7 +110,7 @@ def _content(pipeline: Pipeline) -> dict[str, list[Any]]:
     """Rows and an order-free hash of every table's content, of each zone and of the warehouse."""
     found: dict[str, list[Any]] = {}
     for zone in ("bronze", "silver", "gold", "quarantine"):
-        for name in pipeline.client.project.tables(zone):
+        for name in pipeline.client.project.table_paths(zone):
             path = f"{zone}/{name}"
             table = pipeline.table(path)
             if table is not None:

@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from headwater.config import HttpSource, ReplaceWrite
+from headwater.config import HttpSource, ReplaceWrite, Table
 from headwater.errors import ClosedAccountError, ExpiredCursorError, FatalSourceError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.raw import ACCOUNT, PARSER
@@ -42,13 +42,20 @@ class Reading:
     """
 
     def __init__(
-        self, source: HttpSource, name: str, secret: Mapping[str, str], client: HttpClient, writer: BatchWriter
+        self,
+        source: HttpSource,
+        name: str,
+        table: Table,
+        secret: Mapping[str, str],
+        client: HttpClient,
+        writer: BatchWriter,
     ) -> None:
         self.covered: set[AccountDay] = set()
         self.digests: dict[AccountDay, int] = {}
         self.closed: set[str] = set()
         self._source = source
         self._stream = source.streams[name]
+        self._replaces = isinstance(table.write, ReplaceWrite)
         self._where = f"{source.name}.{name}"
         self._reader = api_of(source.name).readers.get(name, read_pages)
         self._parsers = rolled_out(source, name)
@@ -168,5 +175,5 @@ class Reading:
         """Account days that the batch covers although it may have no row of them."""
         if part.known is None:
             # It is unknown what silver holds of these days, so a replacing stream covers all of them.
-            return set(part.days) if isinstance(self._stream.write, ReplaceWrite) else set()
+            return set(part.days) if self._replaces else set()
         return {gone for gone in part.known.keys() - spool.digests.keys() if gone.day in part}

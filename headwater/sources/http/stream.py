@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from headwater.config import HttpSource
+from headwater.config import HttpSource, Table
 from headwater.errors import FatalSourceError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Days, Manifest
@@ -36,13 +36,14 @@ class Extraction:
 def extract(
     source: HttpSource,
     stream: str,
+    table: Table,
     writer: BatchWriter,
     days: Days | None,
     as_of: date,
     secret: Mapping[str, str],
     save: Save,
 ) -> Manifest | None:
-    """Extracts one batch of an HTTP stream; None when nothing is new or reads differently.
+    """Extracts one batch of an HTTP stream that feeds a table; None when nothing is new or reads differently.
 
     `save` gets the whole secret when the provider has rotated a part of it.
     """
@@ -51,13 +52,14 @@ def extract(
     # Fields of a shape that is not rolled out yet are as unexpected as any.
     writer.declared -= foreign(source.streams[stream], in_use)
     with open_client(source, secret, save) as client:
-        found = read(source, stream, secret, writer, writer.before(DaysPosition), as_of, days, client)
+        found = read(source, stream, table, secret, writer, writer.before(DaysPosition), as_of, days, client)
     return None if found is None else writer.commit(found.position_after, found.slices)
 
 
 def read(
     source: HttpSource,
     name: str,
+    table: Table,
     secret: Mapping[str, str],
     writer: BatchWriter,
     position: DaysPosition | None,
@@ -71,7 +73,7 @@ def read(
     the start of its history. With `days` (first and last) it reads just that, and the position stays.
     """
     until = _until(position, as_of)
-    reading = Reading(source, name, secret, client, writer)
+    reading = Reading(source, name, table, secret, client, writer)
     reading.read(list(_parts(source, name, position, as_of, until, days)))
     if source.accounts and reading.closed == {*source.accounts}:
         raise FatalSourceError(f"{source.name}: none of the accounts is served: {', '.join(source.accounts)}")

@@ -1,5 +1,7 @@
 """PostgreSQL's change log as a stream: one snapshot of the relation, then every committed change, each in one batch.
 
+The log tells whole rows; columns that the stream does not declare are dropped here, before anything is written.
+
 The slot stands where the newest batch ends. A run moves it there first, then peeks from it up to the log's end as it is at
 that moment, writes the batch and commits the manifest; the slot itself moves at the beginning of the next run. So what a
 dead run has read is read again, and the server keeps its log until the ledger has it (docs/adr/0007).
@@ -25,7 +27,7 @@ from headwater.log import get_logger
 from headwater.sources.jdbc.engine import snapshot
 from headwater.sources.jdbc.pgoutput import Change, Decoder, VisibleTransactions, parse_lsn
 from headwater.sources.jdbc.postgresql import PostgreSql
-from headwater.sources.jdbc.read import empty, read_joined, write_rows
+from headwater.sources.jdbc.read import empty, read_joined, relation_of, write_rows
 from headwater.sources.jdbc.session import Database, Session, connect
 
 log = get_logger(__name__)
@@ -56,7 +58,8 @@ def extract_changes(
         end = _resume(session, stream, read, position.lsn)
         if end == position.lsn:
             return None
-        schema = empty(spark, source, stream, database).schema
+        relation = relation_of(stream, PostgreSql(), session)
+        schema = empty(spark, source, relation, database).schema
         decoder = Decoder(*_schema_and_table(stream), key)
         seen = VisibleTransactions.of(position.snapshot) if isinstance(position, SnapshotPosition) else None
         session.connection.setAutoCommit(False)
@@ -180,7 +183,8 @@ def _snapshot(
     with snapshot(spark, PostgreSql(), database) as view:
         # The log from the slot on has changes that this snapshot saw; the next batch leaves these transactions out.
         [seen] = view.row("SELECT pg_current_snapshot()::text")
-        rows = read_joined(spark, source, stream, PostgreSql(), database, view, "true")
+        relation = relation_of(stream, PostgreSql(), view.session)
+        rows = read_joined(spark, source, stream, relation, PostgreSql(), database, view, "true")
         if rows is None:
             return None
         write_rows(snapshot_columns(rows, parse_lsn(str(start))), writer)

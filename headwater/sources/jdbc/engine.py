@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -53,8 +53,16 @@ class Engine(Protocol):
         """SQL of a moment some minutes earlier."""
         ...
 
-    def digest(self, session: Session, relation: str) -> str:
-        """SQL of an aggregate over rows of relation `t` that differs between different sets of rows."""
+    def columns(self, session: Session, relation: str) -> list[str]:
+        """Lists the columns of a relation; FatalSourceError when it does not exist."""
+        ...
+
+    def quoted(self, name: str) -> str:
+        """An identifier as it stands in SQL."""
+        ...
+
+    def digest(self, columns: Sequence[str]) -> str:
+        """SQL of an aggregate over rows of `t`, which has these columns, that differs between different sets of rows."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from headwater.errors import FatalSourceError
@@ -55,12 +55,12 @@ class MySql:
         """SQL of a moment some minutes earlier."""
         return f"{moment} - INTERVAL {minutes} MINUTE"
 
-    def digest(self, session: Session, relation: str) -> str:
-        """SQL that adds up 60 bits of the MD5 of each row's quoted values."""
+    def columns(self, session: Session, relation: str) -> list[str]:
+        """Lists the columns that this user may read."""
         schema, _, table = relation.rpartition(".")
         condition = f"table_schema = '{schema}'" if schema else "table_schema = database()"
         columns = [
-            name
+            str(name)
             for (name,) in session.rows(
                 "SELECT column_name FROM information_schema.columns "
                 f"WHERE {condition} AND table_name = '{table}' ORDER BY ordinal_position"
@@ -70,6 +70,14 @@ class MySql:
             raise FatalSourceError(
                 f"{relation} does not exist, or this user may not read it. hint: GRANT SELECT ON {relation}"
             )
+        return columns
+
+    def quoted(self, name: str) -> str:
+        """An identifier between backticks."""
+        return f"`{name.replace('`', '``')}`"
+
+    def digest(self, columns: Sequence[str]) -> str:
+        """SQL that adds up 60 bits of the MD5 of each row's quoted values."""
         # QUOTE tells a missing value from the text NULL, and one column's end from the next one's beginning.
-        values = ", ".join(f"QUOTE(t.`{name}`)" for name in columns)
+        values = ", ".join(f"QUOTE(t.{self.quoted(name)})" for name in columns)
         return f"COALESCE(SUM(CAST(CONV(LEFT(MD5(CONCAT_WS(',', {values})), 15), 16, 10) AS UNSIGNED)), 0)"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from headwater.sources.jdbc.engine import STATEMENT_TIMEOUT_MS, Snapshot
 from headwater.sources.jdbc.session import Database, Session
+from headwater.sources.relation import double_quoted
 
 _REPEATABLE_READ = 4
 
@@ -42,6 +43,18 @@ class PostgreSql:
         """SQL of a moment some minutes earlier."""
         return f"{moment} - interval '{minutes} minutes'"
 
-    def digest(self, session: Session, relation: str) -> str:  # noqa: ARG002 - a row knows its columns here
+    def columns(self, session: Session, relation: str) -> list[str]:
+        """Lists the columns, those that this user may not read included."""
+        query = (
+            f"SELECT attname::text FROM pg_attribute WHERE attrelid = '{relation}'::regclass AND attnum > 0 "
+            "AND NOT attisdropped ORDER BY attnum"
+        )
+        return [str(name) for (name,) in session.rows(query)]
+
+    def quoted(self, name: str) -> str:
+        """An identifier between double quotes."""
+        return double_quoted(name)
+
+    def digest(self, columns: Sequence[str]) -> str:  # noqa: ARG002 - a row knows its columns here
         """SQL that adds up the hashes of the rows' text."""
         return "coalesce(sum(hashtextextended(t::text, 0)), 0)"

@@ -1,4 +1,7 @@
-"""Reads a part of a relation through Spark, in parallel, and writes it as raw Parquet."""
+"""Reads a part of a relation through Spark, in parallel, and writes it as raw Parquet.
+
+A `relation` is SQL that stands after FROM, as headwater/sources/relation.py makes it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from headwater.ledger.batch import BatchWriter
 from headwater.ledger.shape import Learned
 from headwater.log import get_logger
 from headwater.sources.jdbc.engine import Engine, Snapshot
-from headwater.sources.jdbc.session import Database
+from headwater.sources.jdbc.session import Database, Session
+from headwater.sources.relation import selected
 from headwater.sources.watermark import Span
 
 log = get_logger(__name__)
@@ -33,9 +37,15 @@ class Extent:
         return cls(int(rows), Decimal(str(total or 0)))
 
 
-def empty(spark: SparkSession, source: JdbcSource, stream: JdbcStream, database: Database) -> DataFrame:
+def relation_of(stream: JdbcStream, engine: Engine, session: Session) -> str:
+    """The relation as a stream reads it; FatalSourceError names the declared columns that it lacks."""
+    there = [] if stream.read_columns is None else engine.columns(session, stream.relation)
+    return selected(stream, engine.quoted, {name: name for name in there})
+
+
+def empty(spark: SparkSession, source: JdbcSource, relation: str, database: Database) -> DataFrame:
     """The relation without its rows, for its columns and types."""
-    none: DataFrame = _reader(spark, source, stream, database, "1 = 0").load()
+    none: DataFrame = _reader(spark, source, relation, database, "1 = 0").load()
     return none
 
 
@@ -43,6 +53,7 @@ def read_joined(
     spark: SparkSession,
     source: JdbcSource,
     stream: JdbcStream,
+    relation: str,
     engine: Engine,
     database: Database,
     view: Snapshot,
@@ -52,11 +63,11 @@ def read_joined(
     column = stream.partition_column
     low, high, rows = view.row(
         f"SELECT {engine.text(f'min({column})')}, {engine.text(f'max({column})')}, count(*) "
-        f"FROM {stream.relation} WHERE {where}"
+        f"FROM {relation} WHERE {where}"
     )
     if int(rows or 0) == 0:
         return None
-    reader = _reader(spark, source, stream, database, where).option("sessionInitStatement", view.join)
+    reader = _reader(spark, source, relation, database, where).option("sessionInitStatement", view.join)
     if stream.partitions > 1 and low is not None and high is not None:
         reader = (
             reader.option("partitionColumn", column)
@@ -72,6 +83,7 @@ def extract_rows(
     spark: SparkSession,
     source: JdbcSource,
     stream: JdbcStream,
+    relation: str,
     engine: Engine,
     database: Database,
     view: Snapshot,
@@ -85,25 +97,25 @@ def extract_rows(
     the upper bound: a row that has moved past it is in the batch too, and comes again with the next.
     """
     if view.shared:
-        rows = read_joined(spark, source, stream, engine, database, view, span.where)
+        rows = read_joined(spark, source, stream, relation, engine, database, view, span.where)
         if rows is not None:
             write_rows(rows, writer)
         return
-    expected = extent(view, stream, span.where)
+    expected = extent(view, relation, stream.partition_column, span.where)
     if expected.rows == 0:
         return
     if stream.partitions > 1:
-        rows = read_joined(spark, source, stream, engine, database, view, span.where)
+        rows = read_joined(spark, source, stream, relation, engine, database, view, span.where)
         if rows is not None and write_rows(rows, writer, stream.partition_column, "parallel/") == expected:
             return
         log.info("rows changed while they were read in parallel: reading by one statement", rows=expected.rows)
         writer.files.clear()
-    write_rows(_reader(spark, source, stream, database, span.open_ended).load(), writer, subfolder="whole/")
+    write_rows(_reader(spark, source, relation, database, span.open_ended).load(), writer, subfolder="whole/")
 
 
-def extent(view: Snapshot, stream: JdbcStream, where: str) -> Extent:
-    """Measures the rows of a relation that meet a condition, as a snapshot has them."""
-    return Extent.of(*view.row(f"SELECT count(*), sum({stream.partition_column}) FROM {stream.relation} WHERE {where}"))
+def extent(view: Snapshot, relation: str, column: str, where: str) -> Extent:
+    """Measures the rows of a relation that meet a condition, as a snapshot has them, by a numeric column."""
+    return Extent.of(*view.row(f"SELECT count(*), sum({column}) FROM {relation} WHERE {where}"))
 
 
 def write_rows(rows: DataFrame, writer: BatchWriter, measured: str | None = None, subfolder: str = "rows/") -> Extent:
@@ -119,11 +131,11 @@ def write_rows(rows: DataFrame, writer: BatchWriter, measured: str | None = None
     return Extent.of(found["rows"], found["total"])
 
 
-def _reader(spark: SparkSession, source: JdbcSource, stream: JdbcStream, database: Database, where: str) -> Any:
+def _reader(spark: SparkSession, source: JdbcSource, relation: str, database: Database, where: str) -> Any:
     return (
         spark.read.format("jdbc")
         .options(**database.options)
         .option("driver", database.driver)
-        .option("dbtable", f"(SELECT * FROM {stream.relation} WHERE {where}) AS t")
+        .option("dbtable", f"(SELECT * FROM {relation} WHERE {where}) AS t")
         .option("fetchsize", source.fetch_size)
     )

@@ -24,7 +24,7 @@ from headwater.sources.jdbc.engine import Engine, Snapshot, snapshot
 from headwater.sources.jdbc.mysql import MySql
 from headwater.sources.jdbc.pgoutput import parse_lsn
 from headwater.sources.jdbc.postgresql import PostgreSql
-from headwater.sources.jdbc.read import extent, extract_rows, read_joined, write_rows
+from headwater.sources.jdbc.read import extent, extract_rows, read_joined, relation_of, write_rows
 from headwater.sources.jdbc.session import Database, connect
 from headwater.sources.watermark import Span, news, of_days
 
@@ -98,16 +98,18 @@ class _Relation:
         with connect(spark, self.database) as session:
             place = parse_lsn(log_end(session))
         with snapshot(spark, self.engine, self.database) as view:
-            rows = read_joined(spark, self.source, self.stream, self.engine, self.database, view, asked.where)
+            relation = relation_of(self.stream, self.engine, view.session)
+            rows = read_joined(spark, self.source, self.stream, relation, self.engine, self.database, view, asked.where)
             if rows is not None:
                 write_rows(snapshot_columns(rows, place), self.writer)
 
     def _by_watermark(self, read: WatermarkRead, view: Snapshot) -> WatermarkPosition | None:
-        relation = self.stream.relation
-        digest = self.engine.digest(view.session, relation)
+        relation = relation_of(self.stream, self.engine, view.session)
+        columns = self.stream.read_columns or self.engine.columns(view.session, self.stream.relation)
+        digest = self.engine.digest(columns)
 
         def fingerprint(where: str) -> tuple[str, str]:
-            rows, total = view.row(f"SELECT count(*), {digest} FROM {relation} t WHERE {where}")
+            rows, total = view.row(f"SELECT count(*), {digest} FROM (SELECT * FROM {relation} WHERE {where}) AS t")
             return str(rows), str(total)
 
         [high] = view.row(f"SELECT {self.engine.text(f'max({read.column})')} FROM {relation}")
@@ -120,15 +122,16 @@ class _Relation:
         [key] = read.keys
         position = self.writer.before(KeyPosition)
         low = 0 if position is None else position.key
-        [high] = view.row(f"SELECT {self.engine.text(f'max({key})')} FROM {self.stream.relation}")
+        relation = relation_of(self.stream, self.engine, view.session)
+        [high] = view.row(f"SELECT {self.engine.text(f'max({key})')} FROM {relation}")
         if high is None or int(high) <= low:
             return None
         after = KeyPosition(key=int(high))
         where = f"{key} > {low} AND {key} <= {high}"
-        expected = extent(view, self.stream, where)
+        expected = extent(view, relation, self.stream.partition_column, where)
         options = {
             **self.database.options,
-            "dbtable": self.stream.relation,
+            "dbtable": relation,
             "jobBookmarkKeys": [key],
             "jobBookmarkKeysSortOrder": "asc",
             "hashexpression": self.stream.partition_column,
@@ -148,5 +151,6 @@ class _Relation:
         return after
 
     def _extract(self, view: Snapshot, span: Span) -> None:
-        spark, engine = self.spark, self.engine
-        extract_rows(spark, self.source, self.stream, engine, self.database, view, span, self.writer)
+        spark, engine, stream = self.spark, self.engine, self.stream
+        relation = relation_of(stream, engine, view.session)
+        extract_rows(spark, self.source, stream, relation, engine, self.database, view, span, self.writer)

@@ -1,0 +1,78 @@
+"""Everything that is wrong with what is declared, a line for each mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from headwater.config import JsonStream, Project, Stream
+from headwater.config.fit import Types
+from headwater.config.policy import Matches
+from headwater.config.strict import Place
+from headwater.deploy.gold_sql import silver_columns
+from headwater.deploy.project import Declared
+from headwater.errors import ConfigError
+from headwater.ledger.raw import ADDED
+from headwater.validate import references
+from headwater.validate.expressions import of_expression
+from headwater.validate.java_regex import PatternSyntaxError, check_pattern
+
+
+def mistakes(root: Path) -> list[str]:
+    """Every mistake in config/ and sql/ below a root, once, whatever the environments that it shows in."""
+    declared = Declared(root)
+    told: dict[str, None] = {}
+    understood = False
+    for environment in declared.environments:
+        try:
+            project, wrong = declared.read(environment)
+        except ConfigError as error:
+            told |= dict.fromkeys(str(error).splitlines())
+            continue
+        # All but the environment's own file is the same in each.
+        problems = [
+            *references.of_environment(project, _tables(project)),
+            *([] if understood else _of_pipeline(project)),
+        ]
+        told |= dict.fromkeys([*declared.told(environment, problems), *wrong])
+        understood = True
+    return list(told)
+
+
+def _of_pipeline(project: Project) -> Iterator[tuple[Place, str]]:
+    for name, source in project.sources.items():
+        for stream_name, stream in source.streams.items():
+            for place, problem in _of_stream(stream):
+                yield ("sources", name, "streams", stream_name, *place), problem
+    for name, policy in project.quality.items():
+        for number, check in enumerate(policy.rows):
+            if isinstance(check, Matches):
+                yield from ((("quality", name, "rows", number, "pattern"), said) for said in _of_pattern(check.pattern))
+    yield from references.of_sources(project)
+
+
+def _of_stream(stream: Stream) -> Iterator[tuple[Place, str]]:
+    fields = stream.raw_fields
+    known = fields if fields is None or not isinstance(stream, JsonStream) else (*fields, *ADDED)
+    for column, expression in stream.columns.items():
+        if expression is not None:
+            yield from ((("columns", column), problem) for problem in of_expression(expression, known))
+    for name, parser in stream.parsers.items() if isinstance(stream, JsonStream) else ():
+        for column, expression in parser.columns.items():
+            yield from ((("parsers", name, "columns", column), said) for said in of_expression(expression, known))
+
+
+def _of_pattern(pattern: str) -> Iterator[str]:
+    try:
+        check_pattern(pattern)
+    except PatternSyntaxError as error:
+        yield f"not a regular expression by Java's rules: {error}"
+
+
+def _tables(project: Project) -> Mapping[str, Types]:
+    """The columns of every silver table, with those that the write mode adds, and of every gold table."""
+    gold = {
+        name: {column: declared.spark_type for column, declared in table.columns.items()}
+        for name, table in project.gold.items()
+    }
+    return {**silver_columns(project), **gold}

@@ -1,0 +1,129 @@
+"""Reading PostgreSQL by watermark and by bookmark: just the declared columns, and just the rows that a condition lets through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from pyspark.sql import SparkSession
+
+from headwater.config import JdbcSource
+from headwater.errors import FatalSourceError
+from local.postgres import PostgresServer, free_port
+
+from .extraction import Extraction
+
+DAY = (date(2018, 1, 1), date(2018, 1, 1))
+WHERE = "note LIKE 'good%' OR note = 'it''s' -- or so"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with PostgresServer(tmp_path_factory.mktemp("postgres") / "data", free_port()) as running:
+        yield running
+
+
+class Shop:
+    """A table `sales` in PostgreSQL, and the extraction of it."""
+
+    def __init__(self, server: PostgresServer, spark: SparkSession, root: Path, **stream: Any) -> None:
+        self.server = server
+        declared = {
+            "table": "sales",
+            "relation": "public.sales",
+            "raw": ["Order", "the-ref", "group"],
+            "read": {"kind": "watermark", "column": "at", "overlap_minutes": 10},
+            "partition_column": "id",
+            **stream,
+        }
+        source = JdbcSource.model_validate(
+            {"kind": "jdbc", "name": "shop", "engine": "postgresql", "secret": "s", "streams": {"sales": declared}}
+        )
+        where = {"host": "127.0.0.1", "port": str(server.port), "dbname": server.database}
+        self.extraction = Extraction(
+            spark, source, where | {"username": server.user, "password": server.password}, root
+        )
+        self.execute(
+            "DROP TABLE IF EXISTS sales",
+            'CREATE TABLE sales (id bigint PRIMARY KEY, note text, secret text, at timestamptz, "Order" int DEFAULT 7, '
+            '"the-ref" int DEFAULT 8, "group" int DEFAULT 9)',
+        )
+        for key, note in enumerate(("good", "bad", "it''s", "good, too"), 1):
+            self.sell(key, note)
+
+    def execute(self, *statements: str) -> None:
+        with psycopg.connect(self.server.dsn, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)  # type: ignore[call-overload]
+
+    def sell(self, key: int, note: str, at: str = "2018-01-01 12:00:00+00") -> None:
+        self.execute(f"INSERT INTO sales (id, note, at) VALUES ({key}, '{note}', '{at}')")
+
+    def ids(self, window: tuple[date, date] | None = None) -> list[int] | None:
+        rows = self.extraction.run("sales", window)
+        return None if rows is None else sorted(row.id for row in rows)
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_just_what_is_declared_is_read_by_watermark(
+    server: PostgresServer, spark: SparkSession, tmp_path: Path, partitions: int
+) -> None:
+    shop = Shop(server, spark, tmp_path, where=WHERE, partitions=partitions)
+    rows = shop.extraction.run("sales") or []
+    assert sorted(row.id for row in rows) == [1, 3, 4]
+    assert {(row["Order"], row["the-ref"], row["group"]) for row in rows} == {(7, 8, 9)}
+    assert {frozenset(row.asDict()) for row in rows} == {frozenset({"Order", "the-ref", "group", "at", "id"})}
+    # What is left out neither moves the position nor is it a change.
+    shop.execute("UPDATE sales SET at = '2018-02-01' WHERE id = 2", "UPDATE sales SET secret = 'new' WHERE id = 1")
+    assert shop.ids() is None
+    shop.sell(5, "bad")
+    assert shop.ids() is None
+    shop.sell(6, "good", at="2018-01-01 11:55:00+00")
+    assert shop.ids() == [1, 3, 4, 6]
+    assert shop.ids(DAY) == [1, 3, 4, 6]
+    assert [manifest.drift for manifest in shop.extraction.ledger("sales").since(0)] == [(), (), ()]
+
+
+def test_just_what_is_declared_is_read_by_bookmark(server: PostgresServer, spark: SparkSession, tmp_path: Path) -> None:
+    shop = Shop(server, spark, tmp_path, where=WHERE, read={"kind": "bookmark", "keys": ["id"]}, day="at")
+    rows = shop.extraction.run("sales") or []
+    assert sorted(row.id for row in rows) == [1, 3, 4]
+    assert {frozenset(row.asDict()) for row in rows} == {frozenset({"Order", "the-ref", "group", "at", "id"})}
+    shop.sell(5, "bad")
+    assert shop.ids() is None
+    shop.sell(6, "good")
+    assert shop.ids() == [6]
+    assert shop.ids(DAY) == [1, 3, 4, 6]
+
+
+def test_columns_that_the_user_may_not_read_are_no_hindrance(
+    server: PostgresServer, spark: SparkSession, tmp_path: Path
+) -> None:
+    shop = Shop(server, spark, tmp_path)
+    shop.execute(
+        "DROP ROLE IF EXISTS reader",
+        "CREATE ROLE reader LOGIN PASSWORD 'reader'",
+        'GRANT SELECT (id, at, "Order", "the-ref", "group") ON sales TO reader',
+    )
+    shop.extraction.secret |= {"username": "reader", "password": "reader"}
+    assert shop.ids() == [1, 2, 3, 4]
+    shop.execute("DROP OWNED BY reader", "DROP ROLE reader")
+
+
+def test_a_declared_column_that_is_gone_is_named(server: PostgresServer, spark: SparkSession, tmp_path: Path) -> None:
+    shop = Shop(server, spark, tmp_path)
+    shop.execute('ALTER TABLE sales DROP "the-ref"')
+    with pytest.raises(FatalSourceError, match=r"public\.sales has no column the-ref; known: id, note, secret, at, "):
+        shop.ids()
+
+
+def test_a_condition_that_the_database_does_not_understand_is_told_in_its_words(
+    server: PostgresServer, spark: SparkSession, tmp_path: Path
+) -> None:
+    shop = Shop(server, spark, tmp_path, where="nothing = 1")
+    with pytest.raises(FatalSourceError, match='column "nothing" does not exist'):
+        shop.ids()

@@ -1,0 +1,117 @@
+"""Config files say where each value stands, and each mistake is told once, where it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field, ValidationError
+
+from headwater.config.documents import Document, problems_of, read_document
+from headwater.config.strict import Strict
+from headwater.errors import ConfigError
+
+KEYS = st.from_regex(r"[a-z]{1,6}", fullmatch=True)
+VALUES = st.recursive(
+    st.integers() | KEYS,
+    lambda inner: st.dictionaries(KEYS, inner, min_size=1, max_size=4) | st.lists(inner, min_size=1, max_size=4),
+    max_leaves=20,
+)
+
+
+def places(value: Any, place: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place, *(found for key, item in inner for found in places(item, (*place, key)))]
+
+
+@given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=5))
+def test_every_value_is_on_the_line_that_it_is_said_to_be_on(tmp_path_factory: Any, value: Any) -> None:
+    root = tmp_path_factory.mktemp("documents")
+    text = yaml.safe_dump(value, sort_keys=False)
+    (root / "a.yaml").write_text(text)
+    document = read_document(root, root / "a.yaml")
+    assert document.value == value
+    for place in places(value)[1:]:
+        line = int(document.says(place, "wrong").split(":")[1])
+        [*_, last] = place
+        written = text.splitlines()[line - 1]
+        assert (str(last) if isinstance(last, str) else "- ") in written
+
+
+def document(tmp_path: Path, text: str) -> Document:
+    (tmp_path / "a.yaml").write_text(text)
+    return read_document(tmp_path, tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", r"^a\.yaml:1: is empty$"),
+        ("a: 1\nb: [1\n", r"^a\.yaml:\d: not readable as YAML: "),
+        ("a: 1\n\tb: 2\n", r"^a\.yaml:2: not readable as YAML: "),
+        ("a:\n  b: 1\n  b: 2\n", r"^a\.yaml:3: a\.b: this key comes twice$"),
+        ("a: [{b: 1, b: 2}]\n", r"^a\.yaml:1: a\.0\.b: this key comes twice$"),
+        ("a: !!python/object:os.system {}\n", r"^a\.yaml:1: not readable as YAML: "),
+    ],
+)
+def test_what_is_no_document_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        document(tmp_path, text)
+
+
+class Cat(Strict):
+    is_: Literal["cat"] = Field(alias="is")
+    lives: int
+
+
+class Dog(Strict):
+    is_: Literal["dog"] = Field(alias="is")
+    bark: str = ""
+
+
+class House(Strict):
+    pets: dict[str, list[Annotated[Cat | Dog, Field(discriminator="is_")]]] = Field({})
+    owner: str
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("pets: {}\n", ["a.yaml:1: owner: is missing"]),
+        ("owner: x\npest: {}\n", ["a.yaml:2: pest: no such key pest, did you mean pets? known: owner, pets"]),
+        ("owner: x\npets:\n  a:\n    - is: cat\n", ["a.yaml:4: pets.a.0.lives: is missing"]),
+        (
+            "owner: x\npets:\n  a:\n    - is: dgo\n",
+            ["a.yaml:4: pets.a.0.is: no is dgo, did you mean dog? known: cat, dog"],
+        ),
+        ("owner: x\npets: { a: [cat] }\n", ["a.yaml:2: pets.a.0: must be a mapping"]),
+        (
+            "owner: x\npets: { a: [{ lives: 9 }] }\n",
+            ["a.yaml:2: pets.a.0: is no mapping with `is`, which says what it is"],
+        ),
+        (
+            "owner: x\npets:\n  a:\n    - { is: cat, lives: many }\n    - { is: dog, barks: x, bites: y }\n",
+            [
+                "a.yaml:4: pets.a.0.lives: Input should be a valid integer, unable to parse string as an integer",
+                "a.yaml:5: pets.a.1.barks: no such key barks, did you mean bark? known: bark, is",
+                "a.yaml:5: pets.a.1.bites: no such key bites; known: bark, is",
+            ],
+        ),
+    ],
+)
+def test_a_mistake_is_told_once_with_line_and_path(tmp_path: Path, text: str, said: list[str]) -> None:
+    written = document(tmp_path, text)
+    with pytest.raises(ValidationError) as error:
+        House.model_validate(written.value)
+    assert [written.says(*problem) for problem in problems_of(error.value)] == said
+
+
+@given(st.text(min_size=8))
+def test_no_value_is_in_what_is_said_of_it(secret: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        House.model_validate({"owner": [secret], "pets": {"a": [{"is": "cat", "lives": f"x{secret}"}]}})
+    assert all(secret not in said for _, said in problems_of(error.value))
