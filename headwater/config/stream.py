@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from headwater.config.expression import JmesPath
 from headwater.config.strict import Name, Strict
 
 
@@ -100,7 +101,8 @@ class Parser(Strict):
     api_version: str | None = None
     path: str | None = None
     params: dict[str, str] | None = None
-    records: str | None = None
+    body: dict[str, Any] | None = None
+    records: JmesPath | None = None
     raw: tuple[str, ...] | None = None
     columns: dict[Name, str] = Field({}, description="Expressions that replace the columns' own, by column.")
 

@@ -26,7 +26,7 @@ def stream(**columns: Any) -> HttpStream:
             "key": ["id"],
             "columns": declared,
             "path": "/sales",
-            "window": {"field": "day", "history_days": 1},
+            "read": {"kind": "window", "field": "day", "history_days": 1},
             "raw": list(declared),
         }
     )

@@ -29,7 +29,9 @@ def sources() -> dict[str, dict[str, Any]]:
             "auth": {"kind": "oauth", "token_url": "/token"},
             "rate": {"calls": 1},
             "streams": {
-                "rows": stream("t_http", **raw, path="/rows", window={"field": "updated_at", "history_days": 3})
+                "rows": stream(
+                    "t_http", **raw, path="/rows", read={"kind": "window", "field": "updated_at", "history_days": 3}
+                )
             },
         },
         "any_jdbc": {
