@@ -36,7 +36,7 @@ class HeadersAuth(Strict):
 
 
 class QueryAuth(Strict):
-    """Values from the source's secret go into query parameters."""
+    """Values from the source's secret go into query parameters, or into the form of a post that has no body."""
 
     kind: Literal["query"]
     params: dict[str, str] = Field(min_length=1, description="Key within the secret by name of the parameter.")
