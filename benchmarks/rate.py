@@ -36,10 +36,10 @@ HOUSEHOLDS = 800
 # A stream with enough to read, in pages or parts so short that the quota is what holds it up.
 LONG_READS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "facebook_ads": ("ads_insights", {"params": {"limit": "5"}}),
-    "google_ads": ("ad_performance", {"window": {"chunk_days": 1}, "rate": {"calls": 15}}),
-    "clevertap": ("events", {"window": {"chunk_days": 3}}),
+    "google_ads": ("ad_performance", {"read": {"chunk_days": 1}, "rate": {"calls": 15}}),
+    "clevertap": ("events", {"read": {"chunk_days": 3}}),
     "hubspot": ("contacts", {}),
-    "fx_rates": ("rates", {"window": {"chunk_days": 1}}),
+    "fx_rates": ("rates", {"read": {"chunk_days": 1}}),
 }
 
 
@@ -79,7 +79,7 @@ def _long(source: HttpSource) -> tuple[str, HttpSource]:
     stream = stream.model_copy(
         update={
             "params": {**stream.params, **changes.get("params", {})},
-            "window": stream.window.model_copy(update=changes.get("window", {})),
+            "read": stream.read.model_copy(update=changes.get("read", {})),
         }
     )
     rate = source.rate.model_copy(update=changes.get("rate", {}))

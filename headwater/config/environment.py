@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from headwater.config.http_source import AnyAuth, Retry, TimeZone
+from headwater.config.http_auth import AnyAuth
+from headwater.config.http_source import Retry, TimeZone
 from headwater.config.kafka_source import Security
 from headwater.config.secret_name import SecretName
 from headwater.config.stream import Drift, Rollout, WorkerType

@@ -2,66 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from headwater.config.expression import JmesPath
+from headwater.config.http_auth import AnyAuth, NoAuth
+from headwater.config.http_paging import AnyPaging, OnePage, Paging
 from headwater.config.stream import JsonStream, Rollout, SourceBase
 from headwater.config.strict import Name, Strict
-
-
-class NoAuth(Strict):
-    """The API is open."""
-
-    kind: Literal["none"] = "none"
-
-
-class BearerAuth(Strict):
-    """A token from the source's secret goes into the Authorization header."""
-
-    kind: Literal["bearer"]
-    token: str = Field("access_token", description="Key of the token within the secret.")
-
-
-class HeadersAuth(Strict):
-    """Values from the source's secret go into headers of their own."""
-
-    kind: Literal["headers"]
-    headers: dict[str, str] = Field(
-        min_length=1, description="Key within the secret by header name; a key may hold {account}."
-    )
-
-
-class OAuth(Strict):
-    """A refresh token from the source's secret buys short-lived access tokens; a rotated one is written back to it."""
-
-    kind: Literal["oauth"]
-    token_url: str = Field(description="Absolute, or a path under base_url.")
-    refresh_token: str = Field("refresh_token", description="Key of the refresh token within the secret.")
-    client_id: str = Field("client_id", description="Key of the client's id within the secret.")
-    client_secret: str = Field("client_secret", description="Key of the client's secret within the secret.")
-
-
-AnyAuth = Annotated[NoAuth | BearerAuth | HeadersAuth | OAuth, Field(discriminator="kind")]
-
-
-class OnePage(Strict):
-    """The answer is complete."""
-
-    kind: Literal["none"] = "none"
-
-
-class CursorPaging(Strict):
-    """The answer carries a cursor; paging ends when `more` is absent."""
-
-    kind: Literal["cursor"]
-    cursor: str = Field(description="Dotted path of the cursor within the answer, such as `paging.cursors.after`.")
-    more: str = Field(description="Dotted path that is present as long as there are more pages.")
-    param: str = Field("after", description="Query parameter that takes the cursor.")
-
-
-Paging = Annotated[OnePage | CursorPaging, Field(discriminator="kind")]
 
 
 class Rate(Strict):
@@ -85,51 +35,103 @@ class Retry(Strict):
     total_wait_seconds: float = Field(900, gt=0, description="Bound of all waits of one request together.")
 
 
-class Window(Strict):
-    """How a stream moves through time: from its history's start to today, re-reading what the source restates."""
+class WindowRead(Strict):
+    """A stream moves through time: from its history's start to today, reading again what the source restates."""
 
-    field: str | None = Field(
-        None,
-        description="Raw field that holds a row's date or time; rows of one account's day are compared and replaced "
-        "together. Absent where rows have no time: then every run reads an account whole, as one day.",
+    kind: Literal["window"]
+    field: str = Field(
+        description="Raw field that holds a row's date or time, as ISO text or as seconds since 1970; rows of one account's "
+        "day are compared and replaced together."
     )
     history_days: int = Field(description="How far the first load reaches back from the run's date.", gt=0)
     reread_days: int = Field(1, ge=1, description="Days before the position that every run reads again.")
     chunk_days: int | None = Field(None, gt=0, description="Days asked for at once; all at once if absent.")
 
 
+class WholeRead(Strict):
+    """Every run reads an account whole, and takes it when it reads differently than before."""
+
+    kind: Literal["whole"]
+    conditional: bool = Field(
+        False,
+        description="Asks the source whether its answer has changed (ETag, If-Modified-Since), and reads it only then. Takes "
+        "effect where an answer is one page and the source gives it a validator.",
+    )
+
+
+class UpdatedSinceRead(Strict):
+    """Every run reads what has changed since the newest change that was read; asked by {since_time} or {since_epoch}."""
+
+    kind: Literal["updated_since"]
+    field: str = Field(
+        description="Raw field that holds when a row last changed, as ISO text or as seconds since 1970: the time that the "
+        "source itself goes by."
+    )
+    history_days: int = Field(description="How far the first load reaches back from the run's date.", gt=0)
+    overlap_minutes: int = Field(
+        10, ge=1, description="Minutes before the newest change that are read again, for changes that show late."
+    )
+
+
+Read = Annotated[WindowRead | WholeRead | UpdatedSinceRead, Field(discriminator="kind")]
+
+
+class Flatten(Strict):
+    """Objects within a row become fields of their own: `metrics.costMicros` is `metrics_cost_micros`."""
+
+    omit: tuple[str, ...] = Field(
+        (), description="Fields that are left out, by their name in snake case, at any depth."
+    )
+
+
 class HttpStream(JsonStream):
     """A stream read page by page over HTTP."""
 
+    moved: ClassVar[Mapping[str, str]] = {
+        **JsonStream.moved,
+        "window": "is called read now: write `read: { kind: window, field: …, … }`, or `read: { kind: whole }` where it had no field",
+    }
+
+    method: Literal["get", "post"] = Field(
+        "get", description="post sends `body` as JSON, or where there is none the parameters as a form."
+    )
     path: str = Field(description="Path under base_url; may hold what `params` may.")
     params: dict[str, str] = Field(
         {},
         description="Query parameters; values may hold {account}, {since}, {until}, {api_version}, {raw} (the raw "
-        "fields, comma-separated) and {since_epoch} (the last second before `since` in UTC, for 'greater than' filters).",
+        "fields, comma-separated), {since_time} (the moment since which rows are read, such as 2018-01-31T00:00:00Z) and "
+        "{since_epoch} (the last second before it, for 'greater than' filters).",
     )
-    records: str | None = Field(
-        None, description="Dotted path of the row array within the answer; None = the source's Python reads it."
+    body: dict[str, Any] | None = Field(None, description="JSON to post; its texts may hold what `params` may.")
+    records: JmesPath | None = Field(
+        None, description="JMESPath of the row array within the answer; the answer itself if absent."
     )
+    flatten: Flatten | None = Field(None, description="Makes one level of fields out of each row.")
     paging: Paging | None = Field(None, description="Overrides the source's paging.")
-    window: Window
+    read: Read
 
     @property
     def position_note(self) -> str:
         """What the position is, in words."""
-        window = self.window
-        if window.field is None:
+        if isinstance(self.read, WholeRead):
             return "none: read whole, and dropped when it reads as before"
-        return f"day of `{window.field}`, {window.reread_days} days read again; history {window.history_days} days"
+        if isinstance(self.read, UpdatedSinceRead):
+            again = f"{self.read.overlap_minutes} minutes read again"
+            return f"newest `{self.read.field}`, {again}; history {self.read.history_days} days"
+        again = f"{self.read.reread_days} days read again"
+        return f"day of `{self.read.field}`, {again}; history {self.read.history_days} days"
 
     @property
     def tells_days(self) -> bool:
         """True when a batch has the rows of whole days of an account."""
-        return self.window.field is not None
+        return isinstance(self.read, WindowRead)
 
     @model_validator(mode="after")
-    def _days_are_told(self) -> HttpStream:
-        if self.window.field is None and self.window.chunk_days:
-            raise ValueError("window.chunk_days needs window.field, by which a row's day is known")
+    def _fits_together(self) -> HttpStream:
+        if self.body is not None and self.method == "get":
+            raise ValueError("a body is sent by method: post")
+        if self.read.kind == "whole" and self.read.conditional and self.method == "post":
+            raise ValueError("conditional is for method: get")
         return self
 
 
@@ -173,9 +175,17 @@ class HttpSource(SourceBase):
         tries = f"{self.retry.attempts} tries, {self.retry.total_wait_seconds:g} s of waiting"
         yield f"{self.timeout_seconds:g} s for a request, {tries}"
 
+    def paging_of(self, stream: HttpStream) -> AnyPaging:
+        """How a stream's answers go on: its own paging, or the source's."""
+        return stream.paging or self.paging
+
     @model_validator(mode="after")
-    def _rollouts_have_parsers(self) -> HttpSource:
+    def _fits_together(self) -> HttpSource:
         check_rollout(self)
+        for name, stream in self.streams.items():
+            place = getattr(self.paging_of(stream), "body", None)
+            if place is not None and stream.body is None:
+                raise ValueError(f"streams.{name}: paging puts `{place}` into the body of a post, and there is none")
         return self
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
+from headwater.config.expression import JmesPath
 from headwater.config.secret_name import SecretName
 from headwater.config.strict import Name, Strict, refusal
 from headwater.config.table import ReplaceWrite, Table
@@ -67,7 +68,7 @@ class StreamBase(Strict):
         if isinstance(table.write, ReplaceWrite) and not self.tells_days:
             yield (
                 "table",
-                f"{table.table} has write: replace, which needs rows of whole days: only an http stream with window.field "
+                f"{table.table} has write: replace, which needs rows of whole days: only an http stream of read: window "
                 "has them",
             )
 
@@ -113,7 +114,8 @@ class Parser(Strict):
     api_version: str | None = None
     path: str | None = None
     params: dict[str, str] | None = None
-    records: str | None = None
+    body: dict[str, Any] | None = None
+    records: JmesPath | None = None
     raw: tuple[str, ...] | None = None
     columns: dict[Name, str] = Field({}, description="Expressions that replace the columns' own, by column.")
 

@@ -7,7 +7,7 @@ before there were models, so an earlier version reads it too (docs/adr/0012).
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, PlainSerializer, Tag
 
@@ -32,6 +32,20 @@ class DaysPosition(_Position):
     slices: dict[str, str]
 
 
+class Validator(_Position):
+    """By which a source is asked whether an answer has changed; `asked` tells what was asked, and how rows were made of it."""
+
+    asked: str
+    by: Literal["etag", "modified"]
+    value: str
+
+
+class ConditionalPosition(DaysPosition):
+    """What was read of some accounts whole, and the validator of the answer that each account's rows came in."""
+
+    validators: dict[str, Validator]
+
+
 class Overlap(_Position):
     """A fingerprint of the rows just up to a watermark: how many, and a digest of them."""
 
@@ -44,6 +58,12 @@ class WatermarkPosition(_Position):
 
     watermark: str
     overlap: Overlap
+
+
+class MarksPosition(_Position):
+    """The newest change that was read of each account, and what the rows up to it were."""
+
+    marks: dict[str, WatermarkPosition]
 
 
 class KeyPosition(_Position):
@@ -107,7 +127,9 @@ class RecordsPosition(_Position):
 
 _MODELS: tuple[type[_Position], ...] = (
     DaysPosition,
+    ConditionalPosition,
     WatermarkPosition,
+    MarksPosition,
     KeyPosition,
     LogPosition,
     SnapshotPosition,
@@ -126,7 +148,9 @@ def _kind(position: Any) -> str | None:
 
 Position = Annotated[
     Annotated[DaysPosition, Tag("DaysPosition")]
+    | Annotated[ConditionalPosition, Tag("ConditionalPosition")]
     | Annotated[WatermarkPosition, Tag("WatermarkPosition")]
+    | Annotated[MarksPosition, Tag("MarksPosition")]
     | Annotated[KeyPosition, Tag("KeyPosition")]
     | Annotated[LogPosition, Tag("LogPosition")]
     | Annotated[SnapshotPosition, Tag("SnapshotPosition")]

@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 DAY = timedelta(days=1)
+# In March of 1973; eight digits are a date.
+_FEWEST_SECONDS = 100_000_000
 
 
 def midnight(day: date) -> datetime:
@@ -14,7 +16,19 @@ def midnight(day: date) -> datetime:
 
 
 @lru_cache(maxsize=4096)
-def day_of(text: str) -> date:
-    """The UTC day of an ISO date or time; a time without zone is taken as UTC."""
-    moment = datetime.fromisoformat(text)
-    return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
+def moment_of(told: str | int) -> datetime:
+    """The moment of an ISO date or time, or of seconds since 1970, in UTC; a time without zone is taken as UTC.
+
+    ValueError for numbers that are no seconds, such as 20180110.
+    """
+    if isinstance(told, int):
+        if told < _FEWEST_SECONDS:
+            raise ValueError(f"{told} is no number of seconds since 1970")
+        return datetime.fromtimestamp(told, UTC)
+    moment = datetime.fromisoformat(told)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def day_of(told: str | int) -> date:
+    """The UTC day of what `moment_of` reads."""
+    return moment_of(told).date()

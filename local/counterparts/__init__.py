@@ -19,6 +19,7 @@ from local.counterparts.redshift import Redshift
 from local.counterparts.s3_drops import S3Drops
 from local.counterparts.simulated import Simulated
 from local.counterparts.snowflake import Snowflake
+from local.counterparts.zendesk import Zendesk
 
 __all__ = ["COUNTERPARTS", "Counterpart", "Place", "credentials"]
 
@@ -36,6 +37,7 @@ _ALL: tuple[type[Counterpart], ...] = (
     FxRates,
     CleverTap,
     HubSpot,
+    Zendesk,
 )
 COUNTERPARTS: Mapping[str, type[Counterpart]] = {counterpart.source: counterpart for counterpart in _ALL}
 """Counterparts by source, in the order in which they start."""

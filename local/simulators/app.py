@@ -21,6 +21,7 @@ from local.simulators.google.api import GoogleAds
 from local.simulators.hubspot.api import HubSpot
 from local.simulators.registry import SchemaRegistry
 from local.simulators.worlds import WorldReader
+from local.simulators.zendesk import Zendesk
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -36,6 +37,7 @@ def build_app(dsn: str, state: Path) -> Starlette:
         GoogleAds(worlds, state),
         HubSpot(worlds, state),
         CleverTap(worlds),
+        Zendesk(worlds),
         SchemaRegistry(state),
     ]
     admin = _Admin(faults, simulators, facebook)

@@ -16,6 +16,7 @@ from local.world.rds_postgres_loyalty import LOYALTY
 from local.world.redshift import BEHAVIOR
 from local.world.s3_drops import DROPS
 from local.world.snowflake import B2B
+from local.world.zendesk import HELPDESK
 
 PARTS: Sequence[Part] = (
     GOOGLE_ADS,
@@ -29,5 +30,6 @@ PARTS: Sequence[Part] = (
     WEB_EVENTS,
     PUSHED_EVENTS,
     DROPS,
+    HELPDESK,
 )
 """In the order in which they happen: a later one may read what an earlier one has written."""

@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 
-from headwater.config import HttpSource
+from headwater.config import HttpSource, WindowRead
 from headwater.deploy.project import load_project
-from headwater.ledger.positions import DaysPosition
 from headwater.ledger.raw import to_line
 from headwater.sources.http.client import HttpClient
 from headwater.sources.http.connect import open_client
 from headwater.sources.http.messages import HttpRequest, HttpResponse
-from headwater.sources.http.stream import Extraction
+from headwater.sources.http.stream import Extraction, HttpPosition
 from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.counterparts import credentials
@@ -95,12 +94,12 @@ class Reader:
     @property
     def stream(self) -> str:
         """The stream that faults are tried on: the one with the longest history."""
-        return max(self.source.streams, key=lambda name: self.source.streams[name].window.history_days)
+        return max(self.source.streams, key=lambda name: getattr(self.source.streams[name].read, "history_days", 0))
 
     def read(
         self,
         stream: str | None = None,
-        position: DaysPosition | None = None,
+        position: HttpPosition | None = None,
         as_of: date | None = None,
         edit: Edit | None = None,
         window: tuple[date, date] | None = None,
@@ -134,9 +133,11 @@ def with_short_histories(source: HttpSource) -> HttpSource:
     """A history that is read in parts, of which a few are enough to see them put together."""
     shorter = {}
     for name, stream in source.streams.items():
-        window = stream.window
-        days = min(window.history_days, _PARTS * (window.chunk_days or window.history_days))
-        shorter[name] = stream.model_copy(update={"window": window.model_copy(update={"history_days": days})})
+        read = stream.read
+        if isinstance(read, WindowRead):
+            days = min(read.history_days, _PARTS * (read.chunk_days or read.history_days))
+            read = read.model_copy(update={"history_days": days})
+        shorter[name] = stream.model_copy(update={"read": read})
     return source.model_copy(update={"streams": shorter})
 
 

@@ -317,7 +317,7 @@ def test_the_connector_stays_within_three_calls_at_a_time(run, tap):
     tap.set(call_seconds=0.05)
     streams = {
         "events": run.source.streams["events"].model_copy(
-            update={"window": run.source.streams["events"].window.model_copy(update={"chunk_days": 1})}
+            update={"read": run.source.streams["events"].read.model_copy(update={"chunk_days": 1})}
         )
     }
     run(window=WEEK, streams=streams, accounts=(ACCOUNT,))

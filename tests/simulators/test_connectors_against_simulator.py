@@ -293,7 +293,7 @@ def test_what_the_platforms_restate_arrives_and_nothing_else(moving):
             positions[stream] = found.position_after
             for covered in found.slices:
                 silver[stream].pop((covered["account"], covered["day"]), None)
-            field = run.sources[source].streams[stream].window.field
+            field = run.sources[source].streams[stream].read.field
             for row in files.rows:
                 day = row[field] if stream != "ads" else row["id"]
                 silver[stream].setdefault((row.get("_account", ""), day[:10] if stream != "ads" else day), []).append(

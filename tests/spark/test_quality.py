@@ -30,9 +30,9 @@ SALES = Table.model_validate(
 
 
 def stream(**changes: Any) -> HttpStream:
-    window = {"field": "day", "history_days": 1}
+    window = {"kind": "window", "field": "day", "history_days": 1}
     return HttpStream.model_validate(
-        {"table": "sales", "path": "/sales", "window": window, "raw": list(SALES.columns), **changes}
+        {"table": "sales", "path": "/sales", "read": window, "raw": list(SALES.columns), **changes}
     )
 
 

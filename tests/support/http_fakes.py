@@ -104,7 +104,7 @@ def source(**changes: Any) -> HttpSource:
         "path": "/accounts/{account}/sales",
         "params": {"range": '{"since":"{since}","until":"{until}"}', "fields": "{raw}"},
         "records": "data",
-        "window": {"field": "day", "history_days": 9, "reread_days": 3, "chunk_days": 4},
+        "read": {"kind": "window", "field": "day", "history_days": 9, "reread_days": 3, "chunk_days": 4},
         "raw": ["id", "day", "amount"],
         "columns": {"account": "_account"},
         **changes.pop("stream", {}),

@@ -27,7 +27,11 @@ def sources() -> dict[str, dict[str, Any]]:
             "secret": "any_oauth",
             "auth": {"kind": "oauth", "token_url": "/token"},
             "rate": {"calls": 1},
-            "streams": {"rows": stream("t_http", path="/rows", window={"field": "updated_at", "history_days": 3})},
+            "streams": {
+                "rows": stream(
+                    "t_http", path="/rows", read={"kind": "window", "field": "updated_at", "history_days": 3}
+                )
+            },
         },
         "any_jdbc": {
             "kind": "jdbc",

@@ -1,4 +1,4 @@
-"""Google's Ads API: what its errors call for, and queries that are read page by page or in one stream."""
+"""Google's Ads API: what its errors call for, and queries that are read page by page, as YAML says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.config import HttpSource, OAuth
+from headwater.config import HttpSource, OAuth, WindowRead
 from headwater.errors import (
     ClosedAccountError,
     ExpiredCursorError,
@@ -23,11 +23,11 @@ from headwater.errors import (
     ThrottledError,
 )
 from headwater.ledger.positions import DaysPosition
-from headwater.sources.apis import google_ads
-from headwater.sources.apis.google_ads import classify, flatten, headers, seconds_of
+from headwater.sources.apis.google_ads import classify, headers, seconds_of
 from headwater.sources.http.client import HttpClient
+from headwater.sources.http.flatten import flatten
 from headwater.sources.http.messages import HttpRequest, HttpResponse
-from headwater.sources.http.source import Part
+from headwater.sources.http.source import Part, read_pages
 from headwater.sources.http.stream import read
 from tests.support.declared import http_source, table
 from tests.support.http_fakes import FakeClock, FakeSend, KeptFiles, answer, client
@@ -188,7 +188,8 @@ def selected(query: str) -> list[str]:
 @pytest.mark.parametrize("stream", google().streams)
 def test_each_query_selects_just_the_declared_raw_fields(stream):
     declared = google().streams[stream]
-    assert tuple(field.replace(".", "_") for field in selected(declared.params["query"])) == declared.raw
+    assert declared.body is not None
+    assert tuple(field.replace(".", "_") for field in selected(declared.body["query"])) == declared.raw
 
 
 def test_google_fills_the_tables_that_facebook_fills():
@@ -198,8 +199,9 @@ def test_google_fills_the_tables_that_facebook_fills():
 
 
 def test_conversions_are_read_again_for_thirty_days():
-    window = google().streams["ad_performance"].window
-    assert window.reread_days == 30 + 1
+    read = google().streams["ad_performance"].read
+    assert isinstance(read, WindowRead)
+    assert read.reread_days == 30 + 1
 
 
 def test_access_tokens_are_bought_with_a_refresh_token():
@@ -220,7 +222,7 @@ def test_a_row_becomes_flat_fields_named_as_in_gaql():
         "segments": {"date": "2017-12-01"},
         "metrics": {"costMicros": "2500000", "conversions": 0.5},
     }
-    assert flatten(row) == {
+    assert flatten(row, {"resource_name"}) == {
         "customer_currency_code": "EUR",
         "ad_group_ad_ad_id": "7",
         "ad_group_ad_ad_final_urls": ["https://a", "https://b"],
@@ -249,8 +251,6 @@ class Rows:
         assert request.body is not None
         body = json.loads(request.body)
         assert body.keys() <= {"query", "pageToken"}
-        if request.url.endswith(":searchStream"):
-            return answer([{"results": self.rows[:7]}, {"results": self.rows[7:]}, {"fieldMask": ""}])
         if "pageToken" in body:
             self.pages += 1
             if self.pages == self.lasting:
@@ -265,37 +265,43 @@ class Rows:
 
 
 def flat(rows: Rows) -> list[dict[str, Any]]:
-    return [flatten(row) for row in rows.rows]
+    return [flatten(row, {"resource_name"}) for row in rows.rows]
 
 
 @given(st.integers(0, 60), st.integers(1, 60))
 def test_pages_are_read_to_the_last_with_the_same_query(number, length):
     rows = Rows(number, length)
-    assert list(google_ads.read_query(ads(rows.send), part("ad_performance"))) == flat(rows)
+    assert list(read_pages(ads(rows.send), part("ad_performance"))) == flat(rows)
     queries = {json.loads(request.body or b"")["query"] for request in rows.send.requests}
     assert len(queries) == 1
     assert queries.pop().endswith("WHERE segments.date BETWEEN '2017-12-01' AND '2017-12-30'")
 
 
-def test_a_stream_is_read_in_one_request():
+def test_a_query_is_asked_by_its_yaml():
     rows = Rows(20)
-    assert list(google_ads.read_query(ads(rows.send), part("campaigns"))) == flat(rows)
+    assert list(read_pages(ads(rows.send), part("campaigns"))) == flat(rows)
     [request] = rows.send.requests
-    assert request.url == f"http://127.0.0.1:4570/google/v26/customers/{US}/googleAds:searchStream"
+    assert request.url == f"http://127.0.0.1:4570/google/v26/customers/{US}/googleAds:search"
     assert request.headers["Content-Type"] == "application/json"
+    assert request.params == {}
 
 
 @pytest.mark.parametrize("stream", ["campaigns", "ads"])
-@pytest.mark.parametrize("reply", [{"results": {}}, {"results": ["row"]}, "text", [{"results": 3}], [["chunk"]]])
+@pytest.mark.parametrize("reply", [{"results": {}}, {}, {"result": []}, "text", [{"results": 3}], [["chunk"]]])
 def test_an_answer_of_another_shape_needs_a_person(stream, reply):
-    with pytest.raises(FatalSourceError, match=r"`results`|array of chunks"):
-        list(google_ads.read_query(ads(FakeSend(answer(reply))), part(stream)))
+    with pytest.raises(FatalSourceError, match="no list at `results"):
+        list(read_pages(ads(FakeSend(answer(reply))), part(stream)))
+
+
+def test_a_row_that_is_no_object_needs_a_person():
+    with pytest.raises(FatalSourceError, match="a row is str, not an object"):
+        extract(FakeSend(answer({"results": ["row"]})), accounts=(US,))
 
 
 def test_a_token_that_comes_twice_ends_the_reading():
     send = FakeSend(handler=lambda request: answer({"results": [{"ad": {"id": "1"}}], "nextPageToken": "x"}))
     with pytest.raises(PagingError, match="came twice"):
-        list(google_ads.read_query(ads(send), part("ads")))
+        list(read_pages(ads(send), part("ads")))
 
 
 # Extract

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from headwater.config import CursorPaging, OnePage
 from headwater.errors import PagingError
 from headwater.sources.http.messages import HttpResponse
+from headwater.sources.http.pages import Ask
 from headwater.sources.http.paging import MAX_EMPTY_PAGES, MAX_REPEATED_PAGES
 from tests.support.http_fakes import FakeSend, answer, client
 
@@ -27,7 +28,7 @@ def page_of(rows: list[Any], after: str | None = None, following: str = "/base/o
 
 
 def read_all(send: FakeSend) -> list[Any]:
-    return [row for page in client(send).pages("/orders", {}, CURSOR, rows_of) for row in page.rows]
+    return [row for page in client(send).pages(Ask("/orders"), CURSOR, rows_of) for row in page.rows]
 
 
 @given(st.lists(st.lists(st.integers(), max_size=5), min_size=1, max_size=12))
@@ -120,4 +121,4 @@ def test_a_next_page_at_the_same_origin_is_read(url):
 
 def test_a_source_without_paging_is_asked_once():
     send = FakeSend(answer({"data": [1]}))
-    assert [page.rows for page in client(send).pages("/orders", {}, OnePage(), rows_of)] == [[1]]
+    assert [page.rows for page in client(send).pages(Ask("/orders"), OnePage(), rows_of)] == [[1]]

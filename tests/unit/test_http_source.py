@@ -25,10 +25,29 @@ DAY = timedelta(days=1)
         ("2018-01-10T01:00:00+0530", date(2018, 1, 9)),
         ("2018-01-10T23:59:59Z", date(2018, 1, 10)),
         ("2018-01-10T23:59:59", date(2018, 1, 10)),
+        (1515628799, date(2018, 1, 10)),
+        (1515628800, date(2018, 1, 11)),
     ],
 )
 def test_a_day_is_that_of_utc(text, day):
     assert day_of(text) == day
+
+
+@pytest.mark.parametrize("number", [20180110, 0, -1, 1515628799000])
+def test_a_number_that_is_no_time_in_seconds_is_refused(number):
+    with pytest.raises(ValueError, match=r"1970|year"):
+        day_of(number)
+
+
+def test_a_body_is_filled_in_wherever_it_holds_text():
+    body = {"query": "from {since} to {until}", "filters": [{"account": "{account}", "limit": 5, "deep": [None, True]}]}
+    declared = source(stream={"method": "post", "body": body}, paging={"kind": "none"})
+    part = Part(declared, declared.streams["sales"], "7", date(2018, 1, 1), date(2018, 1, 3))
+    assert part.ask.method == "POST"
+    assert part.ask.body == {
+        "query": "from 2018-01-01 to 2018-01-03",
+        "filters": [{"account": "7", "limit": 5, "deep": [None, True]}],
+    }
 
 
 def test_placeholders_leave_other_braces_alone():

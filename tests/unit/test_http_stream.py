@@ -105,7 +105,9 @@ def test_a_raw_row_is_what_the_source_sent_and_its_account():
 
 def test_a_source_without_accounts_is_read_once():
     shop = FakeSend(answer({"data": [{"id": 1, "day": "2018-01-10"}]}))
-    declared = source(accounts=[], stream={"window": {"field": "day", "history_days": 9}, "path": "/sales"})
+    declared = source(
+        accounts=[], stream={"read": {"kind": "window", "field": "day", "history_days": 9}, "path": "/sales"}
+    )
     files = KeptFiles()
     found = read_stream(declared, "sales", table(), {}, files, None, AS_OF, None, client(shop))  # type: ignore[arg-type]
     assert files.rows == [{"id": 1, "day": "2018-01-10"}]
@@ -114,7 +116,7 @@ def test_a_source_without_accounts_is_read_once():
 
 def test_numbers_reach_the_file_exactly():
     shop = FakeSend(answer(b'{"data": [{"id": 1, "day": "2018-01-10", "amount": 1234567890123456.10}]}'))
-    declared = source(accounts=[], stream={"window": {"field": "day", "history_days": 9}})
+    declared = source(accounts=[], stream={"read": {"kind": "window", "field": "day", "history_days": 9}})
     files = KeptFiles()
     read_stream(declared, "sales", table(), {}, files, None, AS_OF, None, client(shop))  # type: ignore[arg-type]
     assert str(files.rows[0]["amount"]) == "1234567890123456.10"
@@ -257,7 +259,7 @@ def test_a_backfill_takes_no_row_from_after_its_window():
     [
         ({"id": 1}, "shop.sales: a row lacks `day`"),
         ({"id": 1, "day": None}, "shop.sales: a row lacks `day`"),
-        ({"id": 1, "day": "yesterday"}, "`day` is 'yesterday', neither an ISO date nor an ISO time"),
+        ({"id": 1, "day": "yesterday"}, "`day` is 'yesterday', neither an ISO date or time nor seconds since 1970"),
         ({"id": 1, "day": 20180110}, "`day` is 20180110"),
         ({"id": 1, "day": ["2018-01-10"]}, "`day` is"),
         ("2018-01-10", "a row is str, not an object"),

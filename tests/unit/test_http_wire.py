@@ -81,6 +81,13 @@ def test_parameters_of_a_post_stay_out_of_the_url():
     assert received[0].endswith(b"level=ad")
 
 
+def test_parameters_beside_a_json_body_are_in_the_url():
+    with server(HEAD + b"Content-Length: 2\r\n\r\n{}") as (url, received):
+        Wire(5)(HttpRequest("POST", f"{url}/orders", {"key": "a b"}, {}, b'{"q":1}'))
+    assert received[0].startswith(b"POST /orders?key=a+b HTTP/1.1")
+    assert received[0].endswith(b'\r\n\r\n{"q":1}')
+
+
 def test_a_compressed_answer_is_read():
     body = gzip.compress(b'{"a": "' + b"x" * 200_000 + b'"}')
     with server(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body), body) as (url, _):

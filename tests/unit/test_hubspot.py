@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.config import HttpSource
+from headwater.config import HttpSource, WindowRead
 from headwater.errors import (
     ExpiredTokenError,
     FatalSourceError,
@@ -49,8 +49,9 @@ def part(stream: str, days: int = 2, **changes: Any) -> Part:
 
 
 def first_load(stream: str) -> Part:
-    history = declared().streams[stream].window.history_days
-    return part(stream, days=history + 1)
+    read = declared().streams[stream].read
+    assert isinstance(read, WindowRead)
+    return part(stream, days=read.history_days + 1)
 
 
 def error(

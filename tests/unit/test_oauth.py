@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from headwater.config import OAuth, Retry
+from headwater.config import ClientCredentials, OAuth, Retry
 from headwater.errors import ExpiredTokenError, FatalSourceError, ThrottledError
 from headwater.sources.http.auth import Auth
 from headwater.sources.http.classify import classify_by_status
 from headwater.sources.http.messages import HttpRequest, HttpResponse
-from headwater.sources.http.oauth import RefreshedAuth
+from headwater.sources.http.oauth import TokenAuth
 from tests.support.http_fakes import FakeClock, FakeSend, answer, client, never_saved
 
 SECRET = {"client_id": "id-of-client", "client_secret": "secret-of-client", "refresh_token": "refresh-1"}
@@ -45,11 +45,9 @@ def expired(response: HttpResponse) -> ExpiredTokenError | None:
     return ExpiredTokenError("HTTP 401: expired") if response.status == 401 else None
 
 
-def renewing(
-    send: FakeSend, clock: FakeClock | None = None, secret=SECRET, save=never_saved, **changes
-) -> RefreshedAuth:
+def renewing(send: FakeSend, clock: FakeClock | None = None, secret=SECRET, save=never_saved, **changes) -> TokenAuth:
     asking = client(send, clock, Retry(attempts=3), **changes)
-    return RefreshedAuth(client=asking, grant=OAuth(kind="oauth", token_url="/token"), secret=secret, save=save)
+    return TokenAuth(client=asking, grant=OAuth(kind="oauth", token_url="/token"), secret=secret, save=save)
 
 
 def read(provider: Provider, clock: FakeClock, **changes):
@@ -159,3 +157,26 @@ def test_no_token_reaches_an_error():
     with pytest.raises(FatalSourceError) as caught:
         client(send, clock, auth=renewing(send, clock)).get("/a")
     assert "token-of-today" not in str(caught.value)
+
+
+def test_a_clients_own_credentials_buy_a_token_and_another_when_it_has_run_out():
+    provider, clock = Provider(rotates=True), FakeClock()
+    grant = ClientCredentials(kind="client_credentials", token_url="/token", params={"scope": "read"})
+    secret = {"client_id": "id-of-client", "client_secret": "secret-of-client"}
+    # A refresh token that comes unasked is none of this grant's: nothing is written back.
+    auth = TokenAuth(client=client(provider.send, clock), grant=grant, secret=secret, save=never_saved)
+    shop = client(provider.send, clock, auth=auth, classify=expired)
+    shop.get("/orders")
+    provider.expire()
+    shop.get("/orders")
+    asked = [request for request in provider.send.requests if request.url.endswith("/token")]
+    assert [request.params for request in asked] == [
+        {**secret, "scope": "read", "grant_type": "client_credentials"}
+    ] * 2
+
+
+def test_a_client_without_credentials_needs_a_person():
+    grant = ClientCredentials(kind="client_credentials", token_url="/token")
+    auth = TokenAuth(client=client(FakeSend()), grant=grant, secret={"client_id": "x"}, save=never_saved)
+    with pytest.raises(FatalSourceError, match=r"has no client_secret\. hint: add it"):
+        auth.token()

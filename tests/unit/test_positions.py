@@ -16,7 +16,14 @@ from headwater.ledger.stream import Ledger
 READ: TypeAdapter[Any] = TypeAdapter(Position)
 STORED: list[dict[str, Any]] = [
     {"until": "2018-01-10", "accounts": ["1", "2"], "slices": {"1|2018-01-10": "0f", "2|2018-01-10": "a0"}},
+    {
+        "until": "2018-01-10",
+        "accounts": [""],
+        "slices": {"|9999-12-31": "0f"},
+        "validators": {"": {"asked": "a0", "by": "etag", "value": 'W/"x"'}},
+    },
     {"watermark": "2018-01-02 03:04:05.123456789", "overlap": {"rows": "12", "digest": "-99"}},
+    {"marks": {"": {"watermark": "2018-01-02T03:04:05+00:00", "overlap": {"rows": "1", "digest": "0f"}}}},
     {"key": 12},
     {"slot": "loyalty", "lsn": "0/16B3748"},
     {"slot": "loyalty", "lsn": "0/16B3748", "snapshot": "795:799:795,797"},

@@ -71,8 +71,8 @@ def streams(draw: st.DrawFn, table: Document) -> Document:
                 filled[name] = "upper(day)"
             case _:
                 raw.append(draw(st.sampled_from([name, name.upper()])))
-    window = {"field": "day", "history_days": 1}
-    return {"table": table["table"], "path": "/rows", "window": window, "raw": raw, "columns": filled}
+    read = {"kind": "window", "field": "day", "history_days": 1}
+    return {"table": table["table"], "path": "/rows", "read": read, "raw": raw, "columns": filled}
 
 
 @st.composite
@@ -170,7 +170,7 @@ def _no_days(documents: dict[str, Document], name: str, _: st.DataObject) -> tup
     stream = documents["sources/shop"]["streams"][name]
     table = documents[f"tables/{stream['table']}"]
     table["write"] = {"kind": "replace", "account": table["key"][0], "day": table["key"][0]}
-    stream["window"] = {"history_days": 1}
+    stream["read"] = {"kind": "whole"}
     return "sources/shop", f"streams.{name}.table", "needs rows of whole days"
 
 

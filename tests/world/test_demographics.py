@@ -69,5 +69,5 @@ def test_every_part_that_breaks_a_rule_is_counted(small_shop):
 
 
 def test_defects_are_planted_as_far_back_as_is_read():
-    window = yaml.safe_load(CONFIG.read_text())["streams"][STREAM]["window"]
+    window = yaml.safe_load(CONFIG.read_text())["streams"][STREAM]["read"]
     assert window["history_days"] == READ_DAYS

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from headwater.sources.apis import clevertap, facebook_ads, fx_rates, google_ads, hubspot
+from headwater.sources.apis import clevertap, facebook_ads, google_ads, hubspot
 from headwater.sources.http.source import Api
 
 APIS: Mapping[str, Api] = {
     "clevertap": clevertap.API,
     "facebook_ads": facebook_ads.API,
-    "fx_rates": fx_rates.API,
     "google_ads": google_ads.API,
     "hubspot": hubspot.API,
 }

@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import jmespath
+
 from headwater.errors import (
     ConfigError,
     FatalSourceError,
@@ -27,7 +29,7 @@ from headwater.ledger.raw import Row
 from headwater.log import get_logger
 from headwater.sources.http.classify import classify_by_status, retry_after
 from headwater.sources.http.client import HttpClient
-from headwater.sources.http.messages import HttpResponse, dig
+from headwater.sources.http.messages import HttpResponse
 from headwater.sources.http.paging import walk
 from headwater.sources.http.source import Api, Part
 
@@ -112,10 +114,10 @@ def active_day(record: Mapping[str, Any], event: str, zone: ZoneInfo) -> date | 
     """The local day on which a user last did an event, by `events` (version 1) or `activity` (version 2); None if neither does."""
     events, activity = record.get("events"), record.get("activity")
     if isinstance(events, Mapping):
-        seen = dig(events.get(event), "last_seen")
+        seen = jmespath.search("last_seen", events.get(event))
         return _day(lambda: datetime.fromtimestamp(seen, UTC).astimezone(zone).date())
-    done = [item for item in activity if dig(item, "event") == event] if isinstance(activity, list) else []
-    return _iso_day(dig(done[0], "lastSeen"), zone) if done else None
+    done = [item for item in activity if jmespath.search("event", item) == event] if isinstance(activity, list) else []
+    return _iso_day(jmespath.search("lastSeen", done[0]), zone) if done else None
 
 
 def _iso_day(text: Any, zone: ZoneInfo) -> date | None:
@@ -160,7 +162,7 @@ def _export(client: HttpClient, part: Part, event: str) -> Iterator[Row]:
     days = {"from": int(f"{part.since:%Y%m%d}"), "to": int(f"{part.until:%Y%m%d}")}
 
     def cursor(answer: Any, name: str) -> str | None:
-        found = dig(answer, name)
+        found = jmespath.search(name, answer)
         if found is None:
             return None
         # It becomes part of a URL as it is, so it must be nothing but a value.

@@ -12,11 +12,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import quote
 
+import jmespath
+
 from headwater.errors import FatalSourceError, HandledSourceError, RetriableSourceError, SourceError, ThrottledError
 from headwater.ledger.raw import Row
 from headwater.sources.http.classify import classify_by_status, error_answer
 from headwater.sources.http.client import HttpClient
-from headwater.sources.http.messages import HttpResponse, dig
+from headwater.sources.http.messages import HttpResponse
+from headwater.sources.http.pages import Ask
 from headwater.sources.http.source import Api, Part
 
 FULL_PERCENT = 95
@@ -70,7 +73,7 @@ def _hint(code: int) -> str:
 
 def classify(response: HttpResponse) -> SourceError | None:
     """Reads the error out of an answer; it may come with status 200, and throttling comes with 400."""
-    error = dig(error_answer(response), "error")
+    error = jmespath.search("error", error_answer(response))
     if not isinstance(error, dict) or not isinstance(error.get("code"), int):
         return classify_by_status(response)
     return error_of(
@@ -138,7 +141,8 @@ def _pages(client: HttpClient, part: Part, path: str, params: Mapping[str, str])
     cursor = None
     while True:
         try:
-            for page in client.pages(path, {**params, "limit": str(limit)}, part.paging, part.rows, cursor):
+            first = Ask(path, {**params, "limit": str(limit)})
+            for page in client.pages(first, part.paging, part.rows, cursor):
                 yield from page.rows
                 cursor = page.next_cursor
         except TooMuchDataError:
@@ -168,7 +172,7 @@ def _report(client: HttpClient, part: Part) -> str:
     asked = {name: value for name, value in part.params.items() if name != "limit"}
     said = ""
     for _ in range(REPORT_TRIES):
-        report = dig(client.post(part.path, asked), "report_run_id")
+        report = jmespath.search("report_run_id", client.post(part.path, asked))
         if not isinstance(report, str) or not report.isalnum():
             raise FatalSourceError(f"{client.name}: {part.path}: the answer has no `report_run_id`")
         state, said = _wait(client, part, report)
@@ -187,7 +191,7 @@ def _wait(client: HttpClient, part: Part, report: str) -> tuple[Literal["done", 
     deadline = client.clock() + REPORT_SECONDS
     while client.clock() < deadline:
         answer = client.get(path)
-        status = dig(answer, "async_status")
+        status = jmespath.search("async_status", answer)
         # 100 percent is not the end: results are there at this status and not before.
         if status == "Job Completed":
             return "done", ""

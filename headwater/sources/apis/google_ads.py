@@ -1,6 +1,6 @@
-"""Google's Ads API: its errors, the headers that name the manager account, and answers to GAQL queries.
+"""Google's Ads API: its errors, and the headers that name the manager account.
 
-Contract: Google Ads API v26 over REST, developers.google.com/google-ads/api (search, searchStream, error types, rate limits).
+Contract: Google Ads API v26 over REST, developers.google.com/google-ads/api (search, error types, rate limits).
 """
 
 from __future__ import annotations
@@ -19,18 +19,12 @@ from headwater.errors import (
     SourceError,
     ThrottledError,
 )
-from headwater.ledger.raw import Row
 from headwater.sources.http.classify import classify_by_status, error_answer
-from headwater.sources.http.client import HttpClient
 from headwater.sources.http.messages import HttpResponse
-from headwater.sources.http.paging import walk
-from headwater.sources.http.source import Api, Part
+from headwater.sources.http.source import Api
 
 LONGEST_DELAY_SECONDS = 900.0
 """A quota that is free again only after this is a day's quota: waiting for it would keep the job running for nothing."""
-
-_STREAMING = ":searchStream"
-_RESOURCE_NAME = "resource_name"
 
 _CURSOR_CODES = {"EXPIRED_PAGE_TOKEN", "INVALID_PAGE_TOKEN"}
 _THROTTLE_CODES = {
@@ -130,59 +124,4 @@ def headers(secret: Mapping[str, str]) -> dict[str, str]:
     return given
 
 
-def read_query(client: HttpClient, part: Part) -> Iterator[Row]:
-    """Runs a stream's query: page by page, or all at once where its path ends in `:searchStream`.
-
-    ExpiredCursorError when a page token has run out.
-    """
-    query = part.params["query"]
-    if part.path.endswith(_STREAMING):
-        chunks = client.post_json(part.path, {"query": query})
-        if not isinstance(chunks, list):
-            raise FatalSourceError(f"{client.name}: {part.path}: the answer is no array of chunks")
-        for chunk in chunks:
-            yield from map(flatten, _results(client, part, chunk))
-        return
-
-    def fetch(token: str | None) -> Any:
-        # The query must be the same to the letter, or the token is refused.
-        return client.post_json(part.path, {"query": query} if token is None else {"query": query, "pageToken": token})
-
-    pages = walk(f"{client.name}: {part.path}", fetch, lambda answer: _results(client, part, answer), _next_page)
-    for page in pages:
-        yield from map(flatten, page.rows)
-
-
-def _results(client: HttpClient, part: Part, answer: Any) -> list[Row]:
-    """Finds the rows of a page or chunk, which lacks `results` altogether when it has none."""
-    results = answer.get("results", []) if isinstance(answer, dict) else None
-    if not isinstance(results, list) or not all(isinstance(row, dict) for row in results):
-        raise FatalSourceError(f"{client.name}: {part.path}: the answer's `results` are no list of objects")
-    return results
-
-
-def _next_page(answer: Any) -> str | None:
-    return answer.get("nextPageToken") or None
-
-
-def flatten(row: Mapping[str, Any]) -> Row:
-    """Makes one level of fields out of a row, named as in GAQL with `_` for the dots: `metrics.costMicros` becomes
-    `metrics_cost_micros`.
-
-    Resource names, which come unasked with every resource, are left out: they repeat the ids.
-    """
-    flat: Row = {}
-    for key, value in row.items():
-        name = re.sub(r"(?<!^)([A-Z])", r"_\1", key).lower()
-        if isinstance(value, Mapping):
-            flat.update({f"{name}_{inner}": leaf for inner, leaf in flatten(value).items()})
-        elif name != _RESOURCE_NAME:
-            flat[name] = value
-    return flat
-
-
-API = Api(
-    classify=classify,
-    headers=headers,
-    readers=dict.fromkeys(("campaigns", "ad_groups", "ads", "ad_performance"), read_query),
-)
+API = Api(classify=classify, headers=headers)

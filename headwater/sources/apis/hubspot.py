@@ -13,6 +13,9 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+import jmespath
+
+from headwater.config import WindowRead
 from headwater.errors import (
     ExpiredTokenError,
     FatalSourceError,
@@ -27,7 +30,7 @@ from headwater.log import get_logger
 from headwater.sources.days import DAY, midnight
 from headwater.sources.http.classify import classify_by_status, error_answer, retry_after
 from headwater.sources.http.client import HttpClient
-from headwater.sources.http.messages import HttpResponse, dig, shorten
+from headwater.sources.http.messages import HttpResponse, shorten
 from headwater.sources.http.paging import check_origin, walk
 from headwater.sources.http.source import Api, Part
 
@@ -90,7 +93,7 @@ def _throttled(said: str, policy: str, asked: float | None) -> SourceError:
 
 def _scopes(answer: Mapping[str, Any]) -> str:
     errors = answer.get("errors")
-    found = [dig(error, "context.requiredScopes") for error in errors] if isinstance(errors, list) else []
+    found = [jmespath.search("context.requiredScopes", error) for error in errors] if isinstance(errors, list) else []
     names = [str(name) for scopes in found if isinstance(scopes, list) for name in scopes]
     return ", ".join(names) or "the scopes crm.objects.contacts.read and crm.objects.deals.read"
 
@@ -150,7 +153,7 @@ def _modified(kind: str) -> str:
 
 
 def _id(client: HttpClient, path: str, row: Any) -> int:
-    number = dig(row, "id")
+    number = jmespath.search("id", row)
     if not isinstance(number, str) or not number.isdecimal():
         raise FatalSourceError(f"{client.name}: {path}: a row's id is {number!r}, not a text of digits")
     return int(number)
@@ -161,12 +164,15 @@ def _with_modified(client: HttpClient, part: Part, path: str, rows: Sequence[Any
     changed = f"properties.{_modified(_type(part))}"
     for row in rows:
         _id(client, path, row)
-    return [{**row, MODIFIED: row.get("archivedAt") or dig(row, changed) or row.get("updatedAt")} for row in rows]
+    return [
+        {**row, MODIFIED: row.get("archivedAt") or jmespath.search(changed, row) or row.get("updatedAt")}
+        for row in rows
+    ]
 
 
 def _merged_away(row: Row) -> Iterator[Row]:
     """The contacts that were merged into this one: they are in no list any more, not even in that of the archive."""
-    losers = dig(row, "properties.hs_merged_object_ids")
+    losers = jmespath.search("properties.hs_merged_object_ids", row)
     for loser in losers.split(";") if isinstance(losers, str) else ():
         if loser:
             yield {
@@ -181,7 +187,8 @@ def _merged_away(row: Row) -> Iterator[Row]:
 
 
 def _changed(client: HttpClient, part: Part, properties: str) -> Iterator[list[Row]]:
-    if (part.until - part.since).days >= part.stream.window.history_days:
+    read = part.stream.read
+    if isinstance(read, WindowRead) and (part.until - part.since).days >= read.history_days:
         yield from _list(client, part, properties, archived=False)
     else:
         yield from _search(client, part, properties)
@@ -269,10 +276,10 @@ def _milliseconds(moment: datetime) -> int:
 
 def _after(client: HttpClient, path: str, answer: Any) -> str | None:
     """The cursor of the next page; PagingError when its link, which is not followed, leads elsewhere."""
-    following = dig(answer, "paging.next")
+    following = jmespath.search("paging.next", answer)
     if following is None:
         return None
-    link, after = dig(following, "link"), dig(following, "after")
+    link, after = jmespath.search("link", following), jmespath.search("after", following)
     if isinstance(link, str):
         check_origin(client.name, client.base_url, link)
     if after is None or after == "":
@@ -296,14 +303,14 @@ def _contacts(client: HttpClient, part: Part, deals: list[str]) -> dict[str, lis
         return answer
 
     def further(answer: Any) -> str | None:
-        cursors = [(dig(result, "from.id"), _after(client, path, result)) for result in part.rows(answer)]
+        cursors = [(jmespath.search("from.id", result), _after(client, path, result)) for result in part.rows(answer)]
         inputs = [{"id": deal, "after": after} for deal, after in cursors if after is not None]
         return json.dumps(inputs) if inputs else None
 
     try:
         for page in walk(f"{client.name}: {path}", fetch, part.rows, further):
             for result in page.rows:
-                deal = str(dig(result, "from.id"))
+                deal = str(jmespath.search("from.id", result))
                 contacts = [*(found.get(deal) or []), *result["to"]]
                 found[deal] = sorted(contacts, key=lambda contact: int(contact["toObjectId"]))
     except RefusedRequestError as refusal:
@@ -324,7 +331,7 @@ def _gone(path: str, name: str, answer: Any) -> set[str]:
         if error.get("category") != "OBJECT_NOT_FOUND":
             said = shorten(f"{error.get('category')}: {error.get('message')}")
             raise FatalSourceError(f"{name}: {path}: a part of the batch failed: {said}")
-        ids = dig(error, "context.fromObjectId") or dig(error, "context.ids") or []
+        ids = jmespath.search("context.fromObjectId", error) or jmespath.search("context.ids", error) or []
         gone.update(str(number) for number in ids)
     return gone
 

@@ -10,17 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from headwater.config import CursorPaging, OnePage
+from headwater.config import AnyPaging
 from headwater.errors import ExpiredTokenError, FatalSourceError, PagingError, RetriableSourceError, SourceError
 from headwater.ledger.raw import to_line
 from headwater.log import get_logger
 from headwater.sources.http.auth import Auth
 from headwater.sources.http.classify import Classify, classify_by_status
+from headwater.sources.http.conditional import Condition, NotModifiedError
 from headwater.sources.http.limits import Backoff, Monotonic, RateLimit, Sleep, Tries
-from headwater.sources.http.messages import HttpRequest, HttpResponse, Send, dig, shorten
-from headwater.sources.http.paging import Page, check_origin, walk
+from headwater.sources.http.messages import Answer, HttpRequest, HttpResponse, Send, shorten, url_of
+from headwater.sources.http.pages import Ask, Turner
+from headwater.sources.http.paging import Page, walk
+
+_CONDITIONS = {"If-None-Match", "If-Modified-Since"}
 
 Usage = Callable[[HttpResponse], float | None]
 
@@ -49,66 +53,59 @@ class HttpClient:
 
     def get(self, path: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Any:
         """Gets the JSON at a path under base_url; a query that is part of the path goes out as it is."""
-        return self._call("GET", path, params or {}, headers)
+        return self.ask(Ask(path, params or {}), headers).content
 
     def post(self, path: str, params: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Any:
         """Posts a form to a path under base_url and returns the JSON that answers it."""
-        return self._call("POST", path, params, headers)
+        return self.ask(Ask(path, params, "POST"), headers).content
 
     def post_json(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Any:
         """Posts JSON to a path under base_url and returns the JSON that answers it."""
-        given = {"Content-Type": "application/json", **(headers or {})}
-        return self._call("POST", path, {}, given, to_line(body).encode())
+        return self.ask(Ask(path, {}, "POST", body), headers).content
 
     def pages(
         self,
-        path: str,
-        params: Mapping[str, str],
-        paging: OnePage | CursorPaging,
+        first: Ask,
+        paging: AnyPaging,
         rows: Callable[[Any], list[Any]],
         cursor: str | None = None,
+        condition: Condition | None = None,
     ) -> Iterator[Page]:
-        """Reads page after page by GET, from `cursor` if given, to the last; PagingError when paging would not end.
+        """Reads page after page, from `cursor` if given, to the last; PagingError when paging would not end.
 
-        `rows` finds the rows within an answer.
+        `rows` finds the rows within an answer's JSON. With a condition the first page is asked for only if it has changed:
+        NotModifiedError when it has not.
         """
+        turner = Turner(self.name, self.base_url, first, paging, rows, self.auth.params)
 
-        def fetch(at: str | None) -> Any:
-            at_cursor = {paging.param: at} if isinstance(paging, CursorPaging) and at is not None else {}
-            return self.get(path, {**params, **at_cursor})
+        def fetch(at: str | None) -> Answer:
+            if condition is None or at is not None:
+                return self.ask(turner.ask(at))
+            try:
+                return self.ask(turner.ask(at), condition.headers)
+            except NotModifiedError:
+                condition.unchanged()
+                raise
 
-        yield from walk(
-            f"{self.name}: {path}", fetch, rows, lambda answer: self._next_cursor(path, paging, answer), cursor
-        )
+        try:
+            for number, page in enumerate(
+                walk(turner.where, fetch, lambda answer: rows(answer.content), turner.next_cursor, cursor)
+            ):
+                if condition and number == 0 and page.next_cursor is None:
+                    condition.complete(turner.headers)
+                yield page
+        except PagingError as error:
+            # A cursor is the source's: it may have been made of what signed the request.
+            error.args = (self.auth.strike_out(str(error)),)
+            raise
 
-    def _next_cursor(self, path: str, paging: OnePage | CursorPaging, answer: Any) -> str | None:
-        if isinstance(paging, OnePage):
-            return None
-        more = dig(answer, paging.more)
-        if not more:
-            return None
-        if paging.more != paging.cursor and isinstance(more, str):
-            check_origin(self.name, self.base_url, more)
-        cursor = dig(answer, paging.cursor)
-        if cursor is None or cursor == "":
-            raise PagingError(
-                f"{self.name}: {path}: `{paging.more}` promises another page, but `{paging.cursor}` is absent"
-            )
-        return str(cursor)
-
-    def _call(
-        self,
-        method: Literal["GET", "POST"],
-        path: str,
-        params: Mapping[str, str],
-        headers: Mapping[str, str] | None,
-        body: bytes | None = None,
-    ) -> Any:
+    def ask(self, ask: Ask, headers: Mapping[str, str] | None = None) -> Answer:
         """Tries a request until it is answered, is refused for good, or has been tried long enough."""
-        where = f"{self.name}: {method} {path.partition('?')[0]}"
-        url = f"{self.base_url.rstrip('/')}/{path.lstrip('/')}"
-        given = {"Accept": "application/json", **(headers or {}), **self.headers}
-        flow = self.auth.flow(HttpRequest(method, url, params, given, body))
+        where = f"{self.name}: {ask.method} {ask.path.partition('?')[0]}"
+        body = None if ask.body is None else to_line(ask.body).encode()
+        json = {} if body is None else {"Content-Type": "application/json"}
+        given = {"Accept": "application/json", **json, **(headers or {}), **self.headers}
+        flow = self.auth.flow(HttpRequest(ask.method, url_of(self.base_url, ask.path), ask.params, given, body))
         tries = Tries(self.backoff)
         signed = next(flow)
         while True:
@@ -129,7 +126,7 @@ class HttpClient:
                 self.sleep(wait)
                 signed = next(flow)
 
-    def _try(self, where: str, request: HttpRequest) -> Any:
+    def _try(self, where: str, request: HttpRequest) -> Answer:
         """Sends a request once; an error says where, and has no secret in it."""
         try:
             return self._answer(request)
@@ -140,7 +137,7 @@ class HttpClient:
             error.args = (f"{where}: {said}",)
             raise
 
-    def _answer(self, request: HttpRequest) -> Any:
+    def _answer(self, request: HttpRequest) -> Answer:
         path = request.url.partition("?")[0]
         limit = next((own for ending, own in self.limits.items() if path.endswith(ending)), self.limit)
         with limit:
@@ -148,6 +145,8 @@ class HttpClient:
         pause = self.usage(response) if self.usage else None
         if pause is not None:
             limit.pause(pause)
+        if response.status == 304 and _CONDITIONS & request.headers.keys():
+            raise NotModifiedError("HTTP 304: not modified")
         if 300 <= response.status < 400:
             raise FatalSourceError(
                 f"HTTP {response.status} redirects to another place, which is never followed. hint: correct base_url"
@@ -155,4 +154,4 @@ class HttpClient:
         error = self.classify(response)
         if error is not None:
             raise error
-        return response.json()
+        return Answer(response.json(), response.headers)

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from headwater.config import BearerAuth, HeadersAuth, HttpSource, OAuth, Rate
+from headwater.config import (
+    BasicAuth,
+    BearerAuth,
+    ClientCredentials,
+    HeadersAuth,
+    HttpSource,
+    NoAuth,
+    OAuth,
+    QueryAuth,
+    Rate,
+)
 from headwater.errors import FatalSourceError
 from headwater.sources.apis import api_of
 from headwater.sources.http.auth import Auth
 from headwater.sources.http.classify import classify_by_status
 from headwater.sources.http.client import HttpClient
 from headwater.sources.http.limits import Backoff, Monotonic, RateLimit, Sleep
-from headwater.sources.http.oauth import RefreshedAuth, Save
+from headwater.sources.http.oauth import Save, TokenAuth
 from headwater.sources.http.wire import Wire
 
 _ACCOUNT = "{account}"
@@ -40,9 +51,10 @@ def open_client(
     def limit(rate: Rate) -> RateLimit:
         return RateLimit(rate, source.retry.longest_wait_seconds, sleep, clock)
 
-    secrets = tuple(str(value) for value in secret.values())
-    headers = {**_headers(source, secret), **(api.headers(secret) if api.headers else {})}
-    params = api.sign(secret) if api.sign else {}
+    signed = _signed(source, secret)
+    headers = {**signed.headers, **(api.headers(secret) if api.headers else {})}
+    params = {**signed.params, **(api.sign(secret) if api.sign else {})}
+    secrets = (*(str(value) for value in secret.values()), *signed.secrets)
     client = HttpClient(
         name=source.name,
         base_url=source.base_url,
@@ -56,7 +68,7 @@ def open_client(
         sleep=sleep,
         clock=clock,
     )
-    if isinstance(source.auth, OAuth):
+    if isinstance(source.auth, OAuth | ClientCredentials):
         url = urlsplit(source.auth.token_url)
         asking = replace(
             client,
@@ -66,7 +78,7 @@ def open_client(
             classify=classify_by_status,
         )
         grant = source.auth.model_copy(update={"token_url": url.path})
-        renewing = RefreshedAuth(headers, params, secrets, client=asking, grant=grant, secret=secret, save=save)
+        renewing = TokenAuth(headers, params, secrets, client=asking, grant=grant, secret=secret, save=save)
         client = replace(client, auth=renewing)
     try:
         yield client
@@ -82,15 +94,21 @@ def headers_of_account(source: HttpSource, secret: Mapping[str, str], account: s
     return {header: _of(source, secret, key.replace(_ACCOUNT, account)) for header, key in own.items()}
 
 
-def _headers(source: HttpSource, secret: Mapping[str, str]) -> dict[str, str]:
-    """Headers from the secret that every request has."""
+def _signed(source: HttpSource, secret: Mapping[str, str]) -> Auth:
+    """What every request has of the secret: headers and parameters that stay as they are."""
     match source.auth:
+        case NoAuth() | OAuth() | ClientCredentials():
+            return Auth()
         case BearerAuth(token=key):
-            return {"Authorization": f"Bearer {_of(source, secret, key)}"}
+            return Auth({"Authorization": f"Bearer {_of(source, secret, key)}"})
         case HeadersAuth(headers=headers):
-            return {header: _of(source, secret, key) for header, key in headers.items() if _ACCOUNT not in key}
-        case _:
-            return {}
+            return Auth({name: _of(source, secret, key) for name, key in headers.items() if _ACCOUNT not in key})
+        case QueryAuth(params=params):
+            return Auth(params={name: _of(source, secret, key) for name, key in params.items()})
+        case BasicAuth() as basic:
+            given = basic.filled(lambda key: _of(source, secret, key))
+            encoded = base64.b64encode(given.encode()).decode()
+            return Auth({"Authorization": f"Basic {encoded}"}, secrets=(encoded,))
 
 
 def _of(source: HttpSource, secret: Mapping[str, str], key: str) -> str:

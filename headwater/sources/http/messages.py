@@ -19,7 +19,7 @@ class MalformedAnswerError(RetriableSourceError):
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """One request; its parameters go into the query of a GET and, without a JSON `body`, as a form into that of a POST."""
+    """One request; its parameters go into the query, or as a form into the body of a POST without a JSON `body`."""
 
     method: Literal["GET", "POST"]
     url: str
@@ -55,13 +55,17 @@ class HttpResponse:
 Send = Callable[[HttpRequest], HttpResponse]
 
 
-def dig(answer: Any, path: str) -> Any:
-    """Finds what is at a dotted path within an answer; None when it is not there."""
-    for key in path.split("."):
-        if not isinstance(answer, Mapping):
-            return None
-        answer = answer.get(key)
-    return answer
+@dataclass(frozen=True)
+class Answer:
+    """The JSON that answers a request, and the headers it came with."""
+
+    content: Any = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def url_of(base_url: str, path: str) -> str:
+    """The URL of a path under a base URL; a whole address is its own."""
+    return path if path.startswith(("https://", "http://")) else f"{base_url.rstrip('/')}/{path.lstrip('/')}"
 
 
 def shorten(text: str) -> str:

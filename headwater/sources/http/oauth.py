@@ -1,4 +1,7 @@
-"""OAuth 2.0 refresh-token grant (RFC 6749, section 6): access tokens that live for minutes, renewed while a read goes on."""
+"""OAuth 2.0 access tokens that live for minutes, renewed while a read goes on.
+
+A refresh token buys them (RFC 6749, section 6), or the client's own credentials do (section 4.4).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from headwater.config import OAuth
+from headwater.config import ClientCredentials, Grant, OAuth
 from headwater.errors import ExpiredTokenError, FatalSourceError
 from headwater.sources.http.auth import Auth, Flow
 from headwater.sources.http.client import HttpClient
@@ -19,15 +22,15 @@ Save = Callable[[Mapping[str, str]], None]
 
 
 @dataclass(kw_only=True)
-class RefreshedAuth(Auth):
-    """Signs with an access token that the secret's refresh token buys; a rotated refresh token goes to `save` at once.
+class TokenAuth(Auth):
+    """Signs with an access token that the secret buys; a rotated refresh token goes to `save` at once.
 
     FatalSourceError when the secret lacks a part of the grant or the token endpoint refuses it. Safe to share between
     threads.
     """
 
     client: HttpClient = field(repr=False)
-    grant: OAuth
+    grant: Grant
     secret: Mapping[str, str] = field(repr=False)
     save: Save = field(repr=False)
     _token: str = field(default="", init=False, repr=False)
@@ -71,20 +74,8 @@ class RefreshedAuth(Auth):
                 self._refresh()
 
     def _refresh(self) -> None:
-        keys = (self.grant.client_id, self.grant.client_secret, self.grant.refresh_token)
-        missing = [key for key in keys if not self.secret.get(key)]
-        if missing:
-            raise FatalSourceError(f"{self.client.name}: the secret has no {', '.join(missing)}. hint: add it")
-        asked_with = self._refresh_token or self.secret[self.grant.refresh_token]
-        answer = self.client.post(
-            self.grant.token_url,
-            {
-                "grant_type": "refresh_token",
-                "client_id": self.secret[self.grant.client_id],
-                "client_secret": self.secret[self.grant.client_secret],
-                "refresh_token": asked_with,
-            },
-        )
+        form = self._form()
+        answer = self.client.post(self.grant.token_url, form)
         token = answer.get("access_token") if isinstance(answer, Mapping) else None
         if not isinstance(token, str) or not token:
             raise FatalSourceError(f"{self.client.name}: the token endpoint's answer has no `access_token`")
@@ -93,6 +84,22 @@ class RefreshedAuth(Auth):
         self._token = token
         self._until = self.client.clock() + max(0.0, seconds - _MARGIN_SECONDS)
         rotated = answer.get("refresh_token")
-        if isinstance(rotated, str) and rotated and rotated != asked_with:
+        if isinstance(self.grant, OAuth) and isinstance(rotated, str) and rotated not in {"", form["refresh_token"]}:
             self._refresh_token = rotated
             self.save({**self.secret, self.grant.refresh_token: rotated})
+
+    def _form(self) -> dict[str, str]:
+        """What a token is asked with."""
+        match self.grant:
+            case OAuth(client_id=identity, client_secret=password, refresh_token=key):
+                self._need(identity, password, key)
+                own = {"grant_type": "refresh_token", "refresh_token": self._refresh_token or self.secret[key]}
+            case ClientCredentials(client_id=identity, client_secret=password, params=params):
+                self._need(identity, password)
+                own = {**params, "grant_type": "client_credentials"}
+        return {**own, "client_id": self.secret[identity], "client_secret": self.secret[password]}
+
+    def _need(self, *keys: str) -> None:
+        missing = [key for key in keys if not self.secret.get(key)]
+        if missing:
+            raise FatalSourceError(f"{self.client.name}: the secret has no {', '.join(missing)}. hint: add it")

@@ -15,18 +15,19 @@ from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from headwater.config import HttpSource, ReplaceWrite, Table
-from headwater.errors import ClosedAccountError, ExpiredCursorError, FatalSourceError
+from headwater.config import HttpSource, ReplaceWrite, Table, WholeRead
+from headwater.errors import ClosedAccountError, ConfigError, ExpiredCursorError, FatalSourceError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.raw import ACCOUNT, PARSER
 from headwater.log import get_logger
 from headwater.sources.apis import api_of
-from headwater.sources.days import day_of
 from headwater.sources.http.client import HttpClient
+from headwater.sources.http.conditional import NotModifiedError
 from headwater.sources.http.connect import headers_of_account
 from headwater.sources.http.rollout import foreign, rolled_out
 from headwater.sources.http.source import AccountDay, Part, read_pages
 from headwater.sources.http.spool import Spool
+from headwater.sources.http.updates import Recent, SincePart, recent_of
 
 READ_TRIES = 3
 """How often a part is read from its beginning because its cursor ran out."""
@@ -38,7 +39,7 @@ class Reading:
     """Reads parts into the writer, and remembers what was found.
 
     `covered` are the account days that the batch covers, `digests` those of all that was read, `closed` the accounts
-    that the source does not serve.
+    that the source does not serve, `recent` the newest changes of each account whose changes are read.
     """
 
     def __init__(
@@ -53,11 +54,15 @@ class Reading:
         self.covered: set[AccountDay] = set()
         self.digests: dict[AccountDay, int] = {}
         self.closed: set[str] = set()
+        self.recent: dict[str, Recent] = {}
         self._source = source
         self._stream = source.streams[name]
         self._replaces = isinstance(table.write, ReplaceWrite)
         self._where = f"{source.name}.{name}"
         self._reader = api_of(source.name).readers.get(name, read_pages)
+        read = self._stream.read
+        if isinstance(read, WholeRead) and read.conditional and self._reader is not read_pages:
+            raise ConfigError(f"{self._where}: read.conditional is for streams that no Python reads")
         self._parsers = rolled_out(source, name)
         self._secret = secret
         self._client = client
@@ -106,38 +111,41 @@ class Reading:
         client = replace(self._client, headers={**self._client.headers, **own})
         parser = self._parsers.get(part.account)
         digests: dict[AccountDay, int] = {}
+        recent = recent_of(part) if isinstance(part, SincePart) else None
         with self._writer.open_rows(path) as file:
             file.without(foreign(self._stream, [parser]))
-            for row in self._reader(client, part):
-                day = self._day(row)
-                # Every day belongs to just one part, so a source that answers with more than it was asked for doubles
-                # nothing, and an account day is whole.
-                if day not in part:
-                    continue
-                line = file.write(row, **{ACCOUNT: part.account, PARSER: parser})
-                key = AccountDay(part.account, day)
-                digest = int.from_bytes(hashlib.sha256(line.encode()).digest()[:16], "big")
-                digests[key] = (digests.get(key, 0) + digest) % 2**128
-        return Spool(path, file.learned, digests, file.rows)
+            try:
+                for row in self._reader(client, part):
+                    day = self._day(part, row)
+                    # Every day belongs to just one part, so a source that answers with more than it was asked for doubles
+                    # nothing, and an account day is whole.
+                    if day not in part:
+                        continue
+                    line = file.write(row, **{ACCOUNT: part.account, PARSER: parser})
+                    key = AccountDay(part.account, day)
+                    digest = int.from_bytes(hashlib.sha256(line.encode()).digest()[:16], "big")
+                    digests[key] = (digests.get(key, 0) + digest) % 2**128
+                    if recent is not None:
+                        recent.add(part.moment_of(row), digest)
+            except NotModifiedError:
+                digests = {day: int(digest, 16) for day, digest in (part.known or {}).items()}
+        return Spool(path, file.learned, digests, file.rows, recent)
 
-    def _day(self, row: object) -> date:
-        """The day of a row; `date.max` in a stream whose rows have no time."""
-        name = self._stream.window.field
+    def _day(self, part: Part, row: object) -> date:
+        """The day of a row; FatalSourceError when it tells none."""
         if not isinstance(row, Mapping):
             raise FatalSourceError(f"{self._where}: a row is {type(row).__name__}, not an object")
-        if name is None:
-            return date.max
-        value = row.get(name)
-        if value is None:
+        name = getattr(self._stream.read, "field", "")
+        try:
+            return part.day_of(row)
+        except KeyError:
             fields = ", ".join(sorted(row))
             raise FatalSourceError(
                 f"{self._where}: a row lacks `{name}`, by which its day is known: its fields are {fields}"
-            )
-        try:
-            return day_of(value)
-        except (TypeError, ValueError):
+            ) from None
+        except (TypeError, ValueError, OverflowError, OSError):
             raise FatalSourceError(
-                f"{self._where}: `{name}` is {value!r}, neither an ISO date nor an ISO time"
+                f"{self._where}: `{name}` is {row[name]!r}, neither an ISO date or time nor seconds since 1970"
             ) from None
 
     def _take(self, part: Part, read: Future[Spool]) -> None:
@@ -153,6 +161,8 @@ class Reading:
         self._add(part, spool, changed)
         self.covered |= changed | self._emptied(part, spool)
         self.digests.update(spool.digests)
+        if spool.recent is not None:
+            self.recent[part.account] = spool.recent
         self._writer.learned.merge(spool.learned)
         spool.path.unlink()
 
@@ -166,7 +176,7 @@ class Reading:
         rows = 0
         with gzip.open(path, "wt", encoding="ascii", compresslevel=6) as file:
             for line in spool.lines():
-                if AccountDay(part.account, self._day(json.loads(line))) in changed:
+                if AccountDay(part.account, self._day(part, json.loads(line))) in changed:
                     file.write(line)
                     rows += 1
         self._writer.add(path, rows)

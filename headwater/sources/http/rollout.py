@@ -27,7 +27,7 @@ def foreign(stream: HttpStream, parsers: Iterable[str | None]) -> frozenset[str]
 def parsed_by(source: HttpSource, name: str, parser: str) -> HttpSource:
     """The source as it is for the accounts that another parser reads."""
     shape = source.streams[name].parsers[parser]
-    changed = {field: getattr(shape, field) for field in ("path", "params", "records", "raw")}
+    changed = {field: getattr(shape, field) for field in ("path", "params", "body", "records", "raw")}
     stream = source.streams[name].model_copy(update={k: value for k, value in changed.items() if value is not None})
     version = source.api_version if shape.api_version is None else shape.api_version
     return source.model_copy(update={"streams": {**source.streams, name: stream}, "api_version": version})

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headwater.ledger.shape import Learned
-from headwater.sources.http.source import AccountDay
+from headwater.sources.http.source import AccountDay, hexadecimal
+from headwater.sources.http.updates import Recent
 
 
 @dataclass
 class Spool:
-    """The rows of one part in a file, the digest of each account day among them, and what they taught."""
+    """The rows of one part in a file, the digest of each account day among them, and what they taught; `recent` of changes."""
 
     path: Path
     learned: Learned
     digests: dict[AccountDay, int]
     rows: int
+    recent: Recent | None = None
 
     def changed(self, known: Mapping[AccountDay, str] | None) -> set[AccountDay]:
         """The account days whose rows are others than those that are known."""
@@ -29,8 +31,3 @@ class Spool:
         """The rows as they were written, each with its line feed."""
         with gzip.open(self.path, "rt", encoding="ascii") as file:
             yield from file
-
-
-def hexadecimal(digest: int) -> str:
-    """A digest as positions keep it."""
-    return f"{digest:032x}"

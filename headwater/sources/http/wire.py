@@ -36,13 +36,13 @@ class Wire:
         """Sends one request and reads the whole answer."""
         # Real time, not the clock of the waits: one thread's wait may advance that clock while another reads a body.
         deadline = time.monotonic() + self._timeout_seconds
-        in_query = request.method == "GET"
+        in_query = request.method == "GET" or request.body is not None
         try:
             with self._session.request(
                 request.method,
                 request.url,
                 params=dict(request.params) if in_query else None,
-                data=request.body if request.body is not None else None if in_query else dict(request.params),
+                data=request.body if in_query else dict(request.params),
                 headers=dict(request.headers),
                 timeout=(min(_CONNECT_SECONDS, self._timeout_seconds), self._timeout_seconds),
                 allow_redirects=False,
