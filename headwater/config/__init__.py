@@ -41,7 +41,9 @@ from headwater.config.project import (
     Stream,
     json_schemas,
     load_deployed,
+    load_environment,
     load_project,
+    load_source,
     parse_date,
 )
 from headwater.config.redshift_source import RedshiftSource, RedshiftStream
@@ -130,6 +132,8 @@ __all__ = [
     "Write",
     "json_schemas",
     "load_deployed",
+    "load_environment",
     "load_project",
+    "load_source",
     "parse_date",
 ]

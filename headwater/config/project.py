@@ -114,13 +114,42 @@ def _named(folder: Path) -> dict[str, Any]:
     return documents
 
 
+def _environment_file(root: Path, environment: str) -> Path:
+    folder = root / "config" / "environments"
+    files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    if environment not in files:
+        raise ConfigError(f"environment {environment!r} is not declared; known: {', '.join(files)}")
+    return files[environment]
+
+
+def load_environment(root: Path, environment: str) -> Environment:
+    """Loads one environment alone; ConfigError names the file and the path."""
+    path = _environment_file(root, environment)
+    try:
+        return Environment.model_validate(_read_yaml(path))
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_where(error)}") from None
+
+
+def load_source(root: Path, name: str) -> AnySource:
+    """Loads one source alone, whatever else is declared and however wrong that is; ConfigError names the file and the path."""
+    folder = root / "config" / "sources"
+    files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    if name not in files:
+        raise ConfigError(
+            f"source {name!r} is not declared; known: {', '.join(files)}. hint: headwater source new NAME --kind KIND"
+        )
+    try:
+        source: AnySource = TypeAdapter(Source).validate_python(_read_yaml(files[name]))
+    except ValidationError as error:
+        raise ConfigError(f"{files[name]}: {_where(error)}") from None
+    return source
+
+
 def load_project(root: Path, environment: str) -> Project:
     """Loads config/ and sql/gold/ below `root` for one environment; ConfigError names the file and the path."""
     config = root / "config"
-    environment_file = config / "environments" / f"{environment}.yaml"
-    if not environment_file.exists():
-        known = sorted(path.stem for path in (config / "environments").glob("*.yaml"))
-        raise ConfigError(f"environment {environment!r} is not declared; known: {', '.join(known)}")
+    environment_file = _environment_file(root, environment)
     documents = {
         "environment": _read_yaml(environment_file),
         "sources": _named(config / "sources"),
@@ -159,4 +188,7 @@ def parse_date(text: str) -> date:
     """Reads an ISO date; ConfigError says what it got."""
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
         raise ConfigError(f"{text!r} is not a date; write YYYY-MM-DD")
-    return date.fromisoformat(text)
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is not a date: {error}; write YYYY-MM-DD") from None

@@ -67,7 +67,7 @@ _PACKED = (
     "requirements.lock",
 )
 # What only an operator needs, and no job or Lambda gets.
-_AT_THE_DESK = ("headwater/deploy/", "headwater/cli.py", "headwater/client.py")
+_AT_THE_DESK = ("headwater/deploy/", "headwater/desk/", "headwater/explore/", "headwater/cli.py", "headwater/client.py")
 
 
 def library_zip(root: Path) -> bytes:
