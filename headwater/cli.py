@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from typing import Annotated, Literal, cast
 
@@ -31,7 +32,8 @@ from headwater.explore.cli import source_app
 from headwater.lake.gold_sql import gold_sql
 from headwater.run.plan import backfilled
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+# Plain help: Typer's other one shows flags as if they took a value, `--wait <bool>`.
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 quarantine_app = typer.Typer(no_args_is_help=True, help="Rows that were refused.")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(source_app, name="source")
@@ -49,7 +51,7 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def headwater(
     _version: Annotated[
-        bool, typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Run and watch the Headwater pipeline."""
@@ -92,9 +94,7 @@ def run(
         str | None,
         typer.Option(metavar="DATE", help="The day to run for; today if absent, the world's day locally."),
     ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", metavar="", help="Watch until it has ended; exit 1 unless it succeeded.")
-    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Watch until it has ended; exit 1 unless it succeeded.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start a run of the pipeline."""
@@ -119,10 +119,8 @@ def run(
 @app.command()
 def maintain(
     env: EnvOption = "local",
-    yes: Annotated[bool, typer.Option("--yes", metavar="", help="Do not ask.")] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait", metavar="", help="Wait until it has ended; exit 1 unless it succeeded.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended; exit 1 unless it succeeded.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compact the lake's small files and delete those that only old versions need."""
@@ -212,9 +210,7 @@ def release(
     stream: StreamArgument,
     batch: BatchArgument,
     reason: Annotated[str, typer.Option(help="Why; kept with the decision.")],
-    discard: Annotated[
-        bool, typer.Option("--discard", metavar="", help="Leave the batch out instead of letting it pass.")
-    ] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Leave the batch out instead of letting it pass.")] = False,
     env: EnvOption = "local",
     as_json: JsonOption = False,
 ) -> None:
@@ -276,20 +272,33 @@ def validate(as_json: JsonOption = False) -> None:
     say(as_json, {"environments": environments}, f"valid: {', '.join(environments)}")
 
 
+def _refuse_usage(error: typer.TyperException) -> None:
+    said, ctx = error.format_message(), getattr(error, "ctx", None)
+    if ctx is not None and said == ctx.get_help():
+        # A group of commands that was called without one.
+        err.print(said)
+    else:
+        refuse("Usage", f"{said.rstrip('.')}. hint: {ctx.command_path if ctx else 'headwater'} --help")
+
+
+@cache
+def command_line() -> typer.Typer:
+    """All commands, with those of the environments that are made here."""
+    for environment in extra_environments().values():
+        app.add_typer(environment.commands)
+    return app
+
+
 def main() -> None:
     """Runs the command line; what a person can act on is one line on stderr and exit code 2 (1 where they said no)."""
     sys.path.insert(0, str(ROOT))
-    for environment in extra_environments().values():
-        app.add_typer(environment.commands)
     try:
-        code = app(standalone_mode=False)
+        code = command_line()(standalone_mode=False)
     except typer.Abort:
         note("nothing was done")
         sys.exit(1)
     except typer.TyperException as error:
-        if said := error.format_message():
-            ctx = getattr(error, "ctx", None)
-            refuse("Usage", f"{said} hint: {ctx.command_path if ctx else 'headwater'} --help")
+        _refuse_usage(error)
         sys.exit(2)
     except HeadwaterError as error:
         refuse(type(error).__name__, str(error))

@@ -11,5 +11,4 @@ from headwater.desk.choices import complete_environment
 EnvOption = Annotated[
     str, typer.Option("--env", help="local, dev, staging or prod.", autocompletion=complete_environment)
 ]
-# Typer shows a flag's type, `<bool>`, as if it took a value, unless there is another name for it.
-JsonOption = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -18,6 +18,7 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from botocore.exceptions import ConnectionError as AwsConnectionError
 from botocore.session import Session
 
 from headwater.log import redact
@@ -74,7 +75,7 @@ def refusal(error: BotoCoreError | ClientError) -> str | None:
             return f"{said}. {_SIGN_IN}"
         case SSOError() | TokenRetrievalError():
             return f"{said}. {_SIGN_IN}"
-        case HTTPClientError():
+        case HTTPClientError() | AwsConnectionError():
             return f"{said}. hint: is the network there, and does a proxy or AWS_ENDPOINT_URL point elsewhere?"
         case _:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -22,11 +23,13 @@ from headwater.explore import starting
 from headwater.explore.found import Explorer, Found, Sample
 from headwater.explore.opening import open_explorer, plain_session, told_of_extras
 from headwater.explore.proposal import stream_yaml, table_name, table_yaml
-from headwater.explore.secret import Secret, secret_of
+from headwater.explore.secret import Secret, secret_in, stored_secret
 
 source_app = typer.Typer(no_args_is_help=True, help="A source before it is deployed: start, check, discover, preview.")
 
 _CELL = 60
+# The library's log goes to stdout, where a job's log is; here the answer is.
+_QUIET = logging.ERROR
 _MOST_ROWS = 1000
 
 
@@ -215,9 +218,12 @@ def _opened(
     source: AnySource, environment: Environment, env: str, secret_file: Path | None
 ) -> Iterator[tuple[Explorer, Secret]]:
     """Opens a source with its secret, and strikes that out of whatever goes wrong."""
+    logging.getLogger("headwater").setLevel(_QUIET)
     try:
+        # What a file says is looked at before anything is reached.
+        told = None if secret_file is None else secret_in(secret_file)
         reach(env)
-        secret = secret_of(source, environment, secret_file)
+        secret = told or stored_secret(source, environment)
         today: date | None = today_in(env)
         with secret.kept(), open_explorer(source, secret, environment, today) as explorer:
             yield explorer, secret

@@ -301,7 +301,7 @@ def _of_mysql(type_: str) -> str:
         case "tinyint" | "smallint" | "mediumint" | "year":
             return "int"
         case "bit":
-            return "boolean" if type_.lower() == "bit(1)" else "binary"
+            return "boolean" if type_.lower() == "bit(1)" else "bigint"
         case "float" | "double" | "date":
             return base[0]
         case "datetime" | "timestamp":

@@ -22,6 +22,7 @@ from headwater.sources.files.formats import BadFileError, rows_of
 
 _SAMPLED_ROWS = 100
 _LISTED = 1000
+_TRIED = 10
 _MEGABYTE = 1024 * 1024
 _LARGEST_SAMPLE_MB = 64
 _FORMATS: dict[str, Format] = {
@@ -44,21 +45,26 @@ class FilesExplorer:
     s3: Any
 
     def check(self, stream: str) -> str:
-        """Lists a prefix and reads its newest file to its end."""
+        """Lists a prefix and reads the newest of its files that can be read, to its end."""
         declared = self.source.streams[stream]
         if isinstance(self.source.entrance, HttpEntrance) and not self.secret.values:
             raise FatalSourceError(
                 f"{self.source.name}: the secret has no sender's key. hint: add one by the sender's name"
             )
-        newest = self._newest(declared.prefix)
         where = f"s3://{self.bucket}/{declared.prefix}"
-        if newest is None:
-            return f"{where} can be listed; no file yet"
-        rows = self._read(newest, declared, most=None)
-        bad = sum(1 for row in rows if PROBLEM in row)
-        return (
-            f"{where} can be listed; {newest} has {len(rows)} rows{f', {bad} of which cannot be read' if bad else ''}"
-        )
+        problem = None
+        for newest in self._newest(declared.prefix):
+            try:
+                rows = self._read(newest, declared, most=None)
+            except FatalSourceError as error:
+                problem = problem or error
+                continue
+            bad = sum(1 for row in rows if PROBLEM in row)
+            lost = f", {bad} of which cannot be read" if bad else ""
+            return f"{where} can be listed; {newest} has {len(rows)} rows{lost}{f'; but {problem}' if problem else ''}"
+        if problem is not None:
+            raise problem
+        return f"{where} can be listed; no file yet"
 
     def find(self) -> Iterator[Found]:
         """Proposes a stream for each folder below the source's own."""
@@ -71,10 +77,19 @@ class FilesExplorer:
                 yield self._found(folder, newest, format_)
 
     def sample(self, stream: str, rows: int) -> Sample:
-        """Reads the first rows of a prefix's newest file."""
+        """Reads the rows of a prefix's newest files."""
         declared = self.source.streams[stream]
-        newest = self._newest(declared.prefix)
-        return Sample([] if newest is None else self._read(newest, declared, rows))
+        found: list[Row] = []
+        bad: list[Row] = []
+        for newest in self._newest(declared.prefix):
+            try:
+                found += self._read(newest, declared, rows - len(found))
+            except FatalSourceError as error:
+                # In a run, quarantine gets such a file as one row.
+                bad.append({"_file_key": newest, PROBLEM: "unreadable_file", "_value": str(error)})
+            if len(found) >= rows:
+                break
+        return Sample([*found, *bad][:rows])
 
     def _found(self, folder: str, key: str, format_: Format) -> Found:
         name = folder.strip("/").rpartition("/")[2].replace("-", "_")
@@ -117,9 +132,10 @@ class FilesExplorer:
             for row in rows
         ]
 
-    def _newest(self, prefix: str) -> str | None:
-        listed = self._list(prefix)
-        return max(listed, key=lambda item: item[1])[0] if listed else None
+    def _newest(self, prefix: str) -> list[str]:
+        """Lists the newest files of a prefix, newest first: one of them may be bad."""
+        listed = sorted(self._list(prefix), key=lambda item: item[1], reverse=True)
+        return [key for key, _ in listed[:_TRIED]]
 
     def _list(self, prefix: str) -> list[tuple[str, Any]]:
         answer = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=_LISTED)

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from datetime import date, datetime, time
 from typing import Any, cast
 
+from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from headwater.config import JsonStream, KafkaStream, KnownCheck, Policy, Stream
+from headwater.errors import ConfigError
 from headwater.explore.found import Field, Sample
 from headwater.lake.tables import BATCH, FILE, REASONS, text_columns
 from headwater.ledger.batch import BatchWriter
@@ -38,8 +40,12 @@ def bronze(spark: SparkSession, stream: Stream, sample: Sample) -> DataFrame:
 
 def judged(stream: Stream, policy: Policy | None, raw: DataFrame) -> list[dict[str, Any]]:
     """Types raw rows and says of each for which reasons it would be quarantined, as text."""
-    rows = judge_rows(typed(stream, raw), row_predicates(stream, policy), {})
     texts = [F.col(f"`{name}`").cast("string").alias(name) for name in stream.columns]
+    try:
+        rows = judge_rows(typed(stream, raw), row_predicates(stream, policy), {})
+    except (AnalysisException, ParseException) as error:
+        said = str(error).strip().splitlines()[0]
+        raise ConfigError(f"table {stream.table}: Spark refuses a column or a check: {said}") from None
     return [row.asDict() for row in rows.select(*texts, F.array_join(REASONS, ", ").alias("quarantined for")).collect()]
 
 
@@ -84,8 +90,11 @@ def _value(field: Field, value: Any) -> Any:
         return None
     if field.type == "binary":
         return bytearray(value)
+    if isinstance(value, bytes) and field.type in {"boolean", "bigint"}:
+        # Bits, of MySQL.
+        value = int.from_bytes(value, "big")
     if field.type == "boolean":
-        return str(bool(int.from_bytes(value, "big")) if isinstance(value, bytes) else bool(value)).lower()
+        return str(bool(value)).lower()
     match value:
         case datetime() | date() | time():
             return value.isoformat()

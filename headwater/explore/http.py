@@ -99,7 +99,9 @@ def open_http(source: HttpSource, secret: Secret, today: date | None) -> Iterato
 
 def _found(source: HttpSource, name: str, rows: list[Row]) -> Found:
     declared = source.streams[name]
-    return _proposed(name, declared.path, declared.records, rows)
+    found = _proposed(name, declared.path, declared.records, rows)
+    given = {"params": dict(declared.params)} if declared.params else {}
+    return replace(found, declares={**found.declares, **given})
 
 
 def _proposed(name: str, path: str, records: str | None, rows: list[Row]) -> Found:

@@ -25,6 +25,8 @@ from headwater.sources.kafka.registry import Registry, open_registry
 
 _SAMPLED_RECORDS = 100
 _FRAME_BYTES = 5
+# Offsets at a partition's end that may be the broker's own marks of transactions, and no records.
+_MARKS = 20
 _RETRY = Retry(attempts=1, longest_wait_seconds=SECONDS, total_wait_seconds=SECONDS)
 
 
@@ -109,18 +111,18 @@ class KafkaExplorer:
                 place = TopicPartition(topic, partition)
                 low, high = self.consumer.get_watermark_offsets(place, timeout=SECONDS)
                 if high > low:
-                    ends[partition] = (max(low, high - most), high)
+                    ends[partition] = (max(low, high - most - _MARKS), high)
             self.consumer.assign([TopicPartition(topic, partition, begin) for partition, (begin, _) in ends.items()])
             found: list[dict[str, Any]] = []
             deadline = time.monotonic() + SECONDS
-            while len(found) < most and time.monotonic() < deadline and not self._at_end(topic, ends):
+            while time.monotonic() < deadline and not self._at_end(topic, ends):
                 message = self.consumer.poll(0.2)
                 if message is not None:
                     if message.error() is not None:
                         raise KafkaException(message.error())
                     found.append(_record(message))
             self.consumer.unassign()
-        return found
+        return found[-most:]
 
     def _at_end(self, topic: str, ends: Mapping[int, tuple[int, int]]) -> bool:
         places = self.consumer.position([TopicPartition(topic, partition) for partition in ends])

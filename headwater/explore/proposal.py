@@ -30,7 +30,7 @@ def table_name(source: str, found: Found, taken: Collection[str]) -> str:
 def stream_yaml(found: Found, table: str) -> str:
     """Writes what belongs below `streams:` of the source."""
     lines = [f"  {column_name(found.name)}:", f"    table: {table}"]
-    lines += [f"    {name}: {_inline(value)}" for name, value in found.declares.items()]
+    lines += [f"    {name}: {_inline(value)}{_remark(value)}" for name, value in found.declares.items()]
     if found.raw:
         lines.append(f"    raw: {_inline([field.name for field in found.fields])}")
     others = {column: field for column, field in _columns(found).items() if column != field}
@@ -52,6 +52,15 @@ def table_yaml(found: Found, table: str) -> str:
     lines += ["write: { kind: merge }", "columns:"]
     lines += [f"  {column}: {_inline({'type': types[field], 'note': FILL_IN})}" for column, field in columns.items()]
     return "\n".join(lines)
+
+
+def _remark(value: Any) -> str:
+    bookmark = isinstance(value, Mapping) and value.get("kind") == "bookmark"
+    return (
+        " # only where rows are never changed; else a watermark, a column that moves with every change"
+        if bookmark
+        else ""
+    )
 
 
 def _columns(found: Found) -> dict[str, str]:

@@ -36,12 +36,12 @@ def _found(schema: str, relation: str, columns: Sequence[Column], kind: str) -> 
     version = version_of(fields)
     declares: dict[str, Any] = {"relation": f"{schema}.{relation}".lower()}
     if version is None and kind == "jdbc" and len(key) == 1 and types[key[0]] in _INTEGERS:
-        # Only for rows that never change: `source discover` says so beside it.
+        # Only for rows that never change: the proposal says so beside it.
         declares["read"] = {"kind": "bookmark", "keys": list(key)}
     else:
         declares["read"] = {"kind": "watermark", "column": version or FILL_IN}
     if kind == "jdbc":
-        numbers = [name for name in (*key, *types) if types[name] in _INTEGERS]
+        numbers = [name for name in (*key, *types) if types[name] in _INTEGERS or types[name].endswith(",0)")]
         declares["partition_column"] = numbers[0] if numbers else FILL_IN
     if kind == "redshift":
         declares["row_id"] = key[0] if key else FILL_IN

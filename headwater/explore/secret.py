@@ -88,10 +88,13 @@ class Secret:
             error = error.__cause__ or error.__context__
 
 
-def secret_of(source: AnySource, environment: Environment, path: Path | None) -> Secret:
-    """Reads a source's secret from a file, or from Secrets Manager with the caller's own credentials."""
-    if path is not None:
-        return Secret(_read_file(path), lambda new: _write_file(path, new))
+def secret_in(path: Path) -> Secret:
+    """Reads a source's secret from a file that nobody else may read."""
+    return Secret(_read_file(path), lambda new: _write_file(path, new))
+
+
+def stored_secret(source: AnySource, environment: Environment) -> Secret:
+    """Reads a source's secret from Secrets Manager, with the caller's own credentials; an empty one where it has none."""
     if source.secret is None:
         return Secret({}, lambda _: None)
     name = f"{environment.prefix}/{source.secret}"
