@@ -87,6 +87,13 @@ def _expression(field: str) -> str:
 
 def _inline(value: Any) -> str:
     """Writes a value as YAML of one line."""
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False, allow_unicode=True)
-    told = text.removesuffix("\n").removesuffix("...").strip()
+
+    def dumped(*, letters: bool) -> str:
+        text: str = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False, allow_unicode=letters)
+        return text.removesuffix("\n").removesuffix("...").rstrip("\n")
+
+    told = dumped(letters=True)
+    if not told.isprintable():
+        # What YAML takes for a line's end would not come back.
+        told = dumped(letters=False)
     return f"{{ {told[1:-1]} }}" if isinstance(value, Mapping) and told != "{}" else told

@@ -11,6 +11,7 @@ from headwater.explore.relations import FILL_IN
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+_COMMENT = re.compile(r"(^|\s)#.*")
 _SECRETLESS = {"redshift", "files", "kinesis"}
 
 
@@ -54,5 +55,5 @@ def refuse_unfilled(path: Path, *, streams: bool) -> None:
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if line.startswith("streams:") and not streams:
             return
-        if FILL_IN in line.partition("#")[0]:
+        if FILL_IN in _COMMENT.sub("", line):
             raise ConfigError(f"{path}:{number}: still says {FILL_IN}: {line.strip()}")
