@@ -22,7 +22,7 @@ from headwater.config import (
     load_environment,
 )
 from headwater.errors import ConfigError, FatalSourceError, QueryError
-from headwater.explore import databases, kafka, redshift
+from headwater.explore import databases, kafka
 from headwater.explore.databases import DatabaseExplorer, MySql, Postgres
 from headwater.explore.files import FilesExplorer
 from headwater.explore.kafka import KafkaExplorer, open_kafka
@@ -30,6 +30,7 @@ from headwater.explore.kinesis import KinesisExplorer
 from headwater.explore.redshift import RedshiftExplorer
 from headwater.explore.secret import Secret
 from headwater.explore.snowflake import SnowflakeExplorer
+from headwater.warehouse import data_api
 from headwater.warehouse.data_api import Rows
 from local.postgres import free_port
 from tests.support.declared import project
@@ -252,7 +253,7 @@ def test_the_warehouse_is_asked_through_the_data_api(monkeypatch: pytest.MonkeyP
         ),
     }
     monkeypatch.setattr(
-        redshift.data_api, "query", lambda api, warehouse, sql, s: next(a for part, a in answers.items() if part in sql)
+        data_api, "query", lambda api, warehouse, sql, s: next(a for part, a in answers.items() if part in sql)
     )
     explorer = RedshiftExplorer(declared("redshift", RedshiftSource), DEV.warehouse, None)
     assert explorer.check("customer_behavior") == "behavior.customer_behavior can be read, 2 columns"
@@ -268,7 +269,7 @@ def test_a_warehouse_that_refuses_says_what_to_grant(monkeypatch: pytest.MonkeyP
     def refuse(*_: object) -> None:
         raise QueryError("Redshift refused: ERROR: permission denied for schema behavior")
 
-    monkeypatch.setattr(redshift.data_api, "query", refuse)
+    monkeypatch.setattr(data_api, "query", refuse)
     explorer = RedshiftExplorer(declared("redshift", RedshiftSource), DEV.warehouse, None)
     with pytest.raises(FatalSourceError, match="GRANT USAGE"):
         explorer.check("customer_behavior")
