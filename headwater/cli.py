@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cache
 from importlib.metadata import version
 from typing import Annotated, Literal, cast
 
@@ -281,11 +280,12 @@ def _refuse_usage(error: typer.TyperException) -> None:
         refuse("Usage", f"{said.rstrip('.')}. hint: {ctx.command_path if ctx else 'headwater'} --help")
 
 
-@cache
 def command_line() -> typer.Typer:
     """All commands, with those of the environments that are made here."""
+    there = [group.typer_instance for group in app.registered_groups]
     for environment in extra_environments().values():
-        app.add_typer(environment.commands)
+        if environment.commands not in there:
+            app.add_typer(environment.commands)
     return app
 
 
@@ -293,7 +293,7 @@ def main() -> None:
     """Runs the command line; what a person can act on is one line on stderr and exit code 2 (1 where they said no)."""
     sys.path.insert(0, str(ROOT))
     try:
-        code = command_line()(standalone_mode=False)
+        code = command_line()(prog_name="headwater", standalone_mode=False)
     except typer.Abort:
         note("nothing was done")
         sys.exit(1)

@@ -218,7 +218,9 @@ def _opened(
     source: AnySource, environment: Environment, env: str, secret_file: Path | None
 ) -> Iterator[tuple[Explorer, Secret]]:
     """Opens a source with its secret, and strikes that out of whatever goes wrong."""
-    logging.getLogger("headwater").setLevel(_QUIET)
+    log = logging.getLogger("headwater")
+    level = log.level
+    log.setLevel(_QUIET)
     try:
         # What a file says is looked at before anything is reached.
         told = None if secret_file is None else secret_in(secret_file)
@@ -230,6 +232,8 @@ def _opened(
     except HeadwaterError as error:
         refuse(type(error).__name__, str(error))
         raise typer.Exit(1) from None
+    finally:
+        log.setLevel(level)
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:

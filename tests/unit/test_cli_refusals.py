@@ -139,7 +139,7 @@ def refused(given_: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[objec
 
 
 @pytest.mark.parametrize(("called", "name"), PARAMETERS)
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_wrong_value_is_refused_in_one_line_before_anything_is_reached(
     called: str, name: str, capfd: pytest.CaptureFixture[str], data: st.DataObject
