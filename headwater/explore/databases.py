@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,9 +12,7 @@ from headwater.errors import FatalSourceError, SourceError
 from headwater.explore.found import SECONDS, Field, Found, Sample
 from headwater.explore.relations import Column, found_in, lacking
 from headwater.explore.secret import Secret
-
-_NUMERIC = re.compile(r"^(?:numeric|decimal)\((\d+),(\d+)\)")
-_LARGEST_PRECISION = 38
+from headwater.explore.sql_types import of_mysql, of_postgres
 
 
 class Dialect(Protocol):
@@ -107,7 +104,7 @@ class Postgres:
             "AND has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT') "
             "ORDER BY 1, 2, a.attnum"
         )
-        return [(schema, relation, name, _of_postgres(type_), place) for schema, relation, name, type_, place in rows]
+        return [(schema, relation, name, of_postgres(type_), place) for schema, relation, name, type_, place in rows]
 
     def check_log(self, stream: JdbcStream, read: LogRead) -> str:
         """Looks at the log's level, the role, the publication, the relation's identity and key, and the slot."""
@@ -183,7 +180,7 @@ class MySql:
             "WHERE table_schema NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema') "
             "ORDER BY table_schema, table_name, ordinal_position"
         )
-        return [(schema, table, name, _of_mysql(str(type_)), place) for schema, table, name, type_, place in rows]
+        return [(schema, table, name, of_mysql(str(type_)), place) for schema, table, name, type_, place in rows]
 
     def check_log(self, stream: JdbcStream, read: LogRead) -> str:  # noqa: ARG002 - the model refuses it before
         """Config refuses `read: log` for this engine."""
@@ -259,54 +256,3 @@ def _unreached(source: JdbcSource, secret: Secret, error: Exception) -> SourceEr
 
 def _said(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
-
-
-def _decimal(type_: str) -> str:
-    sizes = _NUMERIC.match(type_)
-    if sizes is None:
-        return "decimal(38,18)"
-    return f"decimal({min(int(sizes[1]), _LARGEST_PRECISION)},{sizes[2]})"
-
-
-def _of_postgres(type_: str) -> str:
-    """The Spark SQL type of a column, as Spark's JDBC reader has it."""
-    known = {
-        "smallint": "smallint",
-        "integer": "int",
-        "bigint": "bigint",
-        "real": "float",
-        "double precision": "double",
-        "boolean": "boolean",
-        "date": "date",
-        "bytea": "binary",
-    }
-    if type_.startswith("numeric") and not type_.endswith("]"):
-        return _decimal(type_)
-    if type_.startswith("timestamp") and not type_.endswith("]"):
-        return "timestamp"
-    return known.get(type_, "string")
-
-
-def _of_mysql(type_: str) -> str:
-    """The Spark SQL type of a column, as Spark's JDBC reader has it."""
-    base: Sequence[str] = re.split(r"[( ]", type_.lower())
-    unsigned = "unsigned" in type_.lower()
-    match base[0]:
-        case "decimal" | "numeric":
-            return _decimal(type_.lower())
-        case "bigint":
-            return "decimal(20,0)" if unsigned else "bigint"
-        case "int" | "integer":
-            return "bigint" if unsigned else "int"
-        case "tinyint" | "smallint" | "mediumint" | "year":
-            return "int"
-        case "bit":
-            return "boolean" if type_.lower() == "bit(1)" else "bigint"
-        case "float" | "double" | "date":
-            return base[0]
-        case "datetime" | "timestamp":
-            return "timestamp"
-        case "binary" | "varbinary" | "blob" | "tinyblob" | "mediumblob" | "longblob":
-            return "binary"
-        case _:
-            return "string"
