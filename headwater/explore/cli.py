@@ -24,6 +24,7 @@ from headwater.explore.found import Explorer, Found, Sample
 from headwater.explore.opening import open_explorer, plain_session, told_of_extras
 from headwater.explore.proposal import stream_yaml, table_name, table_yaml
 from headwater.explore.secret import Secret, secret_in, stored_secret
+from headwater.log import get_logger
 
 source_app = typer.Typer(no_args_is_help=True, help="A source before it is deployed: start, check, discover, preview.")
 
@@ -218,6 +219,8 @@ def _opened(
     source: AnySource, environment: Environment, env: str, secret_file: Path | None
 ) -> Iterator[tuple[Explorer, Secret]]:
     """Opens a source with its secret, and strikes that out of whatever goes wrong."""
+    # The first logger that is made sets the level.
+    get_logger(__name__)
     log = logging.getLogger("headwater")
     level = log.level
     log.setLevel(_QUIET)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -307,6 +310,25 @@ def test_a_rotated_token_is_kept_in_the_file_it_came_from(tmp_path: Path) -> Non
     secret_in(path).save({"refresh_token": "new"})
     assert json.loads(path.read_text()) == {"refresh_token": "new"}
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_the_library_logs_is_not_among_the_answers(tmp_path: Path) -> None:
+    kept = tmp_path / "secret.json"
+    kept.touch(0o600)
+    kept.write_text("{}")
+    proxy = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "no_proxy": "", "NO_PROXY": ""}
+    command = [sys.executable, "-m", "headwater.cli", "source", "check", "fx_rates", "--env", "dev", "--json"]
+    done = subprocess.run(
+        [*command, "--secret-file", str(kept)],
+        env=os.environ | proxy | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    [told] = json.loads(done.stdout)
+    assert (told["stream"], told["ok"]) == ("rates", "no")
+    assert "no connection" in told["found"]
 
 
 def test_a_driver_that_is_missing_is_one_line_that_names_the_extra() -> None:
