@@ -4,45 +4,47 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date, datetime
-from functools import cache
-from importlib.metadata import entry_points, version
-from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from importlib.metadata import version
+from typing import Annotated, Literal, cast
 
 import typer
-from rich.console import Console
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from headwater.client import Client, Engine, RunState, run_input
-from headwater.config import json_schemas, parse_date
+from headwater.config import json_schemas
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import Declared, load_project
+from headwater.deploy.project import Declared
 from headwater.deploy.sources_page import sources_page
 from headwater.deploy.terraform import document
+from headwater.desk import choices
+from headwater.desk.environments import ROOT, client_of, extra_environments, project_of, today_in
+from headwater.desk.options import EnvOption, JsonOption
+from headwater.desk.refusals import refusal
+from headwater.desk.screen import err, note, out, plain, refuse, say, show, table_of, waiting
 from headwater.errors import ConfigError, HeadwaterError
+from headwater.explore.cli import source_app
+from headwater.run.plan import backfilled
+from headwater.validate.understanding import mistakes
 
-ROOT = Path(__file__).resolve().parent.parent
-
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+# Plain help: Typer's other one shows flags as if they took a value, `--wait <bool>`.
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 quarantine_app = typer.Typer(no_args_is_help=True, help="Rows that were refused.")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(source_app, name="source")
 
-out = Console()
-err = Console(stderr=True)
-
-EnvOption = Annotated[str, typer.Option("--env", help="local, dev, staging or prod.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+StreamArgument = Annotated[str, typer.Argument(help="source.stream", autocompletion=choices.complete_stream)]
+BatchArgument = Annotated[int, typer.Argument(min=1)]
 
 
 def _print_version(asked: bool) -> None:
     if asked:
-        out.print(version("headwater"), highlight=False)
+        out.print(version("headwater"))
         raise typer.Exit
 
 
@@ -53,69 +55,6 @@ def headwater(
     ] = False,
 ) -> None:
     """Run and watch the Headwater pipeline."""
-
-
-class ExtraEnvironment(Protocol):
-    """An environment that is made here rather than by Terraform, found by an entry point of its name."""
-
-    commands: typer.Typer
-    """What can be done with it alone."""
-
-    def client(self) -> Client:
-        """Opens it; HeadwaterError when it is down."""
-        ...
-
-    def today(self) -> date:
-        """Today's date in that environment."""
-        ...
-
-
-@cache
-def _extra_environments() -> dict[str, ExtraEnvironment]:
-    found: dict[str, ExtraEnvironment] = {}
-    for entry in entry_points(group="headwater.environments"):
-        try:
-            found[entry.name] = entry.load()
-        except ModuleNotFoundError as error:
-            # The library is installed without what only a checkout has.
-            if error.name != entry.module.partition(".")[0]:
-                raise
-    return found
-
-
-def _extra_environment(env: str) -> ExtraEnvironment | None:
-    extra = _extra_environments().get(env)
-    if extra is None and env == "local":
-        raise HeadwaterError("the local stack is not installed, which only a checkout has. hint: make setup")
-    return extra
-
-
-def _client(env: str) -> Client:
-    extra = _extra_environment(env)
-    return Client(Deployment(load_project(ROOT, env), ROOT)) if extra is None else extra.client()
-
-
-def _plain(value: object) -> object:
-    return value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else str(value)
-
-
-def show(as_json: bool, rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> None:
-    """Prints rows as a table, or as JSON."""
-    if as_json:
-        out.print_json(json.dumps(list(rows), default=_plain))
-        return
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        table.add_row(*["" if row.get(name) is None else str(_plain(row[name])) for name in columns])
-    out.print(table)
-
-
-def say(as_json: bool, answer: dict[str, Any], sentence: str) -> None:
-    """Prints a sentence, or with --json the answer behind it."""
-    if as_json:
-        out.print_json(json.dumps(answer, default=_plain))
-    else:
-        out.print(sentence)
 
 
 def watch(client: Client, run_id: str) -> RunState:
@@ -132,40 +71,42 @@ def watch(client: Client, run_id: str) -> RunState:
 
 def stage_table(client: Client, run_id: str) -> Table:
     """Makes the table of a run's stages."""
-    table = Table("stage", "source", "state", "seconds", box=None, header_style="bold", pad_edge=False, title=run_id)
+    table = table_of(("stage", "source", "state", "seconds"), title=run_id)
     colours = {"SUCCEEDED": "green", "RUNNING": "yellow", "FAILED": "red", "TIMEOUT": "red", "STOPPED": "red"}
     for stage in client.stages(run_id):
-        state = f"[{colours.get(stage.state, 'white')}]{stage.state.lower()}[/]"
-        table.add_row(stage.stage, stage.source, state, "" if stage.seconds is None else f"{stage.seconds:.1f}")
+        state = Text(plain(stage.state.lower()), colours.get(stage.state, "white"))
+        table.add_row(stage.stage, plain(stage.source), state, "" if stage.seconds is None else f"{stage.seconds:.1f}")
     return table
-
-
-def _backfill(text: str | None) -> tuple[date, date] | None:
-    if text is None:
-        return None
-    since, dots, until = text.partition("..")
-    if not dots:
-        raise ConfigError(f"--backfill {text!r}: write FROM..TO as dates")
-    return parse_date(since), parse_date(until)
 
 
 @app.command()
 def run(
     env: EnvOption = "local",
-    source: Annotated[list[str] | None, typer.Option(help="Only this source; may be repeated.")] = None,
-    start_from: Annotated[str | None, typer.Option(help="Extract, Check, Silver, Gold or Load.")] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this source; may be repeated.", autocompletion=choices.complete_source),
+    ] = None,
+    start_from: Annotated[
+        str | None, typer.Option(help="Extract, Check, Silver, Gold or Load.", autocompletion=choices.complete_stage)
+    ] = None,
     backfill: Annotated[str | None, typer.Option(metavar="FROM..TO", help="Read these days again.")] = None,
     as_of: Annotated[
-        str | None, typer.Option(help="The day to run for; today if absent, the world's day locally.")
+        str | None,
+        typer.Option(metavar="DATE", help="The day to run for; today if absent, the world's day locally."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch until it has ended; exit 1 unless it succeeded.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start a run of the pipeline."""
-    client = _client(env)
-    extra = _extra_environment(env)
-    day = parse_date(as_of) if as_of else extra.today() if extra else None
-    run_id = client.start(run_input(source or [], start_from, _backfill(backfill), day))
+    project = project_of(env)
+    sources = choices.sources(project, source or [])
+    stage = None if start_from is None else choices.stage(start_from)
+    days = None if backfill is None else choices.window(backfill)
+    if days is not None:
+        backfilled(project, sources)
+    day = None if as_of is None else choices.day("--as-of", as_of)
+    client = client_of(env)
+    run_id = client.start(run_input(sources, stage, days, day or today_in(env)))
     if not wait:
         say(as_json, {"run_id": run_id}, f"started {run_id}")
         return
@@ -178,105 +119,143 @@ def run(
 @app.command()
 def maintain(
     env: EnvOption = "local",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended; exit 1 unless it succeeded.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compact the lake's small files and delete those that only old versions need."""
-    client = _client(env)
+    client = client_of(env)
+    note(_about_maintain(client))
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ConfigError("maintain asks first, and there is nobody to answer. hint: --yes")
+        typer.confirm("Start it?", abort=True, err=True)
     job_run_id = client.start_maintain()
     if not wait:
         say(as_json, {"job_run_id": job_run_id}, f"started {job_run_id}")
         return
-    with err.status("maintaining"):
+    with waiting("maintaining"):
         found = client.wait_for_maintain(job_run_id)
     say(as_json, asdict(found), f"{job_run_id} {found.status.lower()} {found.cause or ''}")
     if found.status != "SUCCEEDED":
         raise typer.Exit(1)
 
 
+def _about_maintain(client: Client) -> str:
+    project, zones = client.project, ("bronze", "silver", "gold", "quarantine")
+    tables = ", ".join(f"{len(project.table_paths(zone))} of {zone}" for zone in zones)
+    environment = project.environment
+    days = environment.retention.version_days
+    return (
+        f"Maintain goes through the tables of {environment.name} ({tables}). OPTIMIZE rewrites small files as large ones; VACUUM "
+        f"deletes for good the files that only versions older than {days} days need: time travel and RESTORE then reach back "
+        f"{days} days and no further. No row changes."
+    )
+
+
 @app.command()
 def status(env: EnvOption = "local", as_json: JsonOption = False) -> None:
     """Show how far each stream is and what stands in its way."""
-    show(as_json, map(asdict, _client(env).streams()), ["source", "stream", "batch", "in_silver", "halted", "position"])
+    show(
+        as_json, map(asdict, client_of(env).streams()), ["source", "stream", "batch", "in_silver", "halted", "position"]
+    )
 
 
 @app.command()
 def history(env: EnvOption = "local", as_json: JsonOption = False) -> None:
     """List the newest runs."""
-    show(as_json, map(asdict, _client(env).runs()), ["run_id", "status", "started", "ended", "rows"])
+    show(as_json, map(asdict, client_of(env).runs()), ["run_id", "status", "started", "ended", "rows"])
 
 
 @app.command()
 def query(
     sql: str,
-    engine: Annotated[str, typer.Option(help="athena or redshift.")] = "redshift",
+    engine: Annotated[
+        str, typer.Option(help="athena or redshift.", autocompletion=choices.complete_engine)
+    ] = "redshift",
     env: EnvOption = "local",
     as_json: JsonOption = False,
 ) -> None:
     """Run one query."""
-    engines: dict[str, Engine] = {"athena": "athena", "redshift": "redshift"}
-    if engine not in engines:
-        raise ConfigError(f"--engine {engine!r} unknown; known: athena, redshift")
-    answer = _client(env).query(engines[engine], sql)
-    show(as_json, [dict(zip(answer.columns, row, strict=True)) for row in answer.rows], answer.columns)
+    asked = cast("Engine", choices.one_of("--engine", engine, choices.ENGINES))
+    answer = client_of(env).query(asked, sql)
+    columns = _told_apart(answer.columns)
+    show(as_json, [dict(zip(columns, row, strict=True)) for row in answer.rows], columns)
+
+
+def _told_apart(columns: Sequence[str]) -> list[str]:
+    """Numbers the columns that have the name of an earlier one, as both of `SELECT 1, 2` are called `?column?`."""
+    return [name if name not in columns[:i] else f"{name}_{i + 1}" for i, name in enumerate(columns)]
 
 
 @app.command()
 def rewind(
-    source: str,
+    source: Annotated[str, typer.Argument(autocompletion=choices.complete_source)],
     to: Annotated[str | None, typer.Option(help="Job run to go back to; the beginning if absent.")] = None,
     env: EnvOption = "local",
     as_json: JsonOption = False,
 ) -> None:
     """Take a source's job bookmark back; batches that are in bronze are not doubled."""
-    entry = _client(env).rewind(source, to)
+    name = choices.one_of("source", source, project_of(env).sources)
+    if to is not None and not to.startswith("jr_"):
+        raise ConfigError(
+            f"--to {to!r} is no job run, whose id begins with jr_. hint: headwater history, or Glue's console"
+        )
+    entry = client_of(env).rewind(name, to)
     say(as_json, entry, f"bookmark of {entry['JobName']} rewound")
 
 
 @app.command()
 def release(
-    stream: Annotated[str, typer.Argument(help="source.stream")],
-    batch: int,
+    stream: StreamArgument,
+    batch: BatchArgument,
     reason: Annotated[str, typer.Option(help="Why; kept with the decision.")],
     discard: Annotated[bool, typer.Option("--discard", help="Leave the batch out instead of letting it pass.")] = False,
     env: EnvOption = "local",
     as_json: JsonOption = False,
 ) -> None:
     """Decide about a halted batch."""
+    named = ".".join(choices.stream(project_of(env), stream))
+    client = client_of(env)
+    halted = client.halted(named)
+    if batch not in halted:
+        known = ", ".join(map(str, halted)) or "none"
+        raise ConfigError(f"{named}: batch {batch} is not halted; halted: {known}. hint: headwater status")
     decision: Literal["release", "discard"] = "discard" if discard else "release"
-    _client(env).decide(stream, batch, decision, reason, getpass.getuser())
-    say(as_json, {"stream": stream, "batch": batch, "decision": decision}, f"{stream} batch {batch}: {decision}d")
+    client.decide(named, batch, decision, reason, getpass.getuser())
+    say(as_json, {"stream": named, "batch": batch, "decision": decision}, f"{named} batch {batch}: {decision}d")
 
 
 @quarantine_app.command("list")
 def quarantine_list(
-    table: Annotated[str | None, typer.Option(help="Only this silver table.")] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Only this silver table.", autocompletion=choices.complete_table)
+    ] = None,
     env: EnvOption = "local",
     as_json: JsonOption = False,
 ) -> None:
     """Count quarantined rows by batch and reason."""
-    show(
-        as_json, map(asdict, _client(env).quarantined(table)), ["table", "source", "stream", "batch", "reason", "rows"]
-    )
+    named = None if table is None else choices.one_of("--table", table, project_of(env).tables)
+    rows = map(asdict, client_of(env).quarantined(named))
+    show(as_json, rows, ["table", "source", "stream", "batch", "reason", "rows"])
 
 
 @quarantine_app.command("replay")
 def quarantine_replay(
-    stream: Annotated[str, typer.Argument(help="source.stream")],
-    batch: int,
+    stream: StreamArgument,
+    batch: BatchArgument,
     env: EnvOption = "local",
     as_json: JsonOption = False,
 ) -> None:
     """Offer a batch's raw rows again, to be judged by today's policy in the next run."""
-    manifest = _client(env).replay(stream, batch)
-    say(as_json, {"batch": manifest.batch}, f"{stream} batch {batch} comes again as batch {manifest.batch}")
+    named = ".".join(choices.stream(project_of(env), stream))
+    manifest = client_of(env).replay(named, batch)
+    say(as_json, {"batch": manifest.batch}, f"{named} batch {batch} comes again as batch {manifest.batch}")
 
 
 @app.command()
 def validate(as_json: JsonOption = False) -> None:
     """Check config/, crawlers/ and sql/ of every environment, what is derived from them, and that made files are up to date."""
-    from headwater.validate.understanding import mistakes
-
     wrong = mistakes(ROOT)
     if wrong:
         raise ConfigError("\n".join(wrong))
@@ -293,17 +272,44 @@ def validate(as_json: JsonOption = False) -> None:
     say(as_json, {"environments": declared.environments}, f"valid: {', '.join(declared.environments)}")
 
 
+def _refuse_usage(error: typer.TyperException) -> None:
+    said, ctx = error.format_message(), getattr(error, "ctx", None)
+    if ctx is not None and said == ctx.get_help():
+        # A group of commands that was called without one.
+        err.print(said)
+    else:
+        refuse("Usage", f"{said.rstrip('.')}. hint: {ctx.command_path if ctx else 'headwater'} --help")
+
+
+def command_line() -> typer.Typer:
+    """All commands, with those of the environments that are made here."""
+    there = [group.typer_instance for group in app.registered_groups]
+    for environment in extra_environments().values():
+        if environment.commands not in there:
+            app.add_typer(environment.commands)
+    return app
+
+
 def main() -> None:
-    """Runs the command line; an error of ours is one line on stderr and exit code 2."""
-    os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
+    """Runs the command line; what a person can act on is one line on stderr and exit code 2 (1 where they said no)."""
     sys.path.insert(0, str(ROOT))
-    for environment in _extra_environments().values():
-        app.add_typer(environment.commands)
     try:
-        app()
-    except HeadwaterError as error:
-        err.print(f"[red]{type(error).__name__}[/]: {error}", soft_wrap=True)
+        code = command_line()(prog_name="headwater", standalone_mode=False)
+    except typer.Abort:
+        note("nothing was done")
+        sys.exit(1)
+    except typer.TyperException as error:
+        _refuse_usage(error)
         sys.exit(2)
+    except HeadwaterError as error:
+        refuse(type(error).__name__, str(error))
+        sys.exit(2)
+    except (BotoCoreError, ClientError) as error:
+        if (expected := refusal(error)) is None:
+            raise
+        refuse("AWS", expected)
+        sys.exit(2)
+    sys.exit(code or 0)
 
 
 if __name__ == "__main__":

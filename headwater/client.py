@@ -27,6 +27,7 @@ Engine = Literal["athena", "redshift"]
 _POLL_SECONDS = 0.5
 _ATHENA_SECONDS = 300.0
 _ATHENA_POLL_SECONDS = 0.1
+_NEWEST_RUNS = 5
 _ACTIVE = {"STARTING", "RUNNING", "STOPPING", "WAITING"}
 _STAGES = {"extract": "Extract", "check": "Check", "silver": "Silver", "gold": "Gold"}
 
@@ -277,6 +278,10 @@ class Client:
             raise ConfigError(f"{stream!r} is no stream; known of {source_name}: {', '.join(source.streams)}")
         return self.opened.ledger.stream(source_name, name)
 
+    def halted(self, stream: str) -> list[int]:
+        """Lists the batches of a stream, written as `source.stream`, that wait for a decision."""
+        return [manifest.batch for manifest in self._halted(self.stream_ledger(stream))]
+
     def decide(self, stream: str, batch: int, decision: Literal["release", "discard"], reason: str, by: str) -> None:
         """Releases or discards a halted batch, with a reason that is kept."""
         self.stream_ledger(stream).decide(
@@ -292,8 +297,11 @@ class Client:
         table = self.project.tables[self.project.source(ledger.source).streams[ledger.stream].table]
         if not isinstance(table.write, MergeWrite | InsertWrite):
             raise ConfigError(f"{stream}: write {table.write.kind} takes no old rows again. hint: backfill the window")
-        old, latest = ledger.manifest(batch), ledger.latest()
-        assert latest is not None  # noqa: S101 - there is at least the old one
+        latest = ledger.latest()
+        if latest is None or batch > latest.batch:
+            known = "none" if latest is None else f"1 to {latest.batch}"
+            raise ConfigError(f"{stream}: batch {batch} does not exist; known: {known}")
+        old = ledger.manifest(batch)
         replayed = old.model_copy(
             update={
                 "batch": latest.batch + 1,
@@ -313,6 +321,8 @@ class Client:
         job = f"{self.deployment.prefix}-{source}-extract"
         arguments = {"JobName": job} | ({"RunId": job_run_id} if job_run_id else {})
         glue: Any = boto3.client("glue")
+        if job_run_id:
+            _find_run(glue, job, job_run_id)
         entry: dict[str, Any] = glue.reset_job_bookmark(**arguments)["JobBookmarkEntry"]
         return entry
 
@@ -356,6 +366,14 @@ class Client:
         for page in client.get_paginator("get_query_results").paginate(QueryExecutionId=query):
             lines += [tuple(cell.get("VarCharValue") for cell in row["Data"]) for row in page["ResultSet"]["Rows"]]
         return Rows(tuple(str(name) for name in lines[0]), tuple(lines[1:])) if lines else Rows((), ())
+
+
+def _find_run(glue: Any, job: str, job_run_id: str) -> None:
+    try:
+        glue.get_job_run(JobName=job, RunId=job_run_id)
+    except glue.exceptions.EntityNotFoundException:
+        newest = [run["Id"] for run in glue.get_job_runs(JobName=job, MaxResults=_NEWEST_RUNS)["JobRuns"]]
+        raise ConfigError(f"{job} has no run {job_run_id!r}; the newest: {', '.join(newest) or 'none'}") from None
 
 
 def _new_id() -> str:

@@ -2,36 +2,65 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
-from headwater.cli import EnvOption, JsonOption, err, out, say, show
 from headwater.client import Client
-from headwater.errors import ConfigError, HeadwaterError
+from headwater.config import Environment, Project
+from headwater.desk.environments import environment_of
+from headwater.desk.options import EnvOption, JsonOption
+from headwater.desk.screen import plain, say, show, waiting
+from headwater.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from local.stack import Stack
+
+# A step's rows are in memory together.
+_MOST_DAYS = 366
 
 commands = typer.Typer()
 _world = typer.Typer(no_args_is_help=True, help="The local stack's world and addresses.")
 commands.add_typer(_world, name="local")
 
 
-def client() -> Client:
-    """Opens environment local; HeadwaterError when the stack is down."""
+def environment() -> Environment:
+    """What is declared of environment local, with the addresses that its sources have on this stack."""
+    return _stack().environment()
+
+
+def project() -> Project:
+    """Everything that is declared for environment local, as this stack has it."""
+    return _stack().project()
+
+
+def reach() -> None:
+    """Points this process's AWS session at the stack; HeadwaterError when it is down, or another checkout's."""
     stack = _stack()
-    if not stack.is_up():
-        raise HeadwaterError("the local stack is down. hint: headwater up && headwater deploy")
+    stack.require_own()
     stack.use()
-    return Client(stack.deployment())
+
+
+def client() -> Client:
+    """Opens environment local; HeadwaterError when the stack is down, or another checkout's."""
+    reach()
+    return Client(_stack().deployment())
 
 
 def today() -> date:
     """Today's date in the world."""
     return _stack().clock()
+
+
+def spark() -> SparkSession:
+    """A Spark session of this machine with what a Glue worker's has."""
+    from local.glue.spark import build_session
+
+    return build_session(_stack().aws_endpoint, cores=1)
 
 
 def _stack() -> Stack:
@@ -45,8 +74,8 @@ def _stack() -> Stack:
 def up(as_json: JsonOption = False) -> None:
     """Start the local stack and seed its world."""
     stack = _stack()
-    with err.status("starting") as status:
-        stack.up(lambda name: status.update(f"starting: {name}"))
+    with waiting("starting") as status:
+        stack.up(lambda name: status.update(Text(plain(f"starting: {name}"))))
     say(as_json, stack.endpoints(), f"up: AWS API at {stack.aws_endpoint}")
 
 
@@ -61,9 +90,11 @@ def down(as_json: JsonOption = False) -> None:
 def deploy(env: EnvOption = "local", as_json: JsonOption = False) -> None:
     """Deploy to the local stack; other environments are deployed by Terraform."""
     if env != "local":
-        raise ConfigError(f"environment {env} is deployed by `terraform apply`; this command deploys local")
+        declared = environment_of(env)
+        raise ConfigError(f"environment {declared.name} is deployed by `terraform apply`; this command deploys local")
     stack = _stack()
-    with err.status("deploying"):
+    stack.require_own()
+    with waiting("deploying"):
         stack.deploy()
     deployment = stack.deployment()
     names = {
@@ -76,10 +107,15 @@ def deploy(env: EnvOption = "local", as_json: JsonOption = False) -> None:
 
 
 @_world.command("advance")
-def local_advance(days: int = 1, seed: int = 1, as_json: JsonOption = False) -> None:
+def local_advance(
+    days: Annotated[int, typer.Option(min=1, max=_MOST_DAYS, help="Days to move on by.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the dice: the same calls in order give the same world.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
     """Move the world on: new rows, updates, deletes, restated metrics, late events, counted defects."""
     stack = _stack()
-    with err.status(f"moving the world on by {days} days"):
+    stack.require_own()
+    with waiting(f"moving the world on by {days} days"):
         stack.advance(days, seed)
     say(as_json, {"clock": str(stack.clock())}, f"the world is at {stack.clock()}")
 
@@ -89,6 +125,6 @@ def local_endpoints(as_json: JsonOption = False) -> None:
     """List every address of the local stack."""
     endpoints = _stack().endpoints()
     if as_json:
-        out.print_json(json.dumps(endpoints))
+        say(True, endpoints, "")
     else:
         show(False, [{"name": name, "address": address} for name, address in endpoints.items()], ["name", "address"])

@@ -16,6 +16,8 @@ from headwater.errors import HeadwaterError
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _HOST = "127.0.0.1"
+# Its number in the kernel's tables of sockets.
+_LISTENING = "0A"
 
 # Kept for as long as this process lives: a child must be reaped by its parent, or it looks alive without end.
 _started: dict[int, subprocess.Popen[bytes]] = {}
@@ -85,6 +87,28 @@ def listens(port: int) -> bool:
     """True when something accepts connections on a port of this machine."""
     with socket.socket() as probe:
         return probe.connect_ex((_HOST, port)) == 0
+
+
+def listener(port: int) -> str:
+    """Names the program that listens on a port of this machine, as far as this user may know it."""
+    sockets = {
+        f"socket:[{inode}]" for table in ("tcp", "tcp6") for inode in _listening(Path("/proc/net") / table, port)
+    }
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(str(open_file.readlink()) in sockets for open_file in (process / "fd").iterdir()):
+                folder = (process / "cwd").readlink()
+                return f"{(process / 'comm').read_text().strip()} (process {process.name}, in {folder})"
+        except OSError:
+            # It has ended meanwhile, or is another user's.
+            continue
+    return "a program of another user"
+
+
+def _listening(table: Path, port: int) -> list[str]:
+    """Lists the inodes of the sockets that listen on a port."""
+    rows = [line.split() for line in table.read_text().splitlines()[1:]] if table.exists() else []
+    return [row[9] for row in rows if row[3] == _LISTENING and int(row[1].rpartition(":")[2], 16) == port]
 
 
 def _lives(pid: int) -> bool:

@@ -14,15 +14,15 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
-from headwater.config import Project, SourceOverride
+from headwater.config import Environment, Project, SourceOverride
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import load_project
-from headwater.errors import ConfigError
+from headwater.deploy.project import load_environment, load_project
+from headwater.errors import ConfigError, HeadwaterError
 from local import world
 from local.counterparts import COUNTERPARTS, Counterpart, Place
 from local.deploy import deploy, put_secrets
 from local.postgres import PostgresServer
-from local.processes import Program
+from local.processes import Program, listener, listens
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 90.0
@@ -118,17 +118,20 @@ class Stack:
             "outbox": str(self.outbox),
         }
 
-    def project(self) -> Project:
-        """Loads the project of environment local, pointed at this stack's simulators."""
-        project = load_project(ROOT, "local")
-        declared = project.environment.sources
+    def environment(self) -> Environment:
+        """Loads environment local, pointed at this stack's simulators."""
+        environment = load_environment(ROOT, "local")
+        declared = environment.sources
         overrides = {
             counterpart.source: declared.get(counterpart.source, SourceOverride()).model_copy(update=change)
             for counterpart in self.counterparts()
             if (change := dict(counterpart.override()))
         }
-        environment = project.environment.model_copy(update={"sources": {**declared, **overrides}})
-        project = project.model_copy(update={"environment": environment})
+        return environment.model_copy(update={"sources": {**declared, **overrides}})
+
+    def project(self) -> Project:
+        """Loads the project of environment local, pointed at this stack's simulators."""
+        project = load_project(ROOT, "local").model_copy(update={"environment": self.environment()})
         return project if self.sources is None else restricted(project, self.sources)
 
     def deployment(self) -> Deployment:
@@ -141,7 +144,7 @@ class Stack:
             "AWS_ENDPOINT_URL": self.aws_endpoint,
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_DEFAULT_REGION": self.project().environment.region,
+            "AWS_DEFAULT_REGION": load_environment(ROOT, "local").region,
         }
 
     def deploy(self, deployment: Deployment | None = None, provision: Callable[[Deployment], None] = deploy) -> None:
@@ -191,6 +194,34 @@ class Stack:
         """True when the gateway answers."""
         return _answers(f"{self.aws_endpoint}/_headwater/health")
 
+    def require_own(self) -> None:
+        """HeadwaterError unless the gateway that answers belongs to this stack: ports are the machine's, a home a checkout's."""
+        if not self.is_up():
+            raise HeadwaterError("the local stack is down. hint: headwater up && headwater deploy")
+        home = _home_of(f"{self.aws_endpoint}/_headwater/health")
+        if home != str(self.home.resolve()):
+            raise HeadwaterError(
+                f"port {self.ports.aws} has the local stack of {home or 'an older version'}, and this one is of "
+                f"{self.home.resolve()}; nothing was done. hint: headwater down there, or other ports here: HEADWATER_AWS_PORT, "
+                "HEADWATER_RDS_PORT, HEADWATER_WAREHOUSE_PORT, HEADWATER_SIMULATORS_PORT"
+            )
+
+    def _require_free_ports(self) -> None:
+        if self.is_up():
+            self.require_own()
+        own = {
+            "aws": lambda: self.is_up() or self._gateway.runs(),
+            "rds": self.rds.is_running,
+            "warehouse": self.warehouse.is_running,
+            "simulators": self._simulators.runs,
+        }
+        for name, port in asdict(self.ports).items():
+            if listens(port) and not own[name]():
+                raise HeadwaterError(
+                    f"port {port} ({name}) is taken by {listener(port)}; nothing was started. hint: end it, or set "
+                    f"HEADWATER_{name.upper()}_PORT"
+                )
+
     def _simulators_answer(self) -> bool:
         return _answers(f"{self.simulators_url}/_admin/requests")
 
@@ -203,7 +234,11 @@ class Stack:
         return Program("simulators", self.home / "logs")
 
     def up(self, step: Callable[[str], None] = lambda _: None, households: int | None = None) -> None:
-        """Starts what is not running, seeds the world if it is new, and waits until everything answers."""
+        """Starts what is not running, seeds the world if it is new, and waits until everything answers.
+
+        HeadwaterError, and nothing is started, when another program has one of the ports.
+        """
+        self._require_free_ports()
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / _SOURCES_FILE).write_text(json.dumps(None if self.sources is None else sorted(self.sources)))
         step("databases")
@@ -278,6 +313,13 @@ def running(stack: Stack, households: int | None = None) -> Iterator[Stack]:
         yield stack
     finally:
         stack.down()
+
+
+def _home_of(url: str) -> str | None:
+    """The home that a gateway says it has; None when it says none."""
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own address
+        said: str | None = json.load(answer).get("home")
+    return said
 
 
 def _answers(url: str) -> bool:

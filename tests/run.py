@@ -25,6 +25,7 @@ LONGEST = (
     "tests/e2e/test_incoming.py",
     "tests/e2e/test_pipeline.py",
     "tests/e2e/test_cli.py",
+    "tests/e2e/test_explore.py",
     "tests/e2e/test_failures.py",
     "tests/e2e",
 )

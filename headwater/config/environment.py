@@ -20,6 +20,8 @@ Purpose = Literal["raw", "lake", "artifacts", "logs", "landing"]
 Zone = Literal["bronze", "silver", "gold", "quarantine"]
 # Redshift Serverless sells capacity in steps of 8 units.
 RPU_STEP = 8
+# What Delta insists on: a reader or writer that is under way may need what was current when it began.
+_LEAST_VERSION_DAYS = 7
 
 
 class Warehouse(Strict):
@@ -80,6 +82,11 @@ class Retention(Strict):
     logs: Literal[
         1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
     ] = Field(365, description="Logs of jobs, Lambdas, state machine and API.")
+
+    @property
+    def version_days(self) -> int:
+        """How long old versions of tables can be read; a week at least."""
+        return max(_LEAST_VERSION_DAYS, self.old_versions)
 
 
 class Alerts(Strict):

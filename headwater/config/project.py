@@ -108,4 +108,7 @@ def parse_date(text: str) -> date:
     """Reads an ISO date; ConfigError says what it got."""
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
         raise ConfigError(f"{text!r} is not a date; write YYYY-MM-DD")
-    return date.fromisoformat(text)
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is not a date: {error}; write YYYY-MM-DD") from None

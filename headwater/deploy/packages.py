@@ -68,7 +68,10 @@ _PACKED = (
     "requirements.lock",
 )
 # What only an operator needs, and no job or Lambda gets.
-_AT_THE_DESK = ("headwater/deploy/", "headwater/validate/", "headwater/cli.py", "headwater/client.py")
+_AT_THE_DESK = (
+    *("headwater/deploy/", "headwater/desk/", "headwater/explore/", "headwater/validate/"),
+    *("headwater/cli.py", "headwater/client.py"),
+)
 
 
 def library_zip(root: Path) -> bytes:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from headwater.config import Project
+from headwater.config import AnySource, Environment, Project, Source, Table
 from headwater.config.documents import Document, problems_of, read_document
 from headwater.config.strict import Place, unknown
 from headwater.deploy.gold_sql import gold_table, problems, silver_columns
@@ -104,6 +104,45 @@ class Declared:
                 raise ConfigError(document.says((key,), f"must be {path.stem}, as the file is named"))
             documents[path.stem] = document
         return documents
+
+
+def load_environment(root: Path, environment: str) -> Environment:
+    """Loads one environment alone; ConfigError has a line for each mistake."""
+    document = _document(root, "environments", environment, "environment")
+    try:
+        return Environment.model_validate(document.value)
+    except ValidationError as error:
+        raise ConfigError(_lines(document, error)) from None
+
+
+def load_source(root: Path, name: str) -> AnySource:
+    """Loads one source alone, whatever else is declared and however wrong that is; ConfigError has a line for each mistake."""
+    document = _document(root, "sources", name, "source")
+    try:
+        source: AnySource = TypeAdapter(Source).validate_python(document.value)
+    except ValidationError as error:
+        raise ConfigError(_lines(document, error)) from None
+    return source
+
+
+def load_table(root: Path, name: str) -> Table:
+    """Loads one silver table alone, whatever else is declared; ConfigError has a line for each mistake."""
+    document = _document(root, "tables", name, "table")
+    try:
+        return Table.model_validate(document.value)
+    except ValidationError as error:
+        raise ConfigError(_lines(document, error)) from None
+
+
+def _document(root: Path, folder: str, name: str, what: str) -> Document:
+    files = {path.stem: path for path in (root / "config" / folder).glob("*.yaml")}
+    if name not in files:
+        raise ConfigError(f"{unknown(what, name, files)}. hint: config/{folder}/{name}.yaml declares it")
+    return read_document(root, files[name])
+
+
+def _lines(document: Document, error: ValidationError) -> str:
+    return "\n".join(dict.fromkeys(document.says(place, problem) for place, problem in problems_of(error)))
 
 
 def load_project(root: Path, environment: str) -> Project:

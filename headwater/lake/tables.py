@@ -62,9 +62,7 @@ class Lake:
             assert isinstance(stream, JsonStream)  # noqa: S101 - only these write JSON lines
             names = [*stream.raw_fields, *ADDED]
             names += _evolved(names, manifest.fields) if evolves else []
-            fields = T.StructType([T.StructField(name, T.StringType()) for name in names])
-            lines = self.spark.read.text(paths)
-            rows = lines.select(F.from_json("value", fields).alias("row")).select("row.*")
+            rows = text_columns(self.spark.read.text(paths), names)
         table = self.bronze(manifest.source, manifest.stream)
         app_id = app_id_of(manifest)
         with table.transact(app_id, manifest.batch, rows=manifest.rows):
@@ -123,6 +121,12 @@ class Lake:
                 .mode("append")
                 .save(table.path)
             )
+
+
+def text_columns(lines: DataFrame, names: Iterable[str]) -> DataFrame:
+    """Reads JSON lines, a column `value`, as one text column for each field, nested values as JSON text."""
+    fields = T.StructType([T.StructField(name, T.StringType()) for name in names])
+    return lines.select(F.from_json("value", fields).alias("row")).select("row.*")
 
 
 def _evolved(names: Sequence[str], fields: Iterable[str]) -> list[str]:

@@ -66,7 +66,9 @@ class StreamLedger:
         """Reads one manifest; LedgerError when the batch does not exist."""
         body = self.bucket.read(self._key("manifests", batch))
         if body is None:
-            raise LedgerError(f"{self.prefix}: batch {batch} has no manifest. hint: list them with `headwater history`")
+            raise LedgerError(
+                f"{self.prefix}: batch {batch} has no manifest. hint: `headwater status` shows the newest of each stream"
+            )
         return Manifest.model_validate_json(body)
 
     def of_run(self, run_id: str) -> list[Manifest]:

@@ -34,10 +34,8 @@ def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[s
     mode = asked.get("mode") or "incremental"
     if mode not in {"incremental", "backfill"}:
         raise ConfigError(f"run input: mode {mode!r} unknown; known: incremental, backfill")
-    if mode == "backfill" and not asked.get("sources"):
-        sources = [name for name in sources if not _comes_by_itself(project, name)]
     if mode == "backfill":
-        _refuse_streams_without_days(project, sources)
+        sources = backfilled(project, list(asked.get("sources") or ()))
     return {
         "run_id": run_id,
         "start_from": start_from,
@@ -68,7 +66,12 @@ def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[s
     }
 
 
-def _refuse_streams_without_days(project: Project, sources: Sequence[str]) -> None:
+def backfilled(project: Project, asked: Sequence[str]) -> list[str]:
+    """Lists the sources of a backfill: those asked for, else all that can be asked for what has been.
+
+    ConfigError names the streams that cannot be read by days.
+    """
+    sources = list(asked) or [name for name in project.sources if not _comes_by_itself(project, name)]
     lacking = [
         f"{source.name}.{name}"
         for source in map(project.source, sources)
@@ -87,6 +90,7 @@ def _refuse_streams_without_days(project: Project, sources: Sequence[str]) -> No
             f"run input: {', '.join(received)} cannot be asked for what has been. hint: name the other sources; "
             "what has come in is in raw and bronze"
         )
+    return sources
 
 
 def _comes_by_itself(project: Project, source: str) -> bool:

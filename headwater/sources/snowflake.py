@@ -155,7 +155,12 @@ def _row(connection: SnowflakeConnection, sql: str) -> Sequence[Any]:
 
 
 @contextmanager
-def connected(source: SnowflakeSource, secret: Mapping[str, str]) -> Iterator[SnowflakeConnection]:
+def connected(
+    source: SnowflakeSource,
+    secret: Mapping[str, str],
+    login_seconds: int = _LOGIN_SECONDS,
+    network_seconds: int = _NETWORK_SECONDS,
+) -> Iterator[SnowflakeConnection]:
     """Opens a session in UTC for the length of the block, and classifies every error.
 
     FatalSourceError when Snowflake refuses the credentials or a statement, RetriableSourceError when it does not answer.
@@ -165,8 +170,8 @@ def connected(source: SnowflakeSource, secret: Mapping[str, str]) -> Iterator[Sn
             **arguments(source, secret),
             session_parameters=_SESSION,
             arrow_number_to_decimal=True,
-            login_timeout=_LOGIN_SECONDS,
-            network_timeout=_NETWORK_SECONDS,
+            login_timeout=login_seconds,
+            network_timeout=network_seconds,
             # The connector would ask the metadata services of three clouds where it runs, and tell Snowflake.
             platform_detection_timeout_seconds=0.0,
         ) as connection:

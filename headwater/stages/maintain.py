@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 FULL_BYTES = 256 * 1024**2
 """Size of a full file. One that has half of it is never rewritten, so the cost grows with what is new and not with the table."""
 
-# What Delta insists on: a reader or writer that is under way may need what was current when it began.
-_LEAST_DAYS = 7
-
 log = get_logger(__name__)
 
 
@@ -38,7 +35,7 @@ def maintain_tables(job: Job) -> None:
         job.spark.conf.set(setting, value)
     # Gold reads silver's change feed from the version it last used, and publishes gold's from the version it last published.
     # Old versions are kept as long as old objects: a failed Gold must still find its change feed.
-    days = max(_LEAST_DAYS, job.project.environment.retention.old_versions)
+    days = job.project.environment.retention.version_days
     held = []
     for lease, paths in _paths_by_lease(job.project).items():
         tables = [table for path in paths if (table := Table(job.spark, f"{job.lake.root}/{path}")).exists()]

@@ -123,7 +123,8 @@ class Gateway:
     def _page(self, method: str, page: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         name, _, rest = page.partition("/")
         if (method, page) == ("GET", "health"):
-            return 200, {"ready": True, "workers": self.glue.describe_workers()}
+            about = {"ready": True, "home": str(self._settings.home)}
+            return 200, {**about, "workers": self.glue.describe_workers()}
         if (method, page) == ("GET", "outbox"):
             return 200, {"messages": self.outbox.messages()}
         if page == "faults":

@@ -18,7 +18,7 @@ from headwater.deploy.packages import digest, lambda_zip, library_zip
 from tests.support.paths import ROOT
 
 # What the runtimes bring along: Lambda just the SDK, Glue a good deal more.
-LAMBDA_HAS = {"boto3", "botocore"}
+LAMBDA_HAS = {"jmespath", "boto3", "botocore"}
 GLUE_HAS = {*LAMBDA_HAS, "awsglue", "delta", "numpy", "pandas", "py4j", "pyarrow", "pyspark", "requests"}
 IMPORTED_AS = {"pyyaml": "yaml", "snowflake-connector-python": "snowflake"}
 
@@ -82,7 +82,8 @@ def test_what_only_an_operator_needs_is_not_in_the_library(tmp_path: Path) -> No
     everything = {path.relative_to(ROOT).as_posix() for path in (ROOT / "headwater").rglob("*.py")}
     left_out = everything - library
     assert {"headwater/cli.py", "headwater/client.py", "headwater/deploy/deployment.py"} <= left_out
-    assert {name for name in left_out if not name.startswith("headwater/deploy/")} == {
+    rooms = ("headwater/deploy/", "headwater/desk/", "headwater/explore/", "headwater/validate/")
+    assert {name for name in left_out if not name.startswith(rooms)} == {
         "headwater/cli.py",
         "headwater/client.py",
     }
@@ -104,7 +105,7 @@ def test_nothing_in_the_library_imports_what_was_left_out(tmp_path: Path) -> Non
     library = unpack(library_zip(ROOT), tmp_path)
     assert library
     handlers = [*(ROOT / "glue_jobs").glob("*.py"), *(ROOT / "lambdas").rglob("*.py")]
-    out = re.compile(r"headwater\.(deploy|cli|client)(\.|$)|local(\.|$)")
+    out = re.compile(r"headwater\.(deploy|desk|explore|cli|client)(\.|$)|local(\.|$)")
     assert [(path, name) for path in [*library, *handlers] for name in modules_named_by(path) if out.match(name)] == []
 
 

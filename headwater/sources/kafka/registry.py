@@ -19,6 +19,7 @@ from headwater.sources.http.wire import Wire
 from headwater.sources.kafka.cluster import needed
 
 _JSON = "application/vnd.schemaregistry.v1+json"
+_RETRY = Retry(attempts=6, longest_wait_seconds=60, total_wait_seconds=180)
 # An answer without this code, such as a proxy's, says nothing of the schema.
 _UNKNOWN_SCHEMA = re.compile(rb'"error_code"\s*:\s*40403\b')
 
@@ -60,7 +61,9 @@ def classify(response: HttpResponse) -> SourceError | None:
 
 
 @contextmanager
-def open_registry(where: str, secret: Mapping[str, str]) -> Iterator[Registry]:
+def open_registry(
+    where: str, secret: Mapping[str, str], retry: Retry = _RETRY, timeout_seconds: float = 30
+) -> Iterator[Registry]:
     """Opens the registry that a source's secret names."""
     headers: dict[str, str] = {}
     secrets: tuple[str, ...] = ()
@@ -68,8 +71,7 @@ def open_registry(where: str, secret: Mapping[str, str]) -> Iterator[Registry]:
         password = needed(where, secret, "registry_password")
         token = base64.b64encode(f"{secret['registry_username']}:{password}".encode()).decode()
         headers, secrets = {"Authorization": f"Basic {token}"}, (password, token)
-    retry = Retry(attempts=6, longest_wait_seconds=60, total_wait_seconds=180)
-    wire = Wire(timeout_seconds=30)
+    wire = Wire(timeout_seconds)
     try:
         yield Registry(
             HttpClient(
