@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
 
 from headwater.errors import ConfigError, SchemaDriftError
-from headwater.ledger.entries import DataFile, Days, Manifest, TakenFile
+from headwater.ledger.entries import DataFile, Days, Manifest, SourceRead, TakenFile
 from headwater.ledger.positions import AnyPosition, Position
 from headwater.ledger.raw import RowFile
 from headwater.ledger.shape import Fields, Learned
 from headwater.ledger.stream import FIRST_BATCH, StreamLedger
+from headwater.log import get_logger
+
+log = get_logger(__name__)
 
 
 @dataclass
@@ -38,6 +43,8 @@ class BatchWriter:
     learned: Learned = field(default_factory=Learned)
     files: list[DataFile] = field(default_factory=list)
     taken: list[TakenFile] = field(default_factory=list)
+    reads: list[SourceRead] = field(default_factory=list)
+    begun: float = field(default_factory=time.monotonic)
 
     @classmethod
     def begin(
@@ -110,6 +117,24 @@ class BatchWriter:
             DataFile(key=key, rows=rows if index == 0 else 0, bytes=size) for index, (key, size) in enumerate(listed)
         ]
 
+    @property
+    def rows(self) -> int:
+        """The rows that are in the batch so far."""
+        return sum(file.rows for file in self.files)
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Times what is asked of the source meanwhile; the rows that are added answered it."""
+        before, began = self.rows, time.monotonic()
+        yield
+        self.has_read(what, self.rows - before, time.monotonic() - began)
+
+    def has_read(self, what: str, rows: int, seconds: float) -> None:
+        """Notes in the log, and for the manifest, how many rows the source gave for something, and how long it took."""
+        read = SourceRead(what=what, rows=rows, seconds=round(seconds, 3))
+        self.reads.append(read)
+        log.info("read", **dict(read))
+
     def open_rows(self, path: Path) -> RowFile:
         """Opens a file for JSON rows, to be given to `add` when it is closed."""
         return RowFile(path, self.known, self.declared, self.flag)
@@ -136,7 +161,7 @@ class BatchWriter:
             mode="backfill" if self.window else "incremental",
             format=self.format,
             files=tuple(self.files),
-            rows=sum(file.rows for file in self.files),
+            rows=self.rows,
             position_before=self.position_before,
             position_after=self.position_before if self.window else position_after,
             slices=slices,
@@ -144,6 +169,8 @@ class BatchWriter:
             fields=self.learned.fields(self.known),
             drift=drift,
             taken=tuple(self.taken),
+            seconds=round(time.monotonic() - self.begun, 3),
+            reads=tuple(self.reads),
         )
         self.ledger.commit(manifest)
         return manifest

@@ -38,11 +38,20 @@ class TakenFile(Entry):
     etag: str
 
 
+class SourceRead(Entry):
+    """One question to the source, such as a query, a request's pages or a file: the rows that answered it, and its seconds."""
+
+    what: str
+    rows: int
+    seconds: float
+
+
 class Manifest(Entry):
     """One batch of one stream: its files and the positions before and after it.
 
     `window` are the first and the last day of a backfill's batch; `fields` is what all batches so far taught of the rows,
-    `drift` how this one's rows differ from those before, `taken` the files of the landing bucket that it holds.
+    `drift` how this one's rows differ from those before, `taken` the files of the landing bucket that it holds. `seconds` is
+    how long the batch took from its beginning to this manifest, and `reads` what of it the source took.
     """
 
     source: str
@@ -62,6 +71,8 @@ class Manifest(Entry):
     fields: dict[str, str] = {}
     drift: tuple[FieldChange, ...] = ()
     taken: tuple[TakenFile, ...] = ()
+    seconds: float | None = None
+    reads: tuple[SourceRead, ...] = ()
 
 
 class CheckResult(Entry):

@@ -12,6 +12,7 @@ a change moves the watermark.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ def extract(
     FatalSourceError when Redshift refuses a statement or does not finish it in time.
     """
     client = boto3.client("redshift-data")
+    began = time.monotonic()
     try:
         unloaded = unload(client, warehouse, source.streams[name], writer, days)
     except QueryError as error:
@@ -70,6 +72,7 @@ def extract(
         return None
     span, files = unloaded
     writer.files += files
+    writer.has_read(source.streams[name].relation, writer.rows, time.monotonic() - began)
     rows = spark.read.parquet(*[f"{writer.ledger.bucket.uri}/{file.key}" for file in files])
     writer.learned = Learned.of_columns({field.name: field.dataType.simpleString() for field in rows.schema.fields})
     return writer.commit(span.after)

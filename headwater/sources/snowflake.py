@@ -105,7 +105,7 @@ def read(
     if span is None:
         return None
     sql = f"SELECT * FROM {relation} WHERE {span.where}"
-    with connection.cursor() as cursor, tempfile.TemporaryDirectory() as folder:
+    with writer.reading(stream.relation), connection.cursor() as cursor, tempfile.TemporaryDirectory() as folder:
         cursor.execute(sql)
         schema = schema_of(cursor.description)
         for path, rows in parquet_files(cursor.fetch_arrow_batches(), schema, Path(folder)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -30,6 +31,7 @@ def extract_stream(job: Job, stream: str) -> list[Manifest]:
     ledger = job.ledger.stream(job.source_name, stream)
     kind = kind_of(job.source)
     extracted: list[Manifest] = []
+    began = time.monotonic()
     with bind(stream=stream):
         if kind.read:
             parts = list(_parts(job, stream, ledger, job.days)) if job.days else [None] * MOST_BATCHES
@@ -43,7 +45,13 @@ def extract_stream(job: Job, stream: str) -> list[Manifest]:
                     break
         swept = ledger.sweep(now())
         rows = sum(manifest.rows for manifest in extracted)
-        log.info("extracted" if extracted else "nothing new", batches=len(extracted), rows=rows, swept=swept)
+        log.info(
+            "extracted" if extracted else "nothing new",
+            batches=len(extracted),
+            rows=rows,
+            swept=swept,
+            seconds=round(time.monotonic() - began, 3),
+        )
     return extracted
 
 

@@ -129,6 +129,11 @@ class KeptFiles:
         self.files: list[list[dict[str, Any]]] = []
         self.suffixes: list[str] = []
         self.learned = Learned()
+        self.reads: list[tuple[str, int]] = []
+
+    def has_read(self, what: str, rows: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.reads.append((what, rows))
 
     def open_rows(self, path: Path) -> RowFile:
         return RowFile(path, {}, frozenset())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -65,6 +66,29 @@ def test_a_committed_batch_carries_the_position(orders: StreamLedger, tmp_path: 
     latest = orders.latest()
     assert latest is not None
     assert (latest.batch, latest.rows, latest.position_after) == (1, 3, ModifiedPosition(until=NOON))
+
+
+def test_a_manifest_says_what_was_read_of_the_source_and_how_long_it_took(
+    orders: StreamLedger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(b"{}")
+    batch = writer(orders)
+    with caplog.at_level("INFO", "headwater"):
+        with batch.reading("shop.orders"):
+            batch.add(path, 3)
+        batch.has_read("shop.items", 0, 1.5)
+        batch.commit(ModifiedPosition(until=NOON))
+    latest = orders.latest()
+    assert latest is not None
+    assert latest.seconds is not None
+    assert [(read.what, read.rows) for read in latest.reads] == [("shop.orders", 3), ("shop.items", 0)]
+    assert latest.reads[1].seconds == 1.5
+    told = [json.loads(record.message) for record in caplog.records]
+    assert [(line["what"], line["rows"]) for line in told if line["event"] == "read"] == [
+        ("shop.orders", 3),
+        ("shop.items", 0),
+    ]
 
 
 def test_of_two_writers_of_one_batch_the_second_is_refused(orders: StreamLedger) -> None:

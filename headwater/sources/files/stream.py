@@ -14,6 +14,7 @@ A raw row has the file's fields, and beside them:
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -168,6 +169,7 @@ class _Intake:
     def take(self, files: list[LandedFile]) -> None:
         """Adds the rows of all files to the batch."""
         for file in files:
+            began = time.monotonic()
             rows = self._read(file)
             if rows is None:
                 log.info("file was replaced meanwhile", key=file.key)
@@ -177,6 +179,7 @@ class _Intake:
                 shutil.copyfileobj(source, part, MEGABYTE)
             self._writer.learned.merge(rows.learned)
             self._writer.taken.append(file.taken)
+            self._writer.has_read(file.key, rows.rows, time.monotonic() - began)
             self._rows += rows.rows
             if self._part.stat().st_size > _LARGEST_PART:
                 self._flush()

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -110,6 +111,7 @@ class Reading:
         own = headers_of_account(self._source, self._secret, part.account)
         client = replace(self._client, headers={**self._client.headers, **own})
         parser = self._parsers.get(part.account)
+        began = time.monotonic()
         digests: dict[AccountDay, int] = {}
         recent = recent_of(part) if isinstance(part, SincePart) else None
         with self._writer.open_rows(path) as file:
@@ -129,7 +131,7 @@ class Reading:
                         recent.add(part.moment_of(row), digest)
             except NotModifiedError:
                 digests = {day: int(digest, 16) for day, digest in (part.known or {}).items()}
-        return Spool(path, file.learned, digests, file.rows, recent)
+        return Spool(path, file.learned, digests, file.rows, time.monotonic() - began, recent)
 
     def _day(self, part: Part, row: object) -> date:
         """The day of a row; FatalSourceError when it tells none."""
@@ -157,6 +159,7 @@ class Reading:
                 log.warning("account is not served, the others are read on", account=part.account, error=str(error))
             self.closed.add(part.account)
             return
+        self._writer.has_read(f"{part.account} {part.since} to {part.until}".lstrip(), spool.rows, spool.seconds)
         changed = spool.changed(part.known)
         self._add(part, spool, changed)
         self.covered |= changed | self._emptied(part, spool)

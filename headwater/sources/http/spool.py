@@ -14,12 +14,16 @@ from headwater.sources.http.updates import Recent
 
 @dataclass
 class Spool:
-    """The rows of one part in a file, the digest of each account day among them, and what they taught; `recent` of changes."""
+    """The rows of one part in a file, the digest of each account day among them, what they taught, and how long they took.
+
+    `recent` is there where changes are read.
+    """
 
     path: Path
     learned: Learned
     digests: dict[AccountDay, int]
     rows: int
+    seconds: float
     recent: Recent | None = None
 
     def changed(self, known: Mapping[AccountDay, str] | None) -> set[AccountDay]:

@@ -50,9 +50,11 @@ def extract(
     stream, engine = source.streams[name], ENGINES[source.engine]
     relation = _Relation(spark, source, name, stream, engine, engine.database(secret), writer, new_rows)
     if days is not None:
-        relation.by_days(days)
+        with writer.reading(stream.relation):
+            relation.by_days(days)
         return writer.commit(None) if writer.files else None
-    after = relation.new()
+    with writer.reading(stream.relation):
+        after = relation.new()
     # The change log may have gone on without a change of this relation: its batch is then empty.
     return writer.commit(after) if after is not None and (writer.files or isinstance(stream.read, LogRead)) else None
 

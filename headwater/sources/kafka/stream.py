@@ -73,9 +73,10 @@ def _write(records: DataFrame, stream: KafkaStream, where: str, secret: Mapping[
         rows = as_rows(records, stream, schemas, writer)
         observation = Observation()
         observed = rows.observe(observation, F.count(F.lit(1)).alias("rows"), F.count("document").alias("documents"))
-        observed.select("line").write.mode("append").option("compression", "gzip").text(writer.data_uri)
-        measured = observation.get
-        writer.adopt(int(measured["rows"]))
+        with writer.reading(stream.topic):
+            observed.select("line").write.mode("append").option("compression", "gzip").text(writer.data_uri)
+            measured = observation.get
+            writer.adopt(int(measured["rows"]))
         writer.learned.merge(learn(rows, int(measured["documents"])))
     finally:
         records.unpersist()
