@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from headwater.config.secret_name import SecretKey, SecretText, no_secrets
 from headwater.config.strict import Strict
 
 _KEY = re.compile(r"\{(\w+)\}")
@@ -23,14 +24,14 @@ class BearerAuth(Strict):
     """A token from the source's secret goes into the Authorization header."""
 
     kind: Literal["bearer"]
-    token: str = Field("access_token", description="Key of the token within the secret.")
+    token: SecretKey = Field("access_token", description="Key of the token within the secret.")
 
 
 class HeadersAuth(Strict):
     """Values from the source's secret go into headers of their own."""
 
     kind: Literal["headers"]
-    headers: dict[str, str] = Field(
+    headers: dict[str, SecretKey] = Field(
         min_length=1, description="Key within the secret by header name; a key may hold {account}."
     )
 
@@ -39,15 +40,15 @@ class QueryAuth(Strict):
     """Values from the source's secret go into query parameters, or into the form of a post that has no body."""
 
     kind: Literal["query"]
-    params: dict[str, str] = Field(min_length=1, description="Key within the secret by name of the parameter.")
+    params: dict[str, SecretKey] = Field(min_length=1, description="Key within the secret by name of the parameter.")
 
 
 class BasicAuth(Strict):
     """A user and a password, of which {key} stands for a value of the source's secret and the rest for itself."""
 
     kind: Literal["basic"]
-    user: str = Field(description="Such as `{user}`, or `{email}/token`, or a word that the API wants.")
-    password: str = Field("", description="Such as `{password}`; empty where the API takes the key as user.")
+    user: SecretText = Field(description="Such as `{user}`, or `{email}/token`, or a word that the API wants.")
+    password: SecretText = Field("", description="Such as `{password}`; empty where the API takes the key as user.")
 
     def filled(self, value_of: Callable[[str], str]) -> str:
         """User and password as HTTP puts them together, with the secret's values at their keys."""
@@ -59,9 +60,9 @@ class OAuth(Strict):
 
     kind: Literal["oauth"]
     token_url: str = Field(description="Absolute, or a path under base_url.")
-    refresh_token: str = Field("refresh_token", description="Key of the refresh token within the secret.")
-    client_id: str = Field("client_id", description="Key of the client's id within the secret.")
-    client_secret: str = Field("client_secret", description="Key of the client's secret within the secret.")
+    refresh_token: SecretKey = Field("refresh_token", description="Key of the refresh token within the secret.")
+    client_id: SecretKey = Field("client_id", description="Key of the client's id within the secret.")
+    client_secret: SecretKey = Field("client_secret", description="Key of the client's secret within the secret.")
 
 
 class ClientCredentials(Strict):
@@ -69,9 +70,11 @@ class ClientCredentials(Strict):
 
     kind: Literal["client_credentials"]
     token_url: str = Field(description="Absolute, or a path under base_url.")
-    client_id: str = Field("client_id", description="Key of the client's id within the secret.")
-    client_secret: str = Field("client_secret", description="Key of the client's secret within the secret.")
-    params: dict[str, str] = Field({}, description="What else the token is asked with, such as `scope` or `audience`.")
+    client_id: SecretKey = Field("client_id", description="Key of the client's id within the secret.")
+    client_secret: SecretKey = Field("client_secret", description="Key of the client's secret within the secret.")
+    params: Annotated[dict[str, str], AfterValidator(no_secrets)] = Field(
+        {}, description="What else the token is asked with, such as `scope` or `audience`."
+    )
 
 
 Grant = OAuth | ClientCredentials

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from headwater.config.expression import JmesPath
 from headwater.config.http_auth import AnyAuth, NoAuth
 from headwater.config.http_paging import AnyPaging, OnePage, Paging
+from headwater.config.secret_name import no_secrets
 from headwater.config.stream import JsonStream, Rollout, SourceBase
 from headwater.config.strict import Name, Strict
 
@@ -96,7 +97,7 @@ class HttpStream(JsonStream):
         "get", description="post sends `body` as JSON, or where there is none the parameters as a form."
     )
     path: str = Field(description="Path under base_url; may hold what `params` may.")
-    params: dict[str, str] = Field(
+    params: Annotated[dict[str, str], AfterValidator(no_secrets)] = Field(
         {},
         description="Query parameters; values may hold {account}, {since}, {until}, {api_version}, {raw} (the raw "
         "fields, comma-separated), {since_time} (the moment since which rows are read, such as 2018-01-31T00:00:00Z) and "

@@ -9,7 +9,10 @@ from pydantic import AfterValidator
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([_/-][a-z0-9]+)*")
 _KEY = re.compile(r"[A-Za-z0-9_{}.-]+")
+_PLACE = re.compile(r"\{\w+\}")
+_SECRET_PARAMETER = re.compile(r"(?i)(api[_-]?key|token|secret|passw(or)?d|signature|credential)$")
 _LONGEST_NAME = 64
+_LONGEST_LITERAL = 24
 _LONGEST_WORD = 24
 _MOST_DIGITS = 6
 
@@ -38,5 +41,27 @@ def _is_random(text: str) -> bool:
     return any(len(word) > _LONGEST_WORD or sum(map(str.isdigit, word)) > _MOST_DIGITS for word in words)
 
 
+def _secret_text(text: str) -> str:
+    literal = _PLACE.sub("", text)
+    if len(literal) > _LONGEST_LITERAL or _is_random(literal):
+        raise ValueError(
+            "has more of its own than a word that an API wants (what is written is not shown: it may be a secret). hint: {key} "
+            "stands for a value of the source's secret"
+        )
+    return text
+
+
+def no_secrets(params: dict[str, str]) -> dict[str, str]:
+    """Returns parameters as they are; ValueError where one that is named as secrets are has a value of its own."""
+    for name, value in params.items():
+        if _SECRET_PARAMETER.search(name) and not _PLACE.search(value):
+            raise ValueError(
+                f"{name} has a value that may be a secret (it is not shown). hint: put it into the source's secret, and say "
+                "by auth where it goes"
+            )
+    return params
+
+
 SecretName = Annotated[str, AfterValidator(_secret_name)]
 SecretKey = Annotated[str, AfterValidator(_secret_key)]
+SecretText = Annotated[str, AfterValidator(_secret_text)]

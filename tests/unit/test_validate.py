@@ -149,6 +149,32 @@ def test_a_secrets_value_is_refused_and_not_shown(root: Path) -> None:
     assert all("is no name of a secret" in line and value not in line for line in told)
 
 
+SECRET = "a8F3kQ0zR7vLw2Xn5Tt9Yb4Cd6Eg1Hj"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        (FX, "name: fx_rates", f"name: fx_rates\nsecret: {SECRET}"),
+        (FX, "name: fx_rates", f"name: fx_rates\nauth: {{ kind: bearer, token: {SECRET} }}"),
+        (FX, "name: fx_rates", f"name: fx_rates\nauth: {{ kind: headers, headers: {{ x-api-key: {SECRET} }} }}"),
+        (FX, "name: fx_rates", f"name: fx_rates\nauth: {{ kind: query, params: {{ key: {SECRET} }} }}"),
+        (FX, "name: fx_rates", f"name: fx_rates\nauth: {{ kind: basic, user: me, password: {SECRET} }}"),
+        (FX, "name: fx_rates", f"name: fx_rates\nauth: {{ kind: oauth, token_url: /t, client_secret: {SECRET} }}"),
+        (FX, "params: {", f"params: {{ api_key: {SECRET}, "),
+        (FX, "params: {", f"params: {{ access_token: {SECRET}, "),
+        (FX, "https://", f"https://user:{SECRET}@"),
+        ("config/environments/prod.yaml", "alerts:", f"alerts:\n  slack_secret: {SECRET}"),
+    ],
+)
+def test_a_secret_is_refused_wherever_it_is_pasted_and_never_shown(root: Path, file: str, old: str, new: str) -> None:
+    text = (root / file).read_text()
+    assert old in text
+    (root / file).write_text(text.replace(old, new, 1))
+    [told] = found(root)
+    assert SECRET not in told
+
+
 # The generator: kinds of mistakes, each planted somewhere at random in a document, and what must be said of it.
 
 Told = tuple[str, str]
