@@ -20,7 +20,7 @@ import psycopg
 from local.world import facebook_ads, fx_rates
 from local.world.advertising import Sale
 from local.world.dice import dice
-from local.world.facebook_ads_demographics import planted_parts
+from local.world.facebook_ads_breakdowns import planted_parts
 from local.world.journey import HOUSEHOLDS, open_journey
 from local.world.part import Step
 from local.world.parts import PARTS

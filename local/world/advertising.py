@@ -39,6 +39,16 @@ Sales = Mapping[tuple[int, date], Sale]
 """Sales by ad and day."""
 
 
+def apportioned(amount: int, weights: Sequence[int]) -> list[int]:
+    """Parts in proportion to the weights that add up to the amount: the largest remainders get the rest."""
+    total = sum(weights)
+    parts = [amount * weight // total for weight in weights]
+    rest = amount - sum(parts)
+    for k in sorted(range(len(weights)), key=lambda k: (-(amount * weights[k] % total), k))[:rest]:
+        parts[k] += 1
+    return parts
+
+
 def days_shown(ads: Sequence[F], since: date, until: date, clock: date) -> Iterator[tuple[F, date]]:
     """Ads with each day from `since` to `until` (both included) on which they ran and which is over, by day."""
     day = since

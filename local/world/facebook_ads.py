@@ -198,6 +198,7 @@ _OUTLINES = (
 )
 _FIRST_ID = 23850000000000000
 _AUDIENCES = ("Lookalike 1%", "Interest: cooking", "Retargeting 30d", "Broad 25-54")
+_COUNTRIES = ("US", "CA", "MX")
 _CREATIVES = ("Video 15s", "Carousel", "Static, rød", "Collection", "Story", "Reel")
 
 
@@ -256,7 +257,11 @@ def _ad_set(seed: int, campaign: Campaign, account: Account, number: int) -> AdS
         status=campaign.status,
         daily_budget_minor=100 * account.units_per_dollar * rng.randint(20, 90),
         optimization_goal=rng.choice(("OFFSITE_CONVERSIONS", "LINK_CLICKS", "REACH")),
-        targeting={"age_min": low, "age_max": low + 30, "geo_locations": {"countries": ["US"]}},
+        targeting={
+            "age_min": low,
+            "age_max": low + 30,
+            "geo_locations": {"countries": list(_COUNTRIES[: 1 + draw(len(_COUNTRIES), seed, "countries", number)])},
+        },
         start_day=campaign.start_day,
         stop_day=campaign.stop_day,
         created_at=campaign.created_at + timedelta(hours=1),

@@ -134,6 +134,16 @@ class AdDay(NamedTuple):
     """Fractions of orders too, where several clicks share the credit."""
     conversions_value: Decimal
 
+    def plus(self, other: AdDay) -> AdDay:
+        """This row with the figures of another added."""
+        return self._replace(
+            impressions=self.impressions + other.impressions,
+            clicks=self.clicks + other.clicks,
+            cost_micros=self.cost_micros + other.cost_micros,
+            conversions=self.conversions + other.conversions,
+            conversions_value=self.conversions_value + other.conversions_value,
+        )
+
 
 class GoogleDay(NamedTuple):
     """What one account was charged and credited with for one day, in its currency, as the platform would report it now."""

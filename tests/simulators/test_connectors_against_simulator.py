@@ -107,18 +107,21 @@ def test_insights_of_a_year_are_those_of_the_world(run, simulators):
     assert (again, more.files) == (None, [])
 
 
-def test_ages_and_genders_add_up_to_the_insights(run):
+@pytest.mark.parametrize(
+    ("stream", "breakdowns"),
+    [("ads_insights_demographics", ("age", "gender")), ("ads_insights_countries", ("country",))],
+)
+def test_breakdowns_add_up_to_the_insights(run, stream, breakdowns):
     window = (CLOCK - timedelta(days=40), CLOCK - timedelta(days=1))
-    whole, parts = (
-        run("facebook_ads", stream, window=window)[1].rows for stream in ("ads_insights", "ads_insights_demographics")
-    )
+    whole, parts = (run("facebook_ads", name, window=window)[1].rows for name in ("ads_insights", stream))
     for figure in ("impressions", "clicks", "spend"):
         totals: dict[tuple[str, str], Decimal] = {}
         for row in parts:
             key = row["ad_id"], row["date_start"]
             totals[key] = totals.get(key, Decimal(0)) + Decimal(row.get(figure, "0"))
         assert totals == {(row["ad_id"], row["date_start"]): Decimal(row.get(figure, "0")) for row in whole}
-    assert len({(row["ad_id"], row["date_start"], row["age"], row["gender"]) for row in parts}) == len(parts)
+    keys = {(row["ad_id"], row["date_start"], *(row[name] for name in breakdowns)) for row in parts}
+    assert len(keys) == len(parts) > len(whole)
 
 
 def test_reports_that_are_never_made_are_split_until_they_are(run, simulators):

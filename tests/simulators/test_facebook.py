@@ -192,6 +192,17 @@ def test_breakdowns_add_up_to_the_row_they_divide(simulators):
         assert totals == {(row["ad_id"], row["date_start"]): Decimal(row.get(metric, "0")) for row in whole}
 
 
+def test_countries_add_up_to_the_row_they_divide(simulators):
+    params = {"time_range": time_range("2017-12-25", "2017-12-26"), "limit": 500, "level": "ad", "time_increment": "1"}
+    whole = all_pages(simulators, f"{ACCOUNT}/insights", fields="ad_id,impressions", **params)
+    parts = all_pages(simulators, f"{ACCOUNT}/insights", fields="ad_id,impressions", breakdowns="country", **params)
+    assert {row["country"] for row in parts} == {"US", "CA", "MX"}
+    totals: dict[tuple[str, str], int] = defaultdict(int)
+    for row in parts:
+        totals[row["ad_id"], row["date_start"]] += int(row["impressions"])
+    assert totals == {(row["ad_id"], row["date_start"]): int(row["impressions"]) for row in whole}
+
+
 def test_nobody_is_reached_whom_the_ad_set_is_not_for(simulators):
     sets = all_pages(simulators, f"{ACCOUNT}/adsets", fields="targeting")
     youngest = {row["id"]: row["targeting"]["age_min"] for row in sets}
@@ -295,6 +306,7 @@ def test_windows_that_were_asked_for_appear_as_keys(simulators):
         ({"fields": "impressions,agility"}, 100),
         ({"fields": "age", "breakdowns": "age"}, 100),
         ({"breakdowns": "shoe_size"}, 100),
+        ({"breakdowns": "country,age"}, 100),
         ({"action_attribution_windows": '["28d_view"]'}, 100),
         ({"limit": "0"}, 100),
         ({"limit": "many"}, 100),

@@ -231,6 +231,47 @@ def test_campaigns_are_the_sum_of_their_ads(ads):
     assert "0" in {row["metrics"]["impressions"] for row in whole}
 
 
+PARTS = (
+    "SELECT ad_group.id, {}, segments.date, metrics.impressions, metrics.cost_micros FROM {}"
+    " WHERE segments.date BETWEEN '2017-11-01' AND '2017-11-30'"
+)
+
+
+def test_a_criterion_is_told_with_its_ad_group(ads):
+    [row, *_] = ads.rows(PARTS.format("ad_group_criterion.age_range.type", "age_range_view"))
+    ad_group = row["adGroup"]["id"]
+    assert row["ageRangeView"]["resourceName"] == f"customers/{US}/ageRangeViews/{ad_group}~503001"
+    assert row["adGroupCriterion"] == {
+        "resourceName": f"customers/{US}/adGroupCriteria/{ad_group}~503001",
+        "ageRange": {"type": "AGE_RANGE_18_24"},
+    }
+    genders = ads.rows(PARTS.format("ad_group_criterion.gender.type", "gender_view"))
+    assert {row["adGroupCriterion"]["gender"]["type"] for row in genders} == {"MALE", "FEMALE", "UNDETERMINED"}
+
+
+def test_a_country_is_told_apart_by_what_else_is_asked_for(ads):
+    query = (
+        "SELECT {}geographic_view.country_criterion_id, geographic_view.location_type, metrics.impressions"
+        " FROM geographic_view WHERE segments.date BETWEEN '2017-11-01' AND '2017-11-30'"
+    )
+    by_country = ads.rows(query.format(""))
+    [row, *_] = by_country
+    assert row["geographicView"] == {
+        "resourceName": f"customers/{US}/geographicViews/2840~LOCATION_OF_PRESENCE",
+        "countryCriterionId": "2840",
+        "locationType": "LOCATION_OF_PRESENCE",
+    }
+    assert len(by_country) == 4
+    for fields in ("campaign.id, ", "campaign.id, ad_group.id, "):
+        finer = ads.rows(query.format(fields))
+        assert len(finer) > 4
+        assert _shown(finer) == _shown(by_country)
+
+
+def _shown(rows: list[dict[str, Any]]) -> int:
+    return sum(int(row["metrics"]["impressions"]) for row in rows)
+
+
 def test_conditions_order_and_limit_are_obeyed(ads):
     ids = "SELECT ad_group_ad.ad.id, ad_group_ad.status FROM ad_group_ad"
     paused = ads.rows(f"{ids} WHERE ad_group_ad.status = 'PAUSED'")
@@ -304,6 +345,10 @@ def test_totals_are_told_on_request(ads):
         ("SELECT campaign.colour FROM campaign", "UNRECOGNIZED_FIELD"),
         ("SELECT campaign.start_date FROM campaign", "UNRECOGNIZED_FIELD"),
         ("SELECT ad_group.id FROM campaign", "PROHIBITED_RESOURCE_TYPE_IN_SELECT_CLAUSE"),
+        ("SELECT ad_group_ad.ad.id FROM age_range_view", "PROHIBITED_RESOURCE_TYPE_IN_SELECT_CLAUSE"),
+        ("SELECT ad_group_criterion.gender.type FROM geographic_view", "PROHIBITED_RESOURCE_TYPE_IN_SELECT_CLAUSE"),
+        ("SELECT gender_view.gender FROM gender_view", "UNRECOGNIZED_FIELD"),
+        ("SELECT segments.date, metrics.clicks FROM gender_view", "EXPECTED_FILTERS_ON_DATE_RANGE"),
         (
             "SELECT customer_client.id, metrics.clicks FROM customer_client",
             "PROHIBITED_METRIC_IN_SELECT_OR_WHERE_CLAUSE",

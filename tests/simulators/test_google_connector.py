@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,26 @@ def test_every_object_of_both_accounts_is_read_in_one_page_each(run, stream, key
     assert set(files.learned.seen) <= set(run.source.streams[stream].raw)
     assert run.asked(":search") == 2
     assert run(stream, found.position_after)[0] is None
+
+
+@pytest.mark.parametrize(
+    ("stream", "key"),
+    [
+        ("ad_group_ages", ("ad_group_id", "ad_group_criterion_age_range_type")),
+        ("ad_group_genders", ("ad_group_id", "ad_group_criterion_gender_type")),
+        (
+            "campaign_countries",
+            ("campaign_id", "geographic_view_country_criterion_id", "geographic_view_location_type"),
+        ),
+    ],
+)
+def test_breakdowns_cost_what_the_ads_cost_that_hold_up(run, stream, key):
+    window = (CLOCK - timedelta(days=40), CLOCK - timedelta(days=1))
+    whole, parts = (run(name, window=window)[1] for name in ("ad_performance", stream))
+    assert {day: cost for day, cost in cost_by_day(whole.rows).items() if cost} == cost_by_day(parts.rows)
+    keys = {(row["_account"], row["segments_date"], *(row[name] for name in key)) for row in parts.rows}
+    assert len(keys) == len(parts.rows)
+    assert set(parts.learned.seen) <= set(run.source.streams[stream].raw)
 
 
 def test_performance_of_a_year_is_that_of_the_world(run, simulators):

@@ -119,3 +119,40 @@ def test_purchases_of_an_age_group_are_counted_once(spark, project):
     assert reasons == []
     assert (row["clicks"], row["reach"]) == (0, 90)
     assert (row["cost"], row["conversions"], row["conversion_value"]) == (Decimal("12.5"), 2, Decimal("40.25"))
+
+
+GOOGLE_PART = {name: value for name, value in GOOGLE_DAY.items() if name != "ad_group_ad_ad_id"}
+
+
+@pytest.mark.parametrize(
+    ("told", "age"), [("AGE_RANGE_25_34", "25-34"), ("AGE_RANGE_65_UP", "65+"), ("AGE_RANGE_UNDETERMINED", "unknown")]
+)
+def test_both_platforms_call_an_age_group_alike(spark, project, told, age):
+    row, reasons = shaped(
+        spark, project, "google_ads", "ad_group_ages", **GOOGLE_PART, ad_group_criterion_age_range_type=told
+    )
+    assert (row["age"], row["ad_group_id"], reasons) == (age, "2", [])
+
+
+@pytest.mark.parametrize(("told", "gender"), [("FEMALE", "female"), ("UNDETERMINED", "unknown")])
+def test_both_platforms_call_a_gender_alike(spark, project, told, gender):
+    row, reasons = shaped(
+        spark, project, "google_ads", "ad_group_genders", **GOOGLE_PART, ad_group_criterion_gender_type=told
+    )
+    assert (row["gender"], reasons) == (gender, [])
+
+
+@pytest.mark.parametrize(
+    ("told", "country"), [("2004", "AF"), ("2276", "DE"), ("2840", "US"), ("2900", "XK"), ("9999", None)]
+)
+def test_a_country_has_its_code_beside_the_id_of_google(spark, project, told, country):
+    row, reasons = shaped(
+        spark,
+        project,
+        "google_ads",
+        "campaign_countries",
+        **{name: value for name, value in GOOGLE_PART.items() if name != "ad_group_id"},
+        geographic_view_country_criterion_id=told,
+        geographic_view_location_type="LOCATION_OF_PRESENCE",
+    )
+    assert (row["country_criterion_id"], row["country"], reasons) == (told, country, [])

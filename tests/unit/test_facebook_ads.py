@@ -353,8 +353,9 @@ def test_a_report_that_is_not_made_in_time_is_asked_for_once_more_and_then_split
     assert 6 * facebook_ads.REPORT_SECONDS < sum(clock.slept) < 7 * facebook_ads.REPORT_SECONDS
 
 
-def test_breakdowns_are_asked_for_beside_the_fields_and_come_with_every_row():
-    declared = facebook().streams["ads_insights_demographics"]
+@pytest.mark.parametrize("stream", ["ads_insights_demographics", "ads_insights_countries"])
+def test_breakdowns_are_asked_for_beside_the_fields_and_come_with_every_row(stream):
+    declared = facebook().streams[stream]
     fields, breakdowns = (declared.params[name].split(",") for name in ("fields", "breakdowns"))
     assert {*fields, *breakdowns} == {*declared.raw}
     assert not {*fields} & {*breakdowns}

@@ -192,10 +192,14 @@ def test_each_query_selects_just_the_declared_raw_fields(stream):
     assert tuple(field.replace(".", "_") for field in selected(declared.body["query"])) == declared.raw
 
 
-def test_google_fills_the_tables_that_facebook_fills():
-    assert {stream.table for stream in google().streams.values()} <= {
-        stream.table for stream in http_source("facebook_ads").streams.values()
-    }
+def test_both_platforms_fill_the_tables_that_are_no_breakdown():
+    filled = [{stream.table for stream in it.streams.values()} for it in (google(), http_source("facebook_ads"))]
+    assert filled[0] & filled[1] == {"ad_campaigns", "ad_sets", "ads", "ad_performance"}
+
+
+def test_a_breakdown_is_read_again_as_long_as_what_it_divides():
+    reads = {stream.read.reread_days for stream in google().streams.values() if isinstance(stream.read, WindowRead)}
+    assert reads == {30 + 1}
 
 
 def test_conversions_are_read_again_for_thirty_days():

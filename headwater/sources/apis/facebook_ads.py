@@ -225,5 +225,6 @@ API = Api(
         "ads": read_edge,
         "ads_insights": read_insights,
         "ads_insights_demographics": read_insights,
+        "ads_insights_countries": read_insights,
     },
 )

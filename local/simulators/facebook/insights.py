@@ -11,7 +11,7 @@ from typing import Any
 
 from local.simulators.facebook.graph import GraphError
 from local.world import facebook_ads
-from local.world.facebook_ads_demographics import demographics
+from local.world.facebook_ads_breakdowns import PARTINGS
 
 PARAMETERS = frozenset(
     {
@@ -87,7 +87,7 @@ def parse(params: Mapping[str, str], clock: date) -> Query:
         )
     if params.get("time_increment", "all_days") not in ("1", "all_days"):
         raise GraphError(100, "time_increment must be 1 or all_days")
-    breakdowns = _names(params, "breakdowns", ("age", "gender"))
+    breakdowns = _breakdowns(params)
     _names(params, "action_breakdowns", ("action_type",))
     if params.get("action_report_time", "mixed") not in ("impression", "conversion", "mixed"):
         raise GraphError(100, "action_report_time must be one of impression, conversion, mixed")
@@ -181,6 +181,14 @@ def _names(params: Mapping[str, str], name: str, valid: tuple[str, ...]) -> tupl
     return asked
 
 
+def _breakdowns(params: Mapping[str, str]) -> tuple[str, ...]:
+    """Breakdowns that the platform knows and gives together."""
+    asked = _names(params, "breakdowns", tuple(name for names in PARTINGS for name in names))
+    if not any({*asked} <= {*names} for names in PARTINGS):
+        raise GraphError(100, f"Current combination of data breakdown columns ({', '.join(asked)}) is invalid")
+    return asked
+
+
 def names_in(text: str, name: str) -> tuple[str, ...]:
     """Names from `a,b` or `["a","b"]`, in order and once each."""
     if text.startswith("["):
@@ -252,8 +260,9 @@ def _parts(
         yield {}, row
         return
     targeting = next(ad_set.targeting for ad_set in world.ad_sets if ad_set.ad_set_id == row.ad_set_id)
-    for age, gender, part in demographics(row, world.seed, targeting):
-        yield {"age": age, "gender": gender}, part
+    names, parting = next((names, parting) for names, parting in PARTINGS.items() if query.breakdowns[0] in names)
+    for group, part in parting(row, world.seed, targeting):
+        yield dict(zip(names, group, strict=True)), part
 
 
 def _row(total: _Total, query: Query, names: _Names) -> dict[str, Any]:

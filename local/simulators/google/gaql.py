@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from local.simulators.google.messages import GoogleError
-from local.world import google_ads
+from local.world import google_ads, google_ads_breakdowns
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>'[^']*'|\"[^\"]*\")|(?P<word>[A-Za-z_][\w.]*)|(?P<number>-?\d+(?:\.\d+)?)|(?P<sign>!=|<=|>=|[=<>(),]))"
@@ -64,9 +64,21 @@ class _Context(NamedTuple):
     ad: google_ads.Ad | None = None
     day: date | None = None
     sums: google_ads.AdDay | None = None
+    group: google_ads_breakdowns.Group | None = None
+
+    @property
+    def view(self) -> _Context:
+        """What the fields of a breakdown's view are told from."""
+        return self
 
 
 _Getter = Callable[[Any], Any]
+
+
+def _of_criterion(it: Any, collection: str) -> str:
+    """Resource name of what an ad group and a criterion name together."""
+    return f"customers/{it.customer.customer_id}/{collection}/{it.ad_group.ad_group_id}~{it.group.criterion_id}"
+
 
 _ATTRIBUTES: dict[str, tuple[str, dict[str, _Getter]]] = {
     "customer": (
@@ -119,6 +131,28 @@ _ATTRIBUTES: dict[str, tuple[str, dict[str, _Getter]]] = {
             "ad.final_urls": lambda it: [it.final_url],
         },
     ),
+    "ad_group_criterion": (
+        "view",
+        {
+            "resource_name": lambda it: _of_criterion(it, "adGroupCriteria"),
+            "criterion_id": lambda it: str(it.group.criterion_id),
+            "age_range.type": lambda it: it.group.name if it.group in google_ads_breakdowns.AGES else None,
+            "gender.type": lambda it: it.group.name if it.group in google_ads_breakdowns.GENDERS else None,
+        },
+    ),
+    "age_range_view": ("view", {"resource_name": lambda it: _of_criterion(it, "ageRangeViews")}),
+    "gender_view": ("view", {"resource_name": lambda it: _of_criterion(it, "genderViews")}),
+    "geographic_view": (
+        "view",
+        {
+            "resource_name": lambda it: (
+                f"customers/{it.customer.customer_id}/geographicViews/"
+                f"{it.group.country_criterion_id}~{it.group.location_type}"
+            ),
+            "country_criterion_id": lambda it: str(it.group.country_criterion_id),
+            "location_type": lambda it: it.group.location_type,
+        },
+    ),
     "customer_client": (
         "customer",
         {
@@ -156,6 +190,9 @@ _RESOURCES = {
     "campaign": ("customer", "campaign", *_MEASURED),
     "ad_group": ("customer", "campaign", "ad_group", *_MEASURED),
     "ad_group_ad": ("customer", "campaign", "ad_group", "ad_group_ad", *_MEASURED),
+    "age_range_view": ("customer", "campaign", "ad_group", "ad_group_criterion", "age_range_view", *_MEASURED),
+    "gender_view": ("customer", "campaign", "ad_group", "ad_group_criterion", "gender_view", *_MEASURED),
+    "geographic_view": ("customer", "campaign", "ad_group", "geographic_view", *_MEASURED),
     "customer_client": ("customer", "customer_client"),
 }
 """What may be selected from each resource."""
@@ -362,6 +399,9 @@ def _contexts(query: Query, customer_id: int, world: google_ads.GoogleWorld) -> 
         own = next(customer for customer in (MANAGER, *google_ads.CUSTOMERS) if customer.customer_id == customer_id)
         yield from (_Context(customer) for customer in (own, *below))
         return
+    if query.resource in google_ads_breakdowns.VIEWS:
+        yield from _parts(query, customer_id, world)
+        return
     things = list(_things(query.resource, customer_id, world))
     if not query.measures:
         yield from things
@@ -406,15 +446,31 @@ def _id_of(resource: str, thing: Any) -> int:
 
 
 def _sum(total: google_ads.AdDay | None, row: google_ads.AdDay) -> google_ads.AdDay:
-    if total is None:
-        return row
-    return total._replace(
-        impressions=total.impressions + row.impressions,
-        clicks=total.clicks + row.clicks,
-        cost_micros=total.cost_micros + row.cost_micros,
-        conversions=total.conversions + row.conversions,
-        conversions_value=total.conversions_value + row.conversions_value,
-    )
+    return row if total is None else total.plus(row)
+
+
+def _parts(query: Query, customer_id: int, world: google_ads.GoogleWorld) -> Iterator[_Context]:
+    """Rows of a breakdown, by day and ad group, as far as the query tells them apart."""
+    if customer_id == google_ads.MANAGER_ID:
+        return
+    customer = next(one for one in google_ads.CUSTOMERS if one.customer_id == customer_id)
+    campaigns = {campaign.campaign_id: campaign for campaign in world.campaigns}
+    ad_groups = {group.ad_group_id: group for group in world.ad_groups}
+    # People are a matter of the ad group, and so are these views. A country is told apart by what else is asked for.
+    asked = {field.partition(".")[0] for field in (*query.fields, *(it.field for it in query.conditions))}
+    by_ad_group = query.resource != "geographic_view" or "ad_group" in asked
+    by_campaign = by_ad_group or "campaign" in asked
+    totals: dict[tuple[Any, ...], google_ads.AdDay] = {}
+    for group, part in google_ads_breakdowns.breakdown(world, query.resource, customer, *_days(query, world.clock)):
+        key = (
+            part.day if _DATE in query.fields else None,
+            part.campaign_id if by_campaign else None,
+            part.ad_group_id if by_ad_group else None,
+            group,
+        )
+        totals[key] = _sum(totals.get(key), part)
+    for (day, campaign, ad_group, group), sums in totals.items():
+        yield _Context(customer, campaigns.get(campaign), ad_groups.get(ad_group), day=day, sums=sums, group=group)
 
 
 def _get(field: str, context: _Context) -> Any:
