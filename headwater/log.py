@@ -20,7 +20,8 @@ CLOSED = "closed"
 _bound: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039 - never mutated, only replaced
 _SECRET = re.compile(
     r"(?i)((?:access_token|refresh_token|client_secret|app_secret|appsecret_proof|passcode|password|passwd|pwd|token"
-    r"|authorization)\\*[\"']?\s*[=:]\s*\\*[\"']?(?:bearer\s+)?)([^\s\"'&,;})]+)"
+    # A backslash before a quote is how JSON within JSON writes the quote: a line without it could be read by nobody.
+    r"|authorization)\\*[\"']?\s*[=:]\s*\\*[\"']?(?:bearer\s+)?)((?:[^\s\"'&,;})\\]|\\+(?![\\\"']))+)"
 )
 
 
