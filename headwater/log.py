@@ -16,6 +16,7 @@ from typing import Any
 STARTED = "started"
 APPENDED = "appended to bronze"
 CLOSED = "closed"
+EXPIRING = "token runs out"
 
 _bound: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039 - never mutated, only replaced
 _SECRET = re.compile(

@@ -77,7 +77,24 @@ class ClientCredentials(Strict):
     )
 
 
+class LongLivedToken(Strict):
+    """A token of weeks from the source's secret; one that is past half of its life is exchanged, and the new one written back."""
+
+    kind: Literal["long_lived"]
+    token_url: str = Field(description="Where a token is exchanged: a path under base_url; may hold {api_version}.")
+    grant_type: str = Field(
+        description="Such as `fb_exchange_token`; the parameter that bears the token is called the same."
+    )
+    token: SecretKey = Field("access_token", description="Key of the token within the secret.")
+    client_id: SecretKey = Field("client_id", description="Key of the app's id within the secret.")
+    client_secret: SecretKey = Field("client_secret", description="Key of the app's secret within the secret.")
+    warn_days: int = Field(
+        14, ge=1, description="A token that could not be exchanged and has fewer days left than this raises an alarm."
+    )
+
+
 Grant = OAuth | ClientCredentials
 AnyAuth = Annotated[
-    NoAuth | BearerAuth | HeadersAuth | QueryAuth | BasicAuth | OAuth | ClientCredentials, Field(discriminator="kind")
+    NoAuth | BearerAuth | HeadersAuth | QueryAuth | BasicAuth | OAuth | ClientCredentials | LongLivedToken,
+    Field(discriminator="kind"),
 ]

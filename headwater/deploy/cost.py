@@ -25,7 +25,7 @@ _HOURS = _DAYS * 24
 _KEYS = 5
 # Interface endpoints and zones of terraform/modules/entrances; alarms of terraform/modules/alerts; keys of terraform/modules/lake.
 _ENDPOINTS, _ZONES = 7, 3
-_ALARMS, _ALARMS_A_SOURCE = 6, 2
+_ALARMS, _ALARMS_A_SOURCE = 7, 2
 # States that one run enters, and for each source and each gold table; a wait of minutes is most of them.
 _TRANSITIONS, _TRANSITIONS_A_SOURCE, _TRANSITIONS_A_TABLE = 40, 25, 60
 # Objects are written some hundred megabytes at a time, and read and listed about ten times as often.

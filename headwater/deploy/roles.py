@@ -136,7 +136,7 @@ def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, j
         # The keys of those who push are for the Lambda that checks them.
         if source.secret and not (isinstance(source, FilesSource) and source.entrance.kind == "http"):
             traits.add("secret")
-        if isinstance(source, HttpSource) and source.auth.kind == "oauth":
+        if isinstance(source, HttpSource) and source.auth.kind in {"oauth", "long_lived"}:
             traits.add("rotates")
         if job.connection:
             traits.add("network")

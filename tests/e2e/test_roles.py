@@ -96,6 +96,7 @@ IDLE = (
     Idle(
         "Google's tokens stay; OAuth lets a server replace them.", "secretsmanager:Put*", "*", ("google_ads-extract",)
     ),
+    Idle("Facebook's token here is one that does not expire.", "secretsmanager:Put*", "*", ("facebook_ads-extract",)),
     # What one declaration for many grants to those who need less.
     Idle("What is received is written by a Lambda.", "s3:PutObject", f"{_S3}-raw/kinesis/*", ("kinesis-extract",)),
 )

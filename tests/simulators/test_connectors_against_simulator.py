@@ -124,6 +124,26 @@ def test_breakdowns_add_up_to_the_insights(run, stream, breakdowns):
     assert len(keys) == len(parts) > len(whole)
 
 
+def test_a_users_token_is_exchanged_and_the_new_one_signs_and_proves(run, simulators):
+    kept = [SECRET | {"app_id": "1020000000000"}]
+    simulators.admin("tokens", access_tokens={TOKEN: time.time() + 86_400}, require_appsecret_proof=True)
+    for _ in range(2):
+        with open_client(run.sources["facebook_ads"], kept[-1], kept.append, run.slept.append) as client:
+            # The old token does not open this any more.
+            simulators.admin("tokens", access_tokens={kept[-1]["access_token"]: None})
+            assert client.get("/v26.0/act_102000000000001")["id"] == "act_102000000000001"
+    assert len(kept) == 2
+    assert kept[1]["access_token"] != TOKEN
+
+
+def test_an_expired_token_says_how_to_get_another(run, simulators):
+    simulators.admin("tokens", access_tokens={TOKEN: time.time() - 1})
+    with pytest.raises(
+        FatalSourceError, match=r"190/463: .* hint: an expired token cannot be exchanged: generate a new one"
+    ):
+        run("facebook_ads", "campaigns")
+
+
 def test_reports_that_are_never_made_are_split_until_they_are(run, simulators):
     window = (CLOCK - timedelta(days=15), CLOCK - timedelta(days=1))
     whole = run("facebook_ads", "ads_insights_demographics", window=window)[1].rows

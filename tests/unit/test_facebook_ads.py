@@ -153,7 +153,9 @@ def test_a_usage_header_of_any_text_is_survived(text):
 
 def test_a_bad_token_is_told_at_once():
     send = FakeSend(error(190, 463, "Error validating access token"))
-    with pytest.raises(FatalSourceError, match=r"190/463.*hint: put a valid token"):
+    with pytest.raises(
+        FatalSourceError, match=r"190/463.*hint: an expired token cannot be exchanged: generate a new one"
+    ):
         list(facebook_ads.read_edge(graph(send), part("campaigns")))
     assert len(send.requests) == 1
 

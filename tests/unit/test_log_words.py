@@ -31,12 +31,14 @@ def calls(word: str) -> list[ast.Call]:
 
 def test_the_filters_look_for_the_words_that_jobs_log() -> None:
     assert measures()["extract_events"] == {"started": log.STARTED, "appended": log.APPENDED}
-    assert f'pattern        = "{{ $.event = \\"{log.CLOSED}\\" }}"' in MEASURES.read_text()
+    for word in (log.CLOSED, log.EXPIRING):
+        assert f'pattern        = "{{ $.event = \\"{word}\\" }}"' in MEASURES.read_text()
 
 
 def test_each_word_is_logged_in_one_place() -> None:
-    assert {word: len(calls(word)) for word in ("STARTED", "APPENDED", "CLOSED")} == {
+    assert {word: len(calls(word)) for word in ("STARTED", "APPENDED", "CLOSED", "EXPIRING")} == {
         "STARTED": 1,
         "APPENDED": 1,
         "CLOSED": 1,
+        "EXPIRING": 1,
     }

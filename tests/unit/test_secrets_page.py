@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from headwater.config import BearerAuth, HttpSource, OAuth
+from headwater.config import BearerAuth, HttpSource, LongLivedToken, OAuth
 from tests.support.declared import project
 from tests.support.paths import ROOT
 
@@ -24,6 +24,8 @@ def test_a_source_with_a_secret_has_a_section_that_shows_it(name: str) -> None:
     match source.auth if isinstance(source, HttpSource) else None:
         case BearerAuth(token=token):
             assert token in keys
+        case LongLivedToken() as auth:
+            assert {auth.token, auth.client_id, auth.client_secret} <= keys
         case OAuth() as auth:
             assert {auth.client_id, auth.client_secret, auth.refresh_token} <= keys
         case _:

@@ -31,6 +31,7 @@ _UNKNOWN_WAIT_SECONDS = 60.0
 
 # (code, subcode) pairs come before the codes alone: 2 is transient, 2/1504041 is permanent.
 _FATAL_PAIRS = {(2, 1504041), (2, 1504042), (100, 3191001)}
+_EXPIRED_PAIR = (190, 463)
 _TOO_MUCH_PAIRS = {(100, 1487534), (100, 1504018), (2, 1504038), (-3, 1504045)}
 _THROTTLE_CODES = {4, 17, 32, 613, *range(80000, 80007), 80008, 80009, 80014}
 _FATAL_CODES = {10, 190, *range(200, 300), 2500, 2635, 3018}
@@ -55,7 +56,7 @@ def error_of(
     if pair in _TOO_MUCH_PAIRS or (code == 1 and "reduce the amount of data" in message.lower()):
         return TooMuchDataError(said)
     if pair in _FATAL_PAIRS or code in _FATAL_CODES:
-        return FatalSourceError(f"{said}{_hint(code)}")
+        return FatalSourceError(f"{said}{_hint(code, subcode)}")
     if code in _THROTTLE_CODES:
         return ThrottledError(said, wait or _UNKNOWN_WAIT_SECONDS)
     if transient or status >= 500 or code in _TRANSIENT_CODES or pair in _TRANSIENT_PAIRS:
@@ -63,7 +64,12 @@ def error_of(
     return FatalSourceError(said)
 
 
-def _hint(code: int) -> str:
+def _hint(code: int, subcode: int | None) -> str:
+    if (code, subcode) == _EXPIRED_PAIR:
+        return (
+            " hint: an expired token cannot be exchanged: generate a new one (docs/secrets.md, facebook_ads) and put it into the"
+            " source's secret; a system user's does not expire"
+        )
     if code == 190:
         return " hint: put a valid token into the source's secret; a system user's does not expire"
     if code == 10 or 200 <= code < 300:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from headwater.config import (
@@ -15,22 +16,27 @@ from headwater.config import (
     ClientCredentials,
     HeadersAuth,
     HttpSource,
+    LongLivedToken,
     NoAuth,
     OAuth,
     QueryAuth,
     Rate,
+    Retry,
 )
 from headwater.errors import FatalSourceError
 from headwater.sources.apis import api_of
 from headwater.sources.http.auth import Auth
 from headwater.sources.http.classify import classify_by_status
 from headwater.sources.http.client import HttpClient
+from headwater.sources.http.exchange import exchanged
 from headwater.sources.http.limits import Backoff, Monotonic, RateLimit, Sleep
 from headwater.sources.http.oauth import Save, TokenAuth
 from headwater.sources.http.wire import Wire
 
 _ACCOUNT = "{account}"
 _TOKEN_RATE = Rate(calls=5)
+# What an exchange may wait for: the token that is there still lives, and tomorrow is another day.
+_EXCHANGE_RETRY = Retry(attempts=2, longest_wait_seconds=30)
 
 
 @contextmanager
@@ -51,6 +57,20 @@ def open_client(
     def limit(rate: Rate) -> RateLimit:
         return RateLimit(rate, source.retry.longest_wait_seconds, sleep, clock)
 
+    if isinstance(source.auth, LongLivedToken):
+        path = source.auth.token_url.replace("{api_version}", source.api_version)
+        exchanging = HttpClient(
+            name=source.name,
+            base_url=source.base_url,
+            send=wire,
+            limit=limit(_TOKEN_RATE),
+            backoff=Backoff(_EXCHANGE_RETRY),
+            auth=Auth(secrets=tuple(map(str, secret.values()))),
+            sleep=sleep,
+            clock=clock,
+        )
+        auth = source.auth.model_copy(update={"token_url": path})
+        secret = exchanged(exchanging, auth, secret, save, datetime.now(UTC))
     signed = _signed(source, secret)
     headers = {**signed.headers, **(api.headers(secret) if api.headers else {})}
     params = {**signed.params, **(api.sign(secret) if api.sign else {})}
@@ -99,7 +119,7 @@ def _signed(source: HttpSource, secret: Mapping[str, str]) -> Auth:
     match source.auth:
         case NoAuth() | OAuth() | ClientCredentials():
             return Auth()
-        case BearerAuth(token=key):
+        case BearerAuth(token=key) | LongLivedToken(token=key):
             return Auth({"Authorization": f"Bearer {_of(source, secret, key)}"})
         case HeadersAuth(headers=headers):
             return Auth({name: _of(source, secret, key) for name, key in headers.items() if _ACCOUNT not in key})

@@ -69,6 +69,20 @@ resource "aws_cloudwatch_metric_alarm" "slow" {
   }
 }
 
+resource "aws_cloudwatch_metric_alarm" "token" {
+  alarm_name          = "${var.prefix}-token"
+  alarm_description   = "A source's token runs out soon and could not be exchanged: the log of its Extract says why. See docs/runbook.md."
+  namespace           = local.namespace
+  metric_name         = "token"
+  statistic           = "Sum"
+  period              = local.day
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alerts.arn]
+}
+
 resource "aws_cloudwatch_metric_alarm" "quarantine" {
   for_each            = var.extract_logs
   alarm_name          = "${var.prefix}-${each.key}-quarantine"

@@ -29,6 +29,20 @@ resource "aws_cloudwatch_log_metric_filter" "silver" {
   }
 }
 
+# One metric of all sources: few have such tokens, and the log line names the one whose it is.
+resource "aws_cloudwatch_log_metric_filter" "token" {
+  for_each       = var.extract_logs
+  name           = "${var.prefix}-${each.key}-token"
+  log_group_name = each.value
+  pattern        = "{ $.event = \"token runs out\" }"
+
+  metric_transformation {
+    namespace = local.namespace
+    name      = "token"
+    value     = "1"
+  }
+}
+
 resource "aws_cloudwatch_log_metric_filter" "extract" {
   for_each       = local.extract_measures
   name           = "${var.prefix}-${each.value.source}-${each.value.measure}"
