@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,8 @@ from rich.text import Text
 
 from headwater.client import Client
 from headwater.config import Environment, Project
-from headwater.desk.environments import environment_of
+from headwater.desk import choices
+from headwater.desk.environments import ROOT, environment_of
 from headwater.desk.options import EnvOption, JsonOption
 from headwater.desk.screen import plain, say, show, waiting
 from headwater.errors import ConfigError
@@ -70,10 +72,27 @@ def _stack() -> Stack:
     return Stack.default()
 
 
+def _sources() -> list[str]:
+    return sorted(path.stem for path in (ROOT / "config" / "sources").glob("*.yaml"))
+
+
 @commands.command()
-def up(as_json: JsonOption = False) -> None:
+def up(
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A source to hold, once for each; those of before if absent, at first all.", autocompletion=_sources
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Start the local stack and seed its world."""
     stack = _stack()
+    if source:
+        held = frozenset(choices.one_of("--source", name, _sources()) for name in source)
+        if held != stack.sources and stack.is_up():
+            raise ConfigError("the local stack is up with other sources. hint: headwater down, then up")
+        stack = replace(stack, sources=held)
     with waiting("starting") as status:
         stack.up(lambda name: status.update(Text(plain(f"starting: {name}"))))
     say(as_json, stack.endpoints(), f"up: AWS API at {stack.aws_endpoint}")

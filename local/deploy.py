@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import sqlglot
 from botocore.exceptions import ClientError
 
 from headwater.deploy.deployment import LIBRARY_KEY, PROJECT_KEY, ZONES, Deployment
@@ -162,8 +163,20 @@ def _warehouse(deployment: Deployment) -> None:
         _run(deployment, str(path), _statements(path))
     for table, statement in deployment.warehouse_tables().items():
         _run(deployment, f"table {table}", [statement])
-    for path in sorted((folder / "views").glob("*.sql")):
+    for path in views(deployment):
         _run(deployment, str(path), _statements(path))
+
+
+def views(deployment: Deployment) -> list[Path]:
+    """The files of views in the warehouse, in order, less those over a gold table that this deployment does without."""
+    left_out = {path.stem for path in (deployment.root / "sql" / "gold").glob("*.sql")} - deployment.project.gold.keys()
+    paths = sorted((deployment.root / "sql" / "redshift" / "views").glob("*.sql"))
+    return [path for path in paths if not _read_tables(path) & left_out]
+
+
+def _read_tables(path: Path) -> set[str]:
+    statements = sqlglot.parse(path.read_text(), read="redshift")
+    return {table.name for statement in statements if statement for table in statement.find_all(sqlglot.exp.Table)}
 
 
 def _run(deployment: Deployment, what: str, statements: Sequence[str]) -> None:

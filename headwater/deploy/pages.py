@@ -13,6 +13,7 @@ from headwater.config import json_schemas
 from headwater.deploy import cost
 from headwater.deploy.module_pages import module_pages
 from headwater.deploy.sources_page import sources_page
+from headwater.errors import HeadwaterError
 
 
 def pages(root: Path) -> dict[Path, str]:
@@ -51,4 +52,7 @@ def main(root: Path, *arguments: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(__file__).resolve().parents[2], *sys.argv[1:]))
+    try:
+        sys.exit(main(Path(__file__).resolve().parents[2], *sys.argv[1:]))
+    except HeadwaterError as error:
+        sys.exit(f"{type(error).__name__}: {error}")

@@ -16,6 +16,9 @@ from rich.text import Text
 # Controls, invisible marks that turn the direction of a line, halves of characters, and ends of lines.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
+# Of a column, its space included.
+_NARROWEST = 7
+
 out = Console(markup=False, emoji=False, highlight=False)
 err = Console(stderr=True, markup=False, emoji=False, highlight=False)
 
@@ -29,14 +32,26 @@ def plain(text: object) -> str:
 
 
 def show(as_json: bool, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Prints rows as a table, or as JSON."""
+    """Prints rows as a table, or as JSON; where columns would be too narrow to read, a line for each field, row after row."""
     if as_json:
         print_json(list(rows))
+        return
+    if len(columns) * _NARROWEST > out.width:
+        for number, row in enumerate(rows, 1):
+            _show_record(number, {name: row.get(name) for name in columns})
         return
     table = table_of(columns)
     for row in rows:
         table.add_row(*["" if row.get(name) is None else plain(_told(row[name])) for name in columns])
     out.print(table)
+
+
+def _show_record(number: int, row: Mapping[str, Any]) -> None:
+    out.print(Text(f"row {number}", "bold"))
+    names = {name: plain(name) for name in row}
+    longest = max(map(len, names.values()))
+    for name, value in row.items():
+        out.print(f"  {names[name]:{longest}}  {'' if value is None else plain(_told(value))}".rstrip(), soft_wrap=True)
 
 
 def table_of(columns: Sequence[str], title: str | None = None) -> Table:

@@ -22,7 +22,8 @@ class Field:
 class Found:
     """Something that can be read as a stream; `declares` is what a stream declares of it, beside its table.
 
-    With `raw` its raw rows are JSON lines. `version` is the field that most likely orders the versions of a key.
+    With `raw` its raw rows are JSON lines. `version` is the field that most likely orders the versions of a key. `table` is the
+    silver table that a declared stream feeds already.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Found:
     key: tuple[str, ...] = ()
     version: str | None = None
     raw: bool = False
+    table: str | None = None
 
 
 @dataclass(frozen=True)

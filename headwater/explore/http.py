@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
 from itertools import islice
 from typing import Any
+from urllib.parse import parse_qsl
 
 from headwater.config import HttpSource, Read, Retry, UpdatedSinceRead, WholeRead, WindowRead
 from headwater.errors import ConfigError, FatalSourceError, SourceError
-from headwater.explore.found import SECONDS, Found, Sample
+from headwater.explore.found import SECONDS, Field, Found, Sample
 from headwater.explore.infer import fields_of, key_of, version_of
+from headwater.explore.relations import FILL_IN
 from headwater.explore.secret import Secret
 from headwater.ledger.raw import ACCOUNT, PARSER, Row
 from headwater.sources.apis import api_of
@@ -24,6 +28,9 @@ from headwater.sources.http.source import Part, read_pages
 
 _SAMPLED_ROWS = 100
 _DAYS = 7
+_TOTAL = re.compile(
+    r"(?i)^(total|count|(total|num)_?(items|count|results|records|size|rows|elements)|(items|results|records)_?(total|count))$"
+)
 _RETRY = Retry(attempts=2, longest_wait_seconds=SECONDS, total_wait_seconds=SECONDS)
 
 
@@ -55,15 +62,22 @@ class HttpExplorer:
 
     def find_at(self, path: str) -> Found:
         """Samples the answer at a path that no stream declares yet; ConfigError when it has no list of objects."""
-        answer = self.client.get(path)
+        account = self.source.accounts[0] if self.source.accounts else "{account}"
+        answer = self.client.get(path.replace("{account}", account))
         lists = sorted(_lists(answer, ""), key=lambda found: len(found[1]), reverse=True)
         if not lists:
             raise ConfigError(
                 f"{self.source.name}: the answer at {path} has no list of objects; it is {_shape(answer)}"
             )
         records, rows = lists[0]
-        name = "".join(c if c.isalnum() else "_" for c in path.partition("?")[0].strip("/").rpartition("/")[2].lower())
-        return _proposed(name or "rows", path, records or None, rows[:_SAMPLED_ROWS])
+        bare, _, query = path.partition("?")
+        name = "".join(c if c.isalnum() else "_" for c in bare.strip("/").rpartition("/")[2].lower())
+        own = (
+            [{ACCOUNT: account, **row} for row in rows[:_SAMPLED_ROWS]] if "{account}" in path else rows[:_SAMPLED_ROWS]
+        )
+        declares = {"path": bare} | ({"params": dict(parse_qsl(query))} if query else {})
+        declares |= ({"records": records} if records else {}) | _paging(answer, records, len(rows))
+        return _proposed(name or "rows", path, declares, own)
 
     def sample(self, stream: str, rows: int) -> Sample:
         """Reads the first rows of a stream, account after account."""
@@ -98,21 +112,39 @@ def open_http(source: HttpSource, secret: Secret, today: date | None) -> Iterato
 
 
 def _found(source: HttpSource, name: str, rows: list[Row]) -> Found:
+    """What is declared stays, such as paging; how it is read is guessed where no row has the field that is declared."""
     declared = source.streams[name]
-    found = _proposed(name, declared.path, declared.records, rows)
-    given = {"params": dict(declared.params)} if declared.params else {}
-    return replace(found, declares={**found.declares, **given})
+    given = declared.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"table", "columns", "raw"})
+    by = given["read"].get("field")
+    read = {"read": given.pop("read")} if rows and (by is None or any(by in row for row in rows)) else {}
+    found = _proposed(name, declared.path, {k: v for k, v in given.items() if k != "read"}, rows)
+    return replace(found, declares={**found.declares, **read}, table=declared.table)
 
 
-def _proposed(name: str, path: str, records: str | None, rows: list[Row]) -> Found:
+def _proposed(name: str, place: str, declares: dict[str, Any], rows: list[Row]) -> Found:
     own = [{field: value for field, value in row.items() if not field.startswith("_")} for row in rows]
     fields = fields_of(own)
     version = version_of(fields)
     day = version or next((field.name for field in fields if field.type in {"date", "timestamp"}), None)
     window = {"kind": "window", "field": day, "history_days": 365, "reread_days": 7}
-    read = window if day else {"kind": "whole"}
-    declares = {"path": path, **({"records": records} if records else {}), "read": read}
-    return Found(name, path, fields, declares, key_of(fields, own), version, raw=True)
+    key = key_of(fields, own)
+    if any(row.get(ACCOUNT) for row in rows):
+        # An id may be of two accounts' rows; a key that is good without is shortened by who knows.
+        fields, key = (Field(ACCOUNT, "string"), *fields), (ACCOUNT, *key) if key else ()
+    declares |= {"read": window if day else {"kind": "whole"}}
+    return Found(name, place, fields, declares, key, version, raw=True)
+
+
+def _paging(answer: Any, records: str | None, rows: int) -> dict[str, Any]:
+    """Of an answer that says that there are more rows than it has: that its paging is to be filled in."""
+    *outer, _ = (records or "").split(".")
+    beside = reduce(lambda inner, name: inner[name], outer, answer)
+    if not isinstance(beside, Mapping):
+        return {}
+    totals = [
+        n for n, v in beside.items() if isinstance(v, int) and not isinstance(v, bool) and _TOTAL.match(n) and v > rows
+    ]
+    return {"paging": {"kind": FILL_IN, "total": ".".join((*outer, totals[0]))}} if totals else {}
 
 
 def _days(read: Read) -> int:

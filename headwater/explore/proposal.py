@@ -10,6 +10,7 @@ import yaml
 
 from headwater.explore.found import Found
 from headwater.explore.relations import FILL_IN
+from headwater.ledger.raw import ACCOUNT, ADDED
 
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
 _LONGEST_NAME = 63
@@ -23,6 +24,8 @@ def column_name(field: str) -> str:
 
 def table_name(source: str, found: Found, taken: Collection[str]) -> str:
     """Names the silver table; after the source, too, where another stream has the short name."""
+    if found.table is not None:
+        return found.table
     name = column_name(found.name)
     return f"{source}_{name}" if name in taken else name
 
@@ -32,7 +35,7 @@ def stream_yaml(found: Found, table: str) -> str:
     lines = [f"  {_inline(column_name(found.name))}:", f"    table: {table}"]
     lines += [f"    {name}: {_inline(value)}{_remark(value)}" for name, value in found.declares.items()]
     if found.raw:
-        lines.append(f"    raw: {_inline([field.name for field in found.fields])}")
+        lines.append(f"    raw: {_inline([field.name for field in found.fields if field.name not in ADDED])}")
     others = {column: field for column, field in _columns(found).items() if column != field}
     if others:
         lines.append("    columns:")
@@ -57,19 +60,21 @@ def table_yaml(found: Found, table: str) -> str:
 
 
 def _remark(value: Any) -> str:
-    bookmark = isinstance(value, Mapping) and value.get("kind") == "bookmark"
-    return (
-        " # only where rows are never changed; else a watermark, a column that moves with every change"
-        if bookmark
-        else ""
-    )
+    match value:
+        case {"kind": "bookmark"}:
+            return " # only where rows are never changed; else a watermark, a column that moves with every change"
+        case {"kind": "FILL_IN", "total": _}:
+            return " # offset or page, with its param: the answer has only some of the rows that it counts"
+        case _:
+            return ""
 
 
 def _columns(found: Found) -> dict[str, str]:
     """The field that each column is of; two fields of one name by case alone get a number."""
     columns: dict[str, str] = {}
     for field in found.fields:
-        name = next(name for name in _numbered(column_name(field.name)) if name not in columns)
+        own = "account_id" if field.name == ACCOUNT else column_name(field.name)
+        name = next(name for name in _numbered(own) if name not in columns)
         columns[name] = field.name
     return columns
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from headwater.config import JsonStream, Project, Stream
 from headwater.config.fit import Types
@@ -12,6 +13,7 @@ from headwater.config.strict import Place
 from headwater.deploy.gold_sql import silver_columns
 from headwater.deploy.project import Declared
 from headwater.errors import ConfigError
+from headwater.explore.relations import FILL_IN
 from headwater.ledger.raw import ADDED
 from headwater.validate import references
 from headwater.validate.expressions import of_expression
@@ -40,6 +42,12 @@ def mistakes(root: Path) -> list[str]:
 
 
 def _of_pipeline(project: Project) -> Iterator[tuple[Place, str]]:
+    yield from _unfilled(
+        ("sources",), {n: s.model_dump(mode="json", exclude_unset=True) for n, s in project.sources.items()}
+    )
+    yield from _unfilled(
+        ("tables",), {n: t.model_dump(mode="json", exclude_unset=True) for n, t in project.tables.items()}
+    )
     for name, source in project.sources.items():
         for stream_name, stream in source.streams.items():
             for place, problem in _of_stream(stream):
@@ -49,6 +57,18 @@ def _of_pipeline(project: Project) -> Iterator[tuple[Place, str]]:
             if isinstance(check, Matches):
                 yield from ((("quality", name, "rows", number, "pattern"), said) for said in _of_pattern(check.pattern))
     yield from references.of_sources(project)
+
+
+def _unfilled(place: Place, value: Any) -> Iterator[tuple[Place, str]]:
+    """Where something proposed was pasted and not filled in."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _unfilled((*place, name), inner)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _unfilled((*place, number), inner)
+    elif isinstance(value, str) and FILL_IN in value:
+        yield place, f"still says {FILL_IN}"
 
 
 def _of_stream(stream: Stream) -> Iterator[tuple[Place, str]]:

@@ -230,3 +230,12 @@ def test_a_region_is_the_environments_whatever_the_profile_says(monkeypatch: pyt
     monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-south-1")
     environments.reach("dev")
     assert os.environ["AWS_DEFAULT_REGION"] == environments.environment_of("dev").region
+
+
+def test_a_stack_that_is_up_does_not_change_its_sources(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Stack, "is_up", lambda _: True)
+    code, said = refused(["up", "--source", "fx_rates"], capfd)
+    assert (code, CALLED) == (2, [])
+    assert said.startswith("ConfigError: the local stack is up with other sources. hint: headwater down")

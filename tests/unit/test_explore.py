@@ -209,6 +209,47 @@ def test_a_path_that_no_stream_has_is_sampled() -> None:
         api(FakeSend(answer({"meta": 1}))).find_at("/v1/none")
 
 
+def test_what_a_declared_stream_says_stays_in_its_proposal() -> None:
+    paging = {"kind": "offset", "total": "total"}
+    declared = source_of(paging={"kind": "none"})
+    streams = {"tickets": {**declared.streams["tickets"].model_dump(exclude_unset=True), "paging": paging}}
+    rows = [{"id": 1, "updated_at": "2026-01-30", "subject": "?"}]
+    [found] = api(FakeSend(answer({"tickets": rows, "total": 1})), source_of(streams=streams)).find()
+    [(_, proposed)] = yaml.safe_load(stream_yaml(found, table_name("desk", found, set()))).items()
+    assert proposed == {**streams["tickets"], "raw": ["id", "updated_at", "subject"]}
+
+
+def test_a_field_that_no_row_has_is_not_what_a_stream_is_read_by() -> None:
+    rows = [{"id": 1, "changed_at": "2026-01-30T10:00:00Z"}]
+    [found] = api(FakeSend(answer({"tickets": rows}))).find()
+    assert found.declares["read"]["field"] == "changed_at"
+
+
+@pytest.mark.parametrize(
+    ("beside", "paging"),
+    [
+        ({"total_items": 80}, {"kind": "FILL_IN", "total": "data.total_items"}),
+        ({"count": 81}, {"kind": "FILL_IN", "total": "data.count"}),
+        ({"total_items": 3}, None),
+        ({"total_items": True, "total_spent": 99}, None),
+    ],
+)
+def test_an_answer_that_counts_more_rows_than_it_has_is_not_taken_for_all(beside: Any, paging: Any) -> None:
+    found = api(FakeSend(answer({"data": {"rows": [{"id": n} for n in range(3)], **beside}}))).find_at("/v1/rows")
+    assert found.declares.get("paging") == paging
+    assert ("# offset or page" in stream_yaml(found, "rows")) == (paging is not None)
+
+
+def test_a_path_keeps_its_query_as_parameters_and_its_account_as_a_column_of_the_key() -> None:
+    send = FakeSend(answer({"rows": [{"id": 1}]}))
+    found = api(send, source_of(accounts=["a1", "a2"])).find_at("/v1/{account}/rows?count=9")
+    assert "/v1/a1/rows?count=9" in send.requests[0].url
+    [(_, stream)] = yaml.safe_load(stream_yaml(found, "rows")).items()
+    assert (stream["path"], stream["params"], stream["raw"]) == ("/v1/{account}/rows", {"count": "9"}, ["id"])
+    assert stream["columns"] == {"account_id": "_account"}
+    assert yaml.safe_load(table_yaml(found, "rows"))["key"] == ["account_id", "id"]
+
+
 class Fake:
     """An explorer of whatever kind, whose answers hold the secret in every way that a source could send it back."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,16 @@ def test_a_stale_page_is_named_and_make_docs_mends_it(tmp_path: Path, capsys: py
     assert main(tmp_path) == 0
     assert not left.exists()
     assert main(tmp_path, "--check") == 0
+
+
+def test_pages_of_what_is_not_valid_are_refused_in_one_line(tmp_path: Path) -> None:
+    for folder in ("config", "sql", "headwater"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    table = tmp_path / "config" / "tables" / "fx_rates.yaml"
+    table.write_text(table.read_text().replace("owner:", "ovner:"))
+    ended = subprocess.run(
+        [sys.executable, "-m", "headwater.deploy.pages"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("ConfigError: config/tables/fx_rates.yaml:")
+    assert "Traceback" not in ended.stderr

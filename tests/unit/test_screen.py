@@ -109,3 +109,16 @@ def test_the_check_for_obeyed_characters_can_fail() -> None:
     assert obeyed("\x1b[2J") == {"\x1b"}
     with pytest.raises(AssertionError):
         assert obeyed("\u202e") == set()
+
+
+def test_more_columns_than_the_screen_can_show_are_a_line_for_each_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = io.StringIO()
+    monkeypatch.setattr(screen, "out", Console(file=kept, width=80, markup=False, emoji=False, highlight=False))
+    names = [f"column_{number}" for number in range(1, 13)]
+    screen.show(False, [dict.fromkeys(names, "[red]long enough\x1b[31m"), {"column_2": None}], names)
+    lines = kept.getvalue().splitlines()
+    assert lines[:2] == ["row 1", "  column_1   [red]long enough\\x1b[31m"]
+    assert lines[13:16] == ["row 2", "  column_1", "  column_2"]
+    kept.truncate(0)
+    screen.show(False, [dict.fromkeys(names[:11], 1)], names[:11])
+    assert "row 1" not in kept.getvalue()

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from starlette.routing import Mount
 
+from headwater.deploy.deployment import Deployment
 from headwater.deploy.project import load_project
 from headwater.errors import ConfigError
 from local.counterparts import COUNTERPARTS, Place
 from local.counterparts.kafka import Kafka
 from local.counterparts.simulated import Simulated
+from local.deploy import views
 from local.simulators.app import build_app
 from local.stack import ROOT, restricted
 
@@ -22,6 +24,12 @@ def test_what_is_left_of_a_project_is_what_its_sources_can_fill() -> None:
     assert set(project.sources) == {"rds_postgres"}
     assert set(project.quality) <= tables
     assert {"customer_analytics", "business_metrics"} == set(project.gold)
+
+
+def test_a_view_goes_with_the_gold_table_that_it_reads() -> None:
+    whole = load_project(ROOT, "local")
+    assert [path.stem for path in views(Deployment(whole, ROOT))] == ["customer_recency"]
+    assert views(Deployment(restricted(whole, frozenset({"fx_rates"})), ROOT)) == []
 
 
 def test_a_source_that_is_not_declared_is_told_with_those_that_are() -> None:

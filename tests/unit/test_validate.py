@@ -434,3 +434,15 @@ def test_a_gold_file_that_cannot_be_parsed_is_told_and_no_package_is_made_of_it(
     assert found(root) == ["sql/gold/customer_analytics.sql:3: needs `-- affected`, then `-- rows`, with a query each"]
     with pytest.raises(ConfigError, match=r"^sql/gold/customer_analytics\.sql:3: needs"):
         load_project(root, "dev")
+
+
+def test_what_was_pasted_and_not_filled_in_is_told_of_where_it_stands(root: Path) -> None:
+    path = root / "config" / "tables" / "fx_rates.yaml"
+    path.write_text(path.read_text().replace("owner: Finance", "owner: FILL_IN"))
+    source = root / "config" / "sources" / "fx_rates.yaml"
+    source.write_text(source.read_text().replace("/{api_version}/rates", "/FILL_IN"))
+    told = mistakes(root)
+    assert [re.sub(r":\d+:", ":", line) for line in told] == [
+        "config/sources/fx_rates.yaml: streams.rates.path: still says FILL_IN",
+        "config/tables/fx_rates.yaml: owner: still says FILL_IN",
+    ]
