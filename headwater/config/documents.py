@@ -70,14 +70,19 @@ class _Loader(yaml.CSafeLoader):
             raise ConstructorError(None, None, problem, node.start_mark) from None
 
 
+def read_text(root: Path, path: Path) -> str:
+    """The text of a file below a root; ConfigError says the line of what is no UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path.relative_to(root)}:{line}: is no text in UTF-8") from None
+
+
 def read_document(root: Path, path: Path) -> Document:
     """Reads a YAML file below a root; ConfigError says the line of what is no YAML, or of a key that comes twice."""
     shown = path.relative_to(root)
-    try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{shown}:{line}: is no text in UTF-8") from None
+    loader = _Loader(read_text(root, path))
     try:
         node = loader.get_single_node()
         if node is None:

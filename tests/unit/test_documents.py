@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from headwater.config.documents import Document, problems_of, read_document
+from headwater.config.documents import Document, problems_of, read_document, read_text
 from headwater.config.strict import Strict
 from headwater.errors import ConfigError
 
@@ -77,8 +77,9 @@ def test_aliases_of_aliases_are_refused_before_they_are_followed(tmp_path: Path)
 
 def test_what_is_no_utf8_is_refused_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"a: 1\nb: \xff\n")
-    with pytest.raises(ConfigError, match=r"^a\.yaml:2: is no text in UTF-8$"):
-        read_document(tmp_path, tmp_path / "a.yaml")
+    for read in (read_document, read_text):
+        with pytest.raises(ConfigError, match=r"^a\.yaml:2: is no text in UTF-8$"):
+            read(tmp_path, tmp_path / "a.yaml")
 
 
 @given(st.text("&*?!|>-[]{}:,'\"#%@ \t\nabc019.~<", max_size=40))
