@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+from yaml.constructor import ConstructorError
 
 from headwater.config.strict import Place, unknown
 from headwater.errors import ConfigError
+
+# Beyond what anybody writes: aliases that repeat aliases, or themselves, have no end.
+_MOST_VALUES = 100_000
+_DEEPEST = 50
 
 
 @dataclass(frozen=True)
@@ -51,31 +57,61 @@ class Document:
             yield step
 
 
+# The parser in C: ten times as quick, and a project is some seventy files.
+class _Loader(yaml.CSafeLoader):
+    """Says where a value is that reads as a number or a time and is none, such as 2026-02-30."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, AttributeError):
+            kind = node.tag.rpartition(":")[2]
+            problem = f"what looks like {kind} is none. hint: put it in quotes where it is meant as text"
+            raise ConstructorError(None, None, problem, node.start_mark) from None
+
+
+def read_text(root: Path, path: Path) -> str:
+    """The text of a file below a root; ConfigError says the line of what is no UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path.relative_to(root)}:{line}: is no text in UTF-8") from None
+
+
 def read_document(root: Path, path: Path) -> Document:
     """Reads a YAML file below a root; ConfigError says the line of what is no YAML, or of a key that comes twice."""
     shown = path.relative_to(root)
-    # The parser in C: ten times as quick, and a project is some seventy files.
-    loader = yaml.CSafeLoader(path.read_text())
+    loader = _Loader(read_text(root, path))
     try:
         node = loader.get_single_node()
         if node is None:
             raise ConfigError(f"{shown}:1: is empty")
-        lines = dict(_lines(shown, node, ()))
+        lines = dict(islice(_lines(shown, node, ()), _MOST_VALUES))
+        if len(lines) == _MOST_VALUES:
+            raise ConfigError(f"{shown}:1: has more than {_MOST_VALUES:,} values, with what aliases repeat")
         return Document(shown, loader.construct_document(node), {(): 1, **lines})
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{shown}:{line}: not readable as YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{shown}:1: not readable as YAML: {error}") from None
+        problem = " ".join(str(error).split())
+        raise ConfigError(f"{shown}:1: not readable as YAML: {problem}") from None
+    except RecursionError:
+        raise ConfigError(f"{shown}:1: not readable as YAML: values lie too deep in one another") from None
     finally:
         loader.dispose()
 
 
 def _lines(path: Path, node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:
+    if len(place) > _DEEPEST:
+        raise ConfigError(f"{path}:{node.start_mark.line + 1}: more than {_DEEPEST} values lie in one another")
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConfigError(f"{path}:{line}: a key must be a word")
             if key.value in seen:
                 raise ConfigError(f"{path}:{line}: {'.'.join(map(str, (*place, key.value)))}: this key comes twice")
             seen.add(key.value)

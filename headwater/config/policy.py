@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
+from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -20,6 +22,8 @@ def _as_written(value: Any) -> Any:
         return value.isoformat(" ")
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, float) and isfinite(value):
+        return f"{Decimal(repr(value)):f}"  # never 1e-05, which is how Python writes 0.00001
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 

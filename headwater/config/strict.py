@@ -32,7 +32,8 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 class Strict(BaseModel):
     """A frozen model that refuses keys it does not know, and says which it knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    # As JSON, in which a project is deployed, infinity and NaN would be null: a bound that is none.
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     moved: ClassVar[Mapping[str, str]] = {}
     """What became of keys that an earlier version knew, by key."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pydantic import ValidationError
+from sqlglot.dialects.redshift import Redshift
 
 from headwater.config.gold import GoldColumn
 
@@ -93,6 +94,8 @@ class GoldFile:
             if not line.startswith(opening) or not line.removeprefix(opening).strip():
                 self.report(1, f"must open with `{opening}` and what the table is for")
             self.purpose = line.removeprefix(opening)
+            if self.table in Redshift.Generator.RESERVED_KEYWORDS:
+                self.report(1, f"table {self.table} is a reserved word of the warehouse. hint: another name")
         elif field := _FIELD.fullmatch(line):
             if self._is_new(number, field[1]):
                 self.fields[field[1]] = field[2].strip()
@@ -104,6 +107,8 @@ class GoldFile:
     def _read_column(self, number: int, name: str, declared: str | None, note: str | None) -> None:
         if not self._is_new(number, name):
             return
+        if name in Redshift.Generator.RESERVED_KEYWORDS:
+            self.report(number, f"column {name} is a reserved word of the warehouse. hint: another name")
         if not declared or not note:
             lacking = "type" if not declared else "note"
             self.report(number, f"column {name} lacks its {lacking}: write `-- {name} TYPE: note`")

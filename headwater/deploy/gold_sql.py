@@ -5,13 +5,14 @@ Only at the operator's desk: what jobs need of a query rides in the deployed pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from string import Template
 from typing import Any
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import ParseError, SqlglotError, TokenError
+from sqlglot.errors import ParseError, TokenError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.resolver import Resolver
 from sqlglot.optimizer.scope import Scope, traverse_scope
@@ -21,12 +22,13 @@ from headwater.config import Project
 from headwater.config.gold import GoldTable
 from headwater.deploy.gold_file import GoldFile, Problem, Query
 from headwater.errors import ConfigError
-from headwater.validate.expressions import unknown_functions, unknown_types, unreadable, wrong_patterns
+from headwater.validate.expressions import UNREAD, unknown_functions, unknown_types, unreadable, wrong_patterns
 
 DIALECT = "spark"
 PLACEHOLDERS = ("reporting_currency",)
 _AFFECTED = "affected"
 _CHANGED = "changed_"
+_SILVER = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _UNNAMED = "_col_"  # sqlglot's name of a selected expression that has none
 
 Columns = Mapping[str, Mapping[str, str]]
@@ -43,7 +45,8 @@ def gold_table(table: str, text: str) -> GoldTable:
     file = GoldFile(table, text)
     trees = [_parsed(file, query) for query in (file.affected, file.rows)] if not file.problems else []
     refuse(file.problems)
-    named = [_name(found) for tree in trees if tree is not None for found in _tables(tree)]
+    inputs = _inputs(file, trees)
+    refuse(file.problems)
     return GoldTable(
         purpose=file.purpose,
         owner=file.fields["Owner"],
@@ -51,7 +54,7 @@ def gold_table(table: str, text: str) -> GoldTable:
         distribution=file.fields["Distribution"],
         sort_key=file.sort_key,
         columns=file.columns,
-        inputs=tuple(sorted({name.removeprefix(_CHANGED) for name in named if name != _AFFECTED})),
+        inputs=inputs,
         affected=file.affected.text.strip(),
         rows=file.rows.text.strip(),
     )
@@ -72,7 +75,21 @@ def problems(table: str, text: str, silver: Columns) -> list[Problem]:
     known = {name: grain.get(name, "string") for name in affected} or grain
     if known:
         _compare(file, _selected(file, file.rows, {**silver, **changed, _AFFECTED: known}))
+    if not file.problems:
+        _inputs(file, [_parsed(file, query) for query in (file.affected, file.rows)])
     return sorted(file.problems)
+
+
+def _inputs(file: GoldFile, trees: Iterable[Any]) -> tuple[str, ...]:
+    """Lists the silver tables that queries read; reports names that none has, and that there are none."""
+    named = {_name(table) for tree in trees for table in _tables(tree)} - {_AFFECTED}
+    inputs = sorted({name.removeprefix(_CHANGED) for name in named})
+    for name in inputs:
+        if not _SILVER.fullmatch(name):
+            file.report(file.affected.line, f"table {name} unknown. hint: silver tables are read by their bare name")
+    if not inputs:
+        file.report(file.affected.line, "reads no silver table, so nothing would ever be computed")
+    return tuple(inputs)
 
 
 def refuse(found: list[Problem]) -> None:
@@ -104,14 +121,18 @@ def _selected(file: GoldFile, query: Query, tables: Columns) -> dict[str, int]:
     if tree is None or not _tables_exist(file, query, tree, tables):
         return {}
     schema = MappingSchema({name: dict(columns) for name, columns in tables.items()}, dialect=DIALECT)
+    for join in tree.find_all(exp.Join):
+        # Columns of the other side do not go on, so there is nothing to merge, which sqlglot would try.
+        if join.kind in {"SEMI", "ANTI"}:
+            join.set("using", None)
     try:
         # What cannot be resolved is left as it is, and all of it is reported below, each in its own line.
         tree = qualify(
             tree, dialect=DIALECT, schema=schema, allow_partial_qualification=True, validate_qualify_columns=False
         )
         wrong = list(_unresolved(tree, schema))
-    except SqlglotError as error:
-        file.report(query.line, str(error))
+    except UNREAD as error:
+        file.report(query.line, " ".join(str(error).split()))
         return {}
     for column, message in wrong:
         file.report(_line(query, column), message)
@@ -132,7 +153,9 @@ def _parsed(file: GoldFile, query: Query) -> Any:
         unknown = sorted(set(template.get_identifiers()) - set(PLACEHOLDERS))
         if unknown or not template.is_valid():
             file.report(
-                number, f"${{{', '.join(unknown) or '…'}}} is no placeholder; known: ${{{', '.join(PLACEHOLDERS)}}}"
+                number,
+                f"${{{', '.join(unknown) or '…'}}} is no placeholder; known: ${{{', '.join(PLACEHOLDERS)}}}. hint: a $ "
+                "that is meant as one is $$",
             )
             return None
     if wrong := next(unreadable(query.text), None):
@@ -149,6 +172,9 @@ def _parsed(file: GoldFile, query: Query) -> Any:
         ends = query.text[: error.start or 0].count("\n")
         file.report(query.line + ends, f"{str(error).splitlines()[0]}. hint: a quote or a comment is left open")
         return None
+    except UNREAD:
+        file.report(query.line, "not readable: arguments are missing, or too many brackets lie in one another")
+        return None
     if len(found) != 1 or not isinstance(found[0], exp.Query):
         file.report(query.line, "must be one query")
         return None
@@ -156,7 +182,7 @@ def _parsed(file: GoldFile, query: Query) -> Any:
         query.text, {alias.name.lower() for alias in found[0].find_all(exp.TableAlias)}
     ):
         file.report(query.line + query.text.count("\n", 0, start), problem)
-    for problem in (*unknown_types(found[0]), *wrong_patterns(found[0])):
+    for problem in (*unknown_types(query.text, found[0]), *wrong_patterns(found[0])):
         file.report(query.line, problem)
     return found[0]
 
@@ -179,7 +205,9 @@ def _tables(tree: Any) -> list[Any]:
         source
         for scope in traverse_scope(tree)
         for source in scope.sources.values()
-        if isinstance(source, exp.Table) and source.name not in scope.cte_sources
+        if isinstance(source, exp.Table)
+        and not isinstance(source.this, exp.Func)
+        and source.name not in scope.cte_sources
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from headwater.config import AnySource, Environment, Project, Source, Table
-from headwater.config.documents import Document, problems_of, read_document
+from headwater.config.documents import Document, problems_of, read_document, read_text
 from headwater.config.strict import Place, unknown
 from headwater.deploy.gold_sql import gold_table, problems, silver_columns
 from headwater.errors import ConfigError
@@ -25,7 +25,7 @@ class Declared:
         self._environments = {
             path.stem: read_document(root, path) for path in sorted((self._config / "environments").glob("*.yaml"))
         }
-        self._gold = {path.stem: path.read_text() for path in sorted((root / "sql" / "gold").glob("*.sql"))}
+        self._gold = {path.stem: read_text(root, path) for path in sorted((root / "sql" / "gold").glob("*.sql"))}
         self._gold_problems: list[str] | None = None
 
     @property

@@ -18,6 +18,8 @@ from headwater.config.strict import unknown
 from headwater.validate.java_regex import PatternSyntaxError, check_pattern
 
 _SELECT = "SELECT "
+# What sqlglot raises where it cannot read a text: errors of its own, and Python's where it did not expect such a text.
+UNREAD = (SqlglotError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
 _OPEN = {TokenType.COMMA, TokenType.L_PAREN, TokenType.L_BRACKET}
 _CLOSED_BY = {TokenType.L_PAREN: TokenType.R_PAREN, TokenType.L_BRACKET: TokenType.R_BRACKET}
 # What SHOW FUNCTIONS of Spark 3.5.6 lists; a test compares.
@@ -25,10 +27,19 @@ _FUNCTIONS = Path(__file__).with_name("spark_functions.txt")
 # Words of the language that a bracket may follow; SHOW FUNCTIONS lists such as `and` and `in` itself.
 _SYNTAX = frozenset(
     """
-    all as by cast else except filter from group having intersect join lateral on over partition pivot select sort then try_cast
-    union unpivot using values varchar where with within
-    """.split()  # noqa: SIM905 - as a list it would take 28 lines
-)
+    all as by cast dec distinct else except filter for from group having interval intersect join lateral limit minus nulls numeric
+    offset on over partition pivot repeatable select sort tablesample then try_cast union unpivot using values varchar where with
+    within cube rollup percentile_cont percentile_disc timestampadd timestampdiff
+    """.split()  # noqa: SIM905 - as a list it would take 40 lines
+) | {"grouping sets"}
+# Casts to these make values that no column keeps, and that an expression may go through.
+_PASSING = ("interval", "void")
+# What sqlglot reads of other databases' SQL, and what says the same in Spark's.
+_FOREIGN = {
+    TokenType.DCOLON: "CAST(… AS type)",
+    TokenType.DQMARK: "coalesce(…)",
+    TokenType.DARROW: "get_json_object(…)",
+}
 # Functions and operators whose second argument is a regular expression.
 _BY_PATTERN = frozenset(
     """
@@ -51,13 +62,14 @@ def of_expression(text: str, fields: Collection[str] | None) -> Iterator[str]:
             yield f"not readable as Spark SQL: {problem}, after {start} characters"
             return
         statement, *more = parse(f"{_SELECT}{text}", read="spark")
-    except SqlglotError as error:
+    except UNREAD as error:
         yield f"not readable as Spark SQL: {_why(error)}"
         return
     if (
         more
         or not isinstance(statement, exp.Select)
         or len(statement.selects) != 1
+        or any(value for clause, value in statement.args.items() if clause != "expressions")
         or statement.find(exp.From, exp.Subquery)
     ):
         yield "must be one expression over the fields of a row"
@@ -65,7 +77,7 @@ def of_expression(text: str, fields: Collection[str] | None) -> Iterator[str]:
     if aggregate := statement.find(exp.AggFunc, exp.Window):
         yield f"{aggregate.sql('spark')} looks at other rows; a column is made of one row"
     yield from (problem for _, problem in unknown_functions(text))
-    yield from unknown_types(statement)
+    yield from unknown_types(text, statement)
     yield from wrong_patterns(statement)
     if fields is not None:
         known = {field.lower() for field in fields}
@@ -75,7 +87,7 @@ def of_expression(text: str, fields: Collection[str] | None) -> Iterator[str]:
 
 
 def unreadable(sql: str) -> Iterator[tuple[int, str]]:
-    """What Spark's parser refuses and sqlglot lets pass: brackets that do not match, and commas with nothing between.
+    """What Spark's parser refuses and sqlglot lets pass: other databases' operators, brackets that do not match, lone commas.
 
     Each with the number of characters before it.
     """
@@ -87,6 +99,13 @@ def unreadable(sql: str) -> Iterator[tuple[int, str]]:
         return  # an open quote, which the parser tells
     for token in tokens:
         kind, last = token.token_type, before.token_type if before else TokenType.L_PAREN
+        # Of 10L sqlglot makes a cast, with a sign for it that nobody wrote.
+        if kind in _FOREIGN and sql.startswith(token.text, token.start):
+            yield token.start, f"Spark has no {token.text}. hint: {_FOREIGN[kind]}"
+            return
+        if last == TokenType.TIME and token.text.upper() == "ZONE":
+            yield token.start, "Spark has no AT TIME ZONE. hint: convert_timezone(…)"
+            return
         if kind in _CLOSED_BY:
             waiting.append(token)
         elif kind in _CLOSED_BY.values() and (not waiting or _CLOSED_BY[waiting.pop().token_type] != kind):
@@ -118,13 +137,35 @@ def unknown_functions(sql: str, aliases: Collection[str] = ()) -> Iterator[tuple
             yield start, f"Spark has no function {name}{_meant(name)}"
 
 
-def unknown_types(statement: exp.Expression) -> Iterator[str]:
+def unknown_types(sql: str, statement: exp.Expression) -> Iterator[str]:
     """To what a statement casts and what is no type of Spark's."""
-    for cast in statement.find_all(exp.Cast):
+    written = [name for name in _cast_to(sql) if name not in _PASSING]
+    within = [cast.to.sql("spark") for cast in statement.find_all(exp.Cast)]
+    for name in dict.fromkeys((*written, *(name for name in within if not name.lower().startswith(_PASSING)))):
         try:
-            check_type(cast.to.sql("spark"))
+            check_type(name)
         except ValueError as error:
             yield str(error)
+            return
+
+
+def _cast_to(sql: str) -> Iterator[str]:
+    """The names of types that a text casts to, as they are written: sqlglot knows more, and calls them by Spark's names.
+
+    Names that go on in brackets are left out, as their arguments are sqlglot's to read.
+    """
+    called: list[str] = []
+    tokens = [*Spark().tokenize(sql), None, None]
+    for before, token, then, after in zip([None, *tokens], tokens, tokens[1:], tokens[2:], strict=False):
+        if token is None or then is None:
+            return
+        if token.token_type == TokenType.L_PAREN:
+            called.append(before.text.lower() if before else "")
+        elif token.token_type == TokenType.R_PAREN and called:
+            called.pop()
+        elif token.token_type == TokenType.ALIAS and called and called[-1] in {"cast", "try_cast"}:
+            goes_on = after is not None and after.token_type in {TokenType.L_PAREN, TokenType.LT}
+            yield from () if goes_on else (then.text.lower(),)
 
 
 def wrong_patterns(statement: exp.Expression) -> Iterator[str]:
@@ -157,8 +198,10 @@ def _meant(name: str) -> str:
     return f", did you mean {close[0]}?" if close else ""
 
 
-def _why(error: SqlglotError) -> str:
+def _why(error: Exception) -> str:
     """What the parser says, and after how many characters of the expression."""
+    if not isinstance(error, SqlglotError):
+        return "arguments are missing, or too many brackets lie in one another"
     if not isinstance(error, ParseError) or not error.errors:
         return str(error).partition("\n")[0]
     [first, *_] = error.errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from headwater.config.documents import Document, problems_of, read_document
+from headwater.config.documents import Document, problems_of, read_document, read_text
 from headwater.config.strict import Strict
 from headwater.errors import ConfigError
 
@@ -56,11 +57,36 @@ def document(tmp_path: Path, text: str) -> Document:
         ("a:\n  b: 1\n  b: 2\n", r"^a\.yaml:3: a\.b: this key comes twice$"),
         ("a: [{b: 1, b: 2}]\n", r"^a\.yaml:1: a\.0\.b: this key comes twice$"),
         ("a: !!python/object:os.system {}\n", r"^a\.yaml:1: not readable as YAML: "),
+        ("a:\n  b: 2026-02-30\n", r"^a\.yaml:2: not readable as YAML: what looks like timestamp is none"),
+        ("a: 1\nb: " + "9" * 5000, r"^a\.yaml:2: not readable as YAML: what looks like int is none"),
+        ("a: 1\n? [b, c]\n: 2\n", r"^a\.yaml:2: a key must be a word$"),
+        ("a: 1\nb: &b [*b]\n", r"^a\.yaml:2: more than 50 values lie in one another$"),
+        ("a: \x00\n", r"^a\.yaml:1: not readable as YAML: [^\n]+$"),
     ],
 )
 def test_what_is_no_document_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         document(tmp_path, text)
+
+
+def test_aliases_of_aliases_are_refused_before_they_are_followed(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x]", *(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]" for n in range(20))]
+    with pytest.raises(ConfigError, match=r"^a\.yaml:1: has more than 100,000 values, with what aliases repeat$"):
+        document(tmp_path, "\n".join(lines))
+
+
+def test_what_is_no_utf8_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"a: 1\nb: \xff\n")
+    for read in (read_document, read_text):
+        with pytest.raises(ConfigError, match=r"^a\.yaml:2: is no text in UTF-8$"):
+            read(tmp_path, tmp_path / "a.yaml")
+
+
+@given(st.text("&*?!|>-[]{}:,'\"#%@ \t\nabc019.~<", max_size=40))
+def test_whatever_is_written_is_a_document_or_refused(tmp_path_factory: Any, text: str) -> None:
+    root = tmp_path_factory.mktemp("documents")
+    with suppress(ConfigError):
+        document(root, text)
 
 
 class Cat(Strict):

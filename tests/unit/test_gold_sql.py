@@ -290,3 +290,50 @@ def test_every_table_of_the_warehouse_is_one_statement_of_redshift(table: str) -
 )
 def test_each_type_of_the_warehouse_has_one_in_the_lake(type_: str, spark: str) -> None:
     assert GoldColumn(type=type_, note="…").spark_type == spark
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "SELECT city, count(*) AS orders, 1 AS pieces_7d FROM customers LEFT SEMI JOIN affected USING (city) GROUP BY city",
+        "SELECT city, count(*) AS orders, 1 AS pieces_7d FROM customers JOIN affected USING (city) GROUP BY ROLLUP (city)",
+        "SELECT city, count(*) AS orders, 1 AS pieces_7d FROM customers JOIN affected USING (city) "
+        "GROUP BY city GROUPING SETS ((city))",
+        "SELECT city, timestampdiff(DAY, min(valid_from), max(valid_from)) AS orders, 1 AS pieces_7d FROM customers "
+        "JOIN affected USING (city) GROUP BY city",
+        "SELECT a.city, x.orders, 10L AS pieces_7d FROM affected AS a CROSS JOIN explode(array(1, 2)) AS x(orders)",
+    ],
+)
+def test_what_spark_reads_is_read(rows: str) -> None:
+    text = f"{TEXT.partition('-- rows')[0]}-- rows\n{rows}\n"
+    assert told(text) == []
+    gold_table("by_city", text)
+
+
+@pytest.mark.parametrize(
+    ("affected", "said"),
+    [
+        ("SELECT 'a' AS city", "reads no silver table, so nothing would ever be computed"),
+        ("SELECT city FROM lake.customers", "table lake.customers unknown"),
+        ("SELECT city FROM customers WHERE map('k') IS NULL", "not readable: arguments are missing"),
+        ("SELECT city::string AS city FROM customers", "Spark has no ::. hint: CAST(… AS type)"),
+        ("SELECT city FROM customers WHERE city RLIKE 'x$'", "hint: a $ that is meant as one is $$"),
+        ("SELECT CAST(city AS text) AS city FROM customers", "type 'text' is unknown"),
+    ],
+)
+def test_what_spark_does_not_read_is_one_line_for_whoever_asks(affected: str, said: str) -> None:
+    rows = "SELECT city, 1 AS orders, 2 AS pieces_7d FROM affected"
+    text = f"{TEXT.partition('-- affected')[0]}-- affected\n{affected}\n-- rows\n{rows}\n"
+    [(line, message)] = told(text)
+    assert (line, message[: len(said)] if not said.startswith("hint") else message[-len(said) :]) == (10, said)
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        gold_table("by_city", text)
+
+
+@pytest.mark.parametrize("name", ["order", "table", "user", "timestamp", "tag"])
+def test_a_reserved_word_of_the_warehouse_names_neither_a_column_nor_a_table(name: str) -> None:
+    said = "is a reserved word of the warehouse. hint: another name"
+    assert (8, f"column {name} {said}") in told(re.sub(r"\bpieces_7d\b", name, TEXT))
+    assert [str(problem) for problem in problems(name, TEXT.replace("by_city", name), SILVER)] == [
+        f"sql/gold/{name}.sql:1: table {name} {said}"
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
@@ -12,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from headwater.config.documents import problems_of
 from headwater.config.fit import misfits
 from headwater.config.policy import Complete, Policy, Value
-from headwater.config.sql_type import check_type, comparable, family
+from headwater.config.sql_type import check_type, comparable, family, read_value
 
 TABLES = {
     "orders": {
@@ -137,6 +138,21 @@ def test_a_share_counts_only_from_the_least_number_of_rows_on(rows: int, level: 
 def test_a_value_of_yaml_is_the_text_that_was_written(value: Any) -> None:
     text = TypeAdapter(Value).validate_python(value)
     assert text == str(value)
+
+
+@given(st.floats(1e-20, 1e20) | st.floats(-1e20, -1e-20))
+def test_a_float_of_yaml_is_a_bound_however_small_or_great(value: float) -> None:
+    text = TypeAdapter(Value).validate_python(value)
+    assert float(read_value(text, "double")) == value
+
+
+@pytest.mark.parametrize("bound", [".nan", ".inf", "-.inf"])
+def test_a_bound_that_json_would_lose_is_refused(bound: str) -> None:
+    for check in ({"that": "id", "is": "mean_between"}, {"is": "size"}):
+        for end in ("least", "most"):
+            declared = {"id": "c", "level": "halt", **check, end: yaml.safe_load(bound)}
+            with pytest.raises(ValidationError, match="finite number"):
+                Policy.model_validate({"table": "orders", "batch": [declared]})
 
 
 SIMPLE = st.sampled_from(
