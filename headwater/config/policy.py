@@ -27,7 +27,16 @@ def _as_written(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _exactly_as_written(value: Any) -> Any:
+    """As `_as_written`, but a number with a point must be quoted: of 1.10 only 1.1 would be left, which is another text."""
+    if isinstance(value, float):
+        said = "is a number with a point: put it in quotes, so that it is what is written"
+        raise ValueError(said)  # noqa: TRY004 - pydantic takes no TypeError for a refusal
+    return _as_written(value)
+
+
 Value = Annotated[str, BeforeValidator(_as_written, json_schema_input_type=str | int | float)]
+Word = Annotated[str, BeforeValidator(_exactly_as_written, json_schema_input_type=str | int)]
 
 
 _BOUNDS = {"at_least": "is called least now", "at_most": "is called most now"}
@@ -87,7 +96,7 @@ class InSet(RowCheckBase):
     """The value is one of those listed."""
 
     is_: Literal["in_set"] = Field(alias="is")
-    values: tuple[Value, ...] = Field(min_length=1)
+    values: tuple[Word, ...] = Field(min_length=1)
 
 
 class Matches(RowCheckBase):

@@ -141,3 +141,26 @@ def test_no_value_is_in_what_is_said_of_it(secret: str) -> None:
     with pytest.raises(ValidationError) as error:
         House.model_validate({"owner": [secret], "pets": {"a": [{"is": "cat", "lives": f"x{secret}"}]}})
     assert all(secret not in said for _, said in problems_of(error.value))
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        *[
+            (text, text)
+            for text in ("NO", "no", "yes", "on", "off", "y", "12:30", "007", "1_000", "0x1f", "0o17", "1e5", "1.2.3")
+        ],
+        ("7", 7),
+        ("-12", -12),
+        ("0", 0),
+        ("1.50", 1.5),
+        ("-.5e3", -500.0),
+        ("true", True),
+        ("False", False),
+        ("null", None),
+        ("'7'", "7"),
+    ],
+)
+def test_only_what_people_mean_as_a_number_or_a_truth_is_one(tmp_path: Path, written: str, value: Any) -> None:
+    read = document(tmp_path, f"a: {written}\n").value["a"]
+    assert (read, type(read)) == (value, type(value))

@@ -116,6 +116,7 @@ def test_checks_of_a_batch_are_held_to_their_columns_too() -> None:
         ({"that": "id", "is": "positive", "may_fail": 10}, "rows", "less than or equal to 1"),
         ({"that": "id", "is": "in_set", "values": []}, "rows", "at least 1 item"),
         ({"that": "id", "is": "in_set", "values": [True]}, "rows", "should be a valid string"),
+        ({"that": "status", "is": "in_set", "values": ["a", 1.10]}, "rows", "put it in quotes"),
         ({"that": "id", "is": "in_sett", "values": [1]}, "rows", "no is in_sett, did you mean in_set?"),
     ],
 )
