@@ -66,6 +66,9 @@ def watch(client: Client, run_id: str) -> RunState:
 
         found = client.wait(run_id, draw)
         draw()
+    failed = {(stage.stage, stage.source): stage.error for stage in client.stages(run_id) if stage.error}
+    for (stage, source), error in failed.items():
+        note(f"{stage} {source}: {error}")
     return found
 
 

@@ -45,10 +45,12 @@ def next_steps(name: str, kind: str, path: Path) -> Iterator[str]:
     yield f"headwater source check {name} --env dev{given}"
     yield f"headwater source discover {name} --env dev{given}"
     yield "paste what it proposes: streams in the place of the example, tables into config/tables"
+    yield "say of each table what its rows must meet, in config/quality"
     yield f"headwater source preview {name} --env dev{given}"
     if kind not in _SECRETLESS:
         yield f"store the secret: aws secretsmanager create-secret --name headwater-dev/{name} --secret-string file://~/{name}.json"
-    yield "say of each table what its rows must meet, in config/quality; then make docs and headwater validate"
+        yield "say in docs/secrets.md what the secret holds"
+    yield "make docs, then headwater validate"
 
 
 def refuse_unfilled(path: Path, *, streams: bool) -> None:

@@ -10,14 +10,16 @@ import subprocess
 import sys
 import threading
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from headwater import cli
-from headwater.client import Client, MaintainState
+from headwater.client import Client, MaintainState, StageRun
 from headwater.desk import environments
 from headwater.warehouse.data_api import Rows
 from local.postgres import free_port
@@ -236,3 +238,11 @@ def test_columns_of_one_name_are_told_apart(
     with pytest.raises(SystemExit, match="0"):
         cli.main()
     assert json.loads(capsys.readouterr().out) == [{"?column?": "1", "?column?_2": "2", "n": "3"}]
+
+
+def test_a_stage_that_failed_is_told_of_with_its_cause_once(capsys: pytest.CaptureFixture[str]) -> None:
+    moment = datetime(2026, 1, 31, tzinfo=UTC)
+    failed = StageRun("Extract", "desk", "FAILED", 0, moment, moment, "FatalSourceError: no secret")
+    client = Mock(**{"stages.return_value": [failed, replace(failed, attempt=1)]})
+    cli.watch(client, "r1")
+    assert capsys.readouterr().err.count("Extract desk: FatalSourceError: no secret") == 1
