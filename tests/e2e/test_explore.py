@@ -86,5 +86,6 @@ def test_rows_are_shown_as_they_would_be_typed(pipeline: Pipeline, stack: Stack)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     typed = json.loads(done.stdout)["orders_events"]["typed"]
-    columns = pipeline.client.project.sources["kafka"].streams["orders_events"].columns
+    project = pipeline.client.project
+    columns = project.tables[project.sources["kafka"].streams["orders_events"].table].columns
     assert [[*row] for row in typed] == [[*columns, "quarantined for"]] * 3
