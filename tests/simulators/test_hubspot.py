@@ -533,7 +533,7 @@ def test_silver_follows_the_crm_through_changes_archive_restorations_and_merges(
         assert {number: datetime.fromisoformat(row["updatedAt"]) for number, row in silver.items()} == live
         archived = {row["id"] for row in rows if row["archived_at"] and row["archived_at"] > now(CLOCK) - 90 * DAY}
         merged = {
-            row["loser_id"]: row["winner_id"] for row in hub.ask("select * from crm.merges") if table == "contacts"
+            row["loser_id"]: row["winner_id"] for row in hub.ask("select * from crm.merges") if kind == "contacts"
         }
         assert tables[kind].keys() - live.keys() == archived | merged.keys()
         told = {number: int(row["mergedInto"]) for number, row in tables[kind].items() if row.get("mergedInto")}
