@@ -114,9 +114,11 @@ def unreached(*asked: object, **_: object) -> NoReturn:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def nothing_to_reach() -> Iterator[None]:
+def nothing_to_reach(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Whatever a command could reach notes that it was."""
     with pytest.MonkeyPatch.context() as patch:
+        # A stack that ran in this checkout may have been one of some sources.
+        patch.setenv("HEADWATER_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setattr(boto3, "client", unreached)
         for name in ("require_own", "up", "down", "deploy", "advance", "clock", "use", "endpoints"):
             patch.setattr(Stack, name, unreached)
