@@ -22,7 +22,7 @@ from headwater.ledger.raw import ACCOUNT, PARSER, Row
 from headwater.sources.apis import api_of
 from headwater.sources.days import DAY
 from headwater.sources.http.client import HttpClient
-from headwater.sources.http.connect import headers_of_account, open_client
+from headwater.sources.http.connect import for_account, open_client
 from headwater.sources.http.rollout import parsed_by, rolled_out
 from headwater.sources.http.source import Part, read_pages
 
@@ -94,8 +94,7 @@ class HttpExplorer:
         declared = asked.streams[stream]
         days = _days(declared.read)
         part = Part(asked, declared, account, self.today - timedelta(days=days) + DAY, self.today, latest=date.max)
-        own = headers_of_account(self.source, self.secret.values, account)
-        client = replace(self.client, headers={**self.client.headers, **own})
+        client = for_account(self.client, self.source, self.secret.values, account)
         added = {ACCOUNT: account} | ({PARSER: parser} if parser else {})
         for row in api_of(self.source.name).readers.get(stream, read_pages)(client, part):
             if not isinstance(row, Mapping):

@@ -106,7 +106,12 @@ def open_client(
         wire.close()
 
 
-def headers_of_account(source: HttpSource, secret: Mapping[str, str], account: str) -> dict[str, str]:
+def for_account(client: HttpClient, source: HttpSource, secret: Mapping[str, str], account: str) -> HttpClient:
+    """The client whose requests have the headers that are an account's own, too."""
+    return replace(client, headers={**client.headers, **_headers_of_account(source, secret, account)})
+
+
+def _headers_of_account(source: HttpSource, secret: Mapping[str, str], account: str) -> dict[str, str]:
     """Headers from the secret that are an account's own."""
     if not isinstance(source.auth, HeadersAuth):
         return {}

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +23,7 @@ from headwater.log import get_logger
 from headwater.sources.apis import api_of
 from headwater.sources.http.client import HttpClient
 from headwater.sources.http.conditional import NotModifiedError
-from headwater.sources.http.connect import headers_of_account
+from headwater.sources.http.connect import for_account
 from headwater.sources.http.rollout import foreign, rolled_out
 from headwater.sources.http.source import AccountDay, Part, read_pages
 from headwater.sources.http.spool import Spool
@@ -108,8 +107,7 @@ class Reading:
             raise
 
     def _spool_once(self, part: Part, path: Path) -> Spool:
-        own = headers_of_account(self._source, self._secret, part.account)
-        client = replace(self._client, headers={**self._client.headers, **own})
+        client = for_account(self._client, self._source, self._secret, part.account)
         parser = self._parsers.get(part.account)
         began = time.monotonic()
         digests: dict[AccountDay, int] = {}
