@@ -259,10 +259,9 @@ def quarantine_replay(
 @app.command()
 def validate(as_json: JsonOption = False) -> None:
     """Check config/, crawlers/ and sql/ of every environment, what is derived from them, and that made files are up to date."""
-    wrong = mistakes(ROOT)
-    if wrong:
-        raise ConfigError("\n".join(wrong))
     declared = Declared(ROOT)
+    if wrong := mistakes(declared):
+        raise ConfigError("\n".join(wrong))
     for name in declared.environments:
         document(Deployment(declared.project(name), ROOT))
     for name, schema in json_schemas().items():

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
+
+from headwater.config.strict import meant
 
 Family = Literal["text", "integer", "decimal", "float", "date", "timestamp", "boolean", "binary", "nested"]
 """What a type's values can be compared with: those of the same family, and numbers with numbers."""
@@ -141,9 +142,8 @@ def _type(whole: str, tokens: list[str]) -> list[str]:
         case _ if name in _FAMILIES:
             return rest
         case _:
-            close = get_close_matches(name, _FAMILIES, 1)
-            meant = f", did you mean {close[0]}?" if close else ";"
-            raise ValueError(f"type {whole!r} is unknown{meant} known: {', '.join(_FAMILIES)}")
+            near = meant(name, _FAMILIES) or ";"
+            raise ValueError(f"type {whole!r} is unknown{near} known: {', '.join(_FAMILIES)}")
 
 
 def _expect(whole: str, tokens: list[str], wanted: str) -> list[str]:

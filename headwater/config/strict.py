@@ -22,11 +22,16 @@ def refusal(problems: Iterable[tuple[Place, str]]) -> PydanticCustomError:
     return PydanticCustomError("refused", "{said}", {"said": said, "problems": told})
 
 
+def meant(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that is not known: which one may be meant; empty where none is near."""
+    close = get_close_matches(name, list(known), 1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """Says that there is no such thing, what may be meant, and what there is."""
     names = sorted(known)
-    close = get_close_matches(name, names, 1)
-    return f"no {what} {name}{f', did you mean {close[0]}?' if close else ';'} known: {', '.join(names) or 'none'}"
+    return f"no {what} {name}{meant(name, names) or ';'} known: {', '.join(names) or 'none'}"
 
 
 class Strict(BaseModel):

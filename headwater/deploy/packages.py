@@ -30,7 +30,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from headwater.deploy.deployment import DEEQU_JAR, LIBRARY_KEY, WHEELS_KEY, Deployment
-from headwater.deploy.project import load_project
+from headwater.deploy.project import Declared
 from headwater.deploy.terraform import document
 from headwater.errors import ConfigError
 from headwater.validate.understanding import mistakes
@@ -100,9 +100,10 @@ def deployment_json(deployment: Deployment) -> bytes:
 
 def package(root: Path, environment: str, out: Path) -> list[Path]:
     """Packs everything for one environment and lists the files; ConfigError when config/ or a role is wrong."""
-    if wrong := mistakes(root):
+    declared = Declared(root)
+    if wrong := mistakes(declared):
         raise ConfigError("\n".join(wrong))
-    deployment = Deployment(load_project(root, environment), root)
+    deployment = Deployment(declared.project(environment), root)
     derived = deployment_json(deployment)
     in_glue, in_lambda = modules(GLUE_NEEDS), modules(LAMBDA_NEEDS)
     wheels = _wheels(root / "requirements.lock", in_glue)

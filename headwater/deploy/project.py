@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from headwater.config import AnySource, Environment, Project, Source, Table
 from headwater.config.documents import Document, problems_of, read_document, read_text
+from headwater.config.gold import GoldTable
 from headwater.config.strict import Place, unknown
 from headwater.deploy.gold_sql import gold_table, problems, silver_columns
 from headwater.errors import ConfigError
+
+_Model = TypeVar("_Model")
 
 
 class Declared:
@@ -26,6 +30,10 @@ class Declared:
             path.stem: read_document(root, path) for path in sorted((self._config / "environments").glob("*.yaml"))
         }
         self._gold = {path.stem: read_text(root, path) for path in sorted((root / "sql" / "gold").glob("*.sql"))}
+        self._gold_tables: dict[str, GoldTable] = {}
+        for table, text in self._gold.items():
+            with suppress(ConfigError):
+                self._gold_tables[table] = gold_table(table, text)
         self._gold_problems: list[str] | None = None
 
     @property
@@ -51,13 +59,9 @@ class Declared:
             folder: {name: document.value for name, document in documents.items()}
             for folder, documents in self._folders.items()
         }
-        gold = {}
-        for table, text in self._gold.items():
-            with suppress(ConfigError):
-                gold[table] = gold_table(table, text)
         try:
             project = Project.model_validate(
-                {"environment": self._environments[environment].value, **declared, "gold": gold}
+                {"environment": self._environments[environment].value, **declared, "gold": self._gold_tables}
             )
         except ValidationError as error:
             wrong = problems_of(error)
@@ -108,41 +112,30 @@ class Declared:
 
 def load_environment(root: Path, environment: str) -> Environment:
     """Loads one environment alone; ConfigError has a line for each mistake."""
-    document = _document(root, "environments", environment, "environment")
-    try:
-        return Environment.model_validate(document.value)
-    except ValidationError as error:
-        raise ConfigError(_lines(document, error)) from None
+    return _load(TypeAdapter(Environment), root, "environments", environment)
 
 
 def load_source(root: Path, name: str) -> AnySource:
     """Loads one source alone, whatever else is declared and however wrong that is; ConfigError has a line for each mistake."""
-    document = _document(root, "sources", name, "source")
-    try:
-        source: AnySource = TypeAdapter(Source).validate_python(document.value)
-    except ValidationError as error:
-        raise ConfigError(_lines(document, error)) from None
-    return source
+    return _load(TypeAdapter(Source), root, "sources", name)
 
 
 def load_table(root: Path, name: str) -> Table:
     """Loads one silver table alone, whatever else is declared; ConfigError has a line for each mistake."""
-    document = _document(root, "tables", name, "table")
-    try:
-        return Table.model_validate(document.value)
-    except ValidationError as error:
-        raise ConfigError(_lines(document, error)) from None
+    return _load(TypeAdapter(Table), root, "tables", name)
 
 
-def _document(root: Path, folder: str, name: str, what: str) -> Document:
+def _load(model: TypeAdapter[_Model], root: Path, folder: str, name: str) -> _Model:
     files = {path.stem: path for path in (root / "config" / folder).glob("*.yaml")}
     if name not in files:
+        what = folder.removesuffix("s")
         raise ConfigError(f"{unknown(what, name, files)}. hint: config/{folder}/{name}.yaml declares it")
-    return read_document(root, files[name])
-
-
-def _lines(document: Document, error: ValidationError) -> str:
-    return "\n".join(dict.fromkeys(document.says(place, problem) for place, problem in problems_of(error)))
+    document = read_document(root, files[name])
+    try:
+        return model.validate_python(document.value)
+    except ValidationError as error:
+        said = dict.fromkeys(document.says(place, problem) for place, problem in problems_of(error))
+        raise ConfigError("\n".join(said)) from None
 
 
 def load_project(root: Path, environment: str) -> Project:

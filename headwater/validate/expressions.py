@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterator
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.tokens import Token, TokenType
 
 from headwater.config.sql_type import check_type
-from headwater.config.strict import unknown
+from headwater.config.strict import meant, unknown
 from headwater.validate.java_regex import PatternSyntaxError, check_pattern
 
 _SELECT = "SELECT "
@@ -134,7 +133,7 @@ def unknown_functions(sql: str, aliases: Collection[str] = ()) -> Iterator[tuple
     ]
     for name, start in dict(reversed(called)).items():
         if name not in functions() | _SYNTAX and name not in aliases:
-            yield start, f"Spark has no function {name}{_meant(name)}"
+            yield start, f"Spark has no function {name}{meant(name, functions())}"
 
 
 def unknown_types(sql: str, statement: exp.Expression) -> Iterator[str]:
@@ -168,15 +167,20 @@ def _cast_to(sql: str) -> Iterator[str]:
             yield from () if goes_on else (then.text.lower(),)
 
 
+def of_pattern(pattern: str) -> Iterator[str]:
+    """What is wrong with a regular expression, which is nothing where Java compiles it."""
+    try:
+        check_pattern(pattern)
+    except PatternSyntaxError as error:
+        yield f"not a regular expression by Java's rules: {error}"
+
+
 def wrong_patterns(statement: exp.Expression) -> Iterator[str]:
     """Which regular expressions of a statement Java would not compile."""
     for node in statement.find_all(exp.Func, exp.RegexpLike):
         pattern = _pattern_of(node)
         if isinstance(pattern, exp.Literal) and pattern.is_string:
-            try:
-                check_pattern(pattern.name)
-            except PatternSyntaxError as error:
-                yield f"not a regular expression by Java's rules: {error}"
+            yield from of_pattern(pattern.name)
 
 
 def _pattern_of(node: exp.Expression) -> exp.Expression | None:
@@ -191,11 +195,6 @@ def _pattern_of(node: exp.Expression) -> exp.Expression | None:
         exp.RegexpInstr,
     )
     return node.args.get("expression") if isinstance(node, kinds) else None
-
-
-def _meant(name: str) -> str:
-    close = get_close_matches(name, functions(), 1)
-    return f", did you mean {close[0]}?" if close else ""
 
 
 def _why(error: Exception) -> str:

@@ -11,7 +11,7 @@ from sqlglot.errors import SqlglotError
 
 from headwater.config import Environment, HttpSource, JdbcSource, Project
 from headwater.config.fit import Types
-from headwater.config.strict import Place, unknown
+from headwater.config.strict import Place, meant, unknown
 
 _zones = cache(available_timezones)
 
@@ -25,7 +25,7 @@ def _of_environment(project: Project, tables: Mapping[str, Types]) -> Iterator[t
     environment = project.environment
     for place, zone in _zones_of(environment):
         if zone not in _zones():
-            yield place, unknown("time zone", zone, _zones()).partition(" known:")[0]
+            yield place, f"no time zone {zone}{meant(zone, _zones())}"
     for name, schedule in environment.schedules.items():
         for number, source in enumerate(schedule.sources):
             if source not in project.sources:
@@ -43,10 +43,7 @@ def of_sources(project: Project) -> Iterator[tuple[Place, str]]:
     for name, source in project.sources.items():
         for account, zone in source.time_zones.items() if isinstance(source, HttpSource) else ():
             if zone not in _zones():
-                yield (
-                    ("sources", name, "time_zones", account),
-                    unknown("time zone", zone, _zones()).partition(" known:")[0],
-                )
+                yield ("sources", name, "time_zones", account), f"no time zone {zone}{meant(zone, _zones())}"
 
 
 def _zones_of(environment: Environment) -> Iterator[tuple[Place, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from headwater.config import JsonStream, Project, Stream
@@ -16,13 +15,11 @@ from headwater.errors import ConfigError
 from headwater.explore.relations import FILL_IN
 from headwater.ledger.raw import ADDED
 from headwater.validate import references
-from headwater.validate.expressions import of_expression
-from headwater.validate.java_regex import PatternSyntaxError, check_pattern
+from headwater.validate.expressions import of_expression, of_pattern
 
 
-def mistakes(root: Path) -> list[str]:
-    """Every mistake in config/ and sql/ below a root, once, whatever the environments that it shows in."""
-    declared = Declared(root)
+def mistakes(declared: Declared) -> list[str]:
+    """Every mistake in config/ and sql/, once, whatever the environments that it shows in."""
     told: dict[str, None] = {}
     understood = False
     for environment in declared.environments:
@@ -42,12 +39,9 @@ def mistakes(root: Path) -> list[str]:
 
 
 def _of_pipeline(project: Project) -> Iterator[tuple[Place, str]]:
-    yield from _unfilled(
-        ("sources",), {n: s.model_dump(mode="json", exclude_unset=True) for n, s in project.sources.items()}
-    )
-    yield from _unfilled(
-        ("tables",), {n: t.model_dump(mode="json", exclude_unset=True) for n, t in project.tables.items()}
-    )
+    for folder, models in (("sources", project.sources), ("tables", project.tables)):
+        for name, model in models.items():
+            yield from _unfilled((folder, name), model.model_dump(mode="json", exclude_unset=True))
     for name, source in project.sources.items():
         for stream_name, stream in source.streams.items():
             for place, problem in _of_stream(stream):
@@ -55,7 +49,7 @@ def _of_pipeline(project: Project) -> Iterator[tuple[Place, str]]:
     for name, policy in project.quality.items():
         for number, check in enumerate(policy.rows):
             if isinstance(check, Matches):
-                yield from ((("quality", name, "rows", number, "pattern"), said) for said in _of_pattern(check.pattern))
+                yield from ((("quality", name, "rows", number, "pattern"), said) for said in of_pattern(check.pattern))
     yield from references.of_sources(project)
 
 
@@ -80,13 +74,6 @@ def _of_stream(stream: Stream) -> Iterator[tuple[Place, str]]:
     for name, parser in stream.parsers.items() if isinstance(stream, JsonStream) else ():
         for column, expression in parser.columns.items():
             yield from ((("parsers", name, "columns", column), said) for said in of_expression(expression, known))
-
-
-def _of_pattern(pattern: str) -> Iterator[str]:
-    try:
-        check_pattern(pattern)
-    except PatternSyntaxError as error:
-        yield f"not a regular expression by Java's rules: {error}"
 
 
 def _tables(project: Project) -> Mapping[str, Types]:

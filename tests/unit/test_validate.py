@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from headwater.deploy.project import load_project
+from headwater.deploy.project import Declared, load_project
 from headwater.errors import ConfigError
 from headwater.validate.understanding import mistakes
 from tests.support.paths import ROOT
@@ -46,13 +46,13 @@ def dumped(document: Any) -> str:
 
 def found(root: Path) -> list[str]:
     try:
-        return mistakes(root)
+        return mistakes(Declared(root))
     except ConfigError as error:
         return str(error).splitlines()
 
 
 def test_what_is_declared_has_no_mistake() -> None:
-    assert mistakes(ROOT) == []
+    assert mistakes(Declared(ROOT)) == []
 
 
 FX, ORDERS, PROD = "config/sources/fx_rates.yaml", "config/quality/orders.yaml", "config/environments/prod.yaml"
@@ -444,7 +444,7 @@ def test_what_was_pasted_and_not_filled_in_is_told_of_where_it_stands(root: Path
     path.write_text(path.read_text().replace("owner: Finance", "owner: FILL_IN"))
     source = root / "config" / "sources" / "fx_rates.yaml"
     source.write_text(source.read_text().replace("/{api_version}/rates", "/FILL_IN"))
-    told = mistakes(root)
+    told = mistakes(Declared(root))
     assert [re.sub(r":\d+:", ":", line) for line in told] == [
         "config/sources/fx_rates.yaml: streams.rates.path: still says FILL_IN",
         "config/tables/fx_rates.yaml: owner: still says FILL_IN",
