@@ -168,8 +168,6 @@ class Deployment:
             "--enable-spark-ui": "true",
             "--spark-event-logs-path": f"s3://{logs}/spark/{job}/",
             "--TempDir": f"s3://{logs}/temp/{job}/",
-            # A log group of its own, so that no job can write to another's.
-            "--custom-logGroup-prefix": f"/aws-glue/jobs/{job}",
         }
 
     def script_uri(self, job: JobSpec) -> str:
@@ -194,6 +192,18 @@ class Deployment:
             )
             for key, proxy in (network.rds_proxies if network else {}).items()
         ]
+
+    @property
+    def security_configuration(self) -> str:
+        """Name of Glue's security configuration: how logs, bookmarks and what is written to S3 are encrypted."""
+        return self.prefix
+
+    def log_group(self, job: JobSpec) -> str:
+        """Where a job's logs are, before `/error` and `/output`: Glue names it so wherever a security configuration encrypts logs.
+
+        The role is the job's own and has its name, so that no job can write to another's.
+        """
+        return f"/aws-glue/jobs/{self.security_configuration}-role/{job.name}"
 
     def buckets(self) -> dict[str, str]:
         """Names the buckets by purpose; one to land files in only where there are such."""

@@ -69,7 +69,8 @@ IDLE = (
     Idle("It keeps metrics by itself.", "cloudwatch:*"),
     Idle("It keeps no traces.", "xray:*"),
     Idle("Its Data API asks for no credentials.", "redshift-serverless:GetCredentials"),
-    Idle("Its jobs ask the gateway's own page for their bookmarks.", "glue:GetJobBookmark"),
+    Idle("Its jobs ask the gateway's own page for their bookmarks.", "glue:*JobBookmark"),
+    Idle("Its broker asks nobody who he is.", "kafka-cluster:*"),
     Idle("Its jobs have no temporary folder and no event log.", "s3:*", f"{_S3}-logs*"),
     Idle(
         "Glue may list what it fetches before a script starts; it fetches by name.",

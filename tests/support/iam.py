@@ -19,6 +19,8 @@ _TAKEN_ON_TRUST = {
     "aws:TagKeys",
     "cloudwatch:namespace",
     "kms:EncryptionContext:SecretARN",
+    "kms:EncryptionContext:aws:lambda:FunctionArn",
+    "kms:EncryptionContext:aws:scheduler:schedule:arn",
     "kms:ViaService",
     "redshift-data:statement-owner-iam-userid",
 }
