@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.aws import Aws, zipped
+from tests.support.aws import ROLE, Aws, zipped
 from tests.support.waiting import wait_for
 
 GLUE = """
@@ -196,7 +196,7 @@ def test_a_job_can_be_updated(aws: Aws) -> None:
     job = aws.job("old", "print('old')")
     uri = aws.put("scripts/new.py", "print('new script')")
     command = {"Name": "glueetl", "ScriptLocation": uri, "PythonVersion": "3"}
-    glue.update_job(JobName=job, JobUpdate={"Role": "arn:aws:iam::123456789012:role/x", "Command": command})
+    glue.update_job(JobName=job, JobUpdate={"Role": ROLE, "Command": command})
     run = aws.run(job)
     assert "new script" in aws.log(job, run)
 

@@ -20,6 +20,27 @@ from tests.support.waiting import wait_for
 ROLE = "arn:aws:iam::123456789012:role/headwater-local"
 
 
+SERVICES = ("glue", "lambda", "pipes", "redshift", "redshift-serverless", "scheduler", "states")
+
+
+def make_role(endpoint: str, name: str, statements: list[dict[str, Any]]) -> str:
+    """Makes a role that every service assumes, with a policy of these statements, and returns its ARN."""
+    services = [f"{service}.amazonaws.com" for service in SERVICES]
+    trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+    iam = client_of(endpoint, "iam")
+    document = {"Version": "2012-10-17", "Statement": [trust]}
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(document))["Role"]["Arn"]
+    if statements:
+        policy = {"Version": "2012-10-17", "Statement": statements}
+        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=json.dumps(policy))
+    return str(arn)
+
+
+def make_own_role(endpoint: str) -> None:
+    """Makes the role that tests without roles of their own give to what they make; it may do everything."""
+    make_role(endpoint, ROLE.rpartition("/")[2], [{"Effect": "Allow", "Action": "*", "Resource": "*"}])
+
+
 def zipped(files: dict[str, str]) -> bytes:
     """Packs text files into a zip."""
     buffer = io.BytesIO()
@@ -48,6 +69,16 @@ class Aws:
         with urlopen(request) as answer:
             return json.load(answer)
 
+    def moved(self, seconds: float) -> dict[str, Any]:
+        """Moves the gateway's clock on and returns what it shows once the move has ended."""
+        self.own("clock", "POST", {"seconds": seconds})
+
+        def look() -> dict[str, Any] | None:
+            clock: dict[str, Any] = self.own("clock")
+            return clock if clock["moves_to"] is None else None
+
+        return wait_for(look)
+
     def put(self, key: str, body: bytes | str) -> str:
         """Writes an object to the test's bucket and returns its URI."""
         self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
@@ -58,7 +89,8 @@ class Aws:
         name = f"{name}-{uuid.uuid4().hex[:6]}"
         uri = self.put(f"scripts/{name}.py", script)
         command = {"Name": "glueetl", "ScriptLocation": uri, "PythonVersion": "3"}
-        self.client("glue").create_job(Name=name, Role=ROLE, Command=command, GlueVersion="5.0", **settings)
+        given = {"Role": ROLE, "GlueVersion": "5.0", **settings}
+        self.client("glue").create_job(Name=name, Command=command, **given)
         return name
 
     def start(self, job: str, **arguments: str) -> str:
@@ -86,22 +118,28 @@ class Aws:
     def function(self, source: str, **settings: Any) -> str:
         """Creates a Lambda function from the source of a module with a `handler`."""
         name = f"function-{uuid.uuid4().hex[:6]}"
-        given = {"Runtime": "python3.11", "Handler": "handler.handler", "Timeout": 10, **settings}
+        given = {"Runtime": "python3.11", "Handler": "handler.handler", "Timeout": 10, "Role": ROLE, **settings}
         given.setdefault("Code", {"ZipFile": zipped({"handler.py": source})})
-        self.client("lambda").create_function(FunctionName=name, Role=ROLE, **given)
+        self.client("lambda").create_function(FunctionName=name, **given)
         return name
 
-    def machine(self, definition: dict[str, Any]) -> str:
+    def role(self, name: str, *statements: dict[str, Any]) -> str:
+        """Makes a role that every service assumes; its name, from which the answer's ARN is, is made unique."""
+        return make_role(self.endpoint, f"{name}-{uuid.uuid4().hex[:6]}", list(statements))
+
+    def machine(self, definition: dict[str, Any], role: str = ROLE) -> str:
         """Creates a state machine."""
         name = f"machine-{uuid.uuid4().hex[:6]}"
         states = self.client("stepfunctions")
-        answer = states.create_state_machine(name=name, definition=json.dumps(definition), roleArn=ROLE)
+        answer = states.create_state_machine(name=name, definition=json.dumps(definition), roleArn=role)
         return str(answer["stateMachineArn"])
 
-    def executed(self, definition: dict[str, Any], given: dict[str, Any] | None = None) -> dict[str, Any]:
+    def executed(
+        self, definition: dict[str, Any], given: dict[str, Any] | None = None, role: str = ROLE
+    ) -> dict[str, Any]:
         """Runs a state machine to its end and returns the execution, its output parsed."""
         states = self.client("stepfunctions")
-        arn = states.start_execution(stateMachineArn=self.machine(definition), input=json.dumps(given or {}))
+        arn = states.start_execution(stateMachineArn=self.machine(definition, role), input=json.dumps(given or {}))
         return self.execution_ended(arn["executionArn"])
 
     def execution_ended(self, arn: str) -> dict[str, Any]:

@@ -41,7 +41,15 @@ def values(place: Place, role: RoleSpec | None = None) -> dict[str, str]:
         for resource in statement["Resource"]
         if ":secret:" in resource
     ]
-    return {**known, **keys, "name": role.name if role else "-", "secret": secrets[0] if secrets else "-"}
+    group = f"/aws-glue/jobs/{environment.prefix}-role/{role.name if role else '-'}/output"
+    return {
+        **known,
+        **keys,
+        "name": role.name if role else "-",
+        "function": role.name if role else "-",
+        "group": group,
+        "secret": secrets[0] if secrets else "-",
+    }
 
 
 def concerned(place: Place, act: Act) -> list[RoleSpec]:
@@ -106,7 +114,7 @@ def test_what_a_service_does_in_its_own_name_is_allowed(place: Place, name: str)
 def test_a_function_decrypts_no_other_functions_environment(place: Place) -> None:
     act = acts()["lambda_environment"]
     for role in concerned(place, act):
-        other = act.request("anybody", {**values(place, role), "name": f"{role.name}-other"})
+        other = act.request("anybody", {**values(place, role), "function": f"{role.name}-other"})
         assert not decide(other, made(place)[role.name][1]).allowed
 
 

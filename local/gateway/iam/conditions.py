@@ -6,14 +6,15 @@ What a request tells is a mapping from each condition key to its values; most ke
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-Context = Mapping[str, Sequence[str]]
+Context = Mapping[str, tuple[str, ...]]
 
 KEYS = frozenset(
     {
+        "AWS:SourceOwner",
         "aws:PrincipalArn",
         "aws:SecureTransport",
         "aws:SourceAccount",

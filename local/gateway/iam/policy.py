@@ -117,7 +117,9 @@ def _statement(given: Mapping[str, Any]) -> Statement:
     if given.get("Effect") not in {"Allow", "Deny"}:
         raise PolicyError(f"Effect {given.get('Effect')!r}; known: Allow, Deny")
     actions = _listed(given.get("Action", ()))
-    if not actions or not all(action == "*" or re.fullmatch(r"[a-z0-9-]+:[A-Za-z*?]+", action) for action in actions):
+    if not actions or not all(
+        action == "*" or re.fullmatch(r"[A-Za-z0-9-]+:[A-Za-z*?]+", action) for action in actions
+    ):
         raise PolicyError(f"Action {', '.join(actions) or '-'}: not service:Action")
     return Statement(
         sid=str(given.get("Sid", "")),

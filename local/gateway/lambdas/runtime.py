@@ -22,6 +22,9 @@ from typing import IO, Any
 from moto.awslambda.models import LambdaFunction
 
 from local.gateway import logs
+from local.gateway.clock import CLOCK
+from local.gateway.iam.authority import Authority
+from local.gateway.iam.principals import key_of
 from local.gateway.settings import GatewaySettings
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
@@ -30,8 +33,8 @@ _INIT_SECONDS = 10.0
 _LOG_TAIL_BYTES = 4096
 # AWS runs a thousand at once; further invocations wait.
 _MOST_AT_ONCE = 4
-# Lambda itself retries an asynchronous event if the function fails; its waits are minutes.
-_EVENT_WAITS = (0.5, 1.0)
+# Lambda itself retries an asynchronous event if the function fails.
+_EVENT_WAITS = (60.0, 120.0)
 
 
 class FunctionProcess:
@@ -120,8 +123,9 @@ class Slots:
 class LambdaRuntime:
     """Every function's warm processes."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, authority: Authority) -> None:
         self._settings = settings
+        self._authority = authority
         self._lock = threading.Lock()
         self._slots: dict[str, Slots] = {}
         self._processes: dict[tuple[str, int], tuple[Any, FunctionProcess]] = {}
@@ -130,6 +134,10 @@ class LambdaRuntime:
 
     def invoke(self, function: LambdaFunction, event: Any) -> tuple[bytes, bool, str]:
         """Runs a function on an event; returns the payload, whether it is an error, and what was logged."""
+        with CLOCK.working():
+            return self._invoke(function, event)
+
+    def _invoke(self, function: LambdaFunction, event: Any) -> tuple[bytes, bool, str]:
         name = function.function_name
         with self._lock:
             slots = self._slots.setdefault(name, Slots())
@@ -151,7 +159,8 @@ class LambdaRuntime:
                 text = lines.read().decode(errors="replace")
             now = datetime.now(UTC)
             stream = f"{now:%Y/%m/%d}/[$LATEST]local{suffix}"
-            logs.publish(self._settings, f"/aws/lambda/{name}", stream, text)
+            if self._authority.may_log(str(function.role), "lambda.amazonaws.com", f"/aws/lambda/{name}"):
+                logs.publish(self._settings, f"/aws/lambda/{name}", stream, text)
         if "error" in answer:
             return json.dumps({**answer["error"], "requestId": request_id}).encode(), True, text
         return str(answer["result"]).encode(), False, text
@@ -160,15 +169,27 @@ class LambdaRuntime:
         """Runs a function on an asynchronous event, and retries when it fails."""
 
         def run() -> None:
-            for wait in (*_EVENT_WAITS, 0.0):
-                _, failed, _ = self.invoke(function, event)
-                if not failed:
-                    return
-                time.sleep(wait)
+            try:
+                for wait in (*_EVENT_WAITS, 0.0):
+                    _, failed, _ = self.invoke(function, event)
+                    if not failed:
+                        return
+                    CLOCK.sleep(wait)
+            finally:
+                CLOCK.leave()
 
+        CLOCK.enter()
         threading.Thread(target=run, daemon=True).start()
 
     def _answer(self, function: LambdaFunction, slot: int, event: Any, request_id: str, log: Path) -> dict[str, Any]:
+        if function.kms_key_arn and not self._authority.act(
+            "lambda_environment",
+            str(function.role),
+            function=function.function_name,
+            data_key=str(function.kms_key_arn),
+        ):
+            said = "Lambda was unable to decrypt the environment variables because KMS access was denied."
+            return {"error": {"errorType": "KMSAccessDeniedException", "errorMessage": said}}
         process = self._process(function, slot, log)
         seconds = float(function.timeout)
         invocation = {
@@ -253,15 +274,15 @@ def _environment(settings: GatewaySettings, function: LambdaFunction, code: Path
         "AWS_REGION": settings.region,
         "AWS_DEFAULT_REGION": settings.region,
         # The caller is known by the key's id, here as on AWS.
-        "AWS_ACCESS_KEY_ID": name,
+        "AWS_ACCESS_KEY_ID": key_of(str(function.role), "lambda.amazonaws.com", name),
         "AWS_SECRET_ACCESS_KEY": "headwater",
         **function.environment_vars,
     }
 
 
-def install(settings: GatewaySettings) -> LambdaRuntime:
+def install(settings: GatewaySettings, authority: Authority) -> LambdaRuntime:
     """Runs functions for real, in whatever way moto invokes them."""
-    runtime = LambdaRuntime(settings)
+    runtime = LambdaRuntime(settings, authority)
 
     def invoke(self: LambdaFunction, body: Any, request_headers: Any, response_headers: Any) -> bytes:
         event = json.loads(body) if body else {}

@@ -46,6 +46,9 @@ from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommu
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
+from local.gateway.clock import CLOCK
+from local.gateway.iam.principals import key_of
+from local.gateway.moto import step_functions_clock
 from local.gateway.settings import GatewaySettings
 
 AwaitRun = Callable[[str, str, float], bool]
@@ -63,6 +66,7 @@ def install(settings: GatewaySettings, await_glue_run: AwaitRun) -> None:
     default_user_config["stepfunctions"]["execute_state_machine"] = True
     # What failed in an execution is in its history; moto would print each state's inner life as well.
     logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
+    step_functions_clock.install()
     _reuse_clients(settings)
     _name_executions()
     _stop_executions()
@@ -79,9 +83,10 @@ def _reuse_clients(settings: GatewaySettings) -> None:
     # safe and costs more than the call. Reading has no limit: TimeoutSeconds of the task is the limit.
     lock = threading.Lock()
 
-    @lru_cache(maxsize=64)
-    def client(region: str, service: str) -> Any:
-        session: Any = boto3.session.Session(aws_access_key_id="states", aws_secret_access_key="states")  # noqa: S106
+    @lru_cache(maxsize=256)
+    def client(region: str, service: str, role: str) -> Any:
+        key = key_of(role, "states.amazonaws.com", "execution")
+        session: Any = boto3.session.Session(aws_access_key_id=key, aws_secret_access_key="states")  # noqa: S106
         return session.client(
             service,
             region_name=region,
@@ -94,9 +99,9 @@ def _reuse_clients(settings: GatewaySettings) -> None:
             ),
         )
 
-    def boto_client_for(region: str, service: str, state_credentials: Any = None) -> Any:  # noqa: ARG001
+    def boto_client_for(region: str, service: str, state_credentials: Any = None) -> Any:
         with lock:
-            return client(region, service)
+            return client(region, service, state_credentials.role_arn)
 
     for name, module in list(sys.modules.items()):
         if name.startswith("moto.stepfunctions.") and hasattr(module, "boto_client_for"):
@@ -154,7 +159,7 @@ def _abort(execution: Any, error: str | None, cause: str | None) -> None:
         return
     # The execution is over at once, whatever its thread still waits for (a retry's delay, an answer).
     execution.exec_status = ExecutionStatus.ABORTED
-    execution.stop_date = datetime.now(UTC)
+    execution.stop_date = CLOCK.moment()
     execution.error, execution.cause = error, cause
     environment = execution.exec_worker.env if execution.exec_worker is not None else None
     if environment is None:
