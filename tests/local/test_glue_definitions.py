@@ -31,7 +31,7 @@ def test_what_a_job_imports_is_of_glue_or_was_brought(aws: Aws) -> None:
     script = """
 import importlib, json, os, sys
 found = {}
-for name in ("boto3", "pandas", "pyarrow", "awsglue", "delta", "pydantic", "moto", "duckdb", "local", "headwater", "tests", "gateway"):
+for name in ("boto3", "pandas", "pyarrow", "awsglue", "delta", "pydantic", "moto", "duckdb", "local", "headwater", "gateway"):
     try:
         found[name] = getattr(importlib.import_module(name), "__version__", "there")
     except ModuleNotFoundError:
@@ -43,7 +43,7 @@ print("environment", json.dumps(sorted(name for name in os.environ if not name.s
     log = aws.log(job, aws.run(job))
     found = json.loads(log.split("found ")[1].splitlines()[0])
     brought = {"awsglue": "there", "boto3": "1.40.61", "delta": "there", "pandas": "2.3.3", "pyarrow": "22.0.0"}
-    not_there = dict.fromkeys(["pydantic", "moto", "duckdb", "local", "headwater", "tests", "gateway"])
+    not_there = dict.fromkeys(["pydantic", "moto", "duckdb", "local", "headwater", "gateway"])
     assert found == {**brought, **not_there}
     environment = set(json.loads(log.split("environment ")[1].splitlines()[0]))
     assert environment <= {
