@@ -124,22 +124,10 @@ def lambda_modules() -> list[str]:
 
 
 def wheels_zip(root: Path) -> bytes:
-    """Zips the locked wheels of glue_modules() as Glue documents it: `wheels/requirements.txt` beside `wheels/*.whl`.
-
-    Kept in the user's cache, by what it is made from.
-    """
-    needed = "\n".join(_locked(root / "requirements.lock", glue_modules()))
-    kept = _cache() / "wheels" / f"{hashlib.sha256(needed.encode()).hexdigest()[:16]}.gluewheels.zip"
-    if kept.exists():
-        return kept.read_bytes()
+    """Zips the locked wheels of glue_modules() as Glue documents it: `wheels/requirements.txt` beside `wheels/*.whl`."""
     wheels = _wheels(root / "requirements.lock", glue_modules())
     requirements = pins(root / "requirements.lock", glue_modules()).encode()
-    packed = _zip({f"wheels/{name}": content for name, content in {**wheels, "requirements.txt": requirements}.items()})
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = kept.with_suffix(f".{os.getpid()}")
-    unfinished.write_bytes(packed)
-    unfinished.replace(kept)
-    return packed
+    return _zip({f"wheels/{name}": content for name, content in {**wheels, "requirements.txt": requirements}.items()})
 
 
 def _modules(needed: Sequence[str], brought: Mapping[str, Version]) -> list[str]:
@@ -191,16 +179,28 @@ def pins(lock: Path, modules: Sequence[str]) -> str:
 
 
 def _wheels(lock: Path, modules: Sequence[str]) -> dict[str, bytes]:
-    """Downloads the locked wheels for the target, each checked against its hash."""
-    with tempfile.TemporaryDirectory() as folder:
-        requirements = Path(folder) / "requirements.txt"
-        requirements.write_text("\n".join(_locked(lock, modules)) + "\n")
-        pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
-        wanted = ["--only-binary", ":all:", *_TARGET, "--require-hashes", "-r", str(requirements), "-d", folder]
-        done = subprocess.run([*pip, *wanted], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise ConfigError(f"pip could not download the locked wheels: {done.stderr.strip()}")
-        return {path.name: path.read_bytes() for path in sorted(Path(folder).glob("*.whl"))}
+    """Reads the locked wheels for the target, downloaded once into the user's cache, each checked against its hash."""
+    needed = "\n".join(_locked(lock, modules)) + "\n"
+    kept = _cache() / "wheels" / hashlib.sha256("\n".join([needed, *_TARGET]).encode()).hexdigest()[:16]
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent, ignore_cleanup_errors=True) as folder:
+            _download(needed, Path(folder) / "wheels")
+            # Another deployment may have been faster.
+            if not kept.exists():
+                (Path(folder) / "wheels").rename(kept)
+    return {path.name: path.read_bytes() for path in sorted(kept.glob("*.whl"))}
+
+
+def _download(needed: str, folder: Path) -> None:
+    folder.mkdir()
+    requirements = folder / "requirements.txt"
+    requirements.write_text(needed)
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
+    wanted = ["--only-binary", ":all:", *_TARGET, "--require-hashes", "-r", str(requirements), "-d", str(folder)]
+    done = subprocess.run([*pip, *wanted], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ConfigError(f"pip could not download the locked wheels: {done.stderr.strip()}")
 
 
 def _unpacked(wheels: Sequence[bytes]) -> dict[str, bytes]:
