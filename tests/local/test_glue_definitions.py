@@ -113,3 +113,11 @@ def test_modules_are_installed_for_a_job_that_names_them(aws: Aws) -> None:
 def test_an_argument_that_glue_would_not_take_fails_the_run(aws: Aws) -> None:
     job = aws.job("format", "pass", {"--datalake-formats": "detla"})
     assert aws.run(job)["ErrorMessage"] == "--datalake-formats: detla; Glue knows delta, hudi, iceberg"
+
+
+def test_a_connection_has_to_be_in_the_catalog(aws: Aws) -> None:
+    job = aws.job("connected", "pass", Connections={"Connections": ["to-the-shop"]})
+    assert aws.run(job)["ErrorMessage"] == "EntityNotFoundException: Connection to-the-shop not found."
+    network = {"Name": "to-the-shop", "ConnectionType": "NETWORK", "ConnectionProperties": {}}
+    aws.client("glue").create_connection(ConnectionInput=network)
+    assert aws.run(job)["JobRunState"] == "SUCCEEDED"

@@ -207,6 +207,7 @@ class Worker:
         self.run = run
         try:
             launch = Launch.of(arguments_of(run))
+            require_connections(run)
             process = self.boot(launch)
             run.becomes("RUNNING")
             process.ask(_order(run))
@@ -256,6 +257,13 @@ def _environment(settings: GatewaySettings, access_key: str) -> dict[str, str]:
         "AWS_MAX_ATTEMPTS": os.environ.get("AWS_MAX_ATTEMPTS", "4"),
         "TZ": "UTC",
     }
+
+
+def require_connections(run: JobRun) -> None:
+    """Raises LaunchError when the job names a connection that the catalog does not have: Glue starts no such run."""
+    named = (run.job.connections or {}).get("Connections", [])
+    if missing := [name for name in named if name not in run.job.backend.connections]:
+        raise LaunchError(f"EntityNotFoundException: Connection {', '.join(missing)} not found.")
 
 
 def arguments_of(run: JobRun) -> dict[str, str]:
