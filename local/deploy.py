@@ -12,8 +12,9 @@ import boto3
 import sqlglot
 from botocore.exceptions import ClientError
 
-from headwater.deploy.deployment import LIBRARY_KEY, PROJECT_KEY, ZONES, Deployment
-from headwater.deploy.packages import lambda_zip, library_zip
+from headwater.deploy.deployment import ZONES, Deployment
+from headwater.deploy.job_arguments import LIBRARY_KEY, PROJECT_KEY, WHEELS_KEY, jars
+from headwater.deploy.packages import jar, lambda_zip, library_zip, wheels_zip
 from headwater.errors import LoadError, QueryError
 from headwater.warehouse.data_api import finish
 from local.deploy_access import deploy_access, deploy_topic, role_arn
@@ -56,6 +57,9 @@ def _artifacts(deployment: Deployment) -> None:
     bucket = deployment.project.environment.bucket("artifacts")
     s3.put_object(Bucket=bucket, Key=PROJECT_KEY, Body=deployment.project.model_dump_json(by_alias=True).encode())
     s3.put_object(Bucket=bucket, Key=LIBRARY_KEY, Body=library_zip(deployment.root))
+    s3.put_object(Bucket=bucket, Key=WHEELS_KEY, Body=wheels_zip(deployment.root))
+    for name in jars(deployment.project):
+        s3.put_object(Bucket=bucket, Key=f"packages/{name}", Body=jar(name))
     for script in sorted((deployment.root / "glue_jobs").glob("*.py")):
         s3.put_object(Bucket=bucket, Key=f"glue_jobs/{script.name}", Body=script.read_bytes())
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from headwater.deploy.job_arguments import spark_arguments
 from tests.support.aws import ROLE, Aws, zipped
 from tests.support.waiting import wait_for
 
@@ -68,7 +69,7 @@ def test_exit_code_decides(aws: Aws, code: str, state: str) -> None:
 
 def test_defaults_are_merged_with_the_arguments_of_the_run(aws: Aws) -> None:
     script = GLUE + "a = getResolvedOptions(sys.argv, ['x', 'y'])\nprint('got', a['x'], a['y'])"
-    job = aws.job("arguments", script, DefaultArguments={"--x": "default", "--y": "default"})
+    job = aws.job("arguments", script, {**spark_arguments("eu-west-1"), "--x": "default", "--y": "default"})
     run = aws.run(job, y="given value")
     assert "got default given value" in aws.log(job, run)
 

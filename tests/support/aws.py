@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import boto3
 from botocore.config import Config
 
+from headwater.deploy.job_arguments import spark_arguments
 from tests.support.waiting import wait_for
 
 ROLE = "arn:aws:iam::123456789012:role/headwater-local"
@@ -84,13 +85,15 @@ class Aws:
         self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
         return f"s3://{self.bucket}/{key}"
 
-    def job(self, name: str, script: str, **settings: Any) -> str:
-        """Creates a Glue job from a script; the name is made unique."""
+    def job(self, name: str, script: str, arguments: dict[str, str] | None = None, **settings: Any) -> str:
+        """Creates a Glue job from a script; the name is made unique, and of Spark it says what ours do unless it is told."""
         name = f"{name}-{uuid.uuid4().hex[:6]}"
         uri = self.put(f"scripts/{name}.py", script)
         command = {"Name": "glueetl", "ScriptLocation": uri, "PythonVersion": "3"}
-        given = {"Role": ROLE, "GlueVersion": "5.0", **settings}
-        self.client("glue").create_job(Name=name, Command=command, **given)
+        defaults = {"DefaultArguments": spark_arguments("eu-west-1") if arguments is None else arguments}
+        self.client("glue").create_job(
+            Name=name, Command=command, **{"Role": ROLE, "GlueVersion": "5.1", **defaults, **settings}
+        )
         return name
 
     def start(self, job: str, **arguments: str) -> str:
