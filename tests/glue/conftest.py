@@ -11,7 +11,7 @@ import pytest
 from headwater.deploy.job_arguments import DEEQU_JAR, LIBRARY_KEY, WHEELS_KEY, spark_arguments
 from headwater.deploy.packages import jar, library_zip, wheels_zip
 from local.gateway.server import running_gateway
-from tests.support.aws import Aws, client_of
+from tests.support.aws import Aws, client_of, make_own_role
 from tests.support.glue_backends import Backend, Container, Runtime
 from tests.support.paths import ROOT
 
@@ -20,6 +20,7 @@ from tests.support.paths import ROOT
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     home = tmp_path_factory.mktemp("gateway")
     with running_gateway(home) as endpoint:
+        make_own_role(endpoint)
         aws = Aws(endpoint, home, f"glue-{uuid.uuid4().hex[:12]}")
         location = {"LocationConstraint": "eu-west-1"}
         aws.client("s3").create_bucket(Bucket=aws.bucket, CreateBucketConfiguration=location)
