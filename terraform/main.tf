@@ -35,6 +35,7 @@ module "lake" {
 module "glue_jobs" {
   source                 = "./modules/glue_jobs"
   prefix                 = local.prefix
+  region                 = local.environment.region
   root                   = local.root
   packages               = local.packages
   project_file           = "${local.packages}/${var.environment}/project.json"
@@ -81,6 +82,7 @@ module "warehouse" {
   source             = "./modules/warehouse"
   root               = local.root
   prefix             = local.prefix
+  region             = local.environment.region
   warehouse          = local.environment.warehouse
   existing_workgroup = var.existing_workgroup
   copy_role          = local.deployment.copy_role
@@ -176,6 +178,7 @@ module "alerts" {
   source            = "./modules/alerts"
   prefix            = local.prefix
   environment       = var.environment
+  region            = local.environment.region
   account           = local.environment.account
   topic             = local.deployment.topic.name
   alerts            = local.environment.alerts

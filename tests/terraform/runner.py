@@ -16,8 +16,8 @@ from headwater.deploy.project import load_project
 from tests.support.paths import ROOT
 
 HERE = ROOT / "tests" / "terraform"
-SCHEMAS = (HERE / "provider" / "aws.schema.json.gz", HERE / "provider" / "further.schema.json")
-VERSION = "5.46.0"
+SCHEMAS = (HERE / "provider" / "aws.schema.json.gz",)
+VERSION = "6.25.0"
 
 
 class Terraform:

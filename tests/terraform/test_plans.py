@@ -6,15 +6,18 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local.terraform import take_any_provider
 from tests.support.paths import ROOT
 from tests.terraform.every_kind import make
 from tests.terraform.provider.schema import declared
 from tests.terraform.runner import HERE, SCHEMAS, Terraform, changed, pack, stand_in, words
 
+IGNORED = shutil.ignore_patterns(".terraform*", "*.tfplan", "*.tfstate*")
 # As good.tftest.hcl mocks them.
 LATE = {
     **{
@@ -29,13 +32,20 @@ LATE = {
 
 
 @pytest.fixture(scope="module")
-def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
-    """A copy of the project with a source of every kind, initialised without its backend."""
+def stand_in_settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str] | str:
+    """The settings that make Terraform use the stand-in, or why there is none."""
     if shutil.which("terraform") is None:
         pytest.skip("terraform is not installed")
+    return stand_in(tmp_path_factory.mktemp("stand_in"))
+
+
+@pytest.fixture(scope="module")
+def terraform(tmp_path_factory: pytest.TempPathFactory, stand_in_settings: dict[str, str] | str) -> Terraform:
+    """A copy of the project with a source of every kind, initialised without its backend, with any provider that there is."""
     folder = tmp_path_factory.mktemp("plans")
     root = make(folder / "project")
-    shutil.copytree(ROOT / "terraform", root / "terraform", ignore=shutil.ignore_patterns(".terraform", "*.tfplan"))
+    shutil.copytree(ROOT / "terraform", root / "terraform", ignore=IGNORED)
+    take_any_provider(root / "terraform")
     (root / "terraform" / "tests").mkdir()
     for path in HERE.glob("*.tftest.hcl"):
         shutil.copy(path, root / "terraform" / "tests")
@@ -43,13 +53,25 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     real = Terraform(root / "terraform", folder / "data", {})
     if real("init", "-backend=false", "-input=false").returncode == 0:
         return real
-    settings = stand_in(folder)
-    if isinstance(settings, str):
-        pytest.skip(f"terraform init finds no provider, and {settings}")
-    ours = Terraform(root / "terraform", folder / "data", settings)
+    if isinstance(stand_in_settings, str):
+        pytest.skip(f"terraform init finds no provider, and {stand_in_settings}")
+    ours = Terraform(root / "terraform", folder / "data", stand_in_settings)
     done = ours("init", "-backend=false", "-input=false")
     assert done.returncode == 0, done.stdout + done.stderr
     return ours
+
+
+@pytest.mark.parametrize("root", ["terraform", "terraform/bootstrap"])
+def test_the_configuration_is_valid_for_the_provider_that_it_pins(
+    root: str, tmp_path: Path, stand_in_settings: dict[str, str] | str
+) -> None:
+    if isinstance(stand_in_settings, str):
+        pytest.skip(stand_in_settings)
+    shutil.copytree(ROOT / "terraform", tmp_path / "terraform", ignore=IGNORED)
+    pinned = Terraform(tmp_path / root, tmp_path / "data", stand_in_settings)
+    for command in (("init", "-backend=false", "-input=false"), ("validate", "-no-color")):
+        done = pinned(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_stand_in_knows_all_that_is_declared() -> None:

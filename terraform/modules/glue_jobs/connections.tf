@@ -63,10 +63,8 @@ resource "aws_vpc_security_group_egress_rule" "inner" {
 
 data "aws_prefix_list" "s3" {
   for_each = local.networks
-  name     = "com.amazonaws.${data.aws_region.here.name}.s3"
+  name     = "com.amazonaws.${var.region}.s3"
 }
-
-data "aws_region" "here" {}
 
 resource "aws_vpc_security_group_egress_rule" "s3" {
   for_each          = aws_security_group.jobs

@@ -8,6 +8,11 @@ variable "prefix" {
   type        = string
 }
 
+variable "region" {
+  description = "Region of the environment."
+  type        = string
+}
+
 variable "warehouse" {
   description = "The Redshift Serverless workgroup that Load goes to."
   type = object({
