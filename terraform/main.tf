@@ -26,6 +26,7 @@ module "lake" {
   databases     = local.deployment.databases
   tables        = local.deployment.tables
   retention     = local.environment.retention
+  data_events   = local.environment.data_events
   analysts      = local.environment.analysts
   tables_exist  = var.tables_exist
   crawler_roles = { for zone, role in module.crawler_role : zone => role.arn }
@@ -74,7 +75,7 @@ module "lambdas" {
   lambdas              = local.deployment.lambdas
   arns                 = local.arns
   keys                 = local.keys
-  reserved_concurrency = var.reserved_concurrency
+  reserved_concurrency = local.environment.reserved_concurrency
   log_days             = local.environment.retention.logs
 }
 

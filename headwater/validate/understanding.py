@@ -10,7 +10,7 @@ from headwater.config.fit import Types
 from headwater.config.policy import Matches
 from headwater.config.strict import Place
 from headwater.deploy.gold_sql import silver_columns
-from headwater.deploy.project import Declared
+from headwater.deploy.project import Declared, kept
 from headwater.errors import ConfigError
 from headwater.explore.relations import FILL_IN
 from headwater.ledger.raw import ADDED
@@ -30,7 +30,7 @@ def mistakes(declared: Declared) -> list[str]:
             continue
         # All but the environment's own file is the same in each.
         problems = [
-            *references.of_environment(project, _tables(project)),
+            *references.of_environment(project, _tables(kept(project))),
             *([] if understood else _of_pipeline(project)),
         ]
         told |= dict.fromkeys([*declared.told(environment, problems), *wrong])

@@ -16,7 +16,7 @@ from headwater.deploy.project import load_project
 from tests.support.paths import ROOT
 
 HERE = ROOT / "tests" / "terraform"
-SCHEMAS = (HERE / "provider" / "aws.schema.json.gz",)
+SCHEMAS = (HERE / "provider" / "aws.schema.json.gz", HERE / "provider" / "further.schema.json")
 VERSION = "6.25.0"
 
 

@@ -32,7 +32,9 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     shutil.copytree(ROOT / "terraform" / "bootstrap", folder / "terraform" / "bootstrap", ignore=ignored)
     shutil.copytree(HERE / "bootstrap", folder / "terraform" / "bootstrap" / "tests")
     # What a test has made, it removes again.
-    kept = 'resource "aws_lakeformation_data_lake_settings" "this" {\n  lifecycle {\n    prevent_destroy = false\n  }\n}\n'
+    kept = (
+        'resource "aws_lakeformation_data_lake_settings" "this" {\n  lifecycle {\n    prevent_destroy = false\n  }\n}\n'
+    )
     (folder / "terraform" / "bootstrap" / "test_override.tf").write_text(kept)
     terraform = Terraform(folder / "terraform" / "bootstrap", folder / "data", settings)
     done = terraform("init", "-backend=false", "-input=false")

@@ -162,6 +162,8 @@ def test_functions_are_made_as_they_were_derived(made: Made, deployment: dict[st
     assert {name: (value["timeout"], value["environment"][0]["variables"]) for name, value in found.items()} == {
         name: (value["timeout_seconds"], value["variables"]) for name, value in deployment["lambdas"].items()
     }
+    reserved = deployment["environment"]["reserved_concurrency"] or -1
+    assert {value["reserved_concurrent_executions"] for value in found.values()} == {reserved}
 
 
 def test_crawlers_and_schedules_are_made_as_they_were_derived(made: Made, deployment: dict[str, Any]) -> None:
@@ -202,9 +204,10 @@ def test_crawlers_and_schedules_are_made_as_they_were_derived(made: Made, deploy
 
 def test_roles_are_made_as_they_were_derived(made: Made, deployment: dict[str, Any]) -> None:
     derived = {role["name"]: role for role in _roles(deployment)}
-    assert _by("name", made["aws_iam_role"], "assume_role_policy") == {
-        name: (role["trust"],) for name, role in derived.items()
+    assert _by("name", made["aws_iam_role"], "assume_role_policy", "permissions_boundary") == {
+        name: (role["trust"], role["boundary"]) for name, role in derived.items()
     }
+    assert {role["boundary"] for role in derived.values()} == {"arn:aws:iam::123456789012:policy/headwater-boundary"}
     policies = {
         address.partition(".aws_iam_role_policy.")[0]: policy for address, policy in made["aws_iam_role_policy"].items()
     }
@@ -221,7 +224,7 @@ def test_roles_are_made_as_they_were_derived(made: Made, deployment: dict[str, A
 
 def _roles(part: Any) -> Iterator[dict[str, str]]:
     if isinstance(part, dict):
-        if part.keys() == {"name", "file", "trust", "permissions"}:
+        if part.keys() == {"name", "file", "boundary", "trust", "permissions"}:
             yield part
         for inner in part.values():
             yield from _roles(inner)
@@ -262,7 +265,8 @@ def test_the_rest_is_named_as_it_was_derived(made: Made, deployment: dict[str, A
     [topic] = made["aws_sns_topic"].values()
     assert topic["name"] == deployment["topic"]["name"]
     buckets = {bucket["bucket"] for bucket in made["aws_s3_bucket"].values()}
-    assert buckets == {*deployment["buckets"].values(), f"{deployment['environment']['prefix']}-access"}
+    prefix = deployment["environment"]["prefix"]
+    assert buckets == {*deployment["buckets"].values(), f"{prefix}-access", f"{prefix}-trail"}
     databases = {database["name"] for database in made["aws_glue_catalog_database"].values()}
     assert databases == set(deployment["databases"].values())
     proxies = {proxy["name"] for proxy in made.get("aws_db_proxy", {}).values()}
@@ -271,6 +275,37 @@ def test_the_rest_is_named_as_it_was_derived(made: Made, deployment: dict[str, A
     assert {f'CREATE USER "IAMR:{name}" PASSWORD DISABLE' for name in deployment["warehouse_users"]} <= statements
     assert deployment["warehouse_tables"]
     assert set(deployment["warehouse_tables"].values()) <= statements
+
+
+def test_a_trail_tells_who_read_and_wrote_the_objects_of_the_lake(made: Made, deployment: dict[str, Any]) -> None:
+    [trail] = made["aws_cloudtrail"].values()
+    prefix = deployment["environment"]["prefix"]
+    [selector] = trail["advanced_event_selector"]
+    fields = {field["field"]: field["equals"] or field["starts_with"] for field in selector["field_selector"]}
+    assert fields == {
+        "eventCategory": ["Data"],
+        "resources.type": ["AWS::S3::Object"],
+        "resources.ARN": [f"arn:aws:s3:::{prefix}-{purpose}/" for purpose in ("raw", "lake", "landing")],
+    }
+    [policy] = [
+        json.loads(policy["policy"])["Statement"]
+        for address, policy in made["aws_s3_bucket_policy"].items()
+        if address.endswith('"trail"]')
+    ]
+    arn = f"arn:aws:cloudtrail:eu-west-1:123456789012:trail/{trail['name']}"
+    writers = [said for said in policy if said["Effect"] == "Allow"]
+    assert [said["Action"] for said in writers] == ["s3:GetBucketAcl", "s3:PutObject"]
+    assert {said["Condition"]["StringEquals"]["aws:SourceArn"] for said in writers} == {arn}
+
+
+def test_access_logs_go_sooner_than_the_others(made: Made, deployment: dict[str, Any]) -> None:
+    days = {}
+    for address, rules in made["aws_s3_bucket_lifecycle_configuration"].items():
+        purpose = address.rpartition('["')[2].removesuffix('"]')
+        days |= {purpose: rule["expiration"][0]["days"] for rule in rules["rule"] if rule["id"] == "logs"}
+    retention = deployment["environment"]["retention"]
+    assert days == {"access": retention["access_logs"], "trail": retention["logs"], "logs": retention["logs"]}
+    assert 30 <= days["access"] <= 90
 
 
 def test_what_was_changed_after_packing_is_not_planned(terraform: Terraform) -> None:

@@ -41,7 +41,7 @@ variable "jobs" {
     timeout_minutes     = number
     max_concurrent_runs = number
     flex                = bool
-    role                = object({ name = string, file = string, trust = string, permissions = string })
+    role                = object({ name = string, file = string, trust = string, permissions = string, boundary = optional(string) })
   }))
   nullable = false
 

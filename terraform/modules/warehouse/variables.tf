@@ -38,7 +38,7 @@ variable "existing_workgroup" {
 
 variable "copy_role" {
   description = "The role that COPY and UNLOAD assume: its name, its file in config/roles, its trust and permissions policies as JSON."
-  type        = object({ name = string, file = string, trust = string, permissions = string })
+  type        = object({ name = string, file = string, trust = string, permissions = string, boundary = optional(string) })
 }
 
 variable "arns" {
