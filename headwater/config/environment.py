@@ -173,7 +173,7 @@ class Environment(Strict):
     reserved_concurrency: int | None = Field(
         10,
         ge=1,
-        description="Instances of each Lambda that may run at once, which AWS keeps free for it; null where the account has none to spare.",
+        description="Instances of each Lambda that may run at once, which AWS keeps free for it; null for an account without.",
     )
     boundary: str | None = Field(
         None,
@@ -182,7 +182,7 @@ class Environment(Strict):
     )
     data_events: bool = Field(
         True,
-        description="Logs who reads and writes the lake's objects, by a trail of CloudTrail; false where the account has a trail of them.",
+        description="A trail of CloudTrail tells who read and wrote the lake's objects; false where the account has one of them.",
     )
     network: Network | None = Field(None, description="Needed by sources that are reached within a VPC.")
     analysts: Analysts = Analysts()

@@ -42,7 +42,7 @@ class Declared:
         return tuple(self._environments)
 
     def project(self, environment: str) -> Project:
-        """The project of an environment with the sources that it has; ConfigError has a line for each mistake, with file, line and path."""
+        """The project of an environment with the sources that it has; ConfigError has a line for each mistake, with file and path."""
         project, wrong = self.read(environment)
         if wrong:
             raise ConfigError("\n".join(wrong))

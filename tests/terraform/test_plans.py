@@ -299,10 +299,12 @@ def test_a_trail_tells_who_read_and_wrote_the_objects_of_the_lake(made: Made, de
 
 
 def test_access_logs_go_sooner_than_the_others(made: Made, deployment: dict[str, Any]) -> None:
-    days = {}
-    for address, rules in made["aws_s3_bucket_lifecycle_configuration"].items():
-        purpose = address.rpartition('["')[2].removesuffix('"]')
-        days |= {purpose: rule["expiration"][0]["days"] for rule in rules["rule"] if rule["id"] == "logs"}
+    days = {
+        address.split('"')[1]: rule["expiration"][0]["days"]
+        for address, rules in made["aws_s3_bucket_lifecycle_configuration"].items()
+        for rule in rules["rule"]
+        if rule["id"] == "logs"
+    }
     retention = deployment["environment"]["retention"]
     assert days == {"access": retention["access_logs"], "trail": retention["logs"], "logs": retention["logs"]}
     assert 30 <= days["access"] <= 90
