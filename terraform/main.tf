@@ -165,6 +165,7 @@ module "proxy_role" {
 
 module "rds_proxy" {
   source      = "./modules/rds_proxy"
+  prefix      = local.prefix
   network     = local.environment.network
   jobs_groups = module.glue_jobs.security_groups
   proxies = {

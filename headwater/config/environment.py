@@ -114,12 +114,15 @@ class Network(Strict):
 
     vpc: str = Field(pattern=r"^vpc-[0-9a-f]+$")
     subnets: tuple[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")], ...] = Field(
-        min_length=1, description="Private subnets; the first also takes the jobs."
+        min_length=1, max_length=9, description="Private subnets; jobs run in the first of them that is well."
     )
     route_tables: tuple[Annotated[str, Field(pattern=r"^rtb-[0-9a-f]+$")], ...] = Field(
         (), description="Route tables that get the S3 endpoint."
     )
-    endpoints: bool = Field(False, description="Makes VPC endpoints, so that the jobs need no way to the internet.")
+    endpoints: bool = Field(
+        False,
+        description="Makes VPC endpoints, so that the jobs need no way to the internet; once a VPC. Without, they need a NAT gateway.",
+    )
     rds_proxies: dict[Name, RdsProxy] = Field({}, description="Pools of connections before databases that have few.")
 
 

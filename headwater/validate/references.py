@@ -54,6 +54,18 @@ def _of_sources_named(project: Project) -> Iterator[tuple[Place, str]]:
                 yield ("schedules", name, "sources", number), f"{source} is left out by `without`"
 
 
+def of_endpoints(environment: Environment, made: dict[str, str]) -> Iterator[tuple[Place, str]]:
+    """Where an environment makes VPC endpoints that another has made: a service has one private name in a VPC.
+
+    `made` holds, by VPC, the environments that were looked at, and this one goes into it.
+    """
+    if environment.network and environment.network.endpoints:
+        other = made.setdefault(environment.network.vpc, environment.name)
+        if other != environment.name:
+            problem = f"{environment.network.vpc} gets its endpoints from {other}; they serve all of it. hint: endpoints: false"
+            yield ("environment", "network", "endpoints"), problem
+
+
 def of_sources(project: Project) -> Iterator[tuple[Place, str]]:
     """Where a source names a time zone that is none."""
     for name, source in project.sources.items():

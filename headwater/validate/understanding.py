@@ -22,6 +22,7 @@ def mistakes(declared: Declared) -> list[str]:
     """Every mistake in config/ and sql/, once, whatever the environments that it shows in."""
     told: dict[str, None] = {}
     understood = False
+    endpoints: dict[str, str] = {}
     for environment in declared.environments:
         try:
             project, wrong = declared.read(environment)
@@ -31,6 +32,7 @@ def mistakes(declared: Declared) -> list[str]:
         # All but the environment's own file is the same in each.
         problems = [
             *references.of_environment(project, _tables(kept(project))),
+            *references.of_endpoints(project.environment, endpoints),
             *([] if understood else _of_pipeline(project)),
         ]
         told |= dict.fromkeys([*declared.told(environment, problems), *wrong])

@@ -151,9 +151,16 @@ def test_jobs_are_made_as_they_were_derived(made: Made, deployment: dict[str, An
         assert made_job["execution_class"] == ("FLEX" if job["flex"] else "STANDARD")
         assert made_job["execution_property"][0]["max_concurrent_runs"] == job["max_concurrent_runs"]
         assert made_job["command"][0]["script_location"].endswith("/" + job["script_key"])
-        assert list(made_job["connections"] or []) == ([job["connection"]] if job["connection"] else [])
-    connections = {job["connection"] for job in derived.values() if job["connection"]}
-    assert {connection["name"] for connection in made.get("aws_glue_connection", {}).values()} == connections
+        assert list(made_job["connections"] or []) == job["connections"]
+    subnets = {
+        connection["name"]: connection["physical_connection_requirements"][0]["subnet_id"]
+        for connection in made["aws_glue_connection"].values()
+    }
+    assert subnets == {
+        name: subnet
+        for job in derived.values()
+        for name, subnet in zip(job["connections"], deployment["environment"]["network"]["subnets"], strict=False)
+    }
     assert {secret["name"] for secret in made["aws_secretsmanager_secret"].values()} == set(deployment["secrets"])
 
 
@@ -275,6 +282,19 @@ def test_the_rest_is_named_as_it_was_derived(made: Made, deployment: dict[str, A
     assert {f'CREATE USER "IAMR:{name}" PASSWORD DISABLE' for name in deployment["warehouse_users"]} <= statements
     assert deployment["warehouse_tables"]
     assert set(deployment["warehouse_tables"].values()) <= statements
+
+
+def test_jobs_reach_aws_through_endpoints_or_by_way_of_a_nat_gateway(made: Made, deployment: dict[str, Any]) -> None:
+    anywhere = [
+        (rule["ip_protocol"], rule["from_port"], rule["to_port"])
+        for rule in made["aws_vpc_security_group_egress_rule"].values()
+        if rule["cidr_ipv4"] == "0.0.0.0/0"
+    ]
+    endpoints = deployment["environment"]["network"]["endpoints"]
+    assert anywhere == ([] if endpoints else [("tcp", 443, 443)])
+    assert bool(made.get("aws_vpc_endpoint")) == endpoints
+    groups = [group["name"] for group in made["aws_security_group"].values()]
+    assert [name for name in groups if not name.startswith(deployment["environment"]["prefix"])] == []
 
 
 def test_a_trail_tells_who_read_and_wrote_the_objects_of_the_lake(made: Made, deployment: dict[str, Any]) -> None:

@@ -29,12 +29,12 @@ variable "glue_version" {
 }
 
 variable "jobs" {
-  description = "One Extract job for each source, and one job for each shared stage, by name; the latter have no source, and no connection where none is needed."
+  description = "One Extract job for each source, and one job for each shared stage, by name; the latter have no source. Connections are in the order of network.subnets."
   type = map(object({
     script              = string
     script_key          = string
     source              = string
-    connection          = string
+    connections         = list(string)
     arguments           = map(string)
     worker_type         = string
     workers             = number
@@ -85,7 +85,7 @@ variable "secrets" {
 
 variable "network" {
   description = "VPC of the jobs that need one."
-  type        = object({ vpc = string, subnets = list(string) })
+  type        = object({ vpc = string, subnets = list(string), endpoints = bool })
   default     = null
 }
 
