@@ -297,6 +297,21 @@ def test_jobs_reach_aws_through_endpoints_or_by_way_of_a_nat_gateway(made: Made,
     assert [name for name in groups if not name.startswith(deployment["environment"]["prefix"])] == []
 
 
+def test_the_state_machine_logs_what_failed_and_not_each_poll(made: Made) -> None:
+    [machine] = made["aws_sfn_state_machine"].values()
+    [logging] = machine["logging_configuration"]
+    assert (logging["level"], logging["include_execution_data"]) == ("ERROR", True)
+
+
+def test_a_database_has_no_default_of_its_own_for_who_reads_its_tables(made: Made) -> None:
+    # The provider cannot say an empty list; bootstrap has emptied the account's, which a database takes.
+    assert [
+        database["create_table_default_permission"]
+        for database in made["aws_glue_catalog_database"].values()
+        if database["create_table_default_permission"]
+    ] == []
+
+
 def test_a_trail_tells_who_read_and_wrote_the_objects_of_the_lake(made: Made, deployment: dict[str, Any]) -> None:
     [trail] = made["aws_cloudtrail"].values()
     prefix = deployment["environment"]["prefix"]
