@@ -4,6 +4,7 @@ VENV := .venv
 # The one that .venv was made from, where there is a .venv: it need not be on the PATH.
 PYTHON ?= $(shell $(VENV)/bin/python -c "import sys; print(sys._base_executable)" 2> /dev/null || echo python3.11)
 BIN := $(VENV)/bin
+ENV ?= dev
 
 ifeq ($(filter 4.% 5.%,$(MAKE_VERSION)),)
 $(error GNU make 4 is needed, and this is $(MAKE_VERSION). hint: python3.11 -m local.setup sets up without make, then .venv/bin/python -m local.demo is the demo and 'python -m tests.run' runs the tests)
@@ -42,26 +43,30 @@ test-bare: setup ## Set up and run on a machine made for it that has only Python
 test-glue: setup ## Run the jobs of tests/glue in AWS's own image of Glue 5.1: needs Docker, and downloads it (6 GB)
 	@HEADWATER_GLUE=container $(BIN)/python -m pytest tests/glue -q
 
-check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform
+check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform, workflows
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/headwater validate
 	@$(BIN)/python -m headwater.deploy.pages --check
 	@$(BIN)/statelint step_functions/pipeline.asl.json
 	@./tests/terraform/check
+	@./tests/workflows/check
 
 package: setup ## Pack what jobs and Lambdas run from, for ENV=dev, staging or prod, into build/packages
-	@$(BIN)/python -m headwater.deploy.packages $(or $(ENV),dev) build/packages
+	@$(BIN)/python -m headwater.deploy.packages $(ENV) build/packages
 
 format: setup ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-plan: package ## Show what Terraform would change in ENV=dev, staging or prod
-	@terraform -chdir=terraform init -input=false -reconfigure -backend-config=backends/$(or $(ENV),dev).tfbackend > /dev/null
-	@terraform -chdir=terraform plan -input=false -var environment=$(or $(ENV),dev) -out=$(or $(ENV),dev).tfplan
+plan: package ## Show what Terraform would change in ENV=dev, staging or prod, and save that plan
+	@terraform -chdir=terraform init -input=false -reconfigure -backend-config=backends/$(ENV).tfbackend > /dev/null
+	@terraform -chdir=terraform plan -input=false -var environment=$(ENV) -out=$(ENV).tfplan
 
-apply: plan ## Carry that plan out
-	@terraform -chdir=terraform apply -input=false $(or $(ENV),dev).tfplan
+apply: ## Carry out the plan that `make plan` has saved, and no other
+	@test -f terraform/$(ENV).tfplan || { echo "no plan of $(ENV) is saved. hint: make plan ENV=$(ENV), read it, then make apply ENV=$(ENV)"; exit 1; }
+	@terraform -chdir=terraform init -input=false -reconfigure -backend-config=backends/$(ENV).tfbackend > /dev/null
+	@terraform -chdir=terraform apply -input=false $(ENV).tfplan || { echo "hint: a plan is stale once anything else was applied, and half done once it failed: make plan ENV=$(ENV) makes another, to be read again"; exit 1; }
+	@rm terraform/$(ENV).tfplan
 
 docs: setup ## Write every generated page: sources, cost, JSON Schemas, the README of each Terraform module
 	@$(BIN)/python -m headwater.deploy.pages

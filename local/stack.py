@@ -16,8 +16,8 @@ from pathlib import Path
 
 from headwater.config import Environment, Project, SourceOverride
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import load_environment, load_project
-from headwater.errors import ConfigError, HeadwaterError
+from headwater.deploy.project import load_environment, load_project, restricted
+from headwater.errors import HeadwaterError
 from local import world
 from local.counterparts import COUNTERPARTS, Counterpart, Place
 from local.deploy import deploy, put_secrets
@@ -283,26 +283,6 @@ class Stack:
     def wipe(self) -> None:
         """Forgets everything the stack has written; the stack must be down."""
         shutil.rmtree(self.home, ignore_errors=True)
-
-
-def restricted(project: Project, sources: frozenset[str]) -> Project:
-    """The project with some of its sources, their policies, and the gold tables that can be made from them.
-
-    ConfigError names the sources that are not declared.
-    """
-    unknown = sorted(sources - project.sources.keys())
-    if unknown:
-        raise ConfigError(f"no such source: {', '.join(unknown)}; known: {', '.join(sorted(project.sources))}")
-    kept = {name: source for name, source in project.sources.items() if name in sources}
-    tables = {stream.table for source in kept.values() for stream in source.streams.values()}
-    return project.model_copy(
-        update={
-            "sources": kept,
-            "tables": {name: table for name, table in project.tables.items() if name in tables},
-            "quality": {table: policy for table, policy in project.quality.items() if table in tables},
-            "gold": {name: table for name, table in project.gold.items() if set(table.inputs) <= tables},
-        }
-    )
 
 
 @contextmanager

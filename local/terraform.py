@@ -20,6 +20,8 @@ _OVERRIDE = {
     "terraform": {"backend": {"local": {}}},
     "provider": {"aws": {"s3_use_path_style": True, "max_retries": 2}},
 }
+# The pins ask for 6.x. A machine that can have no provider of that age takes what it has; the gateway is the same to both.
+_PROVIDER = {"terraform": {"required_providers": {"aws": {"source": "hashicorp/aws", "version": ">= 5.46, < 7.0"}}}}
 # Most of the time goes into the provider's own waits.
 _AT_ONCE = 32
 _CHANGES = 2
@@ -27,6 +29,12 @@ _CHANGES = 2
 
 class NoProviderError(HeadwaterError):
     """`terraform init` did not succeed: Terraform or its AWS provider cannot be had on this machine."""
+
+
+def take_any_provider(terraform: Path) -> None:
+    """Widens the pin of a copy of terraform/ and of each of its modules to the AWS providers that the modules can work with."""
+    for path in terraform.rglob("versions.tf"):
+        (path.parent / "provider_override.tf.json").write_text(json.dumps(_PROVIDER))
 
 
 class Terraform:
@@ -101,6 +109,7 @@ class Terraform:
                 if path.stem not in kept:
                     path.unlink()
         (self._root / "terraform" / "local_override.tf.json").write_text(json.dumps(_OVERRIDE))
+        take_any_provider(self._root / "terraform")
 
     def _command(self, *arguments: str) -> list[str]:
         return ["terraform", f"-chdir={self._root / 'terraform'}", *arguments]

@@ -20,6 +20,7 @@ locals {
 module "lake" {
   source                 = "./modules/lake"
   prefix                 = local.prefix
+  region                 = local.environment.region
   account                = local.environment.account
   key_policies           = local.deployment.key_policies
   security_configuration = local.deployment.security_configuration
@@ -27,6 +28,7 @@ module "lake" {
   databases              = local.deployment.databases
   tables                 = local.deployment.tables
   retention              = local.environment.retention
+  data_events            = local.environment.data_events
   analysts               = local.environment.analysts
   tables_exist           = var.tables_exist
   crawler_roles          = { for zone, role in module.crawler_role : zone => role.arn }
@@ -36,6 +38,7 @@ module "lake" {
 module "glue_jobs" {
   source                 = "./modules/glue_jobs"
   prefix                 = local.prefix
+  region                 = local.environment.region
   root                   = local.root
   packages               = local.packages
   project_file           = "${local.packages}/${var.environment}/project.json"
@@ -73,7 +76,7 @@ module "lambdas" {
   arns                 = local.arns
   keys                 = local.keys
   dead_letters_policy  = local.deployment.queue_policies["${local.prefix}-dead-letters"]
-  reserved_concurrency = var.reserved_concurrency
+  reserved_concurrency = local.environment.reserved_concurrency
   log_days             = local.environment.retention.logs
 }
 
@@ -81,6 +84,7 @@ module "warehouse" {
   source             = "./modules/warehouse"
   root               = local.root
   prefix             = local.prefix
+  region             = local.environment.region
   warehouse          = local.environment.warehouse
   existing_workgroup = var.existing_workgroup
   copy_role          = local.deployment.copy_role
@@ -163,6 +167,7 @@ module "proxy_role" {
 
 module "rds_proxy" {
   source      = "./modules/rds_proxy"
+  prefix      = local.prefix
   network     = local.environment.network
   jobs_groups = module.glue_jobs.security_groups
   proxies = {
@@ -177,6 +182,7 @@ module "alerts" {
   source            = "./modules/alerts"
   prefix            = local.prefix
   environment       = var.environment
+  region            = local.environment.region
   account           = local.environment.account
   topic             = local.deployment.topic
   alerts            = local.environment.alerts

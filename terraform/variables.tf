@@ -31,14 +31,3 @@ variable "existing_workgroup" {
   type        = string
   default     = null
 }
-
-variable "reserved_concurrency" {
-  description = "Instances of each Lambda that may run at once; -1 where the account has none to reserve."
-  type        = number
-  default     = 10
-
-  validation {
-    condition     = var.reserved_concurrency >= 1 || var.reserved_concurrency == -1
-    error_message = "reserved_concurrency must be 1 or more, or -1 for no reservation: 0 would stop the functions."
-  }
-}

@@ -81,7 +81,8 @@ class Retention(Strict):
     temporary: int = Field(7, ge=1, description="Athena results and the jobs' temporary files.")
     logs: Literal[
         1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
-    ] = Field(365, description="Logs of jobs, Lambdas, state machine and API.")
+    ] = Field(365, description="Logs of jobs, Lambdas, state machine and API, and the trail of data events.")
+    access_logs: int = Field(60, ge=1, description="S3's access logs of the buckets, which are many small files.")
 
     @property
     def version_days(self) -> int:
@@ -113,12 +114,15 @@ class Network(Strict):
 
     vpc: str = Field(pattern=r"^vpc-[0-9a-f]+$")
     subnets: tuple[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")], ...] = Field(
-        min_length=1, description="Private subnets; the first also takes the jobs."
+        min_length=1, max_length=9, description="Private subnets; jobs run in the first of them that is well."
     )
     route_tables: tuple[Annotated[str, Field(pattern=r"^rtb-[0-9a-f]+$")], ...] = Field(
         (), description="Route tables that get the S3 endpoint."
     )
-    endpoints: bool = Field(False, description="Makes VPC endpoints, so that the jobs need no way to the internet.")
+    endpoints: bool = Field(
+        False,
+        description="Makes VPC endpoints, so that the jobs need no way to the internet; once a VPC. Without, they need a NAT gateway.",
+    )
     rds_proxies: dict[Name, RdsProxy] = Field({}, description="Pools of connections before databases that have few.")
 
 
@@ -169,6 +173,20 @@ class Environment(Strict):
     stages: dict[SharedStage, StageSize] = Field({}, description="Sizes of the jobs that all sources share.")
     retention: Retention = Retention()
     alerts: Alerts = Alerts()
+    reserved_concurrency: int | None = Field(
+        10,
+        ge=1,
+        description="Instances of each Lambda that may run at once, which AWS keeps free for it; null for an account without.",
+    )
+    boundary: str | None = Field(
+        None,
+        pattern=r"^[\w+=,.@-]{1,128}$",
+        description="Policy of the account that bounds every role; terraform/bootstrap makes headwater-boundary.",
+    )
+    data_events: bool = Field(
+        True,
+        description="A trail of CloudTrail tells who read and wrote the lake's objects; false where the account has one of them.",
+    )
     network: Network | None = Field(None, description="Needed by sources that are reached within a VPC.")
     analysts: Analysts = Analysts()
     budget_usd: Decimal = Field(Decimal(1000), gt=0, description="Monthly cost that an alert is sent for, in USD.")
@@ -176,6 +194,9 @@ class Environment(Strict):
     protected: bool = Field(False, description="Refuses the deletion of buckets, keys and warehouse.")
     drift: Drift = Field("evolve", description="Default of streams that declare none.")
     sources: dict[Name, SourceOverride] = Field({}, description="Per-source differences.")
+    without: tuple[Name, ...] = Field(
+        (), description="Sources that are left out, with the silver and gold tables that need them."
+    )
 
     def stage(self, name: SharedStage) -> StageSize:
         """Sizes the job of a shared stage."""
@@ -192,6 +213,11 @@ class Environment(Strict):
     def arn(self, service: str, name: str) -> str:
         """Makes the ARN of something that a service has in this region and account."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{name}"
+
+    @property
+    def boundary_arn(self) -> str | None:
+        """ARN of the policy that bounds every role; None where none does."""
+        return self.boundary and f"arn:aws:iam::{self.account}:policy/{self.boundary}"
 
     def record_stream(self, source: str, stream: str) -> str:
         """Names the Kinesis stream of one stream, and the queue behind it where it has one."""

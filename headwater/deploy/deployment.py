@@ -27,12 +27,12 @@ SHARED_STAGE_RUNS = 20
 
 @dataclass(frozen=True)
 class JobSpec:
-    """One Glue job: its name, entry script and arguments; the source and the Glue connection of an Extract job that has one."""
+    """One Glue job: its name, entry script and arguments; the source of an Extract job, and the Glue connections that it needs."""
 
     name: str
     script: str
     source: str | None
-    connection: str | None
+    connections: tuple[str, ...]
     arguments: dict[str, str]
     timeout_minutes: int
     max_concurrent_runs: int
@@ -116,7 +116,7 @@ class Deployment:
                 name=(name := f"{self.prefix}-{source.name}-extract"),
                 script="extract",
                 source=source.name,
-                connection=self._connection(source),
+                connections=self._connections(source),
                 arguments=job_arguments(self.project, name, "job-bookmark-enable"),
                 timeout_minutes=source.job.timeout_minutes,
                 # One run of a source at a time: its bookmark has one owner.
@@ -132,7 +132,7 @@ class Deployment:
                 name=(name := f"{self.prefix}-{stage}"),
                 script=stage,
                 source=None,
-                connection=None,
+                connections=(),
                 arguments=job_arguments(self.project, name, "job-bookmark-disable"),
                 timeout_minutes=size.timeout_minutes,
                 max_concurrent_runs=1 if stage in {"gold", "maintain"} else SHARED_STAGE_RUNS,
@@ -149,10 +149,14 @@ class Deployment:
         """Where a job's entry script is."""
         return f"s3://{self.project.environment.bucket('artifacts')}/{job.script_key}"
 
-    def _connection(self, source: AnySource) -> str | None:
-        # Glue connections are for what is reached within a VPC, where the environment has one.
-        inner = self.project.environment.network and kind_of(source).in_network
-        return f"{self.prefix}-{source.name}" if inner else None
+    def _connections(self, source: AnySource) -> tuple[str, ...]:
+        # For what is reached within a VPC, where the environment has one: a connection is a way into one subnet, and Glue takes the
+        # first whose zone is well and whose subnet has addresses left.
+        network = self.project.environment.network
+        if network is None or not kind_of(source).in_network:
+            return ()
+        name = f"{self.prefix}-{source.name}"
+        return (name, *(f"{name}-{number}" for number in range(2, len(network.subnets) + 1)))
 
     def rds_proxies(self) -> list[RdsProxySpec]:
         """Lists the RDS proxies that the environment's network has."""

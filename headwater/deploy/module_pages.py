@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -24,7 +23,7 @@ def module_pages(terraform: Path) -> dict[Path, str]:
 def _page(folder: Path) -> str:
     lines = [f"# {folder.name}", "", "Generated from the .tf files by `make docs`; edit those, not this page.", ""]
     lines += ["| file | what is there |", "|---|---|"]
-    for path in sorted((*folder.glob("*.tf"), *folder.glob("*.tf.json"))):
+    for path in sorted(folder.glob("*.tf")):
         says = " ".join(_says(path)).strip()
         lines += [f"| `{path.name}` | {says.replace('<', '&lt;')} |"] if says else []
     inputs = _declared(folder, "variable")
@@ -44,17 +43,12 @@ def _page(folder: Path) -> str:
 
 def _says(path: Path) -> Iterator[str]:
     """Reads what stands at the top of a file, and which kinds of resources it makes."""
-    if path.suffix == ".json":
-        document = json.loads(path.read_text())
-        made = {kind: len(named) for kind, named in document.get("resource", {}).items()}
-        yield document.get("//", "")
-    else:
-        for line in path.read_text().splitlines():
-            if not line.startswith("# "):
-                break
-            yield line.removeprefix("# ")
-        blocks = _parsed(path.read_text()).get("resource", [])
-        made = {_text(kind): 1 for block in blocks for kind in block}
+    for line in path.read_text().splitlines():
+        if not line.startswith("# "):
+            break
+        yield line.removeprefix("# ")
+    blocks = _parsed(path.read_text()).get("resource", [])
+    made = {_text(kind) for block in blocks for kind in block}
     if made:
         yield ", ".join(f"`{kind}`" for kind in sorted(made))
 

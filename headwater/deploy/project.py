@@ -42,14 +42,15 @@ class Declared:
         return tuple(self._environments)
 
     def project(self, environment: str) -> Project:
-        """The project of an environment; ConfigError has a line for each mistake, with file, line and path."""
+        """The project of an environment with the sources that it has; ConfigError has a line for each mistake, with file and path."""
         project, wrong = self.read(environment)
         if wrong:
             raise ConfigError("\n".join(wrong))
-        return project
+        return kept(project)
 
     def read(self, environment: str) -> tuple[Project, list[str]]:
-        """The project of an environment with such gold tables as can be read, and what is wrong with gold, a line for each mistake.
+        """The project of an environment with every source and such gold tables as can be read, and what is wrong with gold, a line for
+        each mistake.
 
         ConfigError has a line for each mistake in config/.
         """
@@ -108,6 +109,32 @@ class Declared:
                 raise ConfigError(document.says((key,), f"must be {path.stem}, as the file is named"))
             documents[path.stem] = document
         return documents
+
+
+def restricted(project: Project, sources: frozenset[str]) -> Project:
+    """The project with some of its sources, their policies, and the gold tables that can be made from them.
+
+    ConfigError names the sources that are not declared.
+    """
+    unknown = sorted(sources - project.sources.keys())
+    if unknown:
+        raise ConfigError(f"no such source: {', '.join(unknown)}; known: {', '.join(sorted(project.sources))}")
+    kept = {name: source for name, source in project.sources.items() if name in sources}
+    tables = {stream.table for source in kept.values() for stream in source.streams.values()}
+    return project.model_copy(
+        update={
+            "sources": kept,
+            "tables": {name: table for name, table in project.tables.items() if name in tables},
+            "quality": {table: policy for table, policy in project.quality.items() if table in tables},
+            "gold": {name: table for name, table in project.gold.items() if set(table.inputs) <= tables},
+        }
+    )
+
+
+def kept(project: Project) -> Project:
+    """The project less the sources that its environment leaves out."""
+    left_out = project.environment.without
+    return restricted(project, frozenset(project.sources.keys() - left_out)) if left_out else project
 
 
 def load_environment(root: Path, environment: str) -> Environment:

@@ -149,7 +149,7 @@ def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, j
             traits.add("secret")
         if isinstance(source, HttpSource) and source.auth.kind in {"oauth", "long_lived"}:
             traits.add("rotates")
-        if job.connection:
+        if job.connections:
             traits.add("network")
     return _role(deployment.root, job.name, job.script, {**common, **values}, traits)
 

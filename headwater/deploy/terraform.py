@@ -19,7 +19,7 @@ from headwater.errors import ConfigError
 
 _OF_ENVIRONMENT = {
     *("name", "prefix", "region", "account", "warehouse", "retention", "alerts", "network"),
-    *("analysts", "budget_usd", "athena_scan_gib", "protected"),
+    *("analysts", "budget_usd", "athena_scan_gib", "protected", "reserved_concurrency", "data_events"),
 }
 
 
@@ -27,7 +27,10 @@ def document(deployment: Deployment) -> dict[str, Any]:
     """Derives what deployment.json holds, but for the digest of what it was derived from; ConfigError names the file that is wrong."""
     environment = deployment.project.environment
     _check_copy_role(environment)
-    made = {role.name: _role(role) for role in roles(deployment, {name: f"${{{name}}}" for name in LATE_ARNS})}
+    made = {
+        role.name: _role(role, environment.boundary_arn)
+        for role in roles(deployment, {name: f"${{{name}}}" for name in LATE_ARNS})
+    }
     prefix = deployment.prefix
     return {
         "environment": environment.model_dump(mode="json", include=_OF_ENVIRONMENT),
@@ -86,10 +89,11 @@ def _check_copy_role(environment: Environment) -> None:
         )
 
 
-def _role(role: RoleSpec) -> dict[str, str]:
+def _role(role: RoleSpec, boundary: str | None) -> dict[str, str | None]:
     return {
         "name": role.name,
         "file": role.file,
+        "boundary": boundary,
         "trust": compact(role.trust),
         "permissions": compact(role.permissions),
     }

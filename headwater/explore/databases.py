@@ -204,20 +204,22 @@ def _postgres(source: JdbcSource, secret: Secret) -> Any:
     import psycopg
 
     given = secret.values
-    limits = f"-c statement_timeout={SECONDS * 1000} -c default_transaction_read_only=on -c TimeZone=UTC"
+    limits = f"SET statement_timeout = {SECONDS * 1000}; SET default_transaction_read_only = on; SET TIME ZONE 'UTC'"
     try:
-        return psycopg.connect(
+        connection = psycopg.connect(
             host=given["host"],
             port=given["port"],
             dbname=given["dbname"],
             user=given["username"],
             password=given["password"],
             connect_timeout=SECONDS,
-            options=limits,
             autocommit=True,
         )
+        # Said once connected: RDS Proxy refuses a connection that brings options along.
+        connection.execute(limits)
     except psycopg.Error as error:
         raise _unreached(source, secret, error) from None
+    return connection
 
 
 def _mysql(source: JdbcSource, secret: Secret) -> Any:

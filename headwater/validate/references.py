@@ -26,16 +26,44 @@ def _of_environment(project: Project, tables: Mapping[str, Types]) -> Iterator[t
     for place, zone in _zones_of(environment):
         if zone not in _zones():
             yield place, f"no time zone {zone}{meant(zone, _zones())}"
-    for name, schedule in environment.schedules.items():
-        for number, source in enumerate(schedule.sources):
-            if source not in project.sources:
-                yield ("schedules", name, "sources", number), unknown("source", source, project.sources)
+    yield from _of_sources_named(project)
     for name, proxy in (environment.network.rds_proxies if environment.network else {}).items():
-        databases = [source.name for source in project.sources.values() if isinstance(source, JdbcSource)]
+        databases = [
+            source.name
+            for source in project.sources.values()
+            if isinstance(source, JdbcSource) and source.name not in environment.without
+        ]
         if proxy.source not in databases:
             yield ("network", "rds_proxies", name, "source"), unknown("source of kind jdbc", proxy.source, databases)
     yield from _of_overrides(project)
     yield from _of_analysts(environment, tables)
+
+
+def _of_sources_named(project: Project) -> Iterator[tuple[Place, str]]:
+    environment = project.environment
+    for number, source in enumerate(environment.without):
+        if source not in project.sources:
+            yield ("without", number), unknown("source", source, project.sources)
+    if project.sources.keys() <= set(environment.without):
+        yield ("without",), "leaves no source"
+    for name, schedule in environment.schedules.items():
+        for number, source in enumerate(schedule.sources):
+            if source not in project.sources:
+                yield ("schedules", name, "sources", number), unknown("source", source, project.sources)
+            elif source in environment.without:
+                yield ("schedules", name, "sources", number), f"{source} is left out by `without`"
+
+
+def of_endpoints(environment: Environment, made: dict[str, str]) -> Iterator[tuple[Place, str]]:
+    """Where an environment makes VPC endpoints that another has made: a service has one private name in a VPC.
+
+    `made` holds, by VPC, the environments that were looked at, and this one goes into it.
+    """
+    if environment.network and environment.network.endpoints:
+        other = made.setdefault(environment.network.vpc, environment.name)
+        if other != environment.name:
+            problem = f"{environment.network.vpc} gets its endpoints from {other}; they serve all of it. hint: endpoints: false"
+            yield ("environment", "network", "endpoints"), problem
 
 
 def of_sources(project: Project) -> Iterator[tuple[Place, str]]:

@@ -10,7 +10,7 @@ from headwater.config.fit import Types
 from headwater.config.policy import Matches
 from headwater.config.strict import Place
 from headwater.deploy.gold_sql import silver_columns
-from headwater.deploy.project import Declared
+from headwater.deploy.project import Declared, kept
 from headwater.errors import ConfigError
 from headwater.explore.relations import FILL_IN
 from headwater.ledger.raw import ADDED
@@ -22,6 +22,7 @@ def mistakes(declared: Declared) -> list[str]:
     """Every mistake in config/ and sql/, once, whatever the environments that it shows in."""
     told: dict[str, None] = {}
     understood = False
+    endpoints: dict[str, str] = {}
     for environment in declared.environments:
         try:
             project, wrong = declared.read(environment)
@@ -30,7 +31,8 @@ def mistakes(declared: Declared) -> list[str]:
             continue
         # All but the environment's own file is the same in each.
         problems = [
-            *references.of_environment(project, _tables(project)),
+            *references.of_environment(project, _tables(kept(project))),
+            *references.of_endpoints(project.environment, endpoints),
             *([] if understood else _of_pipeline(project)),
         ]
         told |= dict.fromkeys([*declared.told(environment, problems), *wrong])

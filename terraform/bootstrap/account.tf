@@ -1,25 +1,24 @@
-# What an account has once, whatever number of environments share it.
+# What an account has once, whatever number of environments share it. What is there already and `existing` names stays another's.
 data "aws_caller_identity" "here" {}
 
 data "aws_iam_session_context" "here" {
   arn = data.aws_caller_identity.here.arn
 }
 
-# In whose name Lake Formation reads the lake for analysts.
-resource "aws_iam_service_linked_role" "lake_formation" {
-  aws_service_name = "lakeformation.amazonaws.com"
+locals {
+  made = setsubtract(["catalog_encryption", "github_provider", "lake_formation_role", "public_access_block"], var.existing)
 }
 
-# Who may grant what in Lake Formation; tables that are made from now on belong to nobody else by default.
-resource "aws_lakeformation_data_lake_settings" "this" {
-  admins = concat(
-    [data.aws_iam_session_context.here.issuer_arn],
-    [for name, role in aws_iam_role.deployer : role.arn if endswith(name, "-apply")],
-  )
+# In whose name Lake Formation reads the lake for analysts.
+resource "aws_iam_service_linked_role" "lake_formation" {
+  for_each         = setintersection(["lake_formation_role"], local.made)
+  aws_service_name = "lakeformation.amazonaws.com"
 }
 
 resource "aws_glue_data_catalog_encryption_settings" "this" {
   #checkov:skip=CKV_AWS_94: encrypted at rest with Glue's own key, where this check wants a customer's
+  for_each = setintersection(["catalog_encryption"], local.made)
+
   data_catalog_encryption_settings {
     connection_password_encryption {
       return_connection_password_encrypted = true
@@ -34,6 +33,7 @@ resource "aws_glue_data_catalog_encryption_settings" "this" {
 }
 
 resource "aws_s3_account_public_access_block" "this" {
+  for_each                = setintersection(["public_access_block"], local.made)
   block_public_acls       = true
   block_public_policy     = true
   ignore_public_acls      = true

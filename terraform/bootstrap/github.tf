@@ -1,17 +1,44 @@
 # GitHub's workflows get credentials for an hour by proving who they are; there are no keys to lose.
 resource "aws_iam_openid_connect_provider" "github" {
+  for_each       = setintersection(["github_provider"], local.made)
   url            = "https://token.actions.githubusercontent.com"
   client_id_list = ["sts.amazonaws.com"]
-  # AWS checks GitHub's certificate itself; the field only has to be there.
-  thumbprint_list = ["ffffffffffffffffffffffffffffffffffffffff"]
+}
+
+# An account has one provider of an address.
+data "aws_iam_openid_connect_provider" "github" {
+  for_each = setintersection(["github_provider"], var.existing)
+  url      = "https://token.actions.githubusercontent.com"
+
+  lifecycle {
+    postcondition {
+      condition     = contains(self.client_id_list, "sts.amazonaws.com")
+      error_message = "GitHub's provider is there, and does not know the audience sts.amazonaws.com: let its owner add that, which changes nothing for others."
+    }
+  }
 }
 
 locals {
-  # A plan may look and may not change; an apply runs only in the GitHub environment that a person has approved.
+  github = one(concat(
+    [for provider in aws_iam_openid_connect_provider.github : provider.arn],
+    [for provider in data.aws_iam_openid_connect_provider.github : provider.arn],
+  ))
+  # A plan may look and may not change, for a pull request and for main; an apply runs only in the GitHub environment that a person
+  # has approved.
   deployers = merge([
     for environment in var.environments : {
-      "headwater-${environment}-plan"  = { subject = "repo:${var.repository}:pull_request", policy = "arn:aws:iam::aws:policy/ReadOnlyAccess" }
-      "headwater-${environment}-apply" = { subject = "repo:${var.repository}:environment:${environment}", policy = "arn:aws:iam::aws:policy/AdministratorAccess" }
+      "headwater-${environment}-plan" = {
+        environment = environment
+        subjects    = ["repo:${var.repository}:pull_request", "repo:${var.repository}:ref:refs/heads/main"]
+        policy      = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+        access      = local.plan_access[environment]
+      }
+      "headwater-${environment}-apply" = {
+        environment = environment
+        subjects    = ["repo:${var.repository}:environment:${environment}"]
+        policy      = "arn:aws:iam::aws:policy/AdministratorAccess"
+        access      = local.apply_access
+      }
     }
   ]...)
 }
@@ -26,11 +53,11 @@ resource "aws_iam_role" "deployer" {
     Statement = [{
       Effect    = "Allow"
       Action    = "sts:AssumeRoleWithWebIdentity"
-      Principal = { Federated = aws_iam_openid_connect_provider.github.arn }
+      Principal = { Federated = local.github }
       Condition = {
         StringEquals = {
           "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
-          "token.actions.githubusercontent.com:sub" = each.value.subject
+          "token.actions.githubusercontent.com:sub" = each.value.subjects
         }
       }
     }]
@@ -44,34 +71,11 @@ resource "aws_iam_role_policy_attachment" "deployer" {
   policy_arn = each.value.policy
 }
 
-# A plan reads the state and locks it.
-resource "aws_iam_role_policy" "state" {
-  for_each = aws_iam_role.deployer
-  name     = "state"
-  role     = each.value.id
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid      = "ListStates"
-        Effect   = "Allow"
-        Action   = "s3:ListBucket"
-        Resource = aws_s3_bucket.state.arn
-      },
-      {
-        Sid      = "ReadAndLockState"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
-        Resource = "${aws_s3_bucket.state.arn}/*"
-      },
-      {
-        Sid      = "UseStateKey"
-        Effect   = "Allow"
-        Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
-        Resource = aws_kms_key.state.arn
-      }
-    ]
-  })
+resource "aws_iam_role_policy" "deployer" {
+  for_each = local.deployers
+  name     = "headwater"
+  role     = aws_iam_role.deployer[each.key].id
+  policy   = jsonencode({ Version = "2012-10-17", Statement = each.value.access })
 }
 
 output "deployer_roles" {

@@ -19,8 +19,15 @@ variable "environments" {
   type        = set(string)
 
   validation {
-    condition     = length(var.environments) > 0
-    error_message = "environments must name at least one file of config/environments."
+    condition     = length(var.environments) > 0 && alltrue([for name in var.environments : fileexists("${path.module}/../../config/environments/${name}.yaml")])
+    error_message = "environments must name at least one file of config/environments, and no other."
+  }
+
+  validation {
+    condition = alltrue([
+      for name in var.environments : try(yamldecode(file("${path.module}/../../config/environments/${name}.yaml")).account == var.account, true)
+    ])
+    error_message = "config/environments/*.yaml of some of the environments names another account."
   }
 }
 
@@ -32,4 +39,21 @@ variable "repository" {
     condition     = can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.repository))
     error_message = "repository must be written owner/name."
   }
+}
+
+variable "existing" {
+  description = "What the account has already, and keeps as it is: catalog_encryption, github_provider, lake_formation_role, public_access_block."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(setsubtract(var.existing, ["catalog_encryption", "github_provider", "lake_formation_role", "public_access_block"])) == 0
+    error_message = "existing takes catalog_encryption, github_provider, lake_formation_role and public_access_block."
+  }
+}
+
+variable "empty_lake_formation_defaults" {
+  description = "Agrees that new databases and tables of this account and region belong to nobody by default."
+  type        = bool
+  default     = false
 }

@@ -18,11 +18,12 @@ import pytest
 from headwater.client import Client, RunState, run_input
 from headwater.config import HttpSource, Rollout, SourceOverride
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.project import restricted
 from headwater.ledger.entries import Manifest, Verdict
 from headwater.run.audit import books_of
 from headwater.sources.http.rollout import rolled_out
 from local import world
-from local.stack import ROOT, Stack, restricted
+from local.stack import ROOT, Stack
 
 from .pipeline import Pipeline
 

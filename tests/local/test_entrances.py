@@ -11,14 +11,14 @@ import pytest
 import requests
 
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import load_project
+from headwater.deploy.project import load_project, restricted
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.positions import RecordsPosition, ShardsPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 from local import deploy
 from local.deploy_access import deploy_access
 from local.deploy_entrances import deploy_entrances
-from local.stack import ROOT, restricted
+from local.stack import ROOT
 from tests.support.aws import ROLE, Aws
 from tests.support.waiting import wait_for
 

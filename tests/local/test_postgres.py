@@ -7,7 +7,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from headwater.config import JdbcSource
+from headwater.deploy.project import load_source
+from headwater.explore.databases import Postgres, open_database
+from headwater.explore.found import SECONDS
+from headwater.explore.secret import Secret
 from local.postgres import PostgresError, PostgresServer, free_port
+from tests.support.paths import ROOT
+from tests.support.rds_proxy import rds_proxy
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +80,18 @@ def test_a_stopped_cluster_keeps_its_rows(tmp_path: Path) -> None:
 def test_a_taken_port_is_explained(server: PostgresServer, tmp_path: Path) -> None:
     with pytest.raises(PostgresError, match="Address already in use"):
         PostgresServer(tmp_path / "data", server.port).start()
+
+
+def test_a_look_at_the_database_goes_through_an_rds_proxy_and_changes_nothing(server: PostgresServer) -> None:
+    source = load_source(ROOT, "rds_postgres")
+    assert isinstance(source, JdbcSource)
+    with rds_proxy(server.port) as port:
+        values = {"host": "127.0.0.1", "port": str(port), "dbname": server.database}
+        secret = Secret(values | {"username": server.user, "password": server.password}, lambda new: None)
+        with open_database(source, secret) as explorer:
+            assert isinstance(explorer.dialect, Postgres)
+            session = explorer.dialect.connection
+            assert session.execute("SHOW timezone").fetchone() == ("UTC",)
+            assert session.execute("SHOW statement_timeout").fetchone() == (f"{SECONDS}s",)
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                session.execute("CREATE TABLE t (id int)")

@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 from headwater.config import Project
 from headwater.deploy.gold_sql import gold_table
-from headwater.deploy.project import load_project
+from headwater.deploy.project import load_project, restricted
 from headwater.errors import LedgerError
 from headwater.lake.delta import Table
 from headwater.lake.tables import Lake
@@ -27,7 +27,7 @@ from headwater.stages import maintain
 from headwater.stages.gold import build_gold, publish_gold
 from headwater.stages.maintain import maintain_tables
 from headwater.warehouse.changes import ChangeLog
-from local.stack import ROOT, restricted
+from local.stack import ROOT
 
 from .extraction import FolderBucket
 

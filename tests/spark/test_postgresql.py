@@ -13,7 +13,10 @@ from pyspark.sql import SparkSession
 
 from headwater.config import JdbcSource
 from headwater.errors import FatalSourceError
+from headwater.sources.jdbc.postgresql import PostgreSql
+from headwater.sources.jdbc.session import connect
 from local.postgres import PostgresServer, free_port
+from tests.support.rds_proxy import rds_proxy
 
 from .extraction import Extraction
 
@@ -30,7 +33,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]
 class Shop:
     """A table `sales` in PostgreSQL, and the extraction of it."""
 
-    def __init__(self, server: PostgresServer, spark: SparkSession, root: Path, **stream: Any) -> None:
+    def __init__(
+        self, server: PostgresServer, spark: SparkSession, root: Path, port: int | None = None, **stream: Any
+    ) -> None:
         self.server = server
         declared = {
             "table": "sales",
@@ -43,7 +48,7 @@ class Shop:
         source = JdbcSource.model_validate(
             {"kind": "jdbc", "name": "shop", "engine": "postgresql", "secret": "s", "streams": {"sales": declared}}
         )
-        where = {"host": "127.0.0.1", "port": str(server.port), "dbname": server.database}
+        where = {"host": "127.0.0.1", "port": str(port or server.port), "dbname": server.database}
         self.extraction = Extraction(
             spark, source, where | {"username": server.user, "password": server.password}, root
         )
@@ -66,6 +71,29 @@ class Shop:
     def ids(self, window: tuple[date, date] | None = None) -> list[int] | None:
         rows = self.extraction.run("sales", window)
         return None if rows is None else sorted(row.id for row in rows)
+
+
+@pytest.mark.parametrize("read", ["watermark", "bookmark"])
+def test_it_is_read_through_an_rds_proxy(
+    server: PostgresServer, spark: SparkSession, tmp_path: Path, read: str
+) -> None:
+    how = {"watermark": {"kind": "watermark", "column": "at"}, "bookmark": {"kind": "bookmark", "keys": ["id"]}}
+    with rds_proxy(server.port) as port:
+        shop = Shop(server, spark, tmp_path, partitions=3, read=how[read], port=port)
+        assert shop.ids() == [1, 2, 3, 4]
+
+
+def test_a_session_works_in_utc_and_gives_up_in_time(server: PostgresServer, spark: SparkSession) -> None:
+    secret = {"host": "127.0.0.1", "port": str(server.port), "dbname": server.database}
+    database = PostgreSql().database(secret | {"username": server.user, "password": server.password})
+    with connect(spark, database) as session:
+        assert session.row("SHOW TIME ZONE") == ("UTC",)
+        assert session.row("SHOW statement_timeout") == ("30min",)
+
+
+def test_the_door_refuses_who_brings_options(server: PostgresServer) -> None:
+    with rds_proxy(server.port) as port, pytest.raises(psycopg.OperationalError, match="command-line options"):
+        psycopg.connect(server.dsn, port=port, options="-c TimeZone=UTC")
 
 
 @pytest.mark.parametrize("partitions", [1, 3])

@@ -87,6 +87,10 @@ def make(root: Path) -> Path:
         "any_pool": {"source": "any_jdbc", "engine_family": "MYSQL", "instance": "any-instance"}
     }
     prod.write_text(yaml.safe_dump(declared))
+    dev = root / "config" / "environments" / "dev.yaml"
+    subnets = [f"subnet-{number:017x}" for number in range(3)]
+    network = {"vpc": "vpc-00000000000000000", "subnets": subnets, "endpoints": False}
+    dev.write_text(yaml.safe_dump({**yaml.safe_load(dev.read_text()), "network": network}))
     for name, source in sources().items():
         (root / "config" / "sources" / f"{name}.yaml").write_text(yaml.safe_dump({"name": name, **source}))
         for table in (stream["table"] for stream in source["streams"].values()):

@@ -1,8 +1,5 @@
 # Environments planned and applied with the provider mocked: what Terraform asks for, not what AWS makes of it.
 mock_provider "aws" {
-  mock_data "aws_region" {
-    defaults = { name = "eu-west-1" }
-  }
   mock_data "aws_vpc" {
     defaults = { cidr_block = "10.0.0.0/16" }
   }

@@ -22,17 +22,6 @@ run "old_glue_is_refused" {
   expect_failures = [var.glue_version]
 }
 
-run "functions_that_could_never_run_are_refused" {
-  command = plan
-
-  variables {
-    environment          = "dev"
-    reserved_concurrency = 0
-  }
-
-  expect_failures = [var.reserved_concurrency]
-}
-
 run "a_role_whose_arn_is_not_known_where_it_is_made_is_refused" {
   command = plan
 

@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 
 HERE = ROOT / "tests" / "terraform"
 SCHEMAS = (HERE / "provider" / "aws.schema.json.gz", HERE / "provider" / "further.schema.json")
-VERSION = "5.46.0"
+VERSION = "6.25.0"
 
 
 class Terraform:
@@ -26,11 +26,11 @@ class Terraform:
 
     def __init__(self, folder: Path, data: Path, settings: dict[str, str]) -> None:
         self.folder = folder
-        self._environment = {**os.environ, "TF_DATA_DIR": str(data), "TF_IN_AUTOMATION": "1", **settings}
+        self.environment = {**os.environ, "TF_DATA_DIR": str(data), "TF_IN_AUTOMATION": "1", **settings}
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["terraform", f"-chdir={self.folder}", *arguments]
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
 
     @property
     def packages(self) -> Path:

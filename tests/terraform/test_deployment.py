@@ -60,9 +60,10 @@ def test_what_is_reached_in_a_network_has_a_connection(every_kind: Path) -> None
     project = load_project(every_kind, "prod")
     inner = {source.name for source in project.sources.values() if source.kind in {"jdbc", "kafka"}}
     jobs = Deployment(project, every_kind).jobs()
-    assert {job.source for job in jobs if job.connection} == inner
-    assert {job.connection for job in jobs if job.connection} == {f"headwater-prod-{name}" for name in inner}
-    assert not [job for job in Place(ROOT, "dev").deployment.jobs() if job.connection]
+    assert {job.source: job.connections for job in jobs if job.connections} == {
+        name: (f"headwater-prod-{name}", f"headwater-prod-{name}-2", f"headwater-prod-{name}-3") for name in inner
+    }
+    assert not [job for job in Place(ROOT, "dev").deployment.jobs() if job.connections]
 
 
 def test_every_role_is_handed_to_what_has_it_and_no_other(place: Place, derived: dict[str, Any]) -> None:

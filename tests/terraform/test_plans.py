@@ -6,15 +6,18 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local.terraform import take_any_provider
 from tests.support.paths import ROOT
 from tests.terraform.every_kind import make
 from tests.terraform.provider.schema import declared
 from tests.terraform.runner import HERE, SCHEMAS, Terraform, changed, pack, stand_in, words
 
+IGNORED = shutil.ignore_patterns(".terraform*", "*.tfplan", "*.tfstate*")
 # As good.tftest.hcl mocks them.
 LATE = {
     **{
@@ -29,13 +32,20 @@ LATE = {
 
 
 @pytest.fixture(scope="module")
-def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
-    """A copy of the project with a source of every kind, initialised without its backend."""
+def stand_in_settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str] | str:
+    """The settings that make Terraform use the stand-in, or why there is none."""
     if shutil.which("terraform") is None:
         pytest.skip("terraform is not installed")
+    return stand_in(tmp_path_factory.mktemp("stand_in"))
+
+
+@pytest.fixture(scope="module")
+def terraform(tmp_path_factory: pytest.TempPathFactory, stand_in_settings: dict[str, str] | str) -> Terraform:
+    """A copy of the project with a source of every kind, initialised without its backend, with any provider that there is."""
     folder = tmp_path_factory.mktemp("plans")
     root = make(folder / "project")
-    shutil.copytree(ROOT / "terraform", root / "terraform", ignore=shutil.ignore_patterns(".terraform", "*.tfplan"))
+    shutil.copytree(ROOT / "terraform", root / "terraform", ignore=IGNORED)
+    take_any_provider(root / "terraform")
     (root / "terraform" / "tests").mkdir()
     for path in HERE.glob("*.tftest.hcl"):
         shutil.copy(path, root / "terraform" / "tests")
@@ -43,13 +53,25 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     real = Terraform(root / "terraform", folder / "data", {})
     if real("init", "-backend=false", "-input=false").returncode == 0:
         return real
-    settings = stand_in(folder)
-    if isinstance(settings, str):
-        pytest.skip(f"terraform init finds no provider, and {settings}")
-    ours = Terraform(root / "terraform", folder / "data", settings)
+    if isinstance(stand_in_settings, str):
+        pytest.skip(f"terraform init finds no provider, and {stand_in_settings}")
+    ours = Terraform(root / "terraform", folder / "data", stand_in_settings)
     done = ours("init", "-backend=false", "-input=false")
     assert done.returncode == 0, done.stdout + done.stderr
     return ours
+
+
+@pytest.mark.parametrize("root", ["terraform", "terraform/bootstrap"])
+def test_the_configuration_is_valid_for_the_provider_that_it_pins(
+    root: str, tmp_path: Path, stand_in_settings: dict[str, str] | str
+) -> None:
+    if isinstance(stand_in_settings, str):
+        pytest.skip(stand_in_settings)
+    shutil.copytree(ROOT / "terraform", tmp_path / "terraform", ignore=IGNORED)
+    pinned = Terraform(tmp_path / root, tmp_path / "data", stand_in_settings)
+    for command in (("init", "-backend=false", "-input=false"), ("validate", "-no-color")):
+        done = pinned(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_stand_in_knows_all_that_is_declared() -> None:
@@ -129,9 +151,16 @@ def test_jobs_are_made_as_they_were_derived(made: Made, deployment: dict[str, An
         assert made_job["execution_class"] == ("FLEX" if job["flex"] else "STANDARD")
         assert made_job["execution_property"][0]["max_concurrent_runs"] == job["max_concurrent_runs"]
         assert made_job["command"][0]["script_location"].endswith("/" + job["script_key"])
-        assert list(made_job["connections"] or []) == ([job["connection"]] if job["connection"] else [])
-    connections = {job["connection"] for job in derived.values() if job["connection"]}
-    assert {connection["name"] for connection in made.get("aws_glue_connection", {}).values()} == connections
+        assert list(made_job["connections"] or []) == job["connections"]
+    subnets = {
+        connection["name"]: connection["physical_connection_requirements"][0]["subnet_id"]
+        for connection in made["aws_glue_connection"].values()
+    }
+    assert subnets == {
+        name: subnet
+        for job in derived.values()
+        for name, subnet in zip(job["connections"], deployment["environment"]["network"]["subnets"], strict=False)
+    }
     assert {secret["name"] for secret in made["aws_secretsmanager_secret"].values()} == set(deployment["secrets"])
 
 
@@ -140,6 +169,8 @@ def test_functions_are_made_as_they_were_derived(made: Made, deployment: dict[st
     assert {name: (value["timeout"], value["environment"][0]["variables"]) for name, value in found.items()} == {
         name: (value["timeout_seconds"], value["variables"]) for name, value in deployment["lambdas"].items()
     }
+    reserved = deployment["environment"]["reserved_concurrency"] or -1
+    assert {value["reserved_concurrent_executions"] for value in found.values()} == {reserved}
 
 
 def test_crawlers_and_schedules_are_made_as_they_were_derived(made: Made, deployment: dict[str, Any]) -> None:
@@ -180,9 +211,10 @@ def test_crawlers_and_schedules_are_made_as_they_were_derived(made: Made, deploy
 
 def test_roles_are_made_as_they_were_derived(made: Made, deployment: dict[str, Any]) -> None:
     derived = {role["name"]: role for role in _roles(deployment)}
-    assert _by("name", made["aws_iam_role"], "assume_role_policy") == {
-        name: (role["trust"],) for name, role in derived.items()
+    assert _by("name", made["aws_iam_role"], "assume_role_policy", "permissions_boundary") == {
+        name: (role["trust"], role["boundary"]) for name, role in derived.items()
     }
+    assert {role["boundary"] for role in derived.values()} == {"arn:aws:iam::123456789012:policy/headwater-boundary"}
     policies = {
         address.partition(".aws_iam_role_policy.")[0]: policy for address, policy in made["aws_iam_role_policy"].items()
     }
@@ -199,7 +231,7 @@ def test_roles_are_made_as_they_were_derived(made: Made, deployment: dict[str, A
 
 def _roles(part: Any) -> Iterator[dict[str, str]]:
     if isinstance(part, dict):
-        if part.keys() == {"name", "file", "trust", "permissions"}:
+        if part.keys() == {"name", "file", "boundary", "trust", "permissions"}:
             yield part
         for inner in part.values():
             yield from _roles(inner)
@@ -240,7 +272,8 @@ def test_the_rest_is_named_as_it_was_derived(made: Made, deployment: dict[str, A
     [topic] = made["aws_sns_topic"].values()
     assert topic["name"] == deployment["topic"]["name"]
     buckets = {bucket["bucket"] for bucket in made["aws_s3_bucket"].values()}
-    assert buckets == {*deployment["buckets"].values(), f"{deployment['environment']['prefix']}-access"}
+    prefix = deployment["environment"]["prefix"]
+    assert buckets == {*deployment["buckets"].values(), f"{prefix}-access", f"{prefix}-trail"}
     databases = {database["name"] for database in made["aws_glue_catalog_database"].values()}
     assert databases == set(deployment["databases"].values())
     proxies = {proxy["name"] for proxy in made.get("aws_db_proxy", {}).values()}
@@ -249,6 +282,67 @@ def test_the_rest_is_named_as_it_was_derived(made: Made, deployment: dict[str, A
     assert {f'CREATE USER "IAMR:{name}" PASSWORD DISABLE' for name in deployment["warehouse_users"]} <= statements
     assert deployment["warehouse_tables"]
     assert set(deployment["warehouse_tables"].values()) <= statements
+
+
+def test_jobs_reach_aws_through_endpoints_or_by_way_of_a_nat_gateway(made: Made, deployment: dict[str, Any]) -> None:
+    anywhere = [
+        (rule["ip_protocol"], rule["from_port"], rule["to_port"])
+        for rule in made["aws_vpc_security_group_egress_rule"].values()
+        if rule["cidr_ipv4"] == "0.0.0.0/0"
+    ]
+    endpoints = deployment["environment"]["network"]["endpoints"]
+    assert anywhere == ([] if endpoints else [("tcp", 443, 443)])
+    assert bool(made.get("aws_vpc_endpoint")) == endpoints
+    groups = [group["name"] for group in made["aws_security_group"].values()]
+    assert [name for name in groups if not name.startswith(deployment["environment"]["prefix"])] == []
+
+
+def test_the_state_machine_logs_what_failed_and_not_each_poll(made: Made) -> None:
+    [machine] = made["aws_sfn_state_machine"].values()
+    [logging] = machine["logging_configuration"]
+    assert (logging["level"], logging["include_execution_data"]) == ("ERROR", True)
+
+
+def test_a_database_has_no_default_of_its_own_for_who_reads_its_tables(made: Made) -> None:
+    # The provider cannot say an empty list; bootstrap has emptied the account's, which a database takes.
+    assert [
+        database["create_table_default_permission"]
+        for database in made["aws_glue_catalog_database"].values()
+        if database["create_table_default_permission"]
+    ] == []
+
+
+def test_a_trail_tells_who_read_and_wrote_the_objects_of_the_lake(made: Made, deployment: dict[str, Any]) -> None:
+    [trail] = made["aws_cloudtrail"].values()
+    prefix = deployment["environment"]["prefix"]
+    [selector] = trail["advanced_event_selector"]
+    fields = {field["field"]: field["equals"] or field["starts_with"] for field in selector["field_selector"]}
+    assert fields == {
+        "eventCategory": ["Data"],
+        "resources.type": ["AWS::S3::Object"],
+        "resources.ARN": [f"arn:aws:s3:::{prefix}-{purpose}/" for purpose in ("raw", "lake", "landing")],
+    }
+    [policy] = [
+        json.loads(policy["policy"])["Statement"]
+        for address, policy in made["aws_s3_bucket_policy"].items()
+        if address.endswith('"trail"]')
+    ]
+    arn = f"arn:aws:cloudtrail:eu-west-1:123456789012:trail/{trail['name']}"
+    writers = [said for said in policy if said["Effect"] == "Allow"]
+    assert [said["Action"] for said in writers] == ["s3:GetBucketAcl", "s3:PutObject"]
+    assert {said["Condition"]["StringEquals"]["aws:SourceArn"] for said in writers} == {arn}
+
+
+def test_access_logs_go_sooner_than_the_others(made: Made, deployment: dict[str, Any]) -> None:
+    days = {
+        address.split('"')[1]: rule["expiration"][0]["days"]
+        for address, rules in made["aws_s3_bucket_lifecycle_configuration"].items()
+        for rule in rules["rule"]
+        if rule["id"] == "logs"
+    }
+    retention = deployment["environment"]["retention"]
+    assert days == {"access": retention["access_logs"], "trail": retention["logs"], "logs": retention["logs"]}
+    assert 30 <= days["access"] <= 90
 
 
 def test_what_was_changed_after_packing_is_not_planned(terraform: Terraform) -> None:

@@ -90,6 +90,17 @@ def test_the_modules_need_one_provider_alone() -> None:
     assert sources == {"hashicorp/aws"}
 
 
+def test_every_folder_pins_the_same_provider() -> None:
+    pins = {
+        str(folder.relative_to(ROOT)): re.findall(r'\bversion\s*=\s*"([^"]+)"', text)
+        for folder in FOLDERS
+        for text in ["".join(path.read_text() for path in folder.glob("*.tf"))]
+        if "required_providers" in text or re.search(r'^(resource|data) "aws_', text, re.MULTILINE)
+    }
+    assert len(pins) >= 13
+    assert {folder: pin for folder, pin in pins.items() if pin != ["~> 6.0"]} == {}
+
+
 def test_no_resource_is_counted() -> None:
     # A counted resource moves when another goes; one with a key stays.
     counted = [key for folder in FOLDERS for key, body in resources(folder).items() if "count" in body]

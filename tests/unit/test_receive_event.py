@@ -180,6 +180,18 @@ def test_a_call_is_read_as_api_gateway_hands_it_over() -> None:
     assert (found.stream, found.headers["content-type"], found.body) == ("pushed_events", "application/json", b"\xff{}")
 
 
+def test_a_flood_of_wrong_keys_asks_aws_for_nothing_while_the_function_is_warm(project: Project) -> None:
+    projects, secrets, asked = Fresh[OpenProject](60), Fresh[dict[str, str]](60), list[str]()
+    opened = OpenProject(project)
+    vars(opened)["secret"] = lambda name: asked.append(name) or KEYS
+    projects.get("project", lambda: opened)
+    answers = [
+        PushReceiver.deployed(projects, secrets).receive(request(api_key=f"wrong-{number}")) for number in range(100)
+    ]
+    assert {told(answer) for answer in answers} == {(401, "unauthorized")}
+    assert asked == ["http_push"]
+
+
 def test_what_is_kept_is_read_again_after_its_time() -> None:
     now = [0.0]
     fresh = Fresh[int](60, lambda: now[0])

@@ -8,14 +8,14 @@ import pytest
 from starlette.routing import Mount
 
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import load_project
+from headwater.deploy.project import load_project, restricted
 from headwater.errors import ConfigError
 from local.counterparts import COUNTERPARTS, Place
 from local.counterparts.kafka import Kafka
 from local.counterparts.simulated import Simulated
 from local.deploy import views
 from local.simulators.app import build_app
-from local.stack import ROOT, restricted
+from local.stack import ROOT
 
 
 def test_what_is_left_of_a_project_is_what_its_sources_can_fill() -> None:

@@ -34,7 +34,6 @@ class MySql:
             driver="com.mysql.cj.jdbc.Driver",
             user=secret["username"],
             password=secret["password"],
-            properties={},
         )
 
     def begin(self, session: Session) -> Snapshot:

@@ -21,7 +21,8 @@ class PostgreSql:
             driver="org.postgresql.Driver",
             user=secret["username"],
             password=secret["password"],
-            properties={"options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c TimeZone=UTC"},
+            # Said once connected: RDS Proxy refuses a connection that brings options along.
+            opening=f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}; SET TIME ZONE 'UTC'",
         )
 
     def begin(self, session: Session) -> Snapshot:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +18,13 @@ _RETRIABLE = ("08", "53", "40", "57", "55006")
 
 @dataclass(frozen=True)
 class Database:
-    """A database's JDBC address, driver and credentials; `properties` are for connections that are opened here."""
+    """A database's JDBC address, driver and credentials; `opening` is SQL that a connection that is opened here begins with, if any."""
 
     url: str
     driver: str
     user: str
     password: str
-    properties: Mapping[str, str]
+    opening: str = ""
 
     @property
     def options(self) -> dict[str, str]:
@@ -81,14 +81,17 @@ def connect(spark: SparkSession, database: Database) -> Iterator[Session]:
     # The driver sits in Spark's own class loader; Spark's registry makes it known to java.sql.
     jvm.org.apache.spark.sql.execution.datasources.jdbc.DriverRegistry.register(database.driver)
     properties = jvm.java.util.Properties()
-    for name, value in {"user": database.user, "password": database.password, **database.properties}.items():
+    for name, value in {"user": database.user, "password": database.password}.items():
         properties.setProperty(name, value)
     try:
         connection = jvm.java.sql.DriverManager.getConnection(database.url, properties)
     except Py4JJavaError as error:
         raise _source_error(error) from None
     try:
-        yield Session(connection)
+        session = Session(connection)
+        if database.opening:
+            session.execute(database.opening)
+        yield session
     finally:
         connection.close()
 

@@ -1,5 +1,3 @@
-data "aws_region" "here" {}
-
 locals {
   widgets = [
     { title = "Runs", metrics = [for name in concat(["ExecutionsSucceeded"], local.ends_badly) : ["AWS/States", name, "StateMachineArn", var.state_machine_arn]], stat = "Sum" },
@@ -24,7 +22,7 @@ resource "aws_cloudwatch_dashboard" "this" {
         y      = floor(index / 2) * 6
         properties = {
           title   = widget.title
-          region  = data.aws_region.here.name
+          region  = var.region
           metrics = widget.metrics
           stat    = widget.stat
           period  = local.hour

@@ -8,6 +8,11 @@ variable "environment" {
   type        = string
 }
 
+variable "region" {
+  description = "Region of the environment."
+  type        = string
+}
+
 variable "account" {
   description = "Account of the environment."
   type        = string

@@ -1,14 +1,19 @@
 # The way into the VPC for the sources that are there. Addresses and passwords are in the sources' secrets.
 locals {
-  connections = { for job in var.jobs : job.source => job.connection if job.connection != null }
+  # One for each subnet: a run takes the first whose zone is well.
+  ways_in = merge([
+    for network in var.network[*] : merge([
+      for job in var.jobs : { for index, name in job.connections : name => { source = job.source, vpc = network.vpc, subnet = network.subnets[index] } }
+    ]...)
+  ]...)
+  subnets = toset([for way in local.ways_in : way.subnet])
   # At most one, by VPC.
-  networks = { for network in var.network[*] : network.vpc => network if length(local.connections) > 0 }
-  ways_in  = { for pair in setproduct(keys(local.connections), keys(local.networks)) : pair[0] => { name = local.connections[pair[0]], vpc = pair[1] } }
+  networks = { for network in var.network[*] : network.vpc => network if length(local.ways_in) > 0 }
 }
 
 data "aws_subnet" "jobs" {
-  for_each = local.networks
-  id       = each.value.subnets[0]
+  for_each = local.subnets
+  id       = each.value
 }
 
 data "aws_vpc" "jobs" {
@@ -18,14 +23,14 @@ data "aws_vpc" "jobs" {
 
 resource "aws_glue_connection" "this" {
   for_each        = local.ways_in
-  name            = each.value.name
-  description     = "Where the Extract job of ${each.key} reaches its source."
+  name            = each.key
+  description     = "Where the Extract job of ${each.value.source} reaches its source."
   connection_type = "NETWORK"
 
   physical_connection_requirements {
-    availability_zone      = data.aws_subnet.jobs[each.value.vpc].availability_zone
+    availability_zone      = data.aws_subnet.jobs[each.value.subnet].availability_zone
     security_group_id_list = [aws_security_group.jobs[each.value.vpc].id]
-    subnet_id              = data.aws_subnet.jobs[each.value.vpc].id
+    subnet_id              = each.value.subnet
   }
 }
 
@@ -63,10 +68,19 @@ resource "aws_vpc_security_group_egress_rule" "inner" {
 
 data "aws_prefix_list" "s3" {
   for_each = local.networks
-  name     = "com.amazonaws.${data.aws_region.here.name}.s3"
+  name     = "com.amazonaws.${var.region}.s3"
 }
 
-data "aws_region" "here" {}
+# Without endpoints the services of AWS have public addresses, which a NAT gateway leads to.
+resource "aws_vpc_security_group_egress_rule" "services" {
+  for_each          = { for vpc, group in aws_security_group.jobs : vpc => group if !local.networks[vpc].endpoints }
+  security_group_id = each.value.id
+  description       = "AWS services, through a NAT gateway."
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}
 
 resource "aws_vpc_security_group_egress_rule" "s3" {
   for_each          = aws_security_group.jobs

@@ -10,7 +10,7 @@ resource "aws_glue_job" "this" {
   execution_class        = each.value.flex ? "FLEX" : "STANDARD"
   timeout                = each.value.timeout_minutes
   security_configuration = var.security_configuration
-  connections            = compact([each.value.connection])
+  connections            = each.value.connections
   default_arguments      = each.value.arguments
 
   # The state machine tries again, where everybody sees it. Its retries also wait for a free place, so runs are not queued

@@ -3,6 +3,11 @@ variable "prefix" {
   type        = string
 }
 
+variable "region" {
+  description = "Region of the environment."
+  type        = string
+}
+
 variable "root" {
   description = "The repository's folder."
   type        = string
@@ -24,12 +29,12 @@ variable "glue_version" {
 }
 
 variable "jobs" {
-  description = "One Extract job for each source, and one job for each shared stage, by name; the latter have no source, and no connection where none is needed."
+  description = "One Extract job for each source, and one job for each shared stage, by name; the latter have no source. Connections are in the order of network.subnets."
   type = map(object({
     script              = string
     script_key          = string
     source              = string
-    connection          = string
+    connections         = list(string)
     arguments           = map(string)
     log_group           = string
     worker_type         = string
@@ -37,7 +42,7 @@ variable "jobs" {
     timeout_minutes     = number
     max_concurrent_runs = number
     flex                = bool
-    role                = object({ name = string, file = string, trust = string, permissions = string })
+    role                = object({ name = string, file = string, trust = string, permissions = string, boundary = optional(string) })
   }))
   nullable = false
 
@@ -81,7 +86,7 @@ variable "secrets" {
 
 variable "network" {
   description = "VPC of the jobs that need one."
-  type        = object({ vpc = string, subnets = list(string) })
+  type        = object({ vpc = string, subnets = list(string), endpoints = bool })
   default     = null
 }
 

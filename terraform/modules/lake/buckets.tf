@@ -1,11 +1,41 @@
 locals {
-  # S3 delivers its own access logs only to a bucket without a customer's key, so these have one of their own.
-  buckets = merge(var.buckets, { access = "${var.prefix}-access" })
+  # Logs of what is done to the others: S3 delivers its own only to a bucket without a customer's key, CloudTrail's are kept apart
+  # from whom they tell of.
+  log_buckets = merge({ access = "${var.prefix}-access" }, var.data_events ? { trail = "${var.prefix}-trail" } : {})
+  buckets     = merge(var.buckets, local.log_buckets)
+  writers = {
+    access = [{
+      Sid       = "AccessLogs"
+      Effect    = "Allow"
+      Principal = { Service = "logging.s3.amazonaws.com" }
+      Action    = "s3:PutObject"
+      Resource  = "arn:aws:s3:::${var.prefix}-access/*"
+      Condition = { StringEquals = { "aws:SourceAccount" = var.account } }
+    }]
+    trail = [
+      {
+        Sid       = "TrailLooks"
+        Effect    = "Allow"
+        Principal = { Service = "cloudtrail.amazonaws.com" }
+        Action    = "s3:GetBucketAcl"
+        Resource  = "arn:aws:s3:::${var.prefix}-trail"
+        Condition = { StringEquals = { "aws:SourceArn" = local.trail_arn } }
+      },
+      {
+        Sid       = "TrailWrites"
+        Effect    = "Allow"
+        Principal = { Service = "cloudtrail.amazonaws.com" }
+        Action    = "s3:PutObject"
+        Resource  = "arn:aws:s3:::${var.prefix}-trail/AWSLogs/${var.account}/*"
+        Condition = { StringEquals = { "aws:SourceArn" = local.trail_arn, "s3:x-amz-acl" = "bucket-owner-full-control" } }
+      },
+    ]
+  }
 }
 
 resource "aws_s3_bucket" "this" {
   #checkov:skip=CKV_AWS_144: versions and archive protect against mistakes; a second region would double the cost of storage
-  #checkov:skip=CKV_AWS_145: all but the bucket for access logs, which S3 delivers only to one without a customer's key
+  #checkov:skip=CKV_AWS_145: all but the buckets for logs, which S3 and CloudTrail write, and which hold names, not rows
   for_each      = local.buckets
   bucket        = each.value
   force_destroy = !var.protected
@@ -25,11 +55,11 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   bucket   = each.value.id
 
   rule {
-    bucket_key_enabled = each.key != "access"
+    bucket_key_enabled = !contains(keys(local.log_buckets), each.key)
 
     apply_server_side_encryption_by_default {
-      sse_algorithm     = each.key == "access" ? "AES256" : "aws:kms"
-      kms_master_key_id = each.key == "access" ? null : aws_kms_key.this["data"].arn
+      sse_algorithm     = contains(keys(local.log_buckets), each.key) ? "AES256" : "aws:kms"
+      kms_master_key_id = contains(keys(local.log_buckets), each.key) ? null : aws_kms_key.this["data"].arn
     }
   }
 }
@@ -66,14 +96,7 @@ resource "aws_s3_bucket_policy" "this" {
         Resource  = [each.value.arn, "${each.value.arn}/*"]
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
       }],
-      [for purpose in [each.key] : {
-        Sid       = "AccessLogs"
-        Effect    = "Allow"
-        Principal = { Service = "logging.s3.amazonaws.com" }
-        Action    = "s3:PutObject"
-        Resource  = "${each.value.arn}/*"
-        Condition = { StringEquals = { "aws:SourceAccount" = var.account } }
-      } if purpose == "access"]
+      lookup(local.writers, each.key, []),
     )
   })
 

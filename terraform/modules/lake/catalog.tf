@@ -1,17 +1,10 @@
+# Lake Formation's grants decide who reads a table: terraform/bootstrap has emptied the account's default for everyone, and a
+# database takes that when it is made. An empty list of its own cannot be said to the provider.
 resource "aws_glue_catalog_database" "this" {
   for_each     = var.databases
   name         = each.value
   description  = "The ${each.key} zone: native Delta tables, kept true by crawlers."
   location_uri = "s3://${var.buckets.lake}/${each.key}/"
-
-  # Without Lake Formation's default for everyone, its grants decide who reads a table.
-  create_table_default_permission {
-    permissions = []
-
-    principal {
-      data_lake_principal_identifier = "IAM_ALLOWED_PRINCIPALS"
-    }
-  }
 }
 
 resource "aws_glue_security_configuration" "this" {

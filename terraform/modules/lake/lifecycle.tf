@@ -6,9 +6,14 @@ locals {
     artifacts = []
     landing   = []
     access    = []
+    trail     = []
     logs      = ["temp/", "athena/"]
   }
-  logs = { logs = "spark/", access = "" }
+  logs = {
+    logs   = { prefix = "spark/", days = var.retention.logs }
+    access = { prefix = "", days = var.retention.access_logs }
+    trail  = { prefix = "", days = var.retention.logs }
+  }
   # The ledger's small documents stay where they are read every run; only data files and drops move on.
   ageing = { raw = "", landing = "" }
 }
@@ -98,18 +103,18 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   }
 
   dynamic "rule" {
-    for_each = { for purpose, prefix in local.logs : purpose => prefix if purpose == each.key }
+    for_each = { for purpose, kept in local.logs : purpose => kept if purpose == each.key }
 
     content {
       id     = "logs"
       status = "Enabled"
 
       filter {
-        prefix = rule.value
+        prefix = rule.value.prefix
       }
 
       expiration {
-        days = var.retention.logs
+        days = rule.value.days
       }
     }
   }

@@ -46,12 +46,18 @@ variable "retention" {
     old_versions          = number
     temporary             = number
     logs                  = number
+    access_logs           = number
   })
 
   validation {
     condition     = var.retention.raw_archive >= var.retention.raw_infrequent_access + 30
     error_message = "retention.raw_archive must be 30 days or more after raw_infrequent_access, which S3 bills for 30 days at least."
   }
+}
+
+variable "data_events" {
+  description = "Whether a trail logs who reads and writes the lake's objects."
+  type        = bool
 }
 
 variable "analysts" {

@@ -12,7 +12,7 @@ resource "aws_lambda_function" "this" {
   source_code_hash               = filebase64sha256(local.packages[each.key])
   memory_size                    = 512
   timeout                        = each.value.timeout_seconds
-  reserved_concurrent_executions = var.reserved_concurrency
+  reserved_concurrent_executions = coalesce(var.reserved_concurrency, -1)
   kms_key_arn                    = var.keys.data
   publish                        = true
 

@@ -14,7 +14,7 @@ variable "lambdas" {
     folder          = string
     timeout_seconds = number
     variables       = map(string)
-    role            = object({ name = string, file = string, trust = string, permissions = string })
+    role            = object({ name = string, file = string, trust = string, permissions = string, boundary = optional(string) })
   }))
   nullable = false
 }
@@ -37,13 +37,9 @@ variable "keys" {
 }
 
 variable "reserved_concurrency" {
-  description = "How many instances of a function may run at once; it also keeps that many free for it."
+  description = "How many instances of a function may run at once, which AWS keeps free for it; none are kept if null."
   type        = number
-
-  validation {
-    condition     = var.reserved_concurrency >= 1 || var.reserved_concurrency == -1
-    error_message = "reserved_concurrency must be 1 or more, or -1 for no reservation: 0 would stop the functions."
-  }
+  default     = null
 }
 
 variable "log_days" {

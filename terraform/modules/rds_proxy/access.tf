@@ -12,9 +12,14 @@ locals {
 resource "aws_security_group" "proxies" {
   #checkov:skip=CKV2_AWS_5: attached to the proxies in proxies.tf, which this check does not know
   for_each    = local.networks
-  name        = "rds-proxies"
+  name        = "${var.prefix}-rds-proxies"
   description = "RDS proxies before the databases of sources."
   vpc_id      = each.key
+
+  lifecycle {
+    # A proxy keeps its group until it has the other one.
+    create_before_destroy = true
+  }
 }
 
 resource "aws_vpc_security_group_ingress_rule" "jobs" {

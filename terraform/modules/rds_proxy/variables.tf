@@ -1,3 +1,8 @@
+variable "prefix" {
+  description = "What starts every name."
+  type        = string
+}
+
 variable "proxies" {
   description = "The proxies by key: name, engine, instance, ARNs of the role and of the secret."
   type = map(object({

@@ -11,9 +11,10 @@ locals {
 }
 
 resource "aws_iam_role" "this" {
-  name               = var.role.name
-  description        = "See config/roles/${var.role.file}.yaml."
-  assume_role_policy = var.role.trust
+  name                 = var.role.name
+  description          = "See config/roles/${var.role.file}.yaml."
+  assume_role_policy   = var.role.trust
+  permissions_boundary = var.role.boundary
 }
 
 resource "aws_iam_role_policy" "this" {

@@ -1,6 +1,6 @@
 variable "role" {
   description = "The role: its name, its file in config/roles, its trust and permissions policies as JSON."
-  type        = object({ name = string, file = string, trust = string, permissions = string })
+  type        = object({ name = string, file = string, trust = string, permissions = string, boundary = optional(string) })
 
   validation {
     condition     = length(var.role.name) <= 64

@@ -8,13 +8,13 @@ variable "state_machine" {
   type = object({
     name       = string
     definition = string
-    role       = object({ name = string, file = string, trust = string, permissions = string })
+    role       = object({ name = string, file = string, trust = string, permissions = string, boundary = optional(string) })
   })
 }
 
 variable "scheduler_role" {
   description = "The role of the scheduler: its name, its file in config/roles, its trust and permissions policies as JSON."
-  type        = object({ name = string, file = string, trust = string, permissions = string })
+  type        = object({ name = string, file = string, trust = string, permissions = string, boundary = optional(string) })
 }
 
 variable "arns" {

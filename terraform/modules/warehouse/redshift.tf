@@ -72,11 +72,9 @@ resource "aws_vpc_security_group_egress_rule" "copy" {
   to_port           = 443
 }
 
-data "aws_region" "here" {}
-
 data "aws_prefix_list" "s3" {
   for_each = local.networks
-  name     = "com.amazonaws.${data.aws_region.here.name}.s3"
+  name     = "com.amazonaws.${var.region}.s3"
 }
 
 # Told at once, refused until the next day at twice that.

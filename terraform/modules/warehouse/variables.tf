@@ -8,6 +8,11 @@ variable "prefix" {
   type        = string
 }
 
+variable "region" {
+  description = "Region of the environment."
+  type        = string
+}
+
 variable "warehouse" {
   description = "The Redshift Serverless workgroup that Load goes to."
   type = object({
@@ -33,7 +38,7 @@ variable "existing_workgroup" {
 
 variable "copy_role" {
   description = "The role that COPY and UNLOAD assume: its name, its file in config/roles, its trust and permissions policies as JSON."
-  type        = object({ name = string, file = string, trust = string, permissions = string })
+  type        = object({ name = string, file = string, trust = string, permissions = string, boundary = optional(string) })
 }
 
 variable "arns" {
