@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headwater.deploy.roles import roles
-from tests.support.iam import matches
+from local.gateway.iam.conditions import matches
 from tests.support.paths import ROOT
 from tests.terraform.conftest import LATE, Place
 from tests.terraform.runner import HERE, Terraform, stand_in

@@ -3,6 +3,11 @@ variable "prefix" {
   type        = string
 }
 
+variable "region" {
+  description = "Region of the environment."
+  type        = string
+}
+
 variable "account" {
   description = "Account of the environment."
   type        = string
