@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import boto3
-import sqlglot
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from headwater.deploy.deployment import LIBRARY_KEY, PROJECT_KEY, ZONES, Deployment
 from headwater.deploy.packages import lambda_zip, library_zip
-from headwater.errors import LoadError, QueryError
-from headwater.warehouse.data_api import finish
+from headwater.errors import LoadError
 from local.deploy_entrances import deploy_entrances
 
 _ROLE = "arn:aws:iam::{account}:role/headwater-local"
-_DDL_SECONDS = 60.0
+_ROLE_OF = "arn:aws:iam::{account}:role/{name}"
+_MIGRATION_SECONDS = 900
 
 
 def deploy(deployment: Deployment) -> None:
@@ -37,7 +36,9 @@ def deploy(deployment: Deployment) -> None:
     _crawlers(deployment, role)
     _athena(deployment)
     _warehouse(deployment)
-    _state_machine(deployment, role)
+    own = _ROLE_OF.format(account=environment.account, name=deployment.state_machine)
+    _role(own)
+    _state_machine(deployment, own)
 
 
 def _role(arn: str) -> None:
@@ -158,43 +159,20 @@ def _athena(deployment: Deployment) -> None:
 
 
 def _warehouse(deployment: Deployment) -> None:
-    folder = deployment.root / "sql" / "redshift"
-    for path in sorted((folder / "ddl").glob("*.sql")):
-        _run(deployment, str(path), _statements(path))
-    for table, statement in deployment.warehouse_tables().items():
-        _run(deployment, f"table {table}", [statement])
-    for path in views(deployment):
-        _run(deployment, str(path), _statements(path))
-
-
-def views(deployment: Deployment) -> list[Path]:
-    """The files of views in the warehouse, in order, less those over a gold table that this deployment does without."""
-    left_out = {path.stem for path in (deployment.root / "sql" / "gold").glob("*.sql")} - deployment.project.gold.keys()
-    paths = sorted((deployment.root / "sql" / "redshift" / "views").glob("*.sql"))
-    return [path for path in paths if not _read_tables(path) & left_out]
-
-
-def _read_tables(path: Path) -> set[str]:
-    statements = sqlglot.parse(path.read_text(), read="redshift")
-    return {table.name for statement in statements if statement for table in statement.find_all(sqlglot.exp.Table)}
-
-
-def _run(deployment: Deployment, what: str, statements: Sequence[str]) -> None:
-    """Runs statements in the warehouse as one transaction; LoadError names what they are of."""
-    client: Any = boto3.client("redshift-data")
+    """Makes the workgroup and calls the Lambda that migrates it; LoadError says why it cannot."""
     warehouse = deployment.project.environment.warehouse
-    started = client.batch_execute_statement(
-        WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sqls=list(statements)
-    )["Id"]
-    try:
-        finish(client, started, _DDL_SECONDS)
-    except QueryError as error:
-        raise LoadError(f"{what}: {error}") from None
-
-
-def _statements(path: Path) -> list[str]:
-    lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("--")]
-    return [statement.strip() for statement in "\n".join(lines).split(";") if statement.strip()]
+    redshift: Any = boto3.client("redshift-serverless")
+    with suppress(redshift.exceptions.ConflictException):
+        redshift.create_namespace(
+            namespaceName=warehouse.workgroup, dbName=warehouse.database, manageAdminPassword=True
+        )
+        redshift.create_workgroup(workgroupName=warehouse.workgroup, namespaceName=warehouse.workgroup)
+    secret = redshift.get_namespace(namespaceName=warehouse.workgroup)["namespace"]["adminPasswordSecretArn"]
+    client: Any = boto3.client("lambda", config=Config(read_timeout=_MIGRATION_SECONDS, retries={"max_attempts": 0}))
+    event = {**deployment.migrations(), "admin_secret": secret}
+    answer = client.invoke(FunctionName=deployment.migrator, Payload=json.dumps(event).encode())
+    if "FunctionError" in answer:
+        raise LoadError(json.loads(answer["Payload"].read())["errorMessage"])
 
 
 def _state_machine(deployment: Deployment, role: str) -> None:

@@ -26,12 +26,6 @@ variable "tables_exist" {
   default     = false
 }
 
-variable "existing_workgroup" {
-  description = "ARN of the Redshift Serverless workgroup that the environment names, where it is there already."
-  type        = string
-  default     = null
-}
-
 variable "reserved_concurrency" {
   description = "Instances of each Lambda that may run at once; -1 where the account has none to reserve."
   type        = number

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from headwater.config import AnySource, FilesSource, HttpSource, KinesisSource, RedshiftSource
+from headwater.config import AnySource, Environment, FilesSource, HttpSource, KinesisSource, RedshiftSource
 from headwater.config.role import Role, Shared, Statement
 from headwater.deploy.deployment import LAMBDAS, ZONES, Deployment, JobSpec
 from headwater.errors import ConfigError
 
 _Declared = TypeVar("_Declared", bound=Shared)
 # ARNs that AWS assigns when Terraform creates the resource.
-LATE_ARNS = ("alerts_key", "bookmarks_key", "data_key", "namespace_arn", "secrets_key", "workgroup_arn")
+LATE_ARNS = ("admin_secret", "alerts_key", "bookmarks_key", "data_key", "namespace_arn", "secrets_key", "workgroup_arn")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
         "region": environment.region,
         "account": environment.account,
         **late_arns,
+        **_administrator(environment, late_arns),
     }
     jobs = deployment.jobs()
     arns = f"arn:aws:glue:{environment.region}:{environment.account}"
@@ -73,6 +74,17 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
     traits = {"redshift"} if any(_is_redshift(source) for source in deployment.project.sources.values()) else set()
     specs.append(_role(deployment.root, f"{environment.prefix}-copy", "copy", common, traits))
     return specs
+
+
+def _administrator(environment: Environment, late_arns: Mapping[str, str]) -> dict[str, str]:
+    """The secret of the warehouse's administrator and its key."""
+    existing = environment.warehouse.existing
+    if existing is None:
+        return {"admin_secret": late_arns["admin_secret"], "admin_secret_key": late_arns["secrets_key"]}
+    return {
+        "admin_secret": existing.admin_secret,
+        "admin_secret_key": existing.admin_secret_key or late_arns["secrets_key"],
+    }
 
 
 def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[RoleSpec]:

@@ -52,8 +52,7 @@ def document(deployment: Deployment) -> dict[str, Any]:
         "schedules": _schedules(deployment.schedules()),
         "snapshots": _schedules(deployment.snapshots()),
         "copy_role": made[f"{prefix}-copy"],
-        "warehouse_users": deployment.warehouse_users(),
-        "warehouse_tables": deployment.warehouse_tables(),
+        "migrations": {"function": deployment.migrator, "input": deployment.migrations()},
         "topic": {"name": deployment.topic, "arn": deployment.topic_arn},
         "rds_proxies": {
             proxy.key: {**asdict(proxy), "secret": f"{prefix}/{proxy.secret}", "role": made[proxy.name]}

@@ -30,6 +30,7 @@ from local.gateway.lambdas import runtime as lambdas
 from local.gateway.moto import gaps, speed, step_functions
 from local.gateway.redshift import data_api as redshift
 from local.gateway.redshift import serverless as redshift_serverless
+from local.gateway.redshift import users as redshift_users
 from local.gateway.s3_objects import set_modified
 from local.gateway.settings import GatewaySettings
 from local.postgres import free_port
@@ -60,12 +61,13 @@ class Gateway:
         self.lambdas = lambdas.install(settings)
         events.install(settings, self.lambdas)
         self.http_apis = http_api.HttpApis(settings, self.lambdas)
-        self.redshift_serverless = redshift_serverless.RedshiftServerless(settings)
         self.glue = glue_runtime.install(settings, workers)
+        self.redshift_serverless = redshift_serverless.RedshiftServerless(settings, self.glue.principal_of)
         step_functions.install(settings, self.glue.await_end)
         self.calls = calls.install(settings, self.glue.principal_of)
         self.event_sources = event_sources.install(settings, self.lambdas, self.calls)
-        redshift.install(settings)
+        users = redshift_users.Users(settings, self.redshift_serverless, self.calls.note)
+        redshift.install(settings, users, self.glue.principal_of)
         athena.install(settings)
         self._moto: Wsgi = DomainDispatcherApplication(create_backend_app)
 

@@ -68,7 +68,6 @@ IDLE = (
     Idle("It keeps logs by itself.", "logs:*"),
     Idle("It keeps metrics by itself.", "cloudwatch:*"),
     Idle("It keeps no traces.", "xray:*"),
-    Idle("Its Data API asks for no credentials.", "redshift-serverless:GetCredentials"),
     Idle("Its jobs ask the gateway's own page for their bookmarks.", "glue:GetJobBookmark"),
     Idle("Its jobs have no temporary folder and no event log.", "s3:*", f"{_S3}-logs*"),
     Idle(
@@ -114,8 +113,7 @@ BY_CHANCE = (
 
 def calls_of(story: Story, role: str) -> list[Call]:
     # The interpreter of state machines has one key for all of them.
-    principal = "states" if role == DEPLOYMENT.state_machine else role
-    return [call for call in story.calls if call.principal == principal]
+    return [call for call in story.calls if call.principal == role]
 
 
 def idle(story: Story, role: str) -> list[Grant]:

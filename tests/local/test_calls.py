@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.aws import Aws
+from tests.support.aws import ROLE, Aws
 from tests.support.waiting import wait_for
 
 S3 = "arn:aws:s3:::"
@@ -88,7 +88,7 @@ def test_a_state_machine_is_told_apart_from_whoever_started_it(aws: Aws, calls: 
     }
     assert aws.executed({"StartAt": "Call", "States": {"Call": task}})["status"] == "SUCCEEDED"
     invoked = ("lambda:InvokeFunction", f"arn:aws:lambda:{PLACE}:function:{function}", None)
-    assert calls("states") == {invoked}
+    assert calls(ROLE.rpartition("/")[2]) == {invoked}
     assert invoked not in calls("test")
 
 

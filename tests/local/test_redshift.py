@@ -104,6 +104,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 def endpoint(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     home = tmp_path_factory.mktemp("redshift")
     with running_gateway(home, warehouse_dsn=postgres.dsn) as url:
+        Aws(url, home, "-").workgroup("local")
         yield url, home
 
 
@@ -294,7 +295,8 @@ def test_physical_design_is_accepted_and_keys_are_not_enforced(warehouse: Wareho
         f"CREATE TABLE {warehouse.schema}.third DISTKEY(a) INTERLEAVED SORTKEY(a) AS SELECT a FROM {warehouse.schema}.other",
         f"INSERT INTO {table} (sku) VALUES ('a'), ('a')",
         f"INSERT INTO {table} (id, sku) VALUES (1, 'a')",
-        f"GRANT SELECT ON {table} TO GROUP readers",
+        f"CREATE GROUP readers_{warehouse.schema}",
+        f"GRANT SELECT ON {table} TO GROUP readers_{warehouse.schema}",
     )
     assert warehouse.rows(f"SELECT id, sku, price FROM {table} ORDER BY 1") == [
         (1, "a", "0"),

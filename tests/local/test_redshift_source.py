@@ -43,6 +43,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 def endpoint(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     home = tmp_path_factory.mktemp("redshift")
     with running_gateway(home, warehouse_dsn=postgres.dsn) as url:
+        Aws(url, home, "-").workgroup("local")
         yield url, home
 
 

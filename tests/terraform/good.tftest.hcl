@@ -26,7 +26,10 @@ mock_provider "aws" {
     defaults = { arn = "arn:aws:kms:eu-west-1:123456789012:key/mocked" }
   }
   mock_resource "aws_redshiftserverless_namespace" {
-    defaults = { arn = "arn:aws:redshift-serverless:eu-west-1:123456789012:namespace/mocked" }
+    defaults = {
+      arn                       = "arn:aws:redshift-serverless:eu-west-1:123456789012:namespace/mocked"
+      admin_password_secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mocked"
+    }
   }
   mock_resource "aws_redshiftserverless_workgroup" {
     defaults = { arn = "arn:aws:redshift-serverless:eu-west-1:123456789012:workgroup/mocked" }

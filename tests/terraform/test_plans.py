@@ -245,10 +245,23 @@ def test_the_rest_is_named_as_it_was_derived(made: Made, deployment: dict[str, A
     assert databases == set(deployment["databases"].values())
     proxies = {proxy["name"] for proxy in made.get("aws_db_proxy", {}).values()}
     assert proxies == {proxy["name"] for proxy in deployment["rds_proxies"].values()}
-    statements = {statement["sql"] for statement in made["aws_redshiftdata_statement"].values()}
-    assert {f'CREATE USER "IAMR:{name}" PASSWORD DISABLE' for name in deployment["warehouse_users"]} <= statements
-    assert deployment["warehouse_tables"]
-    assert set(deployment["warehouse_tables"].values()) <= statements
+
+
+def test_the_warehouse_is_made_by_migrations_alone_which_run_again_when_they_change(
+    made: Made, deployment: dict[str, Any]
+) -> None:
+    assert "aws_redshiftdata_statement" not in made
+    [invocation] = made["aws_lambda_invocation"].values()
+    assert invocation["function_name"] == deployment["migrations"]["function"]
+    called = json.loads(invocation["input"])
+    assert called.pop("admin_secret").startswith("arn:aws:secretsmanager:")
+    assert called == deployment["migrations"]["input"]
+
+
+def test_no_plan_trips_over_the_parameters_that_redshift_completes() -> None:
+    workgroup = (ROOT / "terraform" / "modules" / "warehouse" / "redshift.tf").read_text()
+    assert "config_parameter {" not in workgroup
+    assert "ignore_changes = [config_parameter]" in workgroup
 
 
 def test_what_was_changed_after_packing_is_not_planned(terraform: Terraform) -> None:

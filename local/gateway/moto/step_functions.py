@@ -80,8 +80,8 @@ def _reuse_clients(settings: GatewaySettings) -> None:
     lock = threading.Lock()
 
     @lru_cache(maxsize=64)
-    def client(region: str, service: str) -> Any:
-        session: Any = boto3.session.Session(aws_access_key_id="states", aws_secret_access_key="states")  # noqa: S106
+    def client(region: str, service: str, role: str) -> Any:
+        session: Any = boto3.session.Session(aws_access_key_id=role, aws_secret_access_key="states")  # noqa: S106
         return session.client(
             service,
             region_name=region,
@@ -94,9 +94,11 @@ def _reuse_clients(settings: GatewaySettings) -> None:
             ),
         )
 
-    def boto_client_for(region: str, service: str, state_credentials: Any = None) -> Any:  # noqa: ARG001
+    def boto_client_for(region: str, service: str, state_credentials: Any = None) -> Any:
+        # A caller is known by the role that the state machine has.
+        role = state_credentials.role_arn.rpartition("/")[2] if state_credentials else "states"
         with lock:
-            return client(region, service)
+            return client(region, service, role)
 
     for name, module in list(sys.modules.items()):
         if name.startswith("moto.stepfunctions.") and hasattr(module, "boto_client_for"):

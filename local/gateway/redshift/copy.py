@@ -11,6 +11,7 @@ from typing import Any
 import botocore.exceptions
 import psycopg
 
+from local.gateway.redshift.lexemes import RedshiftError, identifier, lex
 from local.gateway.redshift.load import Load
 from local.gateway.redshift.options import (
     Options,
@@ -21,7 +22,6 @@ from local.gateway.redshift.options import (
     string_of,
 )
 from local.gateway.redshift.parquet import load_parquet
-from local.gateway.redshift.sql import RedshiftError, identifier, lex
 from local.gateway.redshift.table import Session, columns_of
 from local.gateway.redshift.text import load_csv, load_json
 from local.gateway.s3_objects import S3Objects
