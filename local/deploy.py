@@ -35,6 +35,7 @@ def deploy(deployment: Deployment) -> None:
     deploy_entrances(deployment, role)
     _crawlers(deployment, role)
     _athena(deployment)
+    _lake_formation(deployment)
     _warehouse(deployment)
     own = _ROLE_OF.format(account=environment.account, name=deployment.state_machine)
     _role(own)
@@ -155,6 +156,19 @@ def _athena(deployment: Deployment) -> None:
         location = f"s3://{deployment.project.environment.bucket('logs')}/athena/"
         client.create_work_group(
             Name=deployment.prefix, Configuration={"ResultConfiguration": {"OutputLocation": location}}
+        )
+
+
+def _lake_formation(deployment: Deployment) -> None:
+    """Lets grant_tables pass on what it may select itself."""
+    environment = deployment.project.environment
+    role = _ROLE_OF.format(account=environment.account, name=f"{deployment.prefix}-grant_tables")
+    for zone in ("silver", "gold"):
+        boto3.client("lakeformation").grant_permissions(
+            Principal={"DataLakePrincipalIdentifier": role},
+            Resource={"Table": {"DatabaseName": environment.database(zone), "TableWildcard": {}}},
+            Permissions=["SELECT", "DESCRIBE"],
+            PermissionsWithGrantOption=["SELECT", "DESCRIBE"],
         )
 
 

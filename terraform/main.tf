@@ -25,10 +25,9 @@ module "lake" {
   account       = local.environment.account
   buckets       = local.deployment.buckets
   databases     = local.deployment.databases
-  tables        = local.deployment.tables
   retention     = local.environment.retention
-  analysts      = local.environment.analysts
-  tables_exist  = var.tables_exist
+  analysts      = local.environment.analysts.roles
+  granter       = module.lambdas.roles[local.deployment.grant_tables_role]
   crawler_roles = { for zone, role in module.crawler_role : zone => role.arn }
   protected     = local.environment.protected
 }

@@ -69,3 +69,20 @@ removed {
     destroy = false
   }
 }
+
+# What analysts were granted stays; grant_tables goes on with it.
+removed {
+  from = module.lake.aws_lakeformation_data_cells_filter.analysts
+
+  lifecycle {
+    destroy = false
+  }
+}
+
+removed {
+  from = module.lake.aws_lakeformation_permissions.analysts_rows
+
+  lifecycle {
+    destroy = false
+  }
+}

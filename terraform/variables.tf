@@ -20,12 +20,6 @@ variable "glue_version" {
   }
 }
 
-variable "tables_exist" {
-  description = "Set once the first run has made the catalog's tables: analysts are then granted what they may see of them."
-  type        = bool
-  default     = false
-}
-
 variable "reserved_concurrency" {
   description = "Instances of each Lambda that may run at once; -1 where the account has none to reserve."
   type        = number

@@ -18,7 +18,7 @@ from headwater.sources.kinds import kind_of
 
 ZONES: tuple[Zone, ...] = get_args(Zone)
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
-LAMBDAS = ("plan_run", "read_verdict", "prepare_load", "prepare_audit", "notify_failure")
+LAMBDAS = ("plan_run", "read_verdict", "prepare_load", "prepare_audit", "notify_failure", "grant_tables")
 SHARED_STAGES: tuple[SharedStage, ...] = get_args(SharedStage)
 SHARED_STAGE_RUNS = 20
 """Runs that Check and Silver may each have at once: as many as the state machine takes sources at once."""

@@ -38,14 +38,7 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
     `late_arns` holds the ARN for each of LATE_ARNS.
     """
     environment = deployment.project.environment
-    common = {
-        **{zone: environment.bucket(zone) for zone in ("raw", "lake", "artifacts", "logs", "landing")},
-        "prefix": environment.prefix,
-        "region": environment.region,
-        "account": environment.account,
-        **late_arns,
-        **_administrator(environment, late_arns),
-    }
+    common = _common(deployment, late_arns)
     jobs = deployment.jobs()
     arns = f"arn:aws:glue:{environment.region}:{environment.account}"
     job_arns = json.dumps(sorted(f"{arns}:job/{job.name}" for job in jobs))
@@ -74,6 +67,28 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
     traits = {"redshift"} if any(_is_redshift(source) for source in deployment.project.sources.values()) else set()
     specs.append(_role(deployment.root, f"{environment.prefix}-copy", "copy", common, traits))
     return specs
+
+
+def analyst_policy(deployment: Deployment, late_arns: Mapping[str, str]) -> dict[str, Any]:
+    """Makes the permissions policy that is attached to the roles of analysts, which are made elsewhere."""
+    declared = _read(deployment.root / "config" / "roles" / "analyst.yaml", _common(deployment, late_arns), Shared)
+    allowed = [_iam(sid, statement) for sid, statement in sorted(declared.statements.items())]
+    return {"Version": "2012-10-17", "Statement": allowed}
+
+
+def _common(deployment: Deployment, late_arns: Mapping[str, str]) -> dict[str, str]:
+    """What the placeholders of every file stand for."""
+    environment = deployment.project.environment
+    return {
+        **{zone: environment.bucket(zone) for zone in ("raw", "lake", "artifacts", "logs", "landing")},
+        "prefix": environment.prefix,
+        "region": environment.region,
+        "account": environment.account,
+        "silver_database": environment.database("silver"),
+        "gold_database": environment.database("gold"),
+        **late_arns,
+        **_administrator(environment, late_arns),
+    }
 
 
 def _administrator(environment: Environment, late_arns: Mapping[str, str]) -> dict[str, str]:

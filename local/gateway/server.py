@@ -20,7 +20,7 @@ from urllib.request import urlopen
 from moto.glue.exceptions import EntityNotFoundException
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local.gateway import calls, faults, outbox
+from local.gateway import calls, faults, lake_formation, outbox
 from local.gateway.athena import queries as athena
 from local.gateway.clock import CLOCK, ClockRequestError
 from local.gateway.glue import bookmarks, crawlers
@@ -69,7 +69,7 @@ class Gateway:
         self.event_sources = event_sources.install(settings, self.lambdas, self.calls)
         users = redshift_users.Users(settings, self.redshift_serverless, self.calls.note)
         redshift.install(settings, users, self.glue.principal_of)
-        athena.install(settings)
+        athena.install(settings, lake_formation.install(settings, self.glue.principal_of))
         self._moto: Wsgi = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

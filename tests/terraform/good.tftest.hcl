@@ -91,26 +91,11 @@ run "prod_is_applied_with_all_that_it_asks_for" {
   command = apply
 
   variables {
-    environment  = "prod"
-    tables_exist = true
+    environment = "prod"
   }
 
   assert {
     condition     = length(module.deployment.read.schedules) >= 2
     error_message = "prod has schedules."
-  }
-}
-
-run "analysts_see_nothing_before_the_tables_are_there" {
-  command = plan
-
-  variables {
-    environment  = "prod"
-    tables_exist = false
-  }
-
-  assert {
-    condition     = module.deployment.read.environment.analysts.hidden_columns["customers"] == ["first_name", "last_name", "email"]
-    error_message = "prod hides the customers' names from analysts."
   }
 }

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, cast
 
 import botocore.exceptions
@@ -28,6 +29,7 @@ from moto.athena.responses import AthenaResponse
 
 from local.gateway.athena.catalog import Catalog
 from local.gateway.athena.sql import SESSION_SETUP, Action, AthenaError, Request, SyntaxRefusedError, understand
+from local.gateway.lake_formation import LakeFormation, Sight
 from local.gateway.settings import GatewaySettings
 
 _ROWS_A_PAGE = 1_000
@@ -75,6 +77,7 @@ class _Execution:
     output: str
     workgroup: str
     parameters: list[str] | None
+    sees: Callable[[str, str], Sight | None]
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     state: str = "QUEUED"
     reason: str | None = None
@@ -207,7 +210,9 @@ class QueryEngine:
         for command in SESSION_SETUP:
             session.execute(command).fetchall()
         execution.connection = session
-        execution.scanned = sum(self.catalog.register(session, name) for name in execution.request.tables)
+        execution.scanned = sum(
+            self.catalog.register(session, name, execution.sees) for name in execution.request.tables
+        )
         session.execute("SET enable_external_access = false").fetchall()
         return session
 
@@ -332,8 +337,9 @@ def _file(execution: _Execution) -> bytes:
 class _Api:
     """The operations of Athena that moto only fakes; each takes the request and returns the reply."""
 
-    def __init__(self, engine: QueryEngine) -> None:
+    def __init__(self, engine: QueryEngine, lake: LakeFormation) -> None:
         self._engine = engine
+        self._lake = lake
 
     def start_query_execution(self, response: AthenaResponse, asked: dict[str, Any]) -> dict[str, Any]:
         name = asked.get("WorkGroup") or "primary"
@@ -347,7 +353,8 @@ class _Api:
         except SyntaxRefusedError as error:
             raise _invalid(str(error)) from None
         output = _output_location(asked, workgroup["Configuration"])
-        execution = _Execution(asked["QueryString"], request, context, output, name, parameters)
+        sees = partial(self._lake.sight, self._lake.caller(response.headers.get("Authorization", "")))
+        execution = _Execution(asked["QueryString"], request, context, output, name, parameters, sees)
         self._engine.submit(execution)
         return {"QueryExecutionId": execution.id}
 
@@ -456,10 +463,10 @@ def _operation(
     return answer
 
 
-def install(settings: GatewaySettings) -> QueryEngine:
-    """Replaces moto's queries by real ones."""
+def install(settings: GatewaySettings, lake: LakeFormation) -> QueryEngine:
+    """Replaces moto's queries by real ones, of what Lake Formation lets the caller see."""
     engine = QueryEngine(settings)
-    for name, handle in _operations(_Api(engine)):
+    for name, handle in _operations(_Api(engine, lake)):
         setattr(AthenaResponse, name, _operation(handle))
     return engine
 
