@@ -27,7 +27,7 @@ _Key = tuple[str, str, str]
 _GRANTS = ("grant_permissions", "batch_grant_permissions", "revoke_permissions", "batch_revoke_permissions")
 
 
-class _AccessDeniedError(JsonRESTError):
+class _AccessDeniedError(JsonRESTError):  # type: ignore[misc]
     def __init__(self, message: str) -> None:
         super().__init__("AccessDeniedException", message)
 

@@ -25,6 +25,7 @@ LATE = {
         f"{kind}_arn": f"arn:aws:redshift-serverless:eu-west-1:123456789012:{kind}/mocked"
         for kind in ("workgroup", "namespace")
     },
+    "admin_secret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mocked",
 }
 
 
@@ -256,6 +257,19 @@ def test_the_warehouse_is_made_by_migrations_alone_which_run_again_when_they_cha
     called = json.loads(invocation["input"])
     assert called.pop("admin_secret").startswith("arn:aws:secretsmanager:")
     assert called == deployment["migrations"]["input"]
+
+
+def test_analysts_get_tables_by_each_run_and_never_by_terraform(made: Made, deployment: dict[str, Any]) -> None:
+    assert "aws_lakeformation_data_cells_filter" not in made
+    granted = made["aws_lakeformation_permissions"].values()
+    passed_on = [grant for grant in granted if grant["permissions_with_grant_option"]]
+    assert {grant["principal"] for grant in passed_on} == {"arn:aws:iam::123456789012:role/mocked"}
+    assert [[table["wildcard"] for table in grant["table"]] for grant in passed_on] == [[True], [True]]
+    [policy] = made["aws_iam_policy"].values()
+    expected = deployment["analyst_policy"]["policy"]
+    for name, arn in LATE.items():
+        expected = expected.replace(f'"${{{name}}}"', f'"{arn}"')
+    assert (policy["name"], policy["policy"]) == (deployment["analyst_policy"]["name"], expected)
 
 
 def test_no_plan_trips_over_the_parameters_that_redshift_completes() -> None:
