@@ -11,7 +11,7 @@ from typing import Any
 import botocore.exceptions
 import psycopg
 
-from local.gateway.redshift.lexemes import RedshiftError, identifier, lex
+from local.gateway.redshift.lexemes import RedshiftError, identifier, lex, too_long
 from local.gateway.redshift.load import Load
 from local.gateway.redshift.options import (
     Options,
@@ -137,13 +137,15 @@ def _size(client: Any, bucket: str, key: str) -> int | None:
 def _load_error(error: psycopg.Error, bucket: str, key: str) -> str:
     """Says which file and which column PostgreSQL refused, in Redshift's words for the common cases."""
     column = error.diag.column_name
+    if found := too_long(error.diag.constraint_name):
+        column = found[1]
     if column is None and (named := re.search(r"column ([^\s:,]+)", error.diag.context or "")):
         column = named.group(1).strip('"')
     message = error.diag.message_primary or str(error)
     match error:
         case psycopg.errors.NotNullViolation():
             message = "Missing data for not-null field"
-        case psycopg.errors.StringDataRightTruncation():
+        case psycopg.errors.StringDataRightTruncation() | psycopg.errors.CheckViolation():
             message = "String length exceeds DDL length"
         case psycopg.errors.NumericValueOutOfRange():
             message = f"Numeric data overflow (result precision): {message}"

@@ -26,7 +26,7 @@ from local.gateway.calls import signature
 from local.gateway.clock import CLOCK
 from local.gateway.redshift.copy import copy
 from local.gateway.redshift.functions import COMPATIBILITY_FUNCTIONS, COMPATIBILITY_SCHEMA
-from local.gateway.redshift.lexemes import RedshiftError
+from local.gateway.redshift.lexemes import RedshiftError, too_long
 from local.gateway.redshift.sql import Kind, Statement, parameters_of, translate
 from local.gateway.redshift.table import Session
 from local.gateway.redshift.unload import unload
@@ -35,6 +35,7 @@ from local.gateway.s3_objects import S3Objects
 from local.gateway.settings import GatewaySettings
 
 _MOST_STATEMENTS = 40
+_LONGEST_STATEMENT = 100_000
 _ROWS_A_PAGE = 1_000
 _STATEMENTS_A_PAGE = 100
 _LARGEST_RESULT = 500 << 20
@@ -198,6 +199,7 @@ class Warehouse:
 
     def submit(self, request: dict[str, Any], principal: str, statements: list[str], *, is_batch: bool) -> _Execution:
         """Accepts one statement or a batch of whoever asks; a ClientToken that was seen before returns its statement."""
+        self._users.namespace(request)
         token = request.get("ClientToken")
         with self._lock:
             if token in self._by_token:
@@ -409,6 +411,8 @@ def _said(error: Exception) -> str:
             return "ERROR: Found multiple matches to update the same tuple."
         case psycopg.errors.QueryCanceled():
             return "ERROR: Query cancelled on user's request"
+        case psycopg.errors.CheckViolation() if found := too_long(error.diag.constraint_name):
+            return f"ERROR: Value too long for character type: value too long for type character varying({found[0]})"
         case psycopg.errors.StringDataRightTruncation():
             return f"ERROR: Value too long for character type: {error.diag.message_primary}"
         case psycopg.Error() if error.diag.message_primary:
@@ -489,6 +493,9 @@ class _DataApi:
 def _check_request(request: dict[str, Any]) -> None:
     if not request.get("ClusterIdentifier") and not request.get("WorkgroupName"):
         raise ValidationException("Either ClusterIdentifier or WorkgroupName must be provided")
+    for statement in [request["Sql"]] if "Sql" in request else request["Sqls"]:
+        if len(statement.encode()) > _LONGEST_STATEMENT:
+            raise ValidationException(f"A statement has {len(statement.encode())} bytes; the Data API takes 100 KB")
     if request.get("SessionId") or request.get("SessionKeepAliveSeconds"):
         raise ValidationException("The local warehouse gives every statement a session of its own")
 

@@ -46,3 +46,9 @@ def lex(sql: str) -> list[Lexeme]:
 def identifier(lexeme: Lexeme) -> str:
     """The name that an identifier stands for: Redshift folds quoted ones to lower case, too."""
     return lexeme.text.strip('"').replace('""', '"').lower()
+
+
+def too_long(constraint: str | None) -> tuple[str, str] | None:
+    """The bytes and the column that a check of a text's length is about; None when it is another constraint."""
+    found = re.fullmatch(r"bytes_(\d+)_(.*)", constraint or "")
+    return (found[1], found[2]) if found else None

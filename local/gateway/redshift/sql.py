@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.redshift import Redshift
 from sqlglot.errors import ErrorLevel, SqlglotError
 
 from local.gateway.redshift.access import access_statement
@@ -36,6 +37,8 @@ _DATE_PARTS = {
     "microseconds": ("us", "usec", "usecs", "microsecond", "microseconds"),
 }
 _SERVER_SETTINGS = ("query_group", "wlm_query_slot_count", "enable_", "describe_field_name", "json_", "use_fips", "mv_")
+# sqlglot knows them by AWS's page "Reserved words" of the Redshift database developer guide, which does not have this one.
+_RESERVED = frozenset(word.strip() for word in Redshift.Generator.RESERVED_KEYWORDS) - {"type"}
 _ROUTINES = {"PROCEDURE", "FUNCTION"}
 _SAME_IN_POSTGRESQL = {
     "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "LOCK", "SET", "RESET", "SHOW", "CALL",
@@ -308,14 +311,31 @@ def _drop_keys(schema: exp.Schema) -> None:
 
 def _convert(node: exp.Expression, parameters: Mapping[str, str]) -> exp.Expression:
     if isinstance(node, exp.Identifier):
+        if node.name.lower() in _RESERVED and not node.args.get("quoted"):
+            raise RedshiftError(
+                f'syntax error at or near "{node.name}": a reserved word is a name in double quotes only'
+            )
         node.set("this", node.name.lower())
     elif isinstance(node, exp.Placeholder):
         if node.name not in parameters:
             raise RedshiftError(f"parameter :{node.name} has no value")
         return exp.Literal.string(parameters[node.name])
+    elif isinstance(node, exp.ColumnDef):
+        _count_bytes(node)
     elif type(node) in _CONVERSIONS:
         return _CONVERSIONS[type(node)](node)
     return node
+
+
+def _count_bytes(column: exp.ColumnDef) -> None:
+    """Redshift's VARCHAR(n) and CHAR(n) hold n bytes, PostgreSQL's n characters: a check makes up for it."""
+    kind = column.args.get("kind")
+    sizes = kind.expressions if kind and kind.this in {exp.DataType.Type.VARCHAR, exp.DataType.Type.CHAR} else []
+    for size in sizes:
+        condition = f'OCTET_LENGTH("{column.name}") <= {size.name}'
+        check = exp.CheckColumnConstraint(this=sqlglot.parse_one(condition, read="postgres"))
+        name = exp.to_identifier(f"bytes_{size.name}_{column.name}", quoted=True)
+        column.append("constraints", exp.ColumnConstraint(this=name, kind=check))
 
 
 def _call(function: str, *arguments: exp.Expression) -> exp.Expression:

@@ -19,7 +19,7 @@ from psycopg import sql
 
 from local.gateway.calls import Call
 from local.gateway.redshift.lexemes import RedshiftError
-from local.gateway.redshift.serverless import RedshiftServerless
+from local.gateway.redshift.serverless import Namespace, RedshiftServerless
 from local.gateway.settings import GatewaySettings
 
 
@@ -32,21 +32,26 @@ class Users:
         self._note = note
         self._lock = threading.Lock()
 
-    def login(self, request: dict[str, Any], principal: str) -> str:
-        """Names the user that a request's statements run as, and makes it if this is its first login.
-
-        ValidationException where there is no such workgroup or secret; RedshiftError where the secret's password is wrong.
-        """
+    def namespace(self, request: dict[str, Any]) -> Namespace:
+        """The namespace that a request goes to; ValidationException where there is no such workgroup."""
         name = str(request.get("WorkgroupName"))
         namespace = self._serverless.namespace_of(name)
         if namespace is None:
             raise ValidationException(f"Redshift endpoint doesn't exist in this region: workgroup {name}")
+        return namespace
+
+    def login(self, request: dict[str, Any], principal: str) -> str:
+        """Names the user that a request's statements run as, and makes it if this is its first login.
+
+        RedshiftError where there is no such secret, or its password is wrong.
+        """
+        namespace = self.namespace(request)
         if secret := request.get("SecretArn"):
             self._note(Call(principal, "secretsmanager:GetSecretValue", secret))
             user = self._authenticated(secret, namespace.administrator, namespace.password)
             return self._made(user, is_superuser=True)
         place = f"{self._settings.region}:{self._settings.account_id}"
-        arn = f"arn:aws:redshift-serverless:{place}:workgroup/{name}"
+        arn = f"arn:aws:redshift-serverless:{place}:workgroup/{request['WorkgroupName']}"
         self._note(Call(principal, "redshift-serverless:GetCredentials", arn))
         return self._made(f"IAMR:{principal}", is_superuser=principal == namespace.creator)
 
@@ -55,7 +60,7 @@ class Users:
         try:
             found = json.loads(backend.get_secret_value(arn, "", "AWSCURRENT")["SecretString"])
         except JsonRESTError as error:
-            raise ValidationException(f"secret {arn}: {error.message}") from None
+            raise RedshiftError(f"secret {arn}: {error.message}") from None
         if (found.get("username"), found.get("password")) != (administrator, password):
             raise RedshiftError(f'FATAL: password authentication failed for user "{found.get("username")}"')
         return administrator
