@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from headwater.deploy.deployment import LIBRARY_KEY, PROJECT_KEY, ZONES, Deployment
 from headwater.deploy.packages import lambda_zip, library_zip
+from headwater.deploy.roles import LATE_ARNS, analyst_policy
 from headwater.errors import LoadError
 from local.deploy_entrances import deploy_entrances
 
@@ -36,6 +37,7 @@ def deploy(deployment: Deployment) -> None:
     _crawlers(deployment, role)
     _athena(deployment)
     _lake_formation(deployment)
+    _analysts(deployment)
     _warehouse(deployment)
     own = _ROLE_OF.format(account=environment.account, name=deployment.state_machine)
     _role(own)
@@ -169,6 +171,18 @@ def _lake_formation(deployment: Deployment) -> None:
             Resource={"Table": {"DatabaseName": environment.database(zone), "TableWildcard": {}}},
             Permissions=["SELECT", "DESCRIBE"],
             PermissionsWithGrantOption=["SELECT", "DESCRIBE"],
+        )
+
+
+def _analysts(deployment: Deployment) -> None:
+    """Makes the roles of analysts, which are made elsewhere on AWS, with the policy that is attached to them there."""
+    late = {name: f"arn:aws:headwater:::{name}" for name in LATE_ARNS}
+    for arn in deployment.project.environment.analysts.roles:
+        _role(arn)
+        boto3.client("iam").put_role_policy(
+            RoleName=arn.rpartition("/")[2],
+            PolicyName="analyst",
+            PolicyDocument=json.dumps(analyst_policy(deployment, late)),
         )
 
 

@@ -32,6 +32,7 @@ _RESOURCES = {
     "glue:BatchStopJobRun": _JOB,
     "glue:GetCrawler": _CRAWLER,
     "glue:GetJobRun": _JOB,
+    "glue:GetTables": ("DatabaseName", "glue:{place}:database/{name}"),
     "glue:GetJobRuns": _JOB,
     "glue:StartCrawler": _CRAWLER,
     "glue:StartJobRun": _JOB,

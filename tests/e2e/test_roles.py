@@ -20,7 +20,9 @@ ENVIRONMENT = DEPLOYMENT.project.environment
 # The local stack has no keys, and the Data API's calls are on the workgroup by its name.
 LATE = {name: f"arn:aws:kms:::{name}" for name in LATE_ARNS} | {
     "workgroup_arn": f"arn:aws:redshift-serverless:{ENVIRONMENT.region}:{ENVIRONMENT.account}"
-    f":workgroup/{ENVIRONMENT.warehouse.workgroup}"
+    f":workgroup/{ENVIRONMENT.warehouse.workgroup}",
+    "admin_secret": f"arn:aws:secretsmanager:{ENVIRONMENT.region}:{ENVIRONMENT.account}"
+    f":secret:redshift!{ENVIRONMENT.warehouse.workgroup}-admin-??????",
 }
 # Maintain is no part of a run: tests/e2e/test_kills.py holds it to its role.
 CALLERS = sorted(
@@ -81,6 +83,10 @@ IDLE = (
     Idle("Lambda's pollers look for shards; it knows them.", "kinesis:ListShards"),
     Idle("Lambda's pollers look for their place in a shard; it knows it.", "kinesis:GetShardIterator"),
     # What nothing in the story calls for.
+    Idle("Nobody ceases to be an analyst.", "lakeformation:BatchRevokePermissions"),
+    Idle("What is hidden stays hidden.", "lakeformation:UpdateDataCellsFilter"),
+    Idle("A listing of tables is judged by its database alone.", "glue:GetTables", "*:catalog", ("grant_tables",)),
+    Idle("A listing of tables is judged by its database alone.", "glue:GetTables", "*:table/*", ("grant_tables",)),
     Idle("Nobody breaks a run off, and none takes too long.", "glue:BatchStopJobRun"),
     Idle("No Lambda fails for good.", "sqs:SendMessage"),
     Idle("No upload of many parts breaks off.", "s3:AbortMultipartUpload"),

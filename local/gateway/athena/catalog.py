@@ -171,7 +171,7 @@ class Catalog:
         kind = (parameters.get("table_type") or parameters.get("classification") or _kind_of(storage)).lower()
         if kind == "delta" or parameters.get("spark.sql.sources.provider") == "delta":
             delta = DeltaTable(location, storage_options=self.objects.delta_options())
-            return delta.to_pyarrow_dataset(), sum(delta.get_add_actions().column("size_bytes").to_pylist())
+            return _without_statistics(delta), sum(delta.get_add_actions().column("size_bytes").to_pylist())
         schema = pa.schema([pa.field(column, _arrow_type(type_)) for column, type_, _ in self.columns(name)])
         keys = pa.schema([schema.field(column) for column, _, is_key in self.columns(name) if is_key])
         filesystem = self.objects.filesystem()
@@ -210,6 +210,15 @@ class Catalog:
         with self.objects.client() as client, closing(client.get_object(Bucket=bucket, Key=key)["Body"]) as body:
             content = body.read()
         return pa.BufferReader(gzip.decompress(content) if key.endswith(".gz") else content)
+
+
+def _without_statistics(delta: DeltaTable) -> ds.Dataset:
+    """The files of a Delta table, of which delta-rs says that no value of a column without a maximum is any: it takes NULL for one."""
+    dataset = delta.to_pyarrow_dataset()
+    if delta.metadata().partition_columns:
+        return dataset
+    fragments = [dataset.format.make_fragment(file.path, file.filesystem) for file in dataset.get_fragments()]
+    return ds.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
 
 
 def _kind_of(storage: dict[str, Any]) -> str:
