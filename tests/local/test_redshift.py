@@ -17,7 +17,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from local.gateway.server import running_gateway
@@ -672,11 +672,12 @@ def test_other_clients_see_what_a_batch_committed(warehouse: Warehouse, postgres
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(text="\\", room=1)
 @given(text=st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=14), room=st.integers(1, 14))
 def test_a_varchar_holds_as_many_bytes_as_it_says_and_no_more(warehouse: Warehouse, text: str, room: int) -> None:
     table = f"{warehouse.schema}.t{uuid.uuid4().hex[:8]}"
     warehouse.done(f"CREATE TABLE {table} (id INT)", f"ALTER TABLE {table} ADD COLUMN note VARCHAR({room})")
-    quoted = text.replace("'", "''")
+    quoted = text.replace("\\", "\\\\").replace("'", "''")
     inserted = warehouse.batch(f"INSERT INTO {table} VALUES (1, '{quoted}')")
     fits = len(text.encode()) <= room
     assert inserted["Status"] == ("FINISHED" if fits else "FAILED"), inserted
