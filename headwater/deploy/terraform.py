@@ -12,6 +12,7 @@ from typing import Any
 from headwater.config import Environment
 from headwater.deploy.deployment import ZONES, Deployment
 from headwater.deploy.entrances import Entrances
+from headwater.deploy.resource_policies import key_policies, queue_policies, topic_policy
 from headwater.deploy.roles import LATE_ARNS, RoleSpec, analyst_policy, roles
 from headwater.deploy.schedules import ScheduleSpec, compact
 from headwater.errors import ConfigError
@@ -34,8 +35,15 @@ def document(deployment: Deployment) -> dict[str, Any]:
         "buckets": deployment.buckets(),
         "databases": {zone: environment.database(zone) for zone in ZONES},
         "secrets": deployment.secrets(),
+        "security_configuration": deployment.security_configuration,
         "jobs": {
-            job.name: {**asdict(job), "script_key": job.script_key, "role": made[job.name]} for job in deployment.jobs()
+            job.name: {
+                **asdict(job),
+                "script_key": job.script_key,
+                "log_group": deployment.log_group(job),
+                "role": made[job.name],
+            }
+            for job in deployment.jobs()
         },
         "lambdas": {
             function.name: {**asdict(function), "role": made[function.name]} for function in deployment.lambdas()
@@ -55,7 +63,13 @@ def document(deployment: Deployment) -> dict[str, Any]:
         "analyst_policy": {"name": f"{prefix}-analyst", "policy": compact(analyst_policy(deployment, late))},
         "grant_tables_role": f"{prefix}-grant_tables",
         "migrations": {"function": deployment.migrator, "input": deployment.migrations()},
-        "topic": {"name": deployment.topic, "arn": deployment.topic_arn},
+        "topic": {
+            "name": deployment.topic,
+            "arn": deployment.topic_arn,
+            "policy": compact(topic_policy(deployment)),
+        },
+        "key_policies": {key: compact(policy) for key, policy in key_policies(deployment).items()},
+        "queue_policies": {queue: compact(policy) for queue, policy in queue_policies(deployment).items()},
         "rds_proxies": {
             proxy.key: {**asdict(proxy), "secret": f"{prefix}/{proxy.secret}", "role": made[proxy.name]}
             for proxy in deployment.rds_proxies()

@@ -1,6 +1,6 @@
 """Lake Formation as far as it decides who sees what: filters of cells, who may grant them, and what Athena lets a role read.
 
-A caller whose name is no role of IAM is the account's own administrator here, as whoever applies is on AWS, and sees everything.
+A user of IAM is an administrator of the lake here, as whoever applies is on AWS, and sees everything; a role sees what it was granted.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from typing import Any
 from moto.core.exceptions import JsonRESTError
 from moto.glue.exceptions import DatabaseNotFoundException, TableNotFoundException
 from moto.glue.models import glue_backends
-from moto.iam.exceptions import NotFoundException
-from moto.iam.models import iam_backends
 from moto.lakeformation import urls
 from moto.lakeformation.exceptions import AlreadyExists, EntityNotFound, InvalidInput
 from moto.lakeformation.models import LakeFormationBackend, lakeformation_backends
 from moto.lakeformation.responses import LakeFormationResponse
 
-from local.gateway.calls import signature
+from local.gateway.iam.authority import Authority
+from local.gateway.iam.principals import Principal
 from local.gateway.settings import GatewaySettings
 
 _Key = tuple[str, str, str]
@@ -43,19 +42,18 @@ class Sight:
 class LakeFormation:
     """The filters and grants of the gateway's account and region."""
 
-    def __init__(self, settings: GatewaySettings, principal_of: Callable[[str], str]) -> None:
+    def __init__(self, settings: GatewaySettings, authority: Authority) -> None:
         self._settings = settings
-        self._principal_of = principal_of
+        self._authority = authority
         self.filters: dict[_Key, dict[str, Any]] = {}
 
-    def caller(self, authorization: str) -> str:
-        """Names who signed a request; empty when nobody did."""
-        signed = signature(authorization)
-        return self._principal_of(signed[0]) if signed else ""
+    def caller(self, response: LakeFormationResponse) -> Principal:
+        """Finds who signed a request."""
+        return self._authority.caller(response.headers.get("Authorization", ""))
 
-    def sight(self, principal: str, database: str, table: str) -> Sight | None:
+    def sight(self, principal: Principal, database: str, table: str) -> Sight | None:
         """What a caller sees of a table; None when nothing was granted."""
-        if (arn := self._role(principal)) is None:
+        if (arn := _role(principal)) is None:
             return Sight()
         for granted in self._granted(arn):
             if "SELECT" not in granted["Permissions"]:
@@ -83,9 +81,9 @@ class LakeFormation:
             raise InvalidInput(f"Columns {sorted(missing)} do not exist in table {key[1]}")
         self.filters[key] = given
 
-    def check_granter(self, principal: str, database: str, table: str) -> None:
+    def check_granter(self, principal: Principal, database: str, table: str) -> None:
         """Refuses whoever may not pass on SELECT of a table."""
-        arn = self._role(principal)
+        arn = _role(principal)
         passes_on = arn is None or any(
             "SELECT" in granted["PermissionsWithGrantOption"] and _is_table(granted["Resource"], database, table)
             for granted in self._granted(arn)
@@ -100,12 +98,6 @@ class LakeFormation:
         if (cells["DatabaseName"], cells["TableName"], cells["Name"]) not in self.filters:
             raise EntityNotFound(f"Data cells filter {cells['Name']} of {cells['TableName']} not found")
 
-    def _role(self, principal: str) -> str | None:
-        try:
-            return str(iam_backends[self._settings.account_id]["aws"].get_role(principal).arn)
-        except NotFoundException:
-            return None
-
     def _granted(self, arn: str) -> Iterator[dict[str, Any]]:
         backend: LakeFormationBackend = lakeformation_backends[self._settings.account_id][self._settings.region]
         for granted in backend.list_permissions(self._settings.account_id):
@@ -113,20 +105,23 @@ class LakeFormation:
                 yield granted
 
 
+def _role(principal: Principal) -> str | None:
+    return principal.arn if ":role/" in principal.arn else None
+
+
 def _is_table(resource: dict[str, Any], database: str, table: str) -> bool:
     named = resource.get("Table", {})
     return named.get("DatabaseName") == database and ("TableWildcard" in named or named.get("Name") == table)
 
 
-def install(settings: GatewaySettings, principal_of: Callable[[str], str]) -> LakeFormation:
+def install(settings: GatewaySettings, authority: Authority) -> LakeFormation:
     """Adds the filters of cells to moto's Lake Formation, and asks of every grant who makes it."""
-    lake = LakeFormation(settings, principal_of)
+    lake = LakeFormation(settings, authority)
 
     def put(*, is_new: bool) -> Callable[[LakeFormationResponse], str]:
         def answer(response: LakeFormationResponse) -> str:
             given = response._get_param("TableData")
-            caller = lake.caller(response.headers.get("Authorization", ""))
-            lake.check_granter(caller, given["DatabaseName"], given["TableName"])
+            lake.check_granter(lake.caller(response), given["DatabaseName"], given["TableName"])
             lake.put_filter(given, is_new=is_new)
             return "{}"
 
@@ -137,7 +132,7 @@ def install(settings: GatewaySettings, principal_of: Callable[[str], str]) -> La
 
     def checked(original: Callable[[LakeFormationResponse], str]) -> Callable[[LakeFormationResponse], str]:
         def answer(response: LakeFormationResponse) -> str:
-            caller = lake.caller(response.headers.get("Authorization", ""))
+            caller = lake.caller(response)
             for entry in response._get_param("Entries") or [{"Resource": response._get_param("Resource")}]:
                 if cells := entry["Resource"].get("DataCellsFilter"):
                     lake.check_granter(caller, cells["DatabaseName"], cells["TableName"])

@@ -17,11 +17,13 @@ from headwater.deploy.project import load_project
 from headwater.errors import ConfigError, LoadError, QueryError
 from headwater.warehouse import data_api
 from headwater.warehouse.migrations import Access, AnyMigration, Migrations, Migrator, Table, View, Written
+from local.gateway.iam.principals import key_of
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer, free_port
-from tests.support.aws import Aws
+from tests.support.aws import Aws, make_role
 from tests.support.paths import ROOT
 
+SERVICE = "lambda.amazonaws.com"
 LEDGER = Written(name="001_ledger", sqls=("CREATE SCHEMA IF NOT EXISTS analytics",))
 SALES = Table(
     name="table sales",
@@ -67,12 +69,14 @@ class Warehouse:
     def migrations(self, *migrations: AnyMigration) -> Migrations:
         return Migrations(workgroup=self.name, database=self.name, migrations=migrations, admin_secret=self.secret)
 
-    def migrate(self, *migrations: AnyMigration, caller: str = "somebody") -> list[str]:
+    def migrate(self, *migrations: AnyMigration, caller: str = "local") -> list[str]:
         api = self.aws.client("redshift-data", caller)
         return Migrator(api, self.migrations(*migrations), f"{caller} 1", self.waits.append).migrate()
 
     def query(self, sql: str, caller: str = "test") -> list[tuple[str | None, ...]]:
-        return list(data_api.query(self.aws.client("redshift-data", caller), self.place, sql).rows)
+        """Queries as the administrator of the account, or in the name of a role of it."""
+        key = caller if caller == "test" else key_of(f"arn:aws:iam::123456789012:role/{caller}", SERVICE, "query")
+        return list(data_api.query(self.aws.client("redshift-data", key), self.place, sql).rows)
 
     def sql(self, *statements: str) -> None:
         with psycopg.connect(self.dsn) as server:
@@ -90,6 +94,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 def endpoint(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     home = tmp_path_factory.mktemp("gateway")
     with running_gateway(home, warehouse_dsn=postgres.dsn) as url:
+        for role in ("reader", "leaver", "idle", "stranger"):
+            make_role(url, role, [{"Effect": "Allow", "Action": "*", "Resource": "*"}])
         yield url, home
 
 
@@ -104,9 +110,9 @@ def warehouse(postgres: PostgresServer, endpoint: tuple[str, Path]) -> Warehouse
 def test_what_ran_does_not_run_again_whoever_asks(warehouse: Warehouse) -> None:
     migrations = (LEDGER, SALES, TOP, access("reader"))
     assert warehouse.migrate(*migrations) == ["001_ledger", "table sales", "view top", "access"]
-    assert warehouse.migrate(*migrations, caller="somebody-else") == []
+    assert warehouse.migrate(*migrations, caller="terraform") == []
     assert warehouse.query("SELECT name, migrated_by FROM etl.migrations ORDER BY migrated_at, name LIMIT 1") == [
-        ("001_ledger", "somebody 1")
+        ("001_ledger", "local 1")
     ]
 
 
@@ -124,7 +130,7 @@ def test_what_is_there_from_before_is_taken_over_as_it_is(warehouse: Warehouse) 
 
 def test_without_the_secret_whoever_asks_is_nobody_in_particular(warehouse: Warehouse) -> None:
     with pytest.raises(QueryError, match="permission denied"):
-        data_api.run(warehouse.aws.client("redshift-data", "somebody"), warehouse.place, ["CREATE SCHEMA other"], 30)
+        data_api.run(warehouse.aws.client("redshift-data", "local"), warehouse.place, ["CREATE SCHEMA other"], 30)
 
 
 def test_a_written_migration_that_has_changed_is_refused_before_anything_runs(warehouse: Warehouse) -> None:

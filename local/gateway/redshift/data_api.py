@@ -22,8 +22,8 @@ from moto.redshiftdata.responses import RedshiftDataAPIServiceResponse
 from psycopg.conninfo import make_conninfo
 
 from local.gateway import faults
-from local.gateway.calls import signature
 from local.gateway.clock import CLOCK
+from local.gateway.iam.principals import Principal
 from local.gateway.redshift.copy import copy
 from local.gateway.redshift.functions import COMPATIBILITY_FUNCTIONS, COMPATIBILITY_SCHEMA
 from local.gateway.redshift.lexemes import RedshiftError, too_long
@@ -106,7 +106,7 @@ class _Execution:
     request: dict[str, Any]
     parts: list[_SubStatement]
     is_batch: bool
-    principal: str
+    principal: Principal
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "SUBMITTED"
     error: str | None = None
@@ -197,7 +197,9 @@ class Warehouse:
         """Waits for running statements and ends the threads."""
         self._threads.shutdown()
 
-    def submit(self, request: dict[str, Any], principal: str, statements: list[str], *, is_batch: bool) -> _Execution:
+    def submit(
+        self, request: dict[str, Any], principal: Principal, statements: list[str], *, is_batch: bool
+    ) -> _Execution:
         """Accepts one statement or a batch of whoever asks; a ClientToken that was seen before returns its statement."""
         self._users.namespace(request)
         token = request.get("ClientToken")
@@ -427,25 +429,25 @@ class _DataApi:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
-    def execute_statement(self, request: dict[str, Any], principal: str) -> dict[str, Any]:
+    def execute_statement(self, request: dict[str, Any], principal: Principal) -> dict[str, Any]:
         _check_request(request)
         wanted, given = parameters_of(request["Sql"]), {item["name"] for item in request.get("Parameters") or []}
         if wanted != given:
             raise ValidationException(f"Parameters list doesn't match the SQL: {sorted(wanted ^ given)}")
         return self._warehouse.submit(request, principal, [request["Sql"]], is_batch=False).accepted()
 
-    def batch_execute_statement(self, request: dict[str, Any], principal: str) -> dict[str, Any]:
+    def batch_execute_statement(self, request: dict[str, Any], principal: Principal) -> dict[str, Any]:
         _check_request(request)
         statements = request["Sqls"]
         if not 1 <= len(statements) <= _MOST_STATEMENTS:
             raise ValidationException(f"Sqls must have 1 to {_MOST_STATEMENTS} statements, it has {len(statements)}")
         return self._warehouse.submit(request, principal, statements, is_batch=True).accepted()
 
-    def describe_statement(self, request: dict[str, Any], _principal: str) -> dict[str, Any]:
+    def describe_statement(self, request: dict[str, Any], _principal: Principal) -> dict[str, Any]:
         execution, _ = self._find(request)
         return execution.describe()
 
-    def get_statement_result(self, request: dict[str, Any], _principal: str) -> dict[str, Any]:
+    def get_statement_result(self, request: dict[str, Any], _principal: Principal) -> dict[str, Any]:
         execution, index = self._find(request)
         part = execution.parts[index if index is not None else 0]
         if execution.is_batch and index is None and len(execution.parts) > 1:
@@ -466,7 +468,7 @@ class _DataApi:
             "TotalNumRows": len(part.result.rows),
         } | token
 
-    def list_statements(self, request: dict[str, Any], _principal: str) -> dict[str, Any]:
+    def list_statements(self, request: dict[str, Any], _principal: Principal) -> dict[str, Any]:
         status, name = request.get("Status", "ALL"), request.get("StatementName") or ""
         found = [
             execution.listed()
@@ -477,7 +479,7 @@ class _DataApi:
         start, token = _page(request.get("NextToken"), size, len(found))
         return {"Statements": found[start : start + size]} | token
 
-    def cancel_statement(self, request: dict[str, Any], _principal: str) -> dict[str, Any]:
+    def cancel_statement(self, request: dict[str, Any], _principal: Principal) -> dict[str, Any]:
         execution, _ = self._find(request)
         self._warehouse.cancel(execution)
         return {"Status": True}
@@ -505,13 +507,13 @@ def _page(token: str | None, size: int, total: int) -> tuple[int, dict[str, str]
     return start, {"NextToken": str(start + size)} if start + size < total else {}
 
 
-def install(settings: GatewaySettings, users: Users, principal_of: Callable[[str], str]) -> Warehouse | None:
+def install(settings: GatewaySettings, users: Users, caller: Callable[[str], Principal]) -> Warehouse | None:
     """Puts the real Data API in the place of moto's; without a warehouse_dsn moto's stays."""
     if settings.warehouse_dsn is None:
         return None
     warehouse = Warehouse(settings, users)
     api = _DataApi(warehouse)
-    handlers: Iterable[Callable[[dict[str, Any], str], dict[str, Any]]] = (
+    handlers: Iterable[Callable[[dict[str, Any], Principal], dict[str, Any]]] = (
         api.execute_statement,
         api.batch_execute_statement,
         api.describe_statement,
@@ -520,10 +522,9 @@ def install(settings: GatewaySettings, users: Users, principal_of: Callable[[str
         api.cancel_statement,
     )
 
-    def operation(handle: Callable[[dict[str, Any], str], dict[str, Any]]) -> Callable[[Any], _Answer]:
+    def operation(handle: Callable[[dict[str, Any], Principal], dict[str, Any]]) -> Callable[[Any], _Answer]:
         def answer(response: RedshiftDataAPIServiceResponse) -> _Answer:
-            signed = signature(response.headers.get("Authorization", ""))
-            principal = principal_of(signed[0]) if signed else ""
+            principal = caller(response.headers.get("Authorization", ""))
             return 200, {}, json.dumps(handle(json.loads(response.body), principal))
 
         return answer

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from moto.core.exceptions import JsonRESTError
 from moto.secretsmanager.models import secretsmanager_backends
 from psycopg import sql
 
-from local.gateway.calls import signature
 from local.gateway.http_server import Environ, StartResponse
+from local.gateway.iam.principals import Principal
 from local.gateway.settings import GatewaySettings
 
 _TARGET = "RedshiftServerless."
@@ -60,9 +61,9 @@ class _RefusedError(Exception):
 class RedshiftServerless:
     """The API in one account and region."""
 
-    def __init__(self, settings: GatewaySettings, principal_of: Callable[[str], str]) -> None:
+    def __init__(self, settings: GatewaySettings, caller: Callable[[str], Principal]) -> None:
         self._settings = settings
-        self._principal_of = principal_of
+        self._caller = caller
         self._namespaces: dict[str, Namespace] = {}
         self._lock = threading.Lock()
         self._kept: dict[str, dict[str, Fields]] = {"namespace": {}, "workgroup": {}, "usageLimit": {}}
@@ -96,14 +97,15 @@ class RedshiftServerless:
         try:
             if name not in {"CreateNamespace", *self._operations}:
                 raise _RefusedError("UnknownOperationException", f"the local stack does not know {name}")
-            signed = signature(environ.get("HTTP_AUTHORIZATION", ""))
             with self._lock:
                 if name == "CreateNamespace":
-                    document = self._create_namespace(given, self._principal_of(signed[0]) if signed else "")
+                    document = self._create_namespace(given, self._caller(environ.get("HTTP_AUTHORIZATION", "")).arn)
                 else:
                     document = self._operations[name](given)
         except _RefusedError as error:
             status, document = "400 Bad Request", {"__type": error.kind, "message": str(error)}
+        except JsonRESTError as error:
+            status, document = "400 Bad Request", {"__type": error.error_type, "message": error.message}
         start_response(status, [("Content-Type", "application/x-amz-json-1.1")])
         return [json.dumps(document).encode()]
 
@@ -165,7 +167,8 @@ class RedshiftServerless:
         }
         password = given.get("adminUserPassword") or secrets.token_urlsafe(24)
         if given.get("manageAdminPassword"):
-            made["adminPasswordSecretArn"] = self._keep_secret(name, made["adminUsername"], password)
+            key = given.get("adminPasswordSecretKmsKeyId")
+            made["adminPasswordSecretArn"] = self._keep_secret(name, made["adminUsername"], password, key)
         self._namespaces[name] = Namespace(creator, made["adminUsername"], password)
         self._make_database(made["dbName"])
         self._kept["namespace"][name] = made
@@ -175,10 +178,14 @@ class RedshiftServerless:
     def _secrets(self) -> Any:
         return secretsmanager_backends[self._settings.account_id][self._settings.region]
 
-    def _keep_secret(self, namespace: str, username: str, password: str) -> str:
+    def _keep_secret(self, namespace: str, username: str, password: str, key: str | None) -> str:
         value = json.dumps({"username": username, "password": password})
         secret = self._secrets().create_managed_secret(
-            service_name="redshift", secret_id=f"redshift!{namespace}-{username}", secret_string=value, tags=[]
+            service_name="redshift",
+            secret_id=f"redshift!{namespace}-{username}",
+            secret_string=value,
+            tags=[],
+            kms_key_id=key,
         )
         return str(secret.arn)
 

@@ -1,14 +1,13 @@
 """Who is who in the warehouse: each identity logs in as a user of its own, which may do what it was granted and nothing else.
 
-Redshift Serverless knows a role of IAM as IAMR:<role> and makes that user at its first login. Only who created the namespace is a
-superuser, besides the administrator, whose name and password are in a secret.
+Redshift Serverless knows a role of IAM as IAMR:<role> and a user of IAM as IAM:<user>, and makes that user at its first login. Only who
+created the namespace is a superuser, besides the administrator, whose name and password are in a secret.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -17,7 +16,7 @@ from moto.redshiftdata.exceptions import ValidationException
 from moto.secretsmanager.models import secretsmanager_backends
 from psycopg import sql
 
-from local.gateway.calls import Call
+from local.gateway.iam.principals import Principal
 from local.gateway.redshift.lexemes import RedshiftError
 from local.gateway.redshift.serverless import Namespace, RedshiftServerless
 from local.gateway.settings import GatewaySettings
@@ -26,10 +25,9 @@ from local.gateway.settings import GatewaySettings
 class Users:
     """The users of the warehouse, by who asks."""
 
-    def __init__(self, settings: GatewaySettings, serverless: RedshiftServerless, note: Callable[[Call], None]) -> None:
+    def __init__(self, settings: GatewaySettings, serverless: RedshiftServerless) -> None:
         self._settings = settings
         self._serverless = serverless
-        self._note = note
         self._lock = threading.Lock()
 
     def namespace(self, request: dict[str, Any]) -> Namespace:
@@ -40,20 +38,17 @@ class Users:
             raise ValidationException(f"Redshift endpoint doesn't exist in this region: workgroup {name}")
         return namespace
 
-    def login(self, request: dict[str, Any], principal: str) -> str:
+    def login(self, request: dict[str, Any], principal: Principal) -> str:
         """Names the user that a request's statements run as, and makes it if this is its first login.
 
         RedshiftError where there is no such secret, or its password is wrong.
         """
         namespace = self.namespace(request)
         if secret := request.get("SecretArn"):
-            self._note(Call(principal, "secretsmanager:GetSecretValue", secret))
             user = self._authenticated(secret, namespace.administrator, namespace.password)
             return self._made(user, is_superuser=True)
-        place = f"{self._settings.region}:{self._settings.account_id}"
-        arn = f"arn:aws:redshift-serverless:{place}:workgroup/{request['WorkgroupName']}"
-        self._note(Call(principal, "redshift-serverless:GetCredentials", arn))
-        return self._made(f"IAMR:{principal}", is_superuser=principal == namespace.creator)
+        kind = "IAMR" if ":role/" in principal.arn else "IAM"
+        return self._made(f"{kind}:{principal.name}", is_superuser=principal.arn == namespace.creator)
 
     def _authenticated(self, arn: str, administrator: str, password: str) -> str:
         backend: Any = secretsmanager_backends[self._settings.account_id][self._settings.region]
