@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
+from local.gateway.iam.principals import Principal
 from local.gateway.redshift.serverless import RedshiftServerless
 from local.gateway.settings import GatewaySettings
 from local.postgres import PostgresServer, free_port
@@ -104,9 +105,14 @@ def test_what_the_local_stack_does_not_know_is_refused_by_name(aws: Aws) -> None
         aws.client("redshift-serverless").create_snapshot(namespaceName="any", snapshotName="any")
 
 
+def _administrator(_authorization: str) -> Principal:
+    arn = "arn:aws:iam::123456789012:user/test"
+    return Principal("test", arn, "-", frozenset({arn}), ())
+
+
 def test_a_namespace_brings_its_database(tmp_path: Path) -> None:
     with PostgresServer(tmp_path / "data", free_port()) as server:
-        api = RedshiftServerless(GatewaySettings(port=1, home=tmp_path, warehouse_dsn=server.dsn), str)
+        api = RedshiftServerless(GatewaySettings(port=1, home=tmp_path, warehouse_dsn=server.dsn), _administrator)
         body = json.dumps({"namespaceName": "n", "dbName": "lake"}).encode()
         environ: dict[str, Any] = {
             "HTTP_X_AMZ_TARGET": "RedshiftServerless.CreateNamespace",
