@@ -7,6 +7,7 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -679,6 +680,25 @@ def test_other_clients_see_what_a_batch_committed(warehouse: Warehouse, postgres
     warehouse.done(f"CREATE TABLE {warehouse.schema}.t AS SELECT 1 AS n")
     with psycopg.connect(postgres.dsn) as connection:
         assert connection.execute(f"SELECT n FROM {warehouse.schema}.t".encode()).fetchone() == (1,)
+
+
+def test_of_two_transactions_that_change_one_row_the_later_is_refused_as_1023(
+    warehouse: Warehouse, postgres: PostgresServer
+) -> None:
+    table = f"{warehouse.schema}.t"
+    warehouse.done(f"CREATE TABLE {table} AS SELECT 1 AS n")
+    with psycopg.connect(postgres.dsn) as other, ThreadPoolExecutor(1) as thread:
+        other.execute(f"UPDATE {table} SET n = 2".encode())
+        later = thread.submit(warehouse.refused, f"UPDATE {table} SET n = 3")
+        wait_for(lambda: waits_for_lock(postgres.dsn), 30)
+        other.commit()
+        assert later.result(30).startswith("ERROR: 1023")
+    assert warehouse.rows(f"SELECT n FROM {table}") == [(2,)]
+
+
+def waits_for_lock(dsn: str) -> bool:
+    with psycopg.connect(dsn) as server:
+        return server.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone() is not None
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
