@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import boto3
-import sqlglot
 from botocore.exceptions import ClientError
 
 from headwater.deploy.deployment import ZONES, Deployment
 from headwater.deploy.job_arguments import LIBRARY_KEY, PROJECT_KEY, WHEELS_KEY, jars
 from headwater.deploy.packages import jar, lambda_zip, library_zip, wheels_zip
-from headwater.errors import LoadError, QueryError
-from headwater.warehouse.data_api import finish
 from local.deploy_access import deploy_access, deploy_topic, role_arn
 from local.deploy_entrances import deploy_entrances
-
-_DDL_SECONDS = 60.0
+from local.deploy_warehouse import migrate
 
 
 def deploy(deployment: Deployment) -> None:
@@ -35,7 +30,8 @@ def deploy(deployment: Deployment) -> None:
     deploy_entrances(deployment, keys)
     _crawlers(deployment)
     _athena(deployment)
-    _warehouse(deployment)
+    _lake_formation(deployment)
+    migrate(deployment)
     _state_machine(deployment)
 
 
@@ -152,44 +148,17 @@ def _athena(deployment: Deployment) -> None:
         )
 
 
-def _warehouse(deployment: Deployment) -> None:
-    folder = deployment.root / "sql" / "redshift"
-    for path in sorted((folder / "ddl").glob("*.sql")):
-        _run(deployment, str(path), _statements(path))
-    for table, statement in deployment.warehouse_tables().items():
-        _run(deployment, f"table {table}", [statement])
-    for path in views(deployment):
-        _run(deployment, str(path), _statements(path))
-
-
-def views(deployment: Deployment) -> list[Path]:
-    """The files of views in the warehouse, in order, less those over a gold table that this deployment does without."""
-    left_out = {path.stem for path in (deployment.root / "sql" / "gold").glob("*.sql")} - deployment.project.gold.keys()
-    paths = sorted((deployment.root / "sql" / "redshift" / "views").glob("*.sql"))
-    return [path for path in paths if not _read_tables(path) & left_out]
-
-
-def _read_tables(path: Path) -> set[str]:
-    statements = sqlglot.parse(path.read_text(), read="redshift")
-    return {table.name for statement in statements if statement for table in statement.find_all(sqlglot.exp.Table)}
-
-
-def _run(deployment: Deployment, what: str, statements: Sequence[str]) -> None:
-    """Runs statements in the warehouse as one transaction; LoadError names what they are of."""
-    client: Any = boto3.client("redshift-data")
-    warehouse = deployment.project.environment.warehouse
-    started = client.batch_execute_statement(
-        WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sqls=list(statements)
-    )["Id"]
-    try:
-        finish(client, started, _DDL_SECONDS)
-    except QueryError as error:
-        raise LoadError(f"{what}: {error}") from None
-
-
-def _statements(path: Path) -> list[str]:
-    lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("--")]
-    return [statement.strip() for statement in "\n".join(lines).split(";") if statement.strip()]
+def _lake_formation(deployment: Deployment) -> None:
+    """Lets grant_tables pass on what it may select itself."""
+    environment = deployment.project.environment
+    role = role_arn(deployment, f"{deployment.prefix}-grant_tables")
+    for zone in ("silver", "gold"):
+        boto3.client("lakeformation").grant_permissions(
+            Principal={"DataLakePrincipalIdentifier": role},
+            Resource={"Table": {"DatabaseName": environment.database(zone), "TableWildcard": {}}},
+            Permissions=["SELECT", "DESCRIBE"],
+            PermissionsWithGrantOption=["SELECT", "DESCRIBE"],
+        )
 
 
 def _state_machine(deployment: Deployment) -> None:

@@ -1,4 +1,6 @@
-"""Deploys through the AWS API who may do what: keys, roles, log groups and Glue's security configuration."""
+"""Deploys through the AWS API who may do what: keys, the warehouse with its administrator, roles, log groups and Glue's security
+configuration.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,17 @@ import boto3
 
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.resource_policies import key_policies, topic_policy
-from headwater.deploy.roles import RoleSpec, roles
+from headwater.deploy.roles import RoleSpec, analyst_policy, roles
+from local.deploy_warehouse import deploy_workgroup
 
 
 def deploy_access(deployment: Deployment) -> dict[str, str]:
     """Makes or updates all of it and returns the ARNs of the keys by what they protect; safe to repeat."""
     keys = _keys(deployment)
-    _roles(roles(deployment, _late_arns(deployment, keys)))
+    late = {f"{key}_key": keys[key] for key in ("alerts", "bookmarks", "data", "secrets")}
+    late |= deploy_workgroup(deployment, keys["secrets"])
+    _roles(roles(deployment, late))
+    _roles(_analysts(deployment, late))
     _security_configuration(deployment, keys)
     _log_groups(deployment, keys["logs"])
     return keys
@@ -54,14 +60,14 @@ def _keys(deployment: Deployment) -> dict[str, str]:
     return made
 
 
-def _late_arns(deployment: Deployment, keys: Mapping[str, str]) -> dict[str, str]:
+def _analysts(deployment: Deployment, late: Mapping[str, str]) -> list[RoleSpec]:
+    """The roles of analysts, which are made elsewhere on AWS and have the policy attached there."""
     environment = deployment.project.environment
-    warehouse = environment.warehouse.workgroup
-    return {
-        **{f"{key}_key": keys[key] for key in ("alerts", "bookmarks", "data", "secrets")},
-        "workgroup_arn": environment.arn("redshift-serverless", f"workgroup/{warehouse}"),
-        "namespace_arn": environment.arn("redshift-serverless", f"namespace/{warehouse}"),
-    }
+    account = {"AWS": f"arn:aws:iam::{environment.account}:root"}
+    trust = {"Effect": "Allow", "Principal": account, "Action": "sts:AssumeRole"}
+    document = {"Version": "2012-10-17", "Statement": [trust]}
+    policy = analyst_policy(deployment, late)
+    return [RoleSpec(arn.rpartition("/")[2], document, policy, "analyst") for arn in environment.analysts.roles]
 
 
 def _roles(specs: list[RoleSpec]) -> None:

@@ -12,6 +12,7 @@ locals {
     alerts_key    = local.keys.alerts
   }
   arns = merge(local.key_arns, {
+    admin_secret  = module.warehouse.admin_secret
     workgroup_arn = module.warehouse.workgroup_arn
     namespace_arn = try(module.warehouse.namespace.arn, "arn:aws:redshift-serverless:${local.environment.region}:${local.environment.account}:namespace/none")
   })
@@ -26,11 +27,10 @@ module "lake" {
   security_configuration = local.deployment.security_configuration
   buckets                = local.deployment.buckets
   databases              = local.deployment.databases
-  tables                 = local.deployment.tables
   retention              = local.environment.retention
   data_events            = local.environment.data_events
-  analysts               = local.environment.analysts
-  tables_exist           = var.tables_exist
+  analysts               = local.environment.analysts.roles
+  granter                = module.lambdas.roles[local.deployment.grant_tables_role]
   crawler_roles          = { for zone, role in module.crawler_role : zone => role.arn }
   protected              = local.environment.protected
 }
@@ -81,23 +81,19 @@ module "lambdas" {
 }
 
 module "warehouse" {
-  source             = "./modules/warehouse"
-  root               = local.root
-  prefix             = local.prefix
-  region             = local.environment.region
-  warehouse          = local.environment.warehouse
-  existing_workgroup = var.existing_workgroup
-  copy_role          = local.deployment.copy_role
-  arns               = local.key_arns
-  keys               = local.keys
-  network            = local.environment.network
-  loaders            = local.deployment.warehouse_users
-  tables             = local.deployment.warehouse_tables
-  analysts           = local.environment.analysts.roles
-  results            = "s3://${module.lake.buckets.logs}/athena/"
-  athena_scan_gib    = local.environment.athena_scan_gib
-  databases          = module.lake.databases
-  protected          = local.environment.protected
+  source          = "./modules/warehouse"
+  root            = local.root
+  prefix          = local.prefix
+  region          = local.environment.region
+  warehouse       = local.environment.warehouse
+  copy_role       = local.deployment.copy_role
+  arns            = local.key_arns
+  keys            = local.keys
+  network         = local.environment.network
+  results         = "s3://${module.lake.buckets.logs}/athena/"
+  athena_scan_gib = local.environment.athena_scan_gib
+  databases       = module.lake.databases
+  protected       = local.environment.protected
 }
 
 module "state_machine" {
@@ -106,16 +102,11 @@ module "state_machine" {
   state_machine  = local.deployment.state_machine
   scheduler_role = local.deployment.scheduler_role
   arns           = local.arns
-  schedules      = merge(local.deployment.schedules, local.snapshots)
+  schedules      = merge(local.deployment.schedules, local.deployment.snapshots)
   keys           = local.keys
   topic_arn      = module.alerts.topic_arn
   dead_letters   = module.lambdas.dead_letters.arn
   log_days       = local.environment.retention.logs
-}
-
-locals {
-  # A workgroup that was there already has snapshots of its own.
-  snapshots = { for name, schedule in local.deployment.snapshots : name => schedule if var.existing_workgroup == null }
 }
 
 module "entrances" {

@@ -32,3 +32,8 @@ output "topic_arn" {
   description = "The topic that alerts go to."
   value       = module.alerts.topic_arn
 }
+
+output "analyst_policy" {
+  description = "ARN of the policy to attach to the roles of analysts."
+  value       = aws_iam_policy.analyst.arn
+}

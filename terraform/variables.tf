@@ -19,15 +19,3 @@ variable "glue_version" {
     error_message = "glue_version must be 5.1. 5.0 has boto3 1.34, which knows no conditional write (IfNoneMatch), and EMRFS instead of S3A; what hinders 6.0, docs/adr/0017-glue-5-1-until-deequ-and-python-3-13.md says."
   }
 }
-
-variable "tables_exist" {
-  description = "Set once the first run has made the catalog's tables: analysts are then granted what they may see of them."
-  type        = bool
-  default     = false
-}
-
-variable "existing_workgroup" {
-  description = "ARN of the Redshift Serverless workgroup that the environment names, where it is there already."
-  type        = string
-  default     = null
-}

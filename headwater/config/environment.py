@@ -24,6 +24,15 @@ RPU_STEP = 8
 _LEAST_VERSION_DAYS = 7
 
 
+class ExistingWorkgroup(Strict):
+    """A workgroup that is there already: this environment makes only what is in its database."""
+
+    admin_secret: Arn = Field(description="ARN of the secret with `username` and `password` of a superuser.")
+    admin_secret_key: Arn | None = Field(
+        None, description="ARN of the customer's KMS key of that secret, if it has one."
+    )
+
+
 class Warehouse(Strict):
     """Where Load goes: a Redshift Serverless workgroup."""
 
@@ -36,6 +45,7 @@ class Warehouse(Strict):
         24, gt=0, description="Use beyond this is reported and then refused until midnight UTC."
     )
     snapshot_days: int = Field(7, ge=1, description="How long the daily snapshots are kept.")
+    existing: ExistingWorkgroup | None = Field(None, description="Where the workgroup is there already.")
 
     @model_validator(mode="after")
     def _grows(self) -> Warehouse:

@@ -11,18 +11,19 @@ from typing import Any, get_args
 from headwater.config import AnySource, Project, SharedStage
 from headwater.config.environment import Purpose, Zone
 from headwater.deploy.crawlers import CrawlerSpec, crawlers
-from headwater.deploy.ddl import create_table
 from headwater.deploy.entrances import Entrances
 from headwater.deploy.job_arguments import PROJECT_KEY, job_arguments
+from headwater.deploy.migrations import migrations
 from headwater.deploy.schedules import ScheduleSpec, maintain_run, schedules, snapshots
 from headwater.sources.kinds import kind_of
 
 ZONES: tuple[Zone, ...] = get_args(Zone)
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
-LAMBDAS = ("plan_run", "read_verdict", "prepare_load", "prepare_audit", "notify_failure")
+LAMBDAS = ("plan_run", "read_verdict", "prepare_load", "prepare_audit", "notify_failure", "grant_tables")
 SHARED_STAGES: tuple[SharedStage, ...] = get_args(SharedStage)
 SHARED_STAGE_RUNS = 20
 """Runs that Check and Silver may each have at once: as many as the state machine takes sources at once."""
+_MIGRATION_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,11 @@ class Deployment:
     def state_machine_arn(self) -> str:
         """ARN of the state machine."""
         return self.project.environment.arn("states", f"stateMachine:{self.state_machine}")
+
+    @property
+    def migrator(self) -> str:
+        """Name of the Lambda that brings the warehouse to where it is to be."""
+        return f"{self.prefix}-migrate_warehouse"
 
     @property
     def entrances(self) -> Entrances:
@@ -196,18 +202,28 @@ class Deployment:
         names = {*declared, self.project.environment.alerts.slack_secret} - {None}
         return sorted(f"{self.prefix}/{name}" for name in names)
 
-    def warehouse_users(self) -> list[str]:
-        """Lists the roles that speak to the warehouse as loaders, each named as what has it."""
+    def warehouse_users(self) -> dict[str, str | None]:
+        """Names the roles of IAM that speak to the warehouse, each named as what has it, with their role there.
+
+        What a Redshift source reads belongs to somebody else, who grants it: its job has no role.
+        """
         unloading = [
             job.name for job in self.jobs() if job.source and self.project.sources[job.source].kind == "redshift"
         ]
-        return [self.state_machine, f"{self.prefix}-prepare_load", *unloading]
+        analysts = [arn.rpartition("/")[2] for arn in self.project.environment.analysts.roles]
+        return {
+            self.state_machine: "loader",
+            f"{self.prefix}-prepare_load": "planner",
+            **dict.fromkeys(unloading),
+            **dict.fromkeys(analysts, "analyst"),
+        }
 
     def lambdas(self) -> list[LambdaSpec]:
         """Lists the Lambda functions: the state machine's, the entrances' and Slack's."""
         environment = self.project.environment
         variables = {"PROJECT_URI": self.project_uri, "ENVIRONMENT": environment.name, "TOPIC_ARN": self.topic_arn}
         functions = [LambdaSpec(f"{self.prefix}-{folder}", folder, variables) for folder in LAMBDAS]
+        functions.append(LambdaSpec(self.migrator, "migrate_warehouse", variables, _MIGRATION_SECONDS))
         for folder in self.entrances.folders():
             own = {"STATE_MACHINE_ARN": self.state_machine_arn} if folder == "start_on_drop" else {}
             functions.append(LambdaSpec(f"{self.prefix}-{folder}", folder, variables | own))
@@ -216,9 +232,14 @@ class Deployment:
             functions.append(LambdaSpec(f"{self.prefix}-notify_slack", "notify_slack", variables | own))
         return functions
 
-    def warehouse_tables(self) -> dict[str, str]:
-        """Writes the CREATE TABLE of each gold table in the warehouse, by table."""
-        return {name: create_table(name, table) for name, table in self.project.gold.items()}
+    def migrations(self) -> dict[str, Any]:
+        """Derives what `migrate_warehouse` is called with, but for the administrator's secret."""
+        warehouse = self.project.environment.warehouse
+        return {
+            "workgroup": warehouse.workgroup,
+            "database": warehouse.database,
+            "migrations": [migration.model_dump(mode="json") for migration in migrations(self)],
+        }
 
     def crawlers(self) -> list[CrawlerSpec]:
         """Lists the crawlers that crawlers/*.yaml declares."""
@@ -230,7 +251,8 @@ class Deployment:
 
     def snapshots(self) -> list[ScheduleSpec]:
         """Lists the daily snapshots of a warehouse that is the environment's own."""
-        return snapshots(self.project.environment)
+        environment = self.project.environment
+        return [] if environment.warehouse.existing else snapshots(environment)
 
     def maintain_run(self, run_id: str, as_of: str) -> dict[str, Any]:
         """Makes the input of Glue's StartJobRun that starts Maintain."""

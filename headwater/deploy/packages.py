@@ -51,6 +51,7 @@ _PACKED = (
     *(f"config/{folder}/**/*.yaml" for folder in ("environments", "quality", "roles", "sources", "tables")),
     "crawlers/*.yaml",
     "sql/gold/*.sql",
+    "sql/redshift/**/*.sql",
     "step_functions/*.json",
     *(f"{folder}/**/*.py" for folder in ("headwater", "glue_jobs", "lambdas")),
     "requirements.lock",

@@ -12,7 +12,15 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from headwater.config import AnySource, FilesSource, HttpSource, KafkaSource, KinesisSource, RedshiftSource
+from headwater.config import (
+    AnySource,
+    Environment,
+    FilesSource,
+    HttpSource,
+    KafkaSource,
+    KinesisSource,
+    RedshiftSource,
+)
 from headwater.config.kafka_source import Iam
 from headwater.config.role import Role, Shared, Statement
 from headwater.deploy.deployment import LAMBDAS, ZONES, Deployment, JobSpec
@@ -20,7 +28,7 @@ from headwater.errors import ConfigError
 
 _Declared = TypeVar("_Declared", bound=Shared)
 # ARNs that AWS assigns when Terraform creates the resource.
-LATE_ARNS = ("alerts_key", "bookmarks_key", "data_key", "namespace_arn", "secrets_key", "workgroup_arn")
+LATE_ARNS = ("admin_secret", "alerts_key", "bookmarks_key", "data_key", "namespace_arn", "secrets_key", "workgroup_arn")
 
 
 @dataclass(frozen=True)
@@ -39,13 +47,7 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
     `late_arns` holds the ARN for each of LATE_ARNS.
     """
     environment = deployment.project.environment
-    common = {
-        **{zone: environment.bucket(zone) for zone in ("raw", "lake", "artifacts", "logs", "landing")},
-        "prefix": environment.prefix,
-        "region": environment.region,
-        "account": environment.account,
-        **late_arns,
-    }
+    common = _common(deployment, late_arns)
     jobs = deployment.jobs()
     arns = f"arn:aws:glue:{environment.region}:{environment.account}"
     job_arns = json.dumps(sorted(f"{arns}:job/{job.name}" for job in jobs))
@@ -74,6 +76,39 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
     traits = {"redshift"} if any(_is_redshift(source) for source in deployment.project.sources.values()) else set()
     specs.append(_role(deployment.root, f"{environment.prefix}-copy", "copy", common, traits))
     return specs
+
+
+def analyst_policy(deployment: Deployment, late_arns: Mapping[str, str]) -> dict[str, Any]:
+    """Makes the permissions policy that is attached to the roles of analysts, which are made elsewhere."""
+    declared = _read(deployment.root / "config" / "roles" / "analyst.yaml", _common(deployment, late_arns), Shared)
+    allowed = [_iam(sid, statement) for sid, statement in sorted(declared.statements.items())]
+    return {"Version": "2012-10-17", "Statement": allowed}
+
+
+def _common(deployment: Deployment, late_arns: Mapping[str, str]) -> dict[str, str]:
+    """What the placeholders of every file stand for."""
+    environment = deployment.project.environment
+    return {
+        **{zone: environment.bucket(zone) for zone in ("raw", "lake", "artifacts", "logs", "landing")},
+        "prefix": environment.prefix,
+        "region": environment.region,
+        "account": environment.account,
+        "silver_database": environment.database("silver"),
+        "gold_database": environment.database("gold"),
+        **late_arns,
+        **_administrator(environment, late_arns),
+    }
+
+
+def _administrator(environment: Environment, late_arns: Mapping[str, str]) -> dict[str, str]:
+    """The secret of the warehouse's administrator and its key."""
+    existing = environment.warehouse.existing
+    if existing is None:
+        return {"admin_secret": late_arns["admin_secret"], "admin_secret_key": late_arns["secrets_key"]}
+    return {
+        "admin_secret": existing.admin_secret,
+        "admin_secret_key": existing.admin_secret_key or late_arns["secrets_key"],
+    }
 
 
 def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[RoleSpec]:

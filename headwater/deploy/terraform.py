@@ -13,7 +13,7 @@ from headwater.config import Environment
 from headwater.deploy.deployment import ZONES, Deployment
 from headwater.deploy.entrances import Entrances
 from headwater.deploy.resource_policies import key_policies, queue_policies, topic_policy
-from headwater.deploy.roles import LATE_ARNS, RoleSpec, roles
+from headwater.deploy.roles import LATE_ARNS, RoleSpec, analyst_policy, roles
 from headwater.deploy.schedules import ScheduleSpec, compact
 from headwater.errors import ConfigError
 
@@ -27,16 +27,13 @@ def document(deployment: Deployment) -> dict[str, Any]:
     """Derives what deployment.json holds, but for the digest of what it was derived from; ConfigError names the file that is wrong."""
     environment = deployment.project.environment
     _check_copy_role(environment)
-    made = {
-        role.name: _role(role, environment.boundary_arn)
-        for role in roles(deployment, {name: f"${{{name}}}" for name in LATE_ARNS})
-    }
+    late = {name: f"${{{name}}}" for name in LATE_ARNS}
+    made = {role.name: _role(role, environment.boundary_arn) for role in roles(deployment, late)}
     prefix = deployment.prefix
     return {
         "environment": environment.model_dump(mode="json", include=_OF_ENVIRONMENT),
         "buckets": deployment.buckets(),
         "databases": {zone: environment.database(zone) for zone in ZONES},
-        "tables": {zone: deployment.project.table_paths(zone) for zone in ("silver", "gold")},
         "secrets": deployment.secrets(),
         "security_configuration": deployment.security_configuration,
         "jobs": {
@@ -63,8 +60,9 @@ def document(deployment: Deployment) -> dict[str, Any]:
         "schedules": _schedules(deployment.schedules()),
         "snapshots": _schedules(deployment.snapshots()),
         "copy_role": made[f"{prefix}-copy"],
-        "warehouse_users": deployment.warehouse_users(),
-        "warehouse_tables": deployment.warehouse_tables(),
+        "analyst_policy": {"name": f"{prefix}-analyst", "policy": compact(analyst_policy(deployment, late))},
+        "grant_tables_role": f"{prefix}-grant_tables",
+        "migrations": {"function": deployment.migrator, "input": deployment.migrations()},
         "topic": {
             "name": deployment.topic,
             "arn": deployment.topic_arn,

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from headwater.config import Warehouse
 from headwater.errors import QueryError
 
 _LONGEST_POLL_SECONDS = 1.0
+
+
+class Place(Protocol):
+    """Where statements go: a workgroup and its database."""
+
+    @property
+    def workgroup(self) -> str: ...  # noqa: D102 - named by what it is
+    @property
+    def database(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -21,9 +29,12 @@ class Rows:
     rows: tuple[tuple[str | None, ...], ...]
 
 
-def query(client: Any, warehouse: Warehouse, sql: str, seconds: float = 300) -> Rows:
-    """Runs one statement and reads its rows; QueryError when the warehouse refuses it or takes longer than `seconds`."""
-    statement = client.execute_statement(WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sql=sql)["Id"]
+def query(client: Any, place: Place, sql: str, seconds: float = 300, secret: str | None = None) -> Rows:
+    """Runs one statement and reads its rows; QueryError when the warehouse refuses it or takes longer than `seconds`.
+
+    Redshift knows the asker by the IAM identity, or by the user whose `secret` it is, an ARN.
+    """
+    statement = client.execute_statement(**_where(place, secret), Sql=sql)["Id"]
     answer = finish(client, statement, seconds)
     columns: tuple[str, ...] = ()
     rows: list[tuple[str | None, ...]] = []
@@ -32,6 +43,11 @@ def query(client: Any, warehouse: Warehouse, sql: str, seconds: float = 300) -> 
             columns = tuple(column["name"] for column in page["ColumnMetadata"])
             rows += [tuple(_text(cell) for cell in record) for record in page["Records"]]
     return Rows(columns, tuple(rows))
+
+
+def run(client: Any, place: Place, sqls: Sequence[str], seconds: float, secret: str | None = None) -> None:
+    """Runs statements as one transaction; QueryError when the warehouse refuses one or takes longer than `seconds`."""
+    finish(client, client.batch_execute_statement(**_where(place, secret), Sqls=list(sqls))["Id"], seconds)
 
 
 def finish(client: Any, statement: str, seconds: float) -> Mapping[str, Any]:
@@ -47,6 +63,10 @@ def finish(client: Any, statement: str, seconds: float) -> Mapping[str, Any]:
         raise QueryError(f"Redshift refused: {answer.get('Error', answer['Status'])}")
     described: Mapping[str, Any] = answer
     return described
+
+
+def _where(place: Place, secret: str | None) -> dict[str, str]:
+    return {"WorkgroupName": place.workgroup, "Database": place.database} | ({"SecretArn": secret} if secret else {})
 
 
 def _text(cell: Mapping[str, Any]) -> str | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from local.counterparts.counterpart import Counterpart
 
@@ -20,6 +22,15 @@ create table if not exists behavior.customer_behavior (
 """
 
 
+def _grant(warehouse: psycopg.Connection[Any]) -> None:
+    """Grants the table to those who extract it, as its owner does: no migration knows of it."""
+    for (user,) in warehouse.execute(
+        "select rolname from pg_roles where rolname like 'IAMR:%-redshift-extract'"
+    ).fetchall():
+        for grant in ("usage on schema behavior", "select on behavior.customer_behavior"):
+            warehouse.execute(sql.SQL("grant {} to {}").format(sql.SQL(grant), sql.Identifier(user)))
+
+
 class Redshift(Counterpart):
     """The counterpart of source `redshift`: a schema of the warehouse's database, which the stack runs anyway."""
 
@@ -29,6 +40,7 @@ class Redshift(Counterpart):
         """Brings the table to where the world's is now."""
         with psycopg.connect(self._place.world_dsn) as world, psycopg.connect(self._place.warehouse_dsn) as warehouse:
             warehouse.execute(DDL)
+            _grant(warehouse)
             warehouse.execute("delete from behavior.customer_behavior")
             with (
                 world.cursor().copy("copy behavior.customer_behavior to stdout") as rows,

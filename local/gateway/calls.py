@@ -26,6 +26,7 @@ _CRAWLER = ("Name", "glue:{place}:crawler/{name}")
 _WORKGROUP = ("WorkgroupName", "redshift-serverless:{place}:workgroup/{name}")
 _MACHINE = ("stateMachineArn", "states:{place}:stateMachine:{name}")
 _RESOURCES = {
+    "athena:GetWorkGroup": ("WorkGroup", "athena:{place}:workgroup/{name}"),
     "athena:StartQueryExecution": ("WorkGroup", "athena:{place}:workgroup/{name}"),
     "glue:BatchStopJobRun": _JOB,
     "glue:GetCrawler": _CRAWLER,
@@ -137,7 +138,7 @@ def asked_of(settings: GatewaySettings, response: BaseResponse, service: str, re
         found = athena_backends[settings.account_id][settings.region].executions.get(
             response._get_param("QueryExecutionId")
         )
-        yield Asked(action, f"arn:aws:athena:{place}:workgroup/{found.workgroup.name}" if found else "*")
+        yield Asked(action, f"arn:aws:athena:{place}:workgroup/{found.workgroup}" if found else "*")
     elif action in _CATALOG:
         yield from (Asked(action, f"arn:aws:glue:{place}:{part}") for part in _catalog_parts(response))
     elif action in _RESOURCES:
@@ -146,8 +147,10 @@ def asked_of(settings: GatewaySettings, response: BaseResponse, service: str, re
         arn = name if name.startswith("arn:") else "arn:aws:" + form.format(place=place, name=name)
         yield Asked(action, arn)
         if action.startswith("redshift-data:"):
-            # The Data API signs in to the workgroup as whoever asks.
-            yield Asked("redshift-serverless:GetCredentials", arn)
+            # The Data API logs in by the secret that the request names, or as whoever asks.
+            secret = response._get_param("SecretArn")
+            login = ("secretsmanager:GetSecretValue", secret) if secret else ("redshift-serverless:GetCredentials", arn)
+            yield Asked(*login)
     else:
         yield Asked(action, resource)
 

@@ -27,6 +27,10 @@ class S3Objects:
         """The same in the name of a role that Redshift assumes."""
         return S3Objects(self._settings, key_of(arn, "redshift-serverless.amazonaws.com", "RedshiftIamRoleSession"))
 
+    def signed_by(self, key: str) -> S3Objects:
+        """The same in the name of whoever signs with a key id."""
+        return S3Objects(self._settings, key)
+
     @contextmanager
     def client(self) -> Iterator[Any]:
         """A boto3 client of S3 whose connections are closed in the end."""

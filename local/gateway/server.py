@@ -20,7 +20,7 @@ from urllib.request import urlopen
 from moto.glue.exceptions import EntityNotFoundException
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local.gateway import calls, faults, outbox
+from local.gateway import calls, faults, lake_formation, outbox
 from local.gateway.athena import queries as athena
 from local.gateway.clock import CLOCK, ClockRequestError
 from local.gateway.glue import bookmarks, crawlers
@@ -33,6 +33,7 @@ from local.gateway.lambdas import runtime as lambdas
 from local.gateway.moto import gaps, speed, step_functions
 from local.gateway.redshift import data_api as redshift
 from local.gateway.redshift import serverless as redshift_serverless
+from local.gateway.redshift import users as redshift_users
 from local.gateway.s3_objects import set_modified
 from local.gateway.settings import GatewaySettings
 from local.postgres import free_port
@@ -64,11 +65,12 @@ class Gateway:
         self.lambdas = lambdas.install(settings, self.authority)
         events.install(settings, self.lambdas, self.authority)
         self.http_apis = http_api.HttpApis(settings, self.lambdas)
-        self.redshift_serverless = redshift_serverless.RedshiftServerless(settings)
         self.glue = glue_runtime.install(settings, workers, self.authority)
         step_functions.install(settings, self.glue.await_end)
-        redshift.install(settings)
-        athena.install(settings)
+        self.redshift_serverless = redshift_serverless.RedshiftServerless(settings, self.authority.caller)
+        users = redshift_users.Users(settings, self.redshift_serverless)
+        redshift.install(settings, users, self.authority.caller)
+        athena.install(settings, self.authority, lake_formation.install(settings, self.authority))
         self.event_sources = event_sources.install(settings, self.lambdas, self.authority)
         documents.install()
         authority.install(self.authority)

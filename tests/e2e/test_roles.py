@@ -23,6 +23,8 @@ LATE = LATE_KEYS | {
     "namespace_arn": "arn:aws:redshift-serverless:::namespace",
     "workgroup_arn": f"arn:aws:redshift-serverless:{ENVIRONMENT.region}:{ENVIRONMENT.account}"
     f":workgroup/{ENVIRONMENT.warehouse.workgroup}",
+    "admin_secret": f"arn:aws:secretsmanager:{ENVIRONMENT.region}:{ENVIRONMENT.account}"
+    f":secret:redshift!{ENVIRONMENT.warehouse.workgroup}-admin-??????",
 }
 # Maintain is no part of a run: tests/e2e/test_kills.py holds it to its role.
 CALLERS = sorted(
@@ -77,8 +79,8 @@ IDLE = (
     Idle("It keeps no traces.", "xray:*"),
     Idle("Its log groups are made with their key.", "logs:AssociateKmsKey"),
     Idle("It keeps the log of executions by itself.", "logs:*", "*", ("pipeline",)),
-    Idle("Its lake is registered nowhere.", "lakeformation:*"),
-    Idle("Its crawlers look at one table at a time.", "glue:GetTables"),
+    Idle("Its lake is registered nowhere.", "lakeformation:GetDataAccess"),
+    Idle("Its crawlers look at one table at a time.", "glue:GetTables", "*", ("crawl-*",)),
     Idle("A database is looked at without its tables.", "glue:GetDatabase", "*:table/*"),
     Idle("Whether Glue needs it is not documented; it commits by another way here.", "glue:UpdateJobBookmark"),
     Idle("Its bookmarks are encrypted as a whole.", "kms:GenerateDataKey", "arn:aws:kms:::bookmarks_key"),
@@ -95,6 +97,8 @@ IDLE = (
     Idle("Lambda's pollers look for shards; it knows them.", "kinesis:ListShards"),
     Idle("Lambda's pollers look for their place in a shard; it knows it.", "kinesis:GetShardIterator"),
     # What nothing in the story calls for.
+    Idle("Nobody ceases to be an analyst.", "lakeformation:BatchRevokePermissions"),
+    Idle("What is hidden stays hidden.", "lakeformation:UpdateDataCellsFilter"),
     Idle("Nobody breaks a run off, and none takes too long.", "glue:BatchStopJobRun"),
     Idle("No Lambda fails for good.", "sqs:SendMessage", "*-dead-letters"),
     Idle("No Lambda fails for good.", "kms:GenerateDataKey", "*", ("*",), "UseDeadLetterKey"),

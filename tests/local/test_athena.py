@@ -149,6 +149,20 @@ def test_the_newest_version_of_a_delta_table_is_read(athena: Athena) -> None:
     assert athena.rows("SELECT count(*) AS n, max(id) AS top FROM orders") == [("n", "top"), ("3", "3")]
 
 
+def test_a_column_that_spark_gives_no_greatest_value_keeps_its_rows(athena: Athena) -> None:
+    athena.delta("orders", ORDERS.append_column("paid", pa.array([True, True, False])))
+    log = "orders/_delta_log/00000000000000000000.json"
+    lines = [json.loads(line) for line in athena.body(f"s3://{athena.aws.bucket}/{log}").splitlines()]
+    for line in lines:
+        if "add" in line:
+            stats = json.loads(line["add"]["stats"])
+            # Delta in Spark keeps no bounds of what is true or false.
+            del stats["minValues"]["paid"], stats["maxValues"]["paid"]
+            line["add"]["stats"] = json.dumps(stats)
+    athena.aws.put(log, "\n".join(map(json.dumps, lines)))
+    assert athena.rows("SELECT id FROM orders WHERE paid = true ORDER BY id") == [("id",), ("1",), ("2",)]
+
+
 @pytest.mark.parametrize("name", ["{db}.orders", '"{db}"."orders"', '"AwsDataCatalog"."{db}".orders', "{db}.ORDERS"])
 def test_a_table_is_found_under_each_of_its_names(athena: Athena, name: str) -> None:
     athena.delta("orders", ORDERS)

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
+from local.gateway.iam.principals import Principal
 from local.gateway.redshift.serverless import RedshiftServerless
 from local.gateway.settings import GatewaySettings
 from local.postgres import PostgresServer, free_port
@@ -75,6 +76,21 @@ def test_what_is_there_is_not_made_twice_and_a_workgroup_needs_its_namespace(aws
     assert refusal(refused) == "ConflictException"
 
 
+def test_a_workgroup_is_told_with_every_parameter_and_takes_no_update_that_changes_none(aws: Aws, name: str) -> None:
+    redshift = aws.client("redshift-serverless")
+    redshift.create_namespace(namespaceName=name)
+    ssl = {"parameterKey": "require_ssl", "parameterValue": "true"}
+    made = redshift.create_workgroup(workgroupName=name, namespaceName=name, configParameters=[ssl])["workgroup"]
+    assert ssl in made["configParameters"]
+    assert len(made["configParameters"]) >= 9
+    with pytest.raises(ClientError, match="You didn't specify any changes to the configuration parameters"):
+        redshift.update_workgroup(workgroupName=name, configParameters=[ssl])
+    changed = {**ssl, "parameterValue": "false"}
+    updated = redshift.update_workgroup(workgroupName=name, configParameters=[changed])["workgroup"]
+    assert changed in updated["configParameters"]
+    assert len(updated["configParameters"]) == len(made["configParameters"])
+
+
 def test_a_usage_limit_is_changed_and_removed(aws: Aws) -> None:
     redshift = aws.client("redshift-serverless")
     limit = redshift.create_usage_limit(resourceArn="arn:any", usageType="serverless-compute", amount=24)["usageLimit"]
@@ -89,9 +105,14 @@ def test_what_the_local_stack_does_not_know_is_refused_by_name(aws: Aws) -> None
         aws.client("redshift-serverless").create_snapshot(namespaceName="any", snapshotName="any")
 
 
+def _administrator(_authorization: str) -> Principal:
+    arn = "arn:aws:iam::123456789012:user/test"
+    return Principal("test", arn, "-", frozenset({arn}), ())
+
+
 def test_a_namespace_brings_its_database(tmp_path: Path) -> None:
     with PostgresServer(tmp_path / "data", free_port()) as server:
-        api = RedshiftServerless(GatewaySettings(port=1, home=tmp_path, warehouse_dsn=server.dsn))
+        api = RedshiftServerless(GatewaySettings(port=1, home=tmp_path, warehouse_dsn=server.dsn), _administrator)
         body = json.dumps({"namespaceName": "n", "dbName": "lake"}).encode()
         environ: dict[str, Any] = {
             "HTTP_X_AMZ_TARGET": "RedshiftServerless.CreateNamespace",

@@ -7,6 +7,7 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -17,11 +18,14 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer, free_port
 from tests.support.aws import Aws, make_own_role
 from tests.support.waiting import wait_for
+from tests.unit.test_redshift_words import VALUES
 
 ROLE = "IAM_ROLE 'arn:aws:iam::123456789012:role/headwater-local'"
 ENDED = {"FINISHED", "FAILED", "ABORTED"}
@@ -105,6 +109,7 @@ def endpoint(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory)
     home = tmp_path_factory.mktemp("redshift")
     with running_gateway(home, warehouse_dsn=postgres.dsn) as url:
         make_own_role(url)
+        Aws(url, home, "-").workgroup("local")
         yield url, home
 
 
@@ -295,7 +300,8 @@ def test_physical_design_is_accepted_and_keys_are_not_enforced(warehouse: Wareho
         f"CREATE TABLE {warehouse.schema}.third DISTKEY(a) INTERLEAVED SORTKEY(a) AS SELECT a FROM {warehouse.schema}.other",
         f"INSERT INTO {table} (sku) VALUES ('a'), ('a')",
         f"INSERT INTO {table} (id, sku) VALUES (1, 'a')",
-        f"GRANT SELECT ON {table} TO GROUP readers",
+        f"CREATE GROUP readers_{warehouse.schema}",
+        f"GRANT SELECT ON {table} TO GROUP readers_{warehouse.schema}",
     )
     assert warehouse.rows(f"SELECT id, sku, price FROM {table} ORDER BY 1") == [
         (1, "a", "0"),
@@ -674,3 +680,74 @@ def test_other_clients_see_what_a_batch_committed(warehouse: Warehouse, postgres
     warehouse.done(f"CREATE TABLE {warehouse.schema}.t AS SELECT 1 AS n")
     with psycopg.connect(postgres.dsn) as connection:
         assert connection.execute(f"SELECT n FROM {warehouse.schema}.t".encode()).fetchone() == (1,)
+
+
+def test_of_two_transactions_that_change_one_row_the_later_is_refused_as_1023(
+    warehouse: Warehouse, postgres: PostgresServer
+) -> None:
+    table = f"{warehouse.schema}.t"
+    warehouse.done(f"CREATE TABLE {table} AS SELECT 1 AS n")
+    with psycopg.connect(postgres.dsn) as other, ThreadPoolExecutor(1) as thread:
+        other.execute(f"UPDATE {table} SET n = 2".encode())
+        later = thread.submit(warehouse.refused, f"UPDATE {table} SET n = 3")
+        wait_for(lambda: waits_for_lock(postgres.dsn), 30)
+        other.commit()
+        assert later.result(30).startswith("ERROR: 1023")
+    assert warehouse.rows(f"SELECT n FROM {table}") == [(2,)]
+
+
+def waits_for_lock(dsn: str) -> bool:
+    with psycopg.connect(dsn) as server:
+        return server.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone() is not None
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(text="\\", room=1)
+@given(text=st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=14), room=st.integers(1, 14))
+def test_a_varchar_holds_as_many_bytes_as_it_says_and_no_more(warehouse: Warehouse, text: str, room: int) -> None:
+    table = f"{warehouse.schema}.t{uuid.uuid4().hex[:8]}"
+    warehouse.done(f"CREATE TABLE {table} (id INT)", f"ALTER TABLE {table} ADD COLUMN note VARCHAR({room})")
+    quoted = text.replace("\\", "\\\\").replace("'", "''")
+    inserted = warehouse.batch(f"INSERT INTO {table} VALUES (1, '{quoted}')")
+    fits = len(text.encode()) <= room
+    assert inserted["Status"] == ("FINISHED" if fits else "FAILED"), inserted
+    assert fits or "too long" in inserted["Error"]
+
+
+def test_a_copy_of_text_counts_bytes_too(warehouse: Warehouse) -> None:
+    table = f"{warehouse.schema}.notes"
+    warehouse.done(f"CREATE TABLE {table} (note VARCHAR(3))")
+    url = warehouse.aws.put("notes.csv", "éé")
+    assert "String length exceeds DDL length: column 'note'" in warehouse.refused(
+        f"COPY {table} FROM '{url}' {ROLE} FORMAT AS CSV"
+    )
+
+
+@pytest.mark.parametrize("word", sorted(VALUES))
+def test_a_reserved_word_that_is_a_value_names_no_column(warehouse: Warehouse, word: str) -> None:
+    warehouse.refused(f"CREATE TABLE {warehouse.schema}.t ({word} INT)")
+
+
+def test_what_the_data_api_does_not_take_is_refused_before_it_runs(warehouse: Warehouse) -> None:
+    with pytest.raises(warehouse.api.exceptions.ValidationException, match="takes 100 KB"):
+        warehouse.rows(f"SELECT '{'é' * 50_000}'")
+    with pytest.raises(warehouse.api.exceptions.ValidationException, match="1 to 40 statements"):
+        warehouse.batch(*["SELECT 1"] * 41)
+
+
+def test_who_is_there_is_not_made_twice(warehouse: Warehouse) -> None:
+    for made in (f"CREATE ROLE r_{warehouse.schema}", f'CREATE USER "IAMR:{warehouse.schema}" PASSWORD DISABLE'):
+        warehouse.done(made)
+        assert "already exists" in warehouse.refused(made)
+    assert "needs PASSWORD" in warehouse.refused("CREATE USER somebody")
+
+
+def test_a_workgroup_that_is_not_there_has_no_endpoint(warehouse: Warehouse) -> None:
+    with pytest.raises(warehouse.api.exceptions.ValidationException, match="endpoint doesn't exist"):
+        warehouse.api.execute_statement(WorkgroupName="other", Database="headwater", Sql="SELECT 1")
+
+
+def test_a_secret_with_another_password_does_not_log_in(warehouse: Warehouse) -> None:
+    value = json.dumps({"username": "admin", "password": "guessed"})
+    secret = warehouse.aws.client("secretsmanager").create_secret(Name=warehouse.schema, SecretString=value)["ARN"]
+    assert "password authentication failed" in warehouse.batch("SELECT 1", SecretArn=secret)["Error"]

@@ -46,6 +46,7 @@ def endpoint(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory)
     home = tmp_path_factory.mktemp("redshift")
     with running_gateway(home, warehouse_dsn=postgres.dsn) as url:
         make_own_role(url)
+        Aws(url, home, "-").workgroup("local")
         yield url, home
 
 

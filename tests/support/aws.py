@@ -59,9 +59,16 @@ class Aws:
     home: Path
     bucket: str
 
-    def client(self, service: str, **config: Any) -> Any:
-        """Returns a boto3 client of a service."""
-        return client_of(self.endpoint, service, json.dumps(config, sort_keys=True))
+    def client(self, service: str, caller: str = "test", **config: Any) -> Any:
+        """Returns a boto3 client of a service, for whoever calls."""
+        return client_of(self.endpoint, service, json.dumps(config, sort_keys=True), caller)
+
+    def workgroup(self, name: str, database: str = "headwater") -> str:
+        """Makes a Redshift Serverless workgroup with a namespace of its name, and returns the ARN of the administrator's secret."""
+        redshift = self.client("redshift-serverless")
+        made = redshift.create_namespace(namespaceName=name, dbName=database, manageAdminPassword=True)["namespace"]
+        redshift.create_workgroup(workgroupName=name, namespaceName=name)
+        return str(made["adminPasswordSecretArn"])
 
     def own(self, page: str, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
         """Calls one of the gateway's own pages."""
@@ -159,7 +166,7 @@ class Aws:
 
 
 @lru_cache(maxsize=128)
-def client_of(endpoint: str, service: str, config: str = "{}") -> Any:
+def client_of(endpoint: str, service: str, config: str = "{}", caller: str = "test") -> Any:
     """Returns the boto3 client of a service, the same one each time; its config is JSON."""
-    session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test")
+    session = boto3.session.Session(aws_access_key_id=caller, aws_secret_access_key="test")
     return session.client(service, endpoint_url=endpoint, region_name="eu-west-1", config=Config(**json.loads(config)))

@@ -23,7 +23,10 @@ mock_provider "aws" {
     defaults = { arn = "arn:aws:kms:eu-west-1:123456789012:key/mocked" }
   }
   mock_resource "aws_redshiftserverless_namespace" {
-    defaults = { arn = "arn:aws:redshift-serverless:eu-west-1:123456789012:namespace/mocked" }
+    defaults = {
+      arn                       = "arn:aws:redshift-serverless:eu-west-1:123456789012:namespace/mocked"
+      admin_password_secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mocked"
+    }
   }
   mock_resource "aws_redshiftserverless_workgroup" {
     defaults = { arn = "arn:aws:redshift-serverless:eu-west-1:123456789012:workgroup/mocked" }
@@ -85,26 +88,11 @@ run "prod_is_applied_with_all_that_it_asks_for" {
   command = apply
 
   variables {
-    environment  = "prod"
-    tables_exist = true
+    environment = "prod"
   }
 
   assert {
     condition     = length(module.deployment.read.schedules) >= 2
     error_message = "prod has schedules."
-  }
-}
-
-run "analysts_see_nothing_before_the_tables_are_there" {
-  command = plan
-
-  variables {
-    environment  = "prod"
-    tables_exist = false
-  }
-
-  assert {
-    condition     = module.deployment.read.environment.analysts.hidden_columns["customers"] == ["first_name", "last_name", "email"]
-    error_message = "prod hides the customers' names from analysts."
   }
 }

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from headwater.config.crawler import load_crawlers
+from headwater.config.environment import ExistingWorkgroup
 from headwater.config.kafka_source import Plaintext
 from headwater.deploy.deployment import SHARED_STAGES, Deployment
 from headwater.deploy.job_arguments import AVRO_JAR, DEEQU_JAR, MSK_JAR, jars
@@ -148,6 +149,24 @@ def test_what_cannot_be_is_not_packed(file: str, before: str, after: str, said: 
             document(Place(every_kind, "prod").deployment)
     finally:
         path.write_text(text)
+
+
+def test_a_workgroup_that_is_there_is_migrated_with_its_own_secret_and_keeps_its_own_snapshots(place: Place) -> None:
+    project = place.deployment.project
+    secret, key = (
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:theirs-abcdef",
+        "arn:aws:kms:eu-west-1:123456789012:key/theirs",
+    )
+    existing = ExistingWorkgroup(admin_secret=secret, admin_secret_key=key)
+    warehouse = project.environment.warehouse.model_copy(update={"existing": existing})
+    environment = project.environment.model_copy(update={"warehouse": warehouse})
+    derived = document(Deployment(project.model_copy(update={"environment": environment}), place.root))
+    permissions = derived["lambdas"][derived["migrations"]["function"]]["role"]["permissions"]
+    assert secret in permissions
+    assert key in permissions
+    assert "${admin_secret}" not in permissions
+    assert derived["snapshots"] == {}
+    assert derived["environment"]["warehouse"]["existing"] == {"admin_secret": secret, "admin_secret_key": key}
 
 
 def test_every_job_tells_spark_what_delta_needs(derived: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ LATE = {
         f"{kind}_arn": f"arn:aws:redshift-serverless:eu-west-1:123456789012:{kind}/mocked"
         for kind in ("workgroup", "namespace")
     },
+    "admin_secret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mocked",
 }
 
 
@@ -278,10 +279,36 @@ def test_the_rest_is_named_as_it_was_derived(made: Made, deployment: dict[str, A
     assert databases == set(deployment["databases"].values())
     proxies = {proxy["name"] for proxy in made.get("aws_db_proxy", {}).values()}
     assert proxies == {proxy["name"] for proxy in deployment["rds_proxies"].values()}
-    statements = {statement["sql"] for statement in made["aws_redshiftdata_statement"].values()}
-    assert {f'CREATE USER "IAMR:{name}" PASSWORD DISABLE' for name in deployment["warehouse_users"]} <= statements
-    assert deployment["warehouse_tables"]
-    assert set(deployment["warehouse_tables"].values()) <= statements
+
+
+def test_the_warehouse_is_made_by_migrations_alone_which_run_again_when_they_change(
+    made: Made, deployment: dict[str, Any]
+) -> None:
+    assert "aws_redshiftdata_statement" not in made
+    [invocation] = made["aws_lambda_invocation"].values()
+    assert invocation["function_name"] == deployment["migrations"]["function"]
+    called = json.loads(invocation["input"])
+    assert called.pop("admin_secret").startswith("arn:aws:secretsmanager:")
+    assert called == deployment["migrations"]["input"]
+
+
+def test_analysts_get_tables_by_each_run_and_never_by_terraform(made: Made, deployment: dict[str, Any]) -> None:
+    assert "aws_lakeformation_data_cells_filter" not in made
+    granted = made["aws_lakeformation_permissions"].values()
+    passed_on = [grant for grant in granted if grant["permissions_with_grant_option"]]
+    assert {grant["principal"] for grant in passed_on} == {"arn:aws:iam::123456789012:role/mocked"}
+    assert [[table["wildcard"] for table in grant["table"]] for grant in passed_on] == [[True], [True]]
+    [policy] = made["aws_iam_policy"].values()
+    expected = deployment["analyst_policy"]["policy"]
+    for name, arn in LATE.items():
+        expected = expected.replace(f'"${{{name}}}"', f'"{arn}"')
+    assert (policy["name"], policy["policy"]) == (deployment["analyst_policy"]["name"], expected)
+
+
+def test_no_plan_trips_over_the_parameters_that_redshift_completes() -> None:
+    workgroup = (ROOT / "terraform" / "modules" / "warehouse" / "redshift.tf").read_text()
+    assert "config_parameter {" not in workgroup
+    assert "ignore_changes = [config_parameter]" in workgroup
 
 
 def test_jobs_reach_aws_through_endpoints_or_by_way_of_a_nat_gateway(made: Made, deployment: dict[str, Any]) -> None:

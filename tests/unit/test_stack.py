@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from starlette.routing import Mount
 
+from headwater.config import Project
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.migrations import migrations
 from headwater.deploy.project import load_project, restricted
 from headwater.errors import ConfigError
+from headwater.warehouse.migrations import View
 from local.counterparts import COUNTERPARTS, Place
 from local.counterparts.kafka import Kafka
 from local.counterparts.simulated import Simulated
-from local.deploy import views
 from local.simulators.app import build_app
 from local.stack import ROOT
 
@@ -28,8 +30,12 @@ def test_what_is_left_of_a_project_is_what_its_sources_can_fill() -> None:
 
 def test_a_view_goes_with_the_gold_table_that_it_reads() -> None:
     whole = load_project(ROOT, "local")
-    assert [path.stem for path in views(Deployment(whole, ROOT))] == ["customer_recency"]
-    assert views(Deployment(restricted(whole, frozenset({"fx_rates"})), ROOT)) == []
+    assert _views(whole) == ["view customer_recency"]
+    assert _views(restricted(whole, frozenset({"fx_rates"}))) == []
+
+
+def _views(project: Project) -> list[str]:
+    return [migration.name for migration in migrations(Deployment(project, ROOT)) if isinstance(migration, View)]
 
 
 def test_a_source_that_is_not_declared_is_told_with_those_that_are() -> None:

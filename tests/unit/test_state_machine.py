@@ -62,6 +62,22 @@ def test_every_lambda_it_invokes_is_deployed_and_has_a_handler(
     assert all((ROOT / "lambdas" / folder / "handler.py").exists() for folder in LAMBDAS)
 
 
+def machines(machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield machine
+    for state in machine["States"].values():
+        for inner in [*([state["ItemProcessor"]] if state["Type"] == "Map" else []), *state.get("Branches", [])]:
+            yield from machines(inner)
+
+
+def test_every_state_is_reached(definition: dict[str, Any]) -> None:
+    for machine in machines(definition):
+        reached = {machine["StartAt"]}
+        for state in machine["States"].values():
+            ways = [state, *state.get("Choices", []), *state.get("Catch", [])]
+            reached |= {way[key] for way in ways for key in ("Next", "Default") if key in way}
+        assert reached == machine["States"].keys()
+
+
 def test_no_placeholder_is_left(deployment: Deployment) -> None:
     assert "${" not in deployment.definition()
 

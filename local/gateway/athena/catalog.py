@@ -22,6 +22,7 @@ from moto.glue.models import GlueBackend, glue_backends
 from pyarrow.fs import FileSelector
 
 from local.gateway.athena.sql import AthenaError, TableName, understand
+from local.gateway.lake_formation import Sight
 from local.gateway.s3_objects import S3Objects
 from local.gateway.settings import GatewaySettings
 
@@ -90,17 +91,28 @@ class Catalog:
         ]
         return [column for column in plain if column[0] not in {key[0] for key in keys}] + keys
 
-    def register(self, connection: duckdb.DuckDBPyConnection, name: TableName, depth: int = 0) -> int:
-        """Makes a table known to DuckDB under its own name and returns the bytes of its files."""
+    def register(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: TableName,
+        sees: Callable[[str, str], Sight | None],
+        depth: int = 0,
+    ) -> int:
+        """Makes what somebody sees of a table known to DuckDB under its own name and returns the bytes of its files."""
         table = self.table(name)
+        sight = sees(name.database, name.name)
+        if sight is None:
+            raise AthenaError(f"Insufficient Lake Formation permission(s): Required Select on {name.name}")
         target = f'"{name.database}"."{name.name}"'
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{name.database}"').fetchall()
         if table.get("TableType") == "VIRTUAL_VIEW":
-            return self._register_view(connection, table, target, depth)
+            return self._register_view(connection, table, target, sees, depth)
         rows, size = self._read(name, table)
         source = f"{name.database}.{name.name} files"
         connection.register(source, rows)
-        connection.execute(f'CREATE OR REPLACE VIEW {target} AS SELECT * FROM "{source}"').fetchall()
+        seen = f" EXCLUDE ({', '.join(sight.hidden)})" if sight.hidden else ""
+        rows_seen = f" WHERE {sight.condition}" if sight.condition else ""
+        connection.execute(f'CREATE OR REPLACE VIEW {target} AS SELECT *{seen} FROM "{source}"{rows_seen}').fetchall()
         return size
 
     def put_view(self, name: TableName, definition: str, columns: list[tuple[str, str]], *, replace: bool) -> None:
@@ -136,14 +148,19 @@ class Catalog:
         self._glue.delete_table(name.database, name.name)
 
     def _register_view(
-        self, connection: duckdb.DuckDBPyConnection, table: dict[str, Any], target: str, depth: int
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: dict[str, Any],
+        target: str,
+        sees: Callable[[str, str], Sight | None],
+        depth: int,
     ) -> int:
         encoded = _VIEW_TEXT.search(table.get("ViewOriginalText") or "")
         if encoded is None or depth > _DEEPEST_VIEW:
             raise AthenaError(f"INVALID_VIEW: line 1:15: View {target} cannot be expanded")
         view = json.loads(base64.b64decode(encoded["encoded"]))
         request = understand(view["originalSql"], view.get("schema"))
-        size = sum(self.register(connection, name, depth + 1) for name in request.tables)
+        size = sum(self.register(connection, name, sees, depth + 1) for name in request.tables)
         connection.execute(f"CREATE OR REPLACE VIEW {target} AS {request.sql}").fetchall()
         return size
 
@@ -154,7 +171,7 @@ class Catalog:
         kind = (parameters.get("table_type") or parameters.get("classification") or _kind_of(storage)).lower()
         if kind == "delta" or parameters.get("spark.sql.sources.provider") == "delta":
             delta = DeltaTable(location, storage_options=self.objects.delta_options())
-            return delta.to_pyarrow_dataset(), sum(delta.get_add_actions().column("size_bytes").to_pylist())
+            return _without_statistics(delta), sum(delta.get_add_actions().column("size_bytes").to_pylist())
         schema = pa.schema([pa.field(column, _arrow_type(type_)) for column, type_, _ in self.columns(name)])
         keys = pa.schema([schema.field(column) for column, _, is_key in self.columns(name) if is_key])
         filesystem = self.objects.filesystem()
@@ -193,6 +210,15 @@ class Catalog:
         with self.objects.client() as client, closing(client.get_object(Bucket=bucket, Key=key)["Body"]) as body:
             content = body.read()
         return pa.BufferReader(gzip.decompress(content) if key.endswith(".gz") else content)
+
+
+def _without_statistics(delta: DeltaTable) -> ds.Dataset:
+    """The files of a Delta table, of which delta-rs says that no value of a column without a maximum is any: it takes NULL for one."""
+    dataset = delta.to_pyarrow_dataset()
+    if delta.metadata().partition_columns:
+        return dataset
+    fragments = [dataset.format.make_fragment(file.path, file.filesystem) for file in dataset.get_fragments()]
+    return ds.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
 
 
 def _kind_of(storage: dict[str, Any]) -> str:

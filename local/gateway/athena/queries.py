@@ -24,10 +24,16 @@ import botocore.exceptions
 import duckdb
 from deltalake.exceptions import DeltaError
 from moto.athena.exceptions import JsonRESTError
+from moto.athena.models import athena_backends
 from moto.athena.responses import AthenaResponse
 
 from local.gateway.athena.catalog import Catalog
 from local.gateway.athena.sql import SESSION_SETUP, Action, AthenaError, Request, SyntaxRefusedError, understand
+from local.gateway.calls import Asked, signature
+from local.gateway.iam.authority import Authority
+from local.gateway.iam.principals import Principal
+from local.gateway.lake_formation import LakeFormation, Sight
+from local.gateway.s3_objects import S3Objects
 from local.gateway.settings import GatewaySettings
 
 _ROWS_A_PAGE = 1_000
@@ -75,6 +81,9 @@ class _Execution:
     output: str
     workgroup: str
     parameters: list[str] | None
+    sees: Callable[[str, str], Sight | None]
+    objects: S3Objects
+    """S3 in the name of whoever asks, where the result goes."""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     state: str = "QUEUED"
     reason: str | None = None
@@ -140,7 +149,8 @@ class QueryEngine:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.catalog = Catalog(settings)
-        self.executions: dict[str, _Execution] = {}
+        # Where moto keeps its own, whose workgroups decide who may look.
+        self.executions: dict[str, _Execution] = athena_backends[settings.account_id][settings.region].executions
         self._threads = ThreadPoolExecutor(_QUERIES_AT_ONCE, thread_name_prefix="athena")
 
     def close(self) -> None:
@@ -207,7 +217,9 @@ class QueryEngine:
         for command in SESSION_SETUP:
             session.execute(command).fetchall()
         execution.connection = session
-        execution.scanned = sum(self.catalog.register(session, name) for name in execution.request.tables)
+        execution.scanned = sum(
+            self.catalog.register(session, name, execution.sees) for name in execution.request.tables
+        )
         session.execute("SET enable_external_access = false").fetchall()
         return session
 
@@ -228,8 +240,9 @@ class QueryEngine:
 
     def _write(self, execution: _Execution) -> None:
         bucket, _, key = execution.output_location.removeprefix("s3://").partition("/")
-        with self.catalog.objects.client() as client:
+        with execution.objects.client() as client:
             try:
+                client.get_bucket_location(Bucket=bucket)
                 client.put_object(Bucket=bucket, Key=key, Body=_file(execution))
             except botocore.exceptions.ClientError as error:
                 raise AthenaError(f"Unable to verify/create output bucket {bucket}: {error}") from None
@@ -332,8 +345,13 @@ def _file(execution: _Execution) -> bytes:
 class _Api:
     """The operations of Athena that moto only fakes; each takes the request and returns the reply."""
 
-    def __init__(self, engine: QueryEngine) -> None:
+    def __init__(
+        self, settings: GatewaySettings, engine: QueryEngine, authority: Authority, lake: LakeFormation
+    ) -> None:
+        self._settings = settings
         self._engine = engine
+        self._authority = authority
+        self._lake = lake
 
     def start_query_execution(self, response: AthenaResponse, asked: dict[str, Any]) -> dict[str, Any]:
         name = asked.get("WorkGroup") or "primary"
@@ -347,9 +365,29 @@ class _Api:
         except SyntaxRefusedError as error:
             raise _invalid(str(error)) from None
         output = _output_location(asked, workgroup["Configuration"])
-        execution = _Execution(asked["QueryString"], request, context, output, name, parameters)
+        header = response.headers.get("Authorization", "")
+        principal = self._authority.caller(header)
+        objects = self._engine.catalog.objects.signed_by((signature(header) or ("",))[0])
+
+        def sees(database: str, table: str) -> Sight | None:
+            self._check_asker(principal, database, table)
+            return self._lake.sight(principal, database, table)
+
+        execution = _Execution(asked["QueryString"], request, context, output, name, parameters, sees, objects)
         self._engine.submit(execution)
         return {"QueryExecutionId": execution.id}
+
+    def _check_asker(self, principal: Principal, database: str, table: str) -> None:
+        """Refuses whoever may not look a table up, or may not ask Lake Formation for its data."""
+        place = f"{self._settings.region}:{self._settings.account_id}"
+        parts = ("catalog", f"database/{database}", f"table/{database}/{table}")
+        asked = [Asked("glue:GetTable", f"arn:aws:glue:{place}:{part}") for part in parts]
+        for one in (*asked, Asked("lakeformation:GetDataAccess", "*")):
+            if not self._authority.allows(principal, [one]):
+                raise AthenaError(
+                    f"Insufficient permissions to execute the query. User: {principal.arn} is not authorized to perform: "
+                    f"{one.action} on resource: {one.resource}"
+                )
 
     def get_query_execution(self, response: AthenaResponse, asked: dict[str, Any]) -> dict[str, Any]:
         del response
@@ -372,12 +410,16 @@ class _Api:
         }
 
     def get_query_results(self, response: AthenaResponse, asked: dict[str, Any]) -> dict[str, Any]:
-        del response
         execution = self._find(asked["QueryExecutionId"])
         if execution.state not in _ENDED:
             raise _invalid(f"Query has not yet finished. Current state: {execution.state}")
         if execution.state != "SUCCEEDED":
             raise _invalid(f"Query did not finish successfully. Final query state: {execution.state}")
+        # The result is read from S3 in the name of whoever asks for it.
+        asker = self._authority.caller(response.headers.get("Authorization", ""))
+        at = f"arn:aws:s3:::{execution.output_location.removeprefix('s3://')}"
+        if not self._authority.allows(asker, [Asked("s3:GetObject", at)]):
+            raise JsonRESTError("AccessDeniedException", f"{asker.arn} may not read the result {at}")
         header: list[_Row] = (
             [[name for name, _ in execution.columns]] if execution.request.action is Action.QUERY else []
         )
@@ -456,10 +498,10 @@ def _operation(
     return answer
 
 
-def install(settings: GatewaySettings) -> QueryEngine:
-    """Replaces moto's queries by real ones."""
+def install(settings: GatewaySettings, authority: Authority, lake: LakeFormation) -> QueryEngine:
+    """Replaces moto's queries by real ones: of what Lake Formation lets the caller see, with the caller's rights."""
     engine = QueryEngine(settings)
-    for name, handle in _operations(_Api(engine)):
+    for name, handle in _operations(_Api(settings, engine, authority, lake)):
         setattr(AthenaResponse, name, _operation(handle))
     return engine
 

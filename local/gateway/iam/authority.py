@@ -32,6 +32,7 @@ from local.gateway.settings import GatewaySettings
 
 # Everybody may ask who he is.
 _FREE = {"sts:GetCallerIdentity"}
+_UNKNOWN = "The security token included in the request is invalid."
 _OWNED = {"redshift-data:DescribeStatement", "redshift-data:GetStatementResult", "redshift-data:CancelStatement"}
 
 
@@ -45,6 +46,14 @@ class Authority:
         self._keys = Keys(settings)
         self._owners: dict[str, str] = {}
         self._served = threading.local()
+
+    def caller(self, authorization: str) -> Principal:
+        """Finds who signed a request by its header; refused when nobody did, or nobody whom the account knows."""
+        signed = signature(authorization)
+        principal = self.principals.find(signed[0]) if signed else None
+        if principal is None:
+            raise JsonRESTError("UnrecognizedClientException", _UNKNOWN)
+        return principal
 
     def allows(self, principal: Principal, asked: Iterable[Asked]) -> bool:
         """Decides about what is asked for and the uses of keys that it leads to, and notes each."""
@@ -146,8 +155,7 @@ class Authority:
 
 
 def _unknown(response: BaseResponse) -> Exception:
-    said = "The security token included in the request is invalid."
-    refusal: Exception = JsonRESTError("UnrecognizedClientException", said)
+    refusal: Exception = JsonRESTError("UnrecognizedClientException", _UNKNOWN)
     if isinstance(response, S3Response):
         refusal = S3InvalidAccessKeyIdError()
     elif _is_query(response):

@@ -11,6 +11,7 @@ from typing import Any
 import botocore.exceptions
 import psycopg
 
+from local.gateway.redshift.lexemes import RedshiftError, identifier, lex, too_long
 from local.gateway.redshift.load import Load
 from local.gateway.redshift.options import (
     Options,
@@ -21,7 +22,6 @@ from local.gateway.redshift.options import (
     string_of,
 )
 from local.gateway.redshift.parquet import load_parquet
-from local.gateway.redshift.sql import RedshiftError, identifier, lex
 from local.gateway.redshift.table import Session, columns_of
 from local.gateway.redshift.text import load_csv, load_json
 from local.gateway.s3_objects import S3Objects
@@ -139,13 +139,15 @@ def _size(client: Any, bucket: str, key: str) -> int | None:
 def _load_error(error: psycopg.Error, bucket: str, key: str) -> str:
     """Says which file and which column PostgreSQL refused, in Redshift's words for the common cases."""
     column = error.diag.column_name
+    if found := too_long(error.diag.constraint_name):
+        column = found[1]
     if column is None and (named := re.search(r"column ([^\s:,]+)", error.diag.context or "")):
         column = named.group(1).strip('"')
     message = error.diag.message_primary or str(error)
     match error:
         case psycopg.errors.NotNullViolation():
             message = "Missing data for not-null field"
-        case psycopg.errors.StringDataRightTruncation():
+        case psycopg.errors.StringDataRightTruncation() | psycopg.errors.CheckViolation():
             message = "String length exceeds DDL length"
         case psycopg.errors.NumericValueOutOfRange():
             message = f"Numeric data overflow (result precision): {message}"

@@ -23,22 +23,19 @@ from psycopg.conninfo import make_conninfo
 
 from local.gateway import faults
 from local.gateway.clock import CLOCK
+from local.gateway.iam.principals import Principal
 from local.gateway.redshift.copy import copy
-from local.gateway.redshift.sql import (
-    COMPATIBILITY_FUNCTIONS,
-    COMPATIBILITY_SCHEMA,
-    Kind,
-    RedshiftError,
-    Statement,
-    parameters_of,
-    translate,
-)
+from local.gateway.redshift.functions import COMPATIBILITY_FUNCTIONS, COMPATIBILITY_SCHEMA
+from local.gateway.redshift.lexemes import RedshiftError, too_long
+from local.gateway.redshift.sql import Kind, Statement, parameters_of, translate
 from local.gateway.redshift.table import Session
 from local.gateway.redshift.unload import unload
+from local.gateway.redshift.users import Users
 from local.gateway.s3_objects import S3Objects
 from local.gateway.settings import GatewaySettings
 
 _MOST_STATEMENTS = 40
+_LONGEST_STATEMENT = 100_000
 _ROWS_A_PAGE = 1_000
 _STATEMENTS_A_PAGE = 100
 _LARGEST_RESULT = 500 << 20
@@ -109,6 +106,7 @@ class _Execution:
     request: dict[str, Any]
     parts: list[_SubStatement]
     is_batch: bool
+    principal: Principal
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "SUBMITTED"
     error: str | None = None
@@ -183,10 +181,11 @@ class _Execution:
 class Warehouse:
     """Runs statements against the PostgreSQL that stands in for Redshift, and keeps their outcomes."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, users: Users) -> None:
         if settings.warehouse_dsn is None:
             raise ValueError("the Data API needs warehouse_dsn")
         self._dsn = settings.warehouse_dsn
+        self._users = users
         self._objects = S3Objects(settings)
         self._threads = ThreadPoolExecutor(_SESSIONS, thread_name_prefix="redshift")
         self._lock = threading.Lock()
@@ -198,13 +197,16 @@ class Warehouse:
         """Waits for running statements and ends the threads."""
         self._threads.shutdown()
 
-    def submit(self, request: dict[str, Any], statements: list[str], *, is_batch: bool) -> _Execution:
-        """Accepts one statement or a batch; a ClientToken that was seen before returns its statement."""
+    def submit(
+        self, request: dict[str, Any], principal: Principal, statements: list[str], *, is_batch: bool
+    ) -> _Execution:
+        """Accepts one statement or a batch of whoever asks; a ClientToken that was seen before returns its statement."""
+        self._users.namespace(request)
         token = request.get("ClientToken")
         with self._lock:
             if token in self._by_token:
                 return self._executions[self._by_token[token]]
-            execution = _Execution(request, [_SubStatement(text) for text in statements], is_batch)
+            execution = _Execution(request, [_SubStatement(text) for text in statements], is_batch, principal)
             self._executions[execution.id] = execution
             if token:
                 self._by_token[token] = execution.id
@@ -248,7 +250,8 @@ class Warehouse:
         execution.move("STARTED")
         error: str | None = None
         try:
-            with self._session(execution.request.get("Database")) as session:
+            user = self._users.login(execution.request, execution.principal)
+            with self._session(execution.request.get("Database"), user) as session:
                 execution.session = session
                 execution.process_id = session.info.backend_pid
                 self._run_parts(execution, session)
@@ -333,8 +336,8 @@ class Warehouse:
             session.execute(f"DROP VIEW {name.group(1)}".encode())
             session.execute(command.encode())
 
-    def _session(self, database: str | None) -> Session:
-        """A new session; the server itself refuses a database that does not exist."""
+    def _session(self, database: str | None, user: str) -> Session:
+        """A new session of a user; the server itself refuses a database that does not exist."""
         dsn = make_conninfo(self._dsn, **({"dbname": database} if database else {}), options=_SESSION_SETTINGS)
         with self._lock:
             if dsn not in self._prepared:
@@ -344,7 +347,7 @@ class Warehouse:
                     if found == (None,):
                         session.execute(COMPATIBILITY_FUNCTIONS.encode())
                 self._prepared.add(dsn)
-        session = psycopg.connect(dsn)
+        session = psycopg.connect(make_conninfo(dsn, options=f"{_SESSION_SETTINGS} -c role={user}"))
         session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         return session
 
@@ -399,12 +402,19 @@ def _said(error: Exception) -> str:
     match error:
         case RedshiftError():
             return str(error)
+        case psycopg.errors.InternalError_() if "concurrently" in str(error):
+            return "ERROR: could not complete because of conflict with concurrent transaction"
+        case psycopg.errors.UniqueViolation() if (error.diag.constraint_name or "").startswith("pg_"):
+            # Two have made the same schema, table or user at once.
+            return "ERROR: could not complete because of conflict with concurrent transaction"
         case psycopg.errors.SerializationFailure():
             return "ERROR: 1023 Detail: Serializable isolation violation on table"
         case psycopg.errors.CardinalityViolation() if "MERGE" in str(error):
             return "ERROR: Found multiple matches to update the same tuple."
         case psycopg.errors.QueryCanceled():
             return "ERROR: Query cancelled on user's request"
+        case psycopg.errors.CheckViolation() if found := too_long(error.diag.constraint_name):
+            return f"ERROR: Value too long for character type: value too long for type character varying({found[0]})"
         case psycopg.errors.StringDataRightTruncation():
             return f"ERROR: Value too long for character type: {error.diag.message_primary}"
         case psycopg.Error() if error.diag.message_primary:
@@ -419,25 +429,25 @@ class _DataApi:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
-    def execute_statement(self, request: dict[str, Any]) -> dict[str, Any]:
+    def execute_statement(self, request: dict[str, Any], principal: Principal) -> dict[str, Any]:
         _check_request(request)
         wanted, given = parameters_of(request["Sql"]), {item["name"] for item in request.get("Parameters") or []}
         if wanted != given:
             raise ValidationException(f"Parameters list doesn't match the SQL: {sorted(wanted ^ given)}")
-        return self._warehouse.submit(request, [request["Sql"]], is_batch=False).accepted()
+        return self._warehouse.submit(request, principal, [request["Sql"]], is_batch=False).accepted()
 
-    def batch_execute_statement(self, request: dict[str, Any]) -> dict[str, Any]:
+    def batch_execute_statement(self, request: dict[str, Any], principal: Principal) -> dict[str, Any]:
         _check_request(request)
         statements = request["Sqls"]
         if not 1 <= len(statements) <= _MOST_STATEMENTS:
             raise ValidationException(f"Sqls must have 1 to {_MOST_STATEMENTS} statements, it has {len(statements)}")
-        return self._warehouse.submit(request, statements, is_batch=True).accepted()
+        return self._warehouse.submit(request, principal, statements, is_batch=True).accepted()
 
-    def describe_statement(self, request: dict[str, Any]) -> dict[str, Any]:
+    def describe_statement(self, request: dict[str, Any], _principal: Principal) -> dict[str, Any]:
         execution, _ = self._find(request)
         return execution.describe()
 
-    def get_statement_result(self, request: dict[str, Any]) -> dict[str, Any]:
+    def get_statement_result(self, request: dict[str, Any], _principal: Principal) -> dict[str, Any]:
         execution, index = self._find(request)
         part = execution.parts[index if index is not None else 0]
         if execution.is_batch and index is None and len(execution.parts) > 1:
@@ -458,7 +468,7 @@ class _DataApi:
             "TotalNumRows": len(part.result.rows),
         } | token
 
-    def list_statements(self, request: dict[str, Any]) -> dict[str, Any]:
+    def list_statements(self, request: dict[str, Any], _principal: Principal) -> dict[str, Any]:
         status, name = request.get("Status", "ALL"), request.get("StatementName") or ""
         found = [
             execution.listed()
@@ -469,7 +479,7 @@ class _DataApi:
         start, token = _page(request.get("NextToken"), size, len(found))
         return {"Statements": found[start : start + size]} | token
 
-    def cancel_statement(self, request: dict[str, Any]) -> dict[str, Any]:
+    def cancel_statement(self, request: dict[str, Any], _principal: Principal) -> dict[str, Any]:
         execution, _ = self._find(request)
         self._warehouse.cancel(execution)
         return {"Status": True}
@@ -485,6 +495,9 @@ class _DataApi:
 def _check_request(request: dict[str, Any]) -> None:
     if not request.get("ClusterIdentifier") and not request.get("WorkgroupName"):
         raise ValidationException("Either ClusterIdentifier or WorkgroupName must be provided")
+    for statement in [request["Sql"]] if "Sql" in request else request["Sqls"]:
+        if len(statement.encode()) > _LONGEST_STATEMENT:
+            raise ValidationException(f"A statement has {len(statement.encode())} bytes; the Data API takes 100 KB")
     if request.get("SessionId") or request.get("SessionKeepAliveSeconds"):
         raise ValidationException("The local warehouse gives every statement a session of its own")
 
@@ -494,20 +507,13 @@ def _page(token: str | None, size: int, total: int) -> tuple[int, dict[str, str]
     return start, {"NextToken": str(start + size)} if start + size < total else {}
 
 
-def _operation(handle: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Any], _Answer]:
-    def answer(response: RedshiftDataAPIServiceResponse) -> _Answer:
-        return 200, {}, json.dumps(handle(json.loads(response.body)))
-
-    return answer
-
-
-def install(settings: GatewaySettings) -> Warehouse | None:
+def install(settings: GatewaySettings, users: Users, caller: Callable[[str], Principal]) -> Warehouse | None:
     """Puts the real Data API in the place of moto's; without a warehouse_dsn moto's stays."""
     if settings.warehouse_dsn is None:
         return None
-    warehouse = Warehouse(settings)
+    warehouse = Warehouse(settings, users)
     api = _DataApi(warehouse)
-    operations: Iterable[Callable[[dict[str, Any]], dict[str, Any]]] = (
+    handlers: Iterable[Callable[[dict[str, Any], Principal], dict[str, Any]]] = (
         api.execute_statement,
         api.batch_execute_statement,
         api.describe_statement,
@@ -515,6 +521,14 @@ def install(settings: GatewaySettings) -> Warehouse | None:
         api.list_statements,
         api.cancel_statement,
     )
-    for operation in operations:
-        setattr(RedshiftDataAPIServiceResponse, cast("Any", operation).__name__, _operation(operation))
+
+    def operation(handle: Callable[[dict[str, Any], Principal], dict[str, Any]]) -> Callable[[Any], _Answer]:
+        def answer(response: RedshiftDataAPIServiceResponse) -> _Answer:
+            principal = caller(response.headers.get("Authorization", ""))
+            return 200, {}, json.dumps(handle(json.loads(response.body), principal))
+
+        return answer
+
+    for handler in handlers:
+        setattr(RedshiftDataAPIServiceResponse, cast("Any", handler).__name__, operation(handler))
     return warehouse

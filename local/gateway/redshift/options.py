@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from local.gateway.redshift.sql import Lexeme, RedshiftError, identifier
+from local.gateway.redshift.lexemes import Lexeme, RedshiftError, identifier
 
 _CREDENTIALS = {"IAM_ROLE", "CREDENTIALS", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"}
 

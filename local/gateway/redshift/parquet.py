@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from local.gateway.redshift.lexemes import RedshiftError
 from local.gateway.redshift.load import Load
-from local.gateway.redshift.sql import RedshiftError
 from local.gateway.redshift.table import Column
 
 _BATCH_ROWS = 65_536

@@ -6,20 +6,48 @@ A namespace's database is made in the PostgreSQL that plays Redshift; capacity, 
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from moto.core.exceptions import JsonRESTError
+from moto.secretsmanager.models import secretsmanager_backends
 from psycopg import sql
 
 from local.gateway.http_server import Environ, StartResponse
+from local.gateway.iam.principals import Principal
 from local.gateway.settings import GatewaySettings
 
 _TARGET = "RedshiftServerless."
 _PORT = 5439
 Fields = dict[str, Any]
+
+
+# What AWS keeps of a workgroup that says nothing, in the answer to each look at it.
+_PARAMETERS = {
+    "auto_mv": "true",
+    "datestyle": "ISO, MDY",
+    "enable_case_sensitive_identifier": "false",
+    "enable_user_activity_logging": "true",
+    "max_query_execution_time": "14400",
+    "query_group": "default",
+    "require_ssl": "true",
+    "search_path": "$user, public",
+    "use_fips_ssl": "false",
+}
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """Who may do everything in a namespace: whoever created it, and its administrator by name and password."""
+
+    creator: str
+    administrator: str
+    password: str
 
 
 class _RefusedError(Exception):
@@ -33,13 +61,14 @@ class _RefusedError(Exception):
 class RedshiftServerless:
     """The API in one account and region."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, caller: Callable[[str], Principal]) -> None:
         self._settings = settings
+        self._caller = caller
+        self._namespaces: dict[str, Namespace] = {}
         self._lock = threading.Lock()
         self._kept: dict[str, dict[str, Fields]] = {"namespace": {}, "workgroup": {}, "usageLimit": {}}
         self._tags: dict[str, list[Fields]] = {}
         self._operations: dict[str, Callable[[Fields], Fields]] = {
-            "CreateNamespace": self._create_namespace,
             "CreateWorkgroup": self._create_workgroup,
             "CreateUsageLimit": self._create_usage_limit,
             "ListTagsForResource": lambda given: {"tags": self._tags.get(given["resourceArn"], [])},
@@ -66,14 +95,24 @@ class RedshiftServerless:
         given = json.loads(environ["wsgi.input"].read() or b"{}")
         status, document = "200 OK", {}
         try:
-            if name not in self._operations:
+            if name not in {"CreateNamespace", *self._operations}:
                 raise _RefusedError("UnknownOperationException", f"the local stack does not know {name}")
             with self._lock:
-                document = self._operations[name](given)
+                if name == "CreateNamespace":
+                    document = self._create_namespace(given, self._caller(environ.get("HTTP_AUTHORIZATION", "")).arn)
+                else:
+                    document = self._operations[name](given)
         except _RefusedError as error:
             status, document = "400 Bad Request", {"__type": error.kind, "message": str(error)}
+        except JsonRESTError as error:
+            status, document = "400 Bad Request", {"__type": error.error_type, "message": error.message}
         start_response(status, [("Content-Type", "application/x-amz-json-1.1")])
         return [json.dumps(document).encode()]
+
+    def namespace_of(self, workgroup: str) -> Namespace | None:
+        """Finds the namespace of a workgroup; None when there is no such workgroup."""
+        found = self._kept["workgroup"].get(workgroup)
+        return self._namespaces[found["namespaceName"]] if found else None
 
     def _arn(self, kind: str, identity: str) -> str:
         return f"arn:aws:redshift-serverless:{self._settings.region}:{self._settings.account_id}:{kind}/{identity}"
@@ -86,6 +125,12 @@ class RedshiftServerless:
 
     def _update(self, kind: str, given: Fields) -> Fields:
         found = self._find(kind, given)
+        if kind == "workgroup" and "configParameters" in given:
+            given = {**given, "configParameters": _completed(given["configParameters"], found["configParameters"])}
+            if given["configParameters"] == found["configParameters"]:
+                raise _RefusedError(
+                    "ValidationException", "You didn't specify any changes to the configuration parameters."
+                )
         found.update(given)
         return found
 
@@ -95,6 +140,8 @@ class RedshiftServerless:
             group["namespaceName"] == found["namespaceName"] for group in self._kept["workgroup"].values()
         ):
             raise _RefusedError("ConflictException", f"namespace {found['namespaceName']} has a workgroup")
+        if kind == "namespace" and (secret := found.get("adminPasswordSecretArn")):
+            self._secrets().delete_secret(secret, None, True)
         del self._kept[kind][found["usageLimitId" if kind == "usageLimit" else f"{kind}Name"]]
         return {**found, "status": "DELETING"}
 
@@ -103,7 +150,7 @@ class RedshiftServerless:
         self._tags[given["resourceArn"]] = list(named.values())
         return {}
 
-    def _create_namespace(self, given: Fields) -> Fields:
+    def _create_namespace(self, given: Fields, creator: str) -> Fields:
         name = given["namespaceName"]
         if name in self._kept["namespace"]:
             raise _RefusedError("ConflictException", f"namespace {name} exists")
@@ -118,14 +165,29 @@ class RedshiftServerless:
             "status": "AVAILABLE",
             **{key: value for key, value in given.items() if key not in {"adminUserPassword", "tags"}},
         }
+        password = given.get("adminUserPassword") or secrets.token_urlsafe(24)
         if given.get("manageAdminPassword"):
-            made["adminPasswordSecretArn"] = (
-                f"arn:aws:secretsmanager:{self._settings.region}:{self._settings.account_id}:secret:redshift!{name}-admin"
-            )
+            key = given.get("adminPasswordSecretKmsKeyId")
+            made["adminPasswordSecretArn"] = self._keep_secret(name, made["adminUsername"], password, key)
+        self._namespaces[name] = Namespace(creator, made["adminUsername"], password)
         self._make_database(made["dbName"])
         self._kept["namespace"][name] = made
         self._tags[made["namespaceArn"]] = given.get("tags", [])
         return {"namespace": made}
+
+    def _secrets(self) -> Any:
+        return secretsmanager_backends[self._settings.account_id][self._settings.region]
+
+    def _keep_secret(self, namespace: str, username: str, password: str, key: str | None) -> str:
+        value = json.dumps({"username": username, "password": password})
+        secret = self._secrets().create_managed_secret(
+            service_name="redshift",
+            secret_id=f"redshift!{namespace}-{username}",
+            secret_string=value,
+            tags=[],
+            kms_key_id=key,
+        )
+        return str(secret.arn)
 
     def _make_database(self, name: str) -> None:
         if self._settings.warehouse_dsn is None:
@@ -149,10 +211,10 @@ class RedshiftServerless:
             "publiclyAccessible": False,
             "securityGroupIds": [],
             "subnetIds": [],
-            "configParameters": [],
             "endpoint": {"address": host, "port": given.get("port", _PORT), "vpcEndpoints": []},
             "status": "AVAILABLE",
             **{key: value for key, value in given.items() if key != "tags"},
+            "configParameters": _completed(given.get("configParameters", []), _default_parameters()),
         }
         self._kept["workgroup"][name] = made
         self._tags[made["workgroupArn"]] = given.get("tags", [])
@@ -169,3 +231,13 @@ class RedshiftServerless:
         }
         self._kept["usageLimit"][identity] = made
         return {"usageLimit": made}
+
+
+def _default_parameters() -> list[Fields]:
+    return [{"parameterKey": key, "parameterValue": value} for key, value in _PARAMETERS.items()]
+
+
+def _completed(given: list[Fields], kept: list[Fields]) -> list[Fields]:
+    """All parameters: those given, the others as they were kept."""
+    named = {item["parameterKey"]: item["parameterValue"] for item in [*kept, *given]}
+    return [{"parameterKey": key, "parameterValue": value} for key, value in sorted(named.items())]

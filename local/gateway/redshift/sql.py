@@ -16,69 +16,12 @@ from typing import Any
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.redshift import Redshift
 from sqlglot.errors import ErrorLevel, SqlglotError
 
-COMPATIBILITY_SCHEMA = "redshift"
-"""Holds Redshift's own functions in the warehouse; it is on every session's search path."""
-
-COMPATIBILITY_FUNCTIONS = """
-CREATE SCHEMA redshift;
-
-CREATE FUNCTION redshift.dateadd(part text, n numeric, moment timestamp) RETURNS timestamp IMMUTABLE LANGUAGE sql AS
-$$ SELECT moment + trunc(n)::double precision * CASE part WHEN 'quarter' THEN interval '3 months'
-                                         ELSE ('1 ' || part)::interval END $$;
-CREATE FUNCTION redshift.dateadd(part text, n numeric, moment timestamptz) RETURNS timestamptz STABLE LANGUAGE sql AS
-$$ SELECT moment + trunc(n)::double precision * CASE part WHEN 'quarter' THEN interval '3 months'
-                                         ELSE ('1 ' || part)::interval END $$;
-CREATE FUNCTION redshift.dateadd(part text, n numeric, moment date) RETURNS timestamp IMMUTABLE LANGUAGE sql AS
-$$ SELECT redshift.dateadd(part, n, moment::timestamp) $$;
-
-CREATE FUNCTION redshift.datediff(part text, earlier timestamp, later timestamp)
-RETURNS bigint IMMUTABLE LANGUAGE sql AS
-$$ SELECT CASE part
-     WHEN 'year' THEN extract(year FROM later) - extract(year FROM earlier)
-     WHEN 'quarter' THEN (extract(year FROM later) - extract(year FROM earlier)) * 4
-                         + extract(quarter FROM later) - extract(quarter FROM earlier)
-     WHEN 'month' THEN (extract(year FROM later) - extract(year FROM earlier)) * 12
-                       + extract(month FROM later) - extract(month FROM earlier)
-     WHEN 'week' THEN (date_trunc('week', later)::date - date_trunc('week', earlier)::date) / 7
-     WHEN 'day' THEN later::date - earlier::date
-     ELSE extract(epoch FROM date_trunc(part, later) - date_trunc(part, earlier)) * CASE part
-            WHEN 'hour' THEN 1 / 3600.0 WHEN 'minute' THEN 1 / 60.0 WHEN 'second' THEN 1
-            WHEN 'milliseconds' THEN 1000 WHEN 'microseconds' THEN 1000000 END
-   END::bigint $$;
-CREATE FUNCTION redshift.datediff(part text, earlier timestamptz, later timestamptz)
-RETURNS bigint STABLE LANGUAGE sql AS
-$$ SELECT redshift.datediff(part, earlier AT TIME ZONE 'UTC', later AT TIME ZONE 'UTC') $$;
-
-CREATE FUNCTION redshift.getdate() RETURNS timestamp STABLE LANGUAGE sql AS
-$$ SELECT date_trunc('second', statement_timestamp() AT TIME ZONE 'UTC') $$;
-CREATE FUNCTION redshift.sysdate() RETURNS timestamp STABLE LANGUAGE sql AS
-$$ SELECT transaction_timestamp() AT TIME ZONE 'UTC' $$;
-CREATE FUNCTION redshift.trunc(moment timestamp) RETURNS date IMMUTABLE LANGUAGE sql AS $$ SELECT moment::date $$;
-CREATE FUNCTION redshift.months_between(a timestamp, b timestamp) RETURNS double precision IMMUTABLE LANGUAGE sql AS
-$$ SELECT (extract(year FROM a) - extract(year FROM b)) * 12 + extract(month FROM a) - extract(month FROM b)
-          + CASE WHEN extract(day FROM a) = extract(day FROM b)
-                   OR (a::date = (date_trunc('month', a) + interval '1 month - 1 day')::date
-                       AND b::date = (date_trunc('month', b) + interval '1 month - 1 day')::date) THEN 0
-                 ELSE (extract(day FROM a) - extract(day FROM b)) / 31.0 END $$;
-CREATE FUNCTION redshift.sha2(value text, bits int)
-RETURNS text IMMUTABLE LANGUAGE sql AS
-$$ SELECT encode(CASE bits WHEN 224 THEN sha224(convert_to(value, 'UTF8'))
-                           WHEN 384 THEN sha384(convert_to(value, 'UTF8'))
-                           WHEN 512 THEN sha512(convert_to(value, 'UTF8'))
-                           ELSE sha256(convert_to(value, 'UTF8')) END, 'hex') $$;
-CREATE FUNCTION redshift.strtol(digits text, base int) RETURNS bigint IMMUTABLE STRICT LANGUAGE sql AS
-$$ SELECT CASE base WHEN 10 THEN digits::bigint WHEN 16 THEN ('x' || lpad(digits, 16, '0'))::bit(64)::bigint END $$;
-CREATE FUNCTION redshift.json_extract_path_text(document text, VARIADIC path text[])
-RETURNS text IMMUTABLE LANGUAGE sql AS
-$$ SELECT document::jsonb #>> path $$;
-CREATE FUNCTION redshift.json_serialize(document jsonb)
-RETURNS text IMMUTABLE LANGUAGE sql AS
-$$ SELECT document::text $$;
-CREATE FUNCTION redshift.pg_last_copy_count() RETURNS bigint STABLE LANGUAGE sql AS
-$$ SELECT coalesce(nullif(current_setting('redshift.last_copy_count', true), ''), '0')::bigint $$;
-"""
+from local.gateway.redshift.access import access_statement
+from local.gateway.redshift.functions import COMPATIBILITY_SCHEMA
+from local.gateway.redshift.lexemes import Lexeme, RedshiftError, lex
 
 _DEFAULT_VARCHAR, _LONGEST_VARCHAR = 256, 65535
 _DATE_PARTS = {
@@ -94,22 +37,12 @@ _DATE_PARTS = {
     "microseconds": ("us", "usec", "usecs", "microsecond", "microseconds"),
 }
 _SERVER_SETTINGS = ("query_group", "wlm_query_slot_count", "enable_", "describe_field_name", "json_", "use_fips", "mv_")
+# sqlglot knows them by AWS's page "Reserved words" of the Redshift database developer guide, which does not have this one.
+_RESERVED = frozenset(word.strip() for word in Redshift.Generator.RESERVED_KEYWORDS) - {"type"}
 _ROUTINES = {"PROCEDURE", "FUNCTION"}
 _SAME_IN_POSTGRESQL = {
     "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "LOCK", "SET", "RESET", "SHOW", "CALL",
 }  # fmt: skip
-_LEXEME = re.compile(
-    r"""(?P<gap>\s+|--[^\n]*|/\*.*?\*/) | (?P<string>'(?:[^']|'')*') | (?P<quoted>"(?:[^"]|"")*")
-      | (?P<word>[A-Za-z_\#][\w$\#]*) | (?P<number>\d+(?:\.\d+)?) | (?P<sign>::|.)""",
-    re.VERBOSE | re.DOTALL,
-)
-
-
-class RedshiftError(Exception):
-    """What Redshift would answer; the message starts with ERROR: like its own."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message if message.startswith("ERROR:") else f"ERROR: {message}")
 
 
 class Kind(Enum):
@@ -122,7 +55,7 @@ class Kind(Enum):
     VACUUM = auto()
     LATE_BINDING_VIEW = auto()
     ACCEPTED = auto()
-    """Has no meaning here: privileges, users, server settings."""
+    """Has no meaning here: server settings."""
 
 
 _CARRIED_OUT_ELSEWHERE = {"COPY": Kind.COPY, "UNLOAD": Kind.UNLOAD, "TRUNCATE": Kind.TRUNCATE}
@@ -137,35 +70,6 @@ class Statement:
 
     kind: Kind
     sql: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Lexeme:
-    """One word, string or sign of a statement, and where it stands."""
-
-    kind: str
-    text: str
-    start: int
-    end: int
-
-    @property
-    def upper(self) -> str:
-        """The text of a word in capitals; a string never equals a keyword."""
-        return self.text.upper() if self.kind == "word" else self.text
-
-
-def lex(sql: str) -> list[Lexeme]:
-    """Splits SQL into lexemes, without white space and comments."""
-    return [
-        Lexeme(match.lastgroup or "", match.group(), match.start(), match.end())
-        for match in _LEXEME.finditer(sql)
-        if match.lastgroup != "gap"
-    ]
-
-
-def identifier(lexeme: Lexeme) -> str:
-    """The name that an identifier stands for: Redshift folds quoted ones to lower case, too."""
-    return lexeme.text.strip('"').replace('""', '"').lower()
 
 
 def translate(sql: str, parameters: Mapping[str, str] | None = None) -> Statement:
@@ -188,8 +92,10 @@ def translate(sql: str, parameters: Mapping[str, str] | None = None) -> Statemen
         return Statement(_CARRIED_OUT_ELSEWHERE[head[0]], (text,))
     if head[0] == "VACUUM":
         return Statement(Kind.VACUUM, (_vacuum(words),))
-    if _is_administration(head):
+    if _is_server_setting(head):
         return Statement(Kind.ACCEPTED)
+    if (access := access_statement(text)) is not None:
+        return Statement(Kind.PLAIN, access)
     if head[0] == "MERGE":
         return Statement(Kind.PLAIN, _merge(text, words, parameters))
     if head[-4:] == ["WITH", "NO", "SCHEMA", "BINDING"]:
@@ -207,10 +113,8 @@ def parameters_of(sql: str) -> set[str]:
     }
 
 
-def _is_administration(head: list[str]) -> bool:
+def _is_server_setting(head: list[str]) -> bool:
     match head:
-        case ["GRANT" | "REVOKE", *_] | ["CREATE" | "ALTER" | "DROP", "USER" | "GROUP" | "ROLE" | "DEFAULT", *_]:
-            return True
         case ["SET", setting, *_]:
             return setting.lower().startswith(_SERVER_SETTINGS)
     return False
@@ -407,14 +311,31 @@ def _drop_keys(schema: exp.Schema) -> None:
 
 def _convert(node: exp.Expression, parameters: Mapping[str, str]) -> exp.Expression:
     if isinstance(node, exp.Identifier):
+        if node.name.lower() in _RESERVED and not node.args.get("quoted"):
+            raise RedshiftError(
+                f'syntax error at or near "{node.name}": a reserved word is a name in double quotes only'
+            )
         node.set("this", node.name.lower())
     elif isinstance(node, exp.Placeholder):
         if node.name not in parameters:
             raise RedshiftError(f"parameter :{node.name} has no value")
         return exp.Literal.string(parameters[node.name])
+    elif isinstance(node, exp.ColumnDef):
+        _count_bytes(node)
     elif type(node) in _CONVERSIONS:
         return _CONVERSIONS[type(node)](node)
     return node
+
+
+def _count_bytes(column: exp.ColumnDef) -> None:
+    """Redshift's VARCHAR(n) and CHAR(n) hold n bytes, PostgreSQL's n characters: a check makes up for it."""
+    kind = column.args.get("kind")
+    sizes = kind.expressions if kind and kind.this in {exp.DataType.Type.VARCHAR, exp.DataType.Type.CHAR} else []
+    for size in sizes:
+        condition = f'OCTET_LENGTH("{column.name}") <= {size.name}'
+        check = exp.CheckColumnConstraint(this=sqlglot.parse_one(condition, read="postgres"))
+        name = exp.to_identifier(f"bytes_{size.name}_{column.name}", quoted=True)
+        column.append("constraints", exp.ColumnConstraint(this=name, kind=check))
 
 
 def _call(function: str, *arguments: exp.Expression) -> exp.Expression:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import psycopg
 from psycopg import sql
 
-from local.gateway.redshift.sql import RedshiftError
+from local.gateway.redshift.lexemes import RedshiftError
 
 Session = psycopg.Connection[tuple[Any, ...]]
 

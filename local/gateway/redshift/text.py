@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from psycopg import sql
 
+from local.gateway.redshift.lexemes import RedshiftError
 from local.gateway.redshift.load import Load
-from local.gateway.redshift.sql import RedshiftError
 
 
 def load_csv(load: Load) -> int:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem
 
+from local.gateway.redshift.lexemes import RedshiftError, lex
 from local.gateway.redshift.options import (
     Options,
     bucket_and_key,
@@ -23,7 +24,7 @@ from local.gateway.redshift.options import (
     parse_options,
     string_of,
 )
-from local.gateway.redshift.sql import RedshiftError, lex, translate
+from local.gateway.redshift.sql import translate
 from local.gateway.redshift.table import Session
 from local.gateway.s3_objects import S3Objects
 

@@ -1,13 +1,8 @@
-# Lake Formation's grants. Analysts read silver and gold, each table through a filter of columns and rows; crawlers
-# keep their database. The jobs read and write S3 by their own roles, not through the catalog.
+# Lake Formation's grants. Analysts read silver and gold, each table through a filter of columns and rows, which grant_tables gives them
+# after a crawl has made it; crawlers keep their database. The jobs read and write S3 by their own roles, not through the catalog.
 locals {
-  granted = var.tables_exist && length(var.analysts.roles) > 0 ? merge([
-    for zone, tables in var.tables : { for table in tables : "${zone}.${table}" => { zone = zone, table = table } }
-  ]...) : {}
-  grants = merge([
-    for key, table in local.granted : { for role in var.analysts.roles : "${key} ${role}" => merge(table, { key = key, role = role }) }
-  ]...)
-  readable = { for pair in setproduct(["silver", "gold"], var.analysts.roles) : join(" ", pair) => { zone = pair[0], role = pair[1] } }
+  read     = toset(["silver", "gold"])
+  readable = { for pair in setproduct(local.read, var.analysts) : join(" ", pair) => { zone = pair[0], role = pair[1] } }
 }
 
 resource "aws_lakeformation_resource" "lake" {
@@ -15,43 +10,17 @@ resource "aws_lakeformation_resource" "lake" {
   use_service_linked_role = true
 }
 
-resource "aws_lakeformation_data_cells_filter" "analysts" {
-  for_each = local.granted
+# What grant_tables may select itself, of tables that are there and of those to come, it may pass on.
+resource "aws_lakeformation_permissions" "granter_tables" {
+  for_each                      = local.read
+  principal                     = var.granter
+  permissions                   = ["SELECT", "DESCRIBE"]
+  permissions_with_grant_option = ["SELECT", "DESCRIBE"]
 
-  table_data {
-    name             = "analysts"
-    database_name    = aws_glue_catalog_database.this[each.value.zone].name
-    table_catalog_id = var.account
-    table_name       = each.value.table
-
-    column_wildcard {
-      excluded_column_names = lookup(var.analysts.hidden_columns, each.value.table, [])
-    }
-
-    row_filter {
-      filter_expression = lookup(var.analysts.row_filters, each.value.table, null)
-
-      dynamic "all_rows_wildcard" {
-        for_each = contains(keys(var.analysts.row_filters), each.value.table) ? [] : [true]
-        content {}
-      }
-    }
+  table {
+    database_name = aws_glue_catalog_database.this[each.key].name
+    wildcard      = true
   }
-}
-
-resource "aws_lakeformation_permissions" "analysts_rows" {
-  for_each    = local.grants
-  principal   = each.value.role
-  permissions = ["SELECT"]
-
-  data_cells_filter {
-    database_name    = aws_glue_catalog_database.this[each.value.zone].name
-    name             = "analysts"
-    table_catalog_id = var.account
-    table_name       = each.value.table
-  }
-
-  depends_on = [aws_lakeformation_data_cells_filter.analysts]
 }
 
 resource "aws_lakeformation_permissions" "analysts_databases" {

@@ -38,11 +38,6 @@ variable "databases" {
   type        = map(string)
 }
 
-variable "tables" {
-  description = "Names of the tables of silver and gold, which analysts are granted."
-  type        = object({ silver = set(string), gold = set(string) })
-}
-
 variable "retention" {
   description = "Retention of what is stored, in days."
   type = object({
@@ -66,25 +61,13 @@ variable "data_events" {
 }
 
 variable "analysts" {
-  description = "ARNs of the analysts' roles, and what stays hidden from them by table."
-  type = object({
-    roles          = list(string)
-    hidden_columns = map(list(string))
-    row_filters    = map(string)
-  })
-
-  validation {
-    condition = length(setsubtract(
-      concat(keys(var.analysts.hidden_columns), keys(var.analysts.row_filters)),
-      setunion(var.tables.silver, var.tables.gold)
-    )) == 0
-    error_message = "analysts.hidden_columns and row_filters must name tables of silver or gold: see config/environments/*.yaml."
-  }
+  description = "ARNs of the analysts' roles."
+  type        = set(string)
 }
 
-variable "tables_exist" {
-  description = "Whether the crawlers have made the tables, which Lake Formation must find before it can grant them."
-  type        = bool
+variable "granter" {
+  description = "ARN of the role that grants analysts the tables of silver and gold."
+  type        = string
 }
 
 variable "crawler_roles" {

@@ -9,6 +9,11 @@ output "functions" {
   }
 }
 
+output "roles" {
+  description = "ARN of each function's role by the function's name."
+  value       = { for name, role in module.role : name => role.arn }
+}
+
 output "dead_letters" {
   description = "Name and ARN of the dead-letter queue."
   value       = { name = aws_sqs_queue.dead_letters.name, arn = aws_sqs_queue.dead_letters.arn }

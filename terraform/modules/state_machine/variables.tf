@@ -24,6 +24,7 @@ variable "arns" {
     secrets_key   = string
     bookmarks_key = string
     alerts_key    = string
+    admin_secret  = string
     workgroup_arn = string
     namespace_arn = string
   })

@@ -1,8 +1,14 @@
 locals {
   # At most one of each: what is made here, unless it is there already.
-  made     = var.existing_workgroup == null ? { (var.warehouse.workgroup) = var.warehouse } : {}
-  networks = { for network in var.network[*] : network.vpc => network if var.existing_workgroup == null }
-  arn      = var.existing_workgroup == null ? one([for group in aws_redshiftserverless_workgroup.this : group.arn]) : var.existing_workgroup
+  made     = var.warehouse.existing == null ? { (var.warehouse.workgroup) = var.warehouse } : {}
+  found    = var.warehouse.existing == null ? {} : { (var.warehouse.workgroup) = var.warehouse.existing }
+  networks = { for network in var.network[*] : network.vpc => network if var.warehouse.existing == null }
+  arn      = one(concat([for group in aws_redshiftserverless_workgroup.this : group.arn], [for group in data.aws_redshiftserverless_workgroup.existing : group.arn]))
+}
+
+data "aws_redshiftserverless_workgroup" "existing" {
+  for_each       = local.found
+  workgroup_name = each.key
 }
 
 resource "aws_redshiftserverless_namespace" "this" {
@@ -28,14 +34,10 @@ resource "aws_redshiftserverless_workgroup" "this" {
   subnet_ids           = var.network == null ? null : var.network.subnets
   security_group_ids   = var.network == null ? null : [for group in aws_security_group.warehouse : group.id]
 
-  config_parameter {
-    parameter_key   = "require_ssl"
-    parameter_value = "true"
-  }
-
-  config_parameter {
-    parameter_key   = "enable_user_activity_logging"
-    parameter_value = "true"
+  # The parameters are left to Redshift, which completes what is given here by all that it knows, so that no two plans are alike.
+  # The two that matter, require_ssl and enable_user_activity_logging, it sets by itself.
+  lifecycle {
+    ignore_changes = [config_parameter]
   }
 }
 

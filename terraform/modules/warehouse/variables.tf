@@ -22,18 +22,13 @@ variable "warehouse" {
     max_capacity    = number
     rpu_hours_a_day = number
     snapshot_days   = number
+    existing        = optional(object({ admin_secret = string, admin_secret_key = optional(string) }))
   })
 
   validation {
     condition     = var.warehouse.base_capacity % 8 == 0 && var.warehouse.max_capacity >= var.warehouse.base_capacity
     error_message = "warehouse.base_capacity must be a multiple of 8 RPUs and at most max_capacity: see config/environments/*.yaml."
   }
-}
-
-variable "existing_workgroup" {
-  description = "ARN of a workgroup of this name that is there already; this module then makes only what is in it."
-  type        = string
-  default     = null
 }
 
 variable "copy_role" {
@@ -65,21 +60,6 @@ variable "network" {
     condition     = var.network == null || try(length(var.network.subnets) >= 3, false)
     error_message = "Redshift Serverless needs network.subnets in three availability zones: see config/environments/*.yaml."
   }
-}
-
-variable "loaders" {
-  description = "Names of the roles that load: they write analytics and etl."
-  type        = set(string)
-}
-
-variable "tables" {
-  description = "CREATE TABLE of each gold table, derived from the header of its file in sql/gold, by table."
-  type        = map(string)
-}
-
-variable "analysts" {
-  description = "ARNs of the roles that read analytics."
-  type        = set(string)
 }
 
 variable "results" {

@@ -1,0 +1,54 @@
+"""Deploys the warehouse: its workgroup, and what is in it by its migrations."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from headwater.deploy.deployment import Deployment
+from headwater.errors import LoadError
+
+_MIGRATION_SECONDS = 900
+
+
+def deploy_workgroup(deployment: Deployment, key: str) -> dict[str, str]:
+    """Makes workgroup and namespace and returns their ARNs and that of the administrator's secret, as roles name them; safe to repeat.
+
+    `key` is the ARN of the key of secrets.
+    """
+    environment = deployment.project.environment
+    warehouse = environment.warehouse
+    redshift: Any = boto3.client("redshift-serverless")
+    with suppress(redshift.exceptions.ConflictException):
+        redshift.create_namespace(
+            namespaceName=warehouse.workgroup,
+            dbName=warehouse.database,
+            manageAdminPassword=True,
+            adminPasswordSecretKmsKeyId=key,
+        )
+        redshift.create_workgroup(workgroupName=warehouse.workgroup, namespaceName=warehouse.workgroup)
+    return {
+        "admin_secret": _secret(deployment),
+        # IAM is asked about both by their names here.
+        "workgroup_arn": environment.arn("redshift-serverless", f"workgroup/{warehouse.workgroup}"),
+        "namespace_arn": environment.arn("redshift-serverless", f"namespace/{warehouse.workgroup}"),
+    }
+
+
+def migrate(deployment: Deployment) -> None:
+    """Calls the Lambda that migrates the warehouse; LoadError says why it cannot."""
+    client: Any = boto3.client("lambda", config=Config(read_timeout=_MIGRATION_SECONDS, retries={"max_attempts": 0}))
+    event = {**deployment.migrations(), "admin_secret": _secret(deployment)}
+    answer = client.invoke(FunctionName=deployment.migrator, Payload=json.dumps(event).encode())
+    if "FunctionError" in answer:
+        raise LoadError(json.loads(answer["Payload"].read())["errorMessage"])
+
+
+def _secret(deployment: Deployment) -> str:
+    redshift: Any = boto3.client("redshift-serverless")
+    found = redshift.get_namespace(namespaceName=deployment.project.environment.warehouse.workgroup)
+    return str(found["namespace"]["adminPasswordSecretArn"])

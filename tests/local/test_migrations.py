@@ -1,0 +1,268 @@
+"""Migrations of the warehouse against the Data API: what is written runs once, what is derived follows, whoever asks."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.project import load_project
+from headwater.errors import ConfigError, LoadError, QueryError
+from headwater.warehouse import data_api
+from headwater.warehouse.migrations import Access, AnyMigration, Migrations, Migrator, Table, View, Written
+from local.gateway.iam.principals import key_of
+from local.gateway.server import running_gateway
+from local.postgres import PostgresServer, free_port
+from tests.support.aws import Aws, make_role
+from tests.support.paths import ROOT
+
+SERVICE = "lambda.amazonaws.com"
+LEDGER = Written(name="001_ledger", sqls=("CREATE SCHEMA IF NOT EXISTS analytics",))
+SALES = Table(
+    name="table sales",
+    relation="sales",
+    grain=("id",),
+    columns={"id": "BIGINT", "name": "VARCHAR(10)"},
+    sqls=(
+        "CREATE TABLE IF NOT EXISTS analytics.sales (id BIGINT NOT NULL, name VARCHAR(10)) DISTSTYLE EVEN SORTKEY (id)",
+    ),
+)
+TOP_SALES = "CREATE OR REPLACE VIEW analytics.top_sales AS SELECT id FROM analytics.sales"
+TOP = View(name="view top", relation="top_sales", sqls=(TOP_SALES,))
+
+
+def access(*users: str, **more: str | None) -> Access:
+    grants = (
+        "REVOKE ALL ON ALL TABLES IN SCHEMA analytics FROM ROLE {role}",
+        "GRANT USAGE ON SCHEMA analytics TO ROLE {role}",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA analytics TO ROLE {role}",
+    )
+    return Access(
+        name="access",
+        sqls=tuple(grant.format(role="readers") for grant in grants),
+        roles=("readers",),
+        users={**{f"IAMR:{user}": "readers" for user in users}, **more},
+    )
+
+
+@dataclass
+class Warehouse:
+    """A workgroup with a database of its own."""
+
+    aws: Aws
+    name: str
+    secret: str
+    dsn: str
+    waits: list[float] = field(default_factory=list)
+
+    @property
+    def place(self) -> Migrations:
+        return self.migrations()
+
+    def migrations(self, *migrations: AnyMigration) -> Migrations:
+        return Migrations(workgroup=self.name, database=self.name, migrations=migrations, admin_secret=self.secret)
+
+    def migrate(self, *migrations: AnyMigration, caller: str = "local") -> list[str]:
+        api = self.aws.client("redshift-data", caller)
+        return Migrator(api, self.migrations(*migrations), f"{caller} 1", self.waits.append).migrate()
+
+    def query(self, sql: str, caller: str = "test") -> list[tuple[str | None, ...]]:
+        """Queries as the administrator of the account, or in the name of a role of it."""
+        key = caller if caller == "test" else key_of(f"arn:aws:iam::123456789012:role/{caller}", SERVICE, "query")
+        return list(data_api.query(self.aws.client("redshift-data", key), self.place, sql).rows)
+
+    def sql(self, *statements: str) -> None:
+        with psycopg.connect(self.dsn) as server:
+            for statement in statements:
+                server.execute(statement.encode())
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with PostgresServer(tmp_path_factory.mktemp("warehouse") / "data", free_port()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def endpoint(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    home = tmp_path_factory.mktemp("gateway")
+    with running_gateway(home, warehouse_dsn=postgres.dsn) as url:
+        for role in ("reader", "leaver", "idle", "stranger"):
+            make_role(url, role, [{"Effect": "Allow", "Action": "*", "Resource": "*"}])
+        yield url, home
+
+
+@pytest.fixture
+def warehouse(postgres: PostgresServer, endpoint: tuple[str, Path]) -> Warehouse:
+    name = f"w{uuid.uuid4().hex[:8]}"
+    aws = Aws(*endpoint, "-")
+    dsn = psycopg.conninfo.make_conninfo(postgres.dsn, dbname=name)
+    return Warehouse(aws, name, aws.workgroup(name, name), dsn)
+
+
+def test_what_ran_does_not_run_again_whoever_asks(warehouse: Warehouse) -> None:
+    migrations = (LEDGER, SALES, TOP, access("reader"))
+    assert warehouse.migrate(*migrations) == ["001_ledger", "table sales", "view top", "access"]
+    assert warehouse.migrate(*migrations, caller="terraform") == []
+    assert warehouse.query("SELECT name, migrated_by FROM etl.migrations ORDER BY migrated_at, name LIMIT 1") == [
+        ("001_ledger", "local 1")
+    ]
+
+
+def test_what_is_there_from_before_is_taken_over_as_it_is(warehouse: Warehouse) -> None:
+    warehouse.sql(
+        "CREATE SCHEMA analytics",
+        "CREATE TABLE analytics.sales (id BIGINT NOT NULL, name VARCHAR(10))",
+        "INSERT INTO analytics.sales VALUES (1, 'x')",
+    )
+    # Whoever logs in before anything is migrated is a user from then on.
+    warehouse.query("SELECT 1", "reader")
+    warehouse.migrate(LEDGER, SALES, TOP, access("reader"))
+    assert warehouse.query("SELECT id FROM analytics.top_sales", "reader") == [("1",)]
+
+
+def test_without_the_secret_whoever_asks_is_nobody_in_particular(warehouse: Warehouse) -> None:
+    with pytest.raises(QueryError, match="permission denied"):
+        data_api.run(warehouse.aws.client("redshift-data", "local"), warehouse.place, ["CREATE SCHEMA other"], 30)
+
+
+def test_a_written_migration_that_has_changed_is_refused_before_anything_runs(warehouse: Warehouse) -> None:
+    warehouse.migrate(LEDGER)
+    with pytest.raises(ConfigError, match=r"migrations/001_ledger\.sql: changed since it ran.*hint: put it back"):
+        warehouse.migrate(LEDGER.model_copy(update={"sqls": ("CREATE SCHEMA other",)}), SALES)
+    assert warehouse.query("SELECT name FROM etl.migrations") == [("001_ledger",)]
+
+
+def test_a_migration_that_fails_leaves_nothing_and_those_before_it_stand(warehouse: Warehouse) -> None:
+    half = Written(name="002_half", sqls=("CREATE TABLE analytics.half (id INT)", "SELECT * FROM analytics.nothing"))
+    with pytest.raises(LoadError, match=r"migration 002_half: .*nothing"):
+        warehouse.migrate(LEDGER, half, SALES)
+    assert warehouse.query("SELECT name FROM etl.migrations") == [("001_ledger",)]
+    assert warehouse.query("SELECT table_name FROM svv_tables WHERE table_schema = 'analytics'") == []
+    assert warehouse.migrate(LEDGER, half.model_copy(update={"sqls": ("CREATE TABLE analytics.half (id INT)",)}))
+
+
+def test_a_gold_table_gets_the_columns_that_it_lacks(warehouse: Warehouse) -> None:
+    warehouse.migrate(LEDGER, SALES, access("reader"))
+    warehouse.sql("INSERT INTO analytics.sales VALUES (1, 'x')")
+    grown = SALES.model_copy(update={"columns": {**SALES.columns, "total": "DECIMAL(18, 2)"}})
+    assert warehouse.migrate(LEDGER, grown, access("reader")) == ["table sales", "access"]
+    assert warehouse.query("SELECT id, name, total FROM analytics.sales", "reader") == [("1", "x", None)]
+    assert warehouse.migrate(LEDGER, grown, access("reader")) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"columns": {**SALES.columns, "day": "DATE"}, "grain": ("id", "day")}, "has no day, which is of its grain"),
+        (
+            {"columns": {"id": "BIGINT", "name": "VARCHAR(20)"}},
+            r"has name as VARCHAR\(10\), and VARCHAR\(20\) is declared",
+        ),
+    ],
+)
+def test_a_gold_table_that_cannot_become_what_is_declared_is_refused(
+    warehouse: Warehouse, change: dict[str, Any], said: str
+) -> None:
+    warehouse.migrate(LEDGER, SALES)
+    with pytest.raises(ConfigError, match=rf"analytics\.sales in the warehouse {said}.*hint: a new file"):
+        warehouse.migrate(LEDGER, SALES.model_copy(update=change))
+
+
+def test_a_table_that_a_written_migration_drops_is_made_anew_with_its_view_and_grants(warehouse: Warehouse) -> None:
+    warehouse.migrate(LEDGER, SALES, TOP, access("reader"))
+    dropped = Written(name="002_wider", sqls=("DROP TABLE analytics.sales CASCADE",))
+    wider = SALES.model_copy(update={"sqls": ("CREATE TABLE analytics.sales (id BIGINT, name VARCHAR(20))",)})
+    assert warehouse.migrate(LEDGER, dropped, wider, TOP, access("reader")) == [
+        "002_wider",
+        "table sales",
+        "view top",
+        "access",
+    ]
+    assert warehouse.query("SELECT COUNT(*) FROM analytics.top_sales", "reader") == [("0",)]
+
+
+def test_users_have_what_is_granted_and_nothing_else(warehouse: Warehouse) -> None:
+    warehouse.migrate(LEDGER, SALES, access("reader", **{"IAMR:idle": None}))
+    assert warehouse.query("SELECT COUNT(*) FROM analytics.sales", "reader") == [("0",)]
+    for caller, sql in (
+        ("reader", "INSERT INTO analytics.sales VALUES (1, 'x')"),
+        ("reader", "SELECT * FROM etl.migrations"),
+        ("idle", "SELECT * FROM analytics.sales"),
+        ("stranger", "SELECT * FROM analytics.sales"),
+    ):
+        with pytest.raises(QueryError, match="permission denied"):
+            warehouse.query(sql, caller)
+
+
+def test_who_is_no_longer_named_loses_the_role_and_a_grant_by_hand_goes(warehouse: Warehouse) -> None:
+    warehouse.migrate(LEDGER, SALES, access("reader", "leaver"))
+    warehouse.sql("GRANT INSERT ON analytics.sales TO readers")
+    warehouse.migrate(LEDGER, SALES, access("reader"))
+    assert warehouse.query("SELECT COUNT(*) FROM analytics.sales", "reader") == [("0",)]
+    for caller, sql in (
+        ("leaver", "SELECT * FROM analytics.sales"),
+        ("reader", "INSERT INTO analytics.sales VALUES (1, 'x')"),
+    ):
+        with pytest.raises(QueryError, match="permission denied"):
+            warehouse.query(sql, caller)
+
+
+def test_of_two_who_migrate_at_once_one_runs_what_is_written(warehouse: Warehouse) -> None:
+    slow = Written(name="002_slow", sqls=("CREATE TABLE analytics.once (id INT)", "SELECT pg_sleep(0.3)"))
+    with ThreadPoolExecutor(2) as both:
+        ran = list(both.map(lambda _: warehouse.migrate(LEDGER, slow), range(2)))
+    assert sorted(name for names in ran for name in names) == ["001_ledger", "002_slow"]
+
+
+def test_more_users_than_one_batch_takes_are_made_all_the_same(warehouse: Warehouse) -> None:
+    many = [f"user{number}" for number in range(45)]
+    warehouse.migrate(LEDGER, SALES, access(*many))
+    assert warehouse.query(
+        "SELECT COUNT(*) FROM svv_user_grants WHERE role_name = 'readers' AND user_name LIKE 'IAMR:user%'"
+    ) == [("45",)]
+
+
+def test_a_grant_that_another_transaction_is_in_the_way_of_is_tried_again(warehouse: Warehouse) -> None:
+    warehouse.migrate(LEDGER, SALES)
+    with psycopg.connect(warehouse.dsn) as other:
+        other.execute("CREATE ROLE " + f"{warehouse.name}_role")
+        other.execute(f"GRANT SELECT ON analytics.sales TO {warehouse.name}_role")
+        with ThreadPoolExecutor(1) as thread:
+            migrated = thread.submit(warehouse.migrate, LEDGER, SALES, access("reader"))
+            while not _waits(warehouse.dsn):
+                pass
+            other.commit()
+            assert migrated.result(30) == ["access"]
+    assert warehouse.waits[0] > 0
+
+
+def _waits(dsn: str) -> bool:
+    """True when a session waits for another's lock."""
+    with psycopg.connect(dsn) as server:
+        return server.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone() is not None
+
+
+def test_what_is_declared_migrates_an_empty_warehouse(warehouse: Warehouse) -> None:
+    declared = Deployment(load_project(ROOT, "prod"), ROOT).migrations() | {"database": warehouse.name}
+    wanted = Migrations.model_validate({**declared, "workgroup": warehouse.name, "admin_secret": warehouse.secret})
+    wanted = wanted.model_copy(
+        update={"migrations": tuple(_in(migration, warehouse.name) for migration in wanted.migrations)}
+    )
+    api = warehouse.aws.client("redshift-data")
+    ran = Migrator(api, wanted, "by").migrate()
+    assert ran == [migration.name for migration in wanted.migrations]
+    assert Migrator(api, wanted, "by").migrate() == []
+
+
+def _in(migration: AnyMigration, database: str) -> AnyMigration:
+    """The migration of another database."""
+    sqls = tuple(sql.replace("ON DATABASE headwater", f"ON DATABASE {database}") for sql in migration.sqls)
+    return migration.model_copy(update={"sqls": sqls})
