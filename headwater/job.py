@@ -19,8 +19,8 @@ from awsglue.job import Job as GlueJob
 from awsglue.utils import getResolvedOptions
 from pyspark.context import SparkContext
 
+from headwater.brief import told_briefly
 from headwater.config import AnySource, Project, parse_date
-from headwater.errors import HeadwaterError
 from headwater.lake.delta import Table
 from headwater.lake.session import configure
 from headwater.lake.tables import Lake, Zone
@@ -40,7 +40,6 @@ _COMPILED_ROWS = 100_000
 _NOT_COMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 # Rows of a batch that are kept in memory between the passes over them; a larger batch is read again.
 _KEPT_ROWS = 200_000
-_MOST_CHARACTERS = 2000
 _ENDED = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED"}
 
 log = get_logger(__name__)
@@ -170,22 +169,10 @@ def run_job(stage: Callable[[Job], None]) -> None:
     )
     with bind(run_id=job.run_id, source=job.source_name, stage=stage.__name__):
         log.info(STARTED, job_name=job.name, job_run_id=job.job_run_id)
-        with _shortened():
+        with told_briefly():
             stage(job)
         log.info("finished")
     glue_job.commit()
-
-
-@contextmanager
-def _shortened() -> Iterator[None]:
-    """Lets no message out that is too long: Step Functions carries it, with those of all sources that fail at the same time."""
-    try:
-        yield
-    except Exception as error:
-        text = str(error)
-        if len(text) <= _MOST_CHARACTERS:
-            raise
-        raise HeadwaterError(f"{type(error).__name__}: {text[:_MOST_CHARACTERS]} …") from error
 
 
 def _as_of(text: str) -> date:

@@ -106,7 +106,7 @@ def _revenue(stack: Stack, client: Client) -> list[Proof]:
 
 def _ad_cost(stack: Stack, client: Client) -> list[Proof]:
     expected: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    for day in world.ads_ledger(stack.rds_dsn):
+    for day in world.ads_ledger(stack.rds_dsn) if stack.holds("facebook_ads") else ():
         if day.rows:
             expected[("facebook", f"{day.account_id} {day.day}")] += day.cost
     for entry in google_ledger(stack.rds_dsn) if stack.holds("google_ads") else ():

@@ -7,9 +7,10 @@ resource "aws_sfn_state_machine" "pipeline" {
   publish    = true
 
   logging_configuration {
-    # What failed, and why. Each step of a run is in its history for 90 days; a log of them all would only be paid for.
+    # What failed, and why: a step that is looked at again and again would fill a log of them all; the history has each for 90 days.
+    # It names streams, batches and S3 keys, never rows; secrets are struck out of a job's message before it leaves the job.
     level                  = "ERROR"
-    include_execution_data = false
+    include_execution_data = true
     log_destination        = "${aws_cloudwatch_log_group.pipeline.arn}:*"
   }
 
