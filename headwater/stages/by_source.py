@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from headwater.errors import HeadwaterError
-from headwater.job import Job
 from headwater.ledger.failures import Failures
 from headwater.log import bind, get_logger, redact
+
+if TYPE_CHECKING:
+    from headwater.job import Job
 
 log = get_logger(__name__)
 
