@@ -3,6 +3,7 @@ deployment.json, the local deploy takes them from here."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,25 @@ from headwater.deploy.entrances import Entrances
 from headwater.deploy.job_arguments import PROJECT_KEY, job_arguments
 from headwater.deploy.migrations import migrations
 from headwater.deploy.schedules import ScheduleSpec, maintain_run, schedules, snapshots
+from headwater.run.limits import run_seconds
 from headwater.sources.kinds import kind_of
 
 ZONES: tuple[Zone, ...] = get_args(Zone)
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
-LAMBDAS = ("plan_run", "read_verdict", "prepare_load", "prepare_audit", "notify_failure", "grant_tables")
+LAMBDAS = (
+    "plan_run",
+    "take_turn",
+    "read_verdicts",
+    "crawl_changed",
+    "grant_tables",
+    "load_changes",
+    "audit_run",
+    "notify_failure",
+)
 SHARED_STAGES: tuple[SharedStage, ...] = get_args(SharedStage)
-SHARED_STAGE_RUNS = 20
-"""Runs that Check and Silver may each have at once: as many as the state machine takes sources at once."""
+# What speaks to the warehouse, which may have to wake first, by its role there.
+_WAREHOUSE_ROLES = {"load_changes": "loader", "audit_run": "auditor"}
+_WAREHOUSE_SECONDS = 300
 _MIGRATION_SECONDS = 900
 
 
@@ -125,7 +137,7 @@ class Deployment:
                 connections=self._connections(source),
                 arguments=job_arguments(self.project, name, "job-bookmark-enable"),
                 timeout_minutes=source.job.timeout_minutes,
-                # One run of a source at a time: its bookmark has one owner.
+                # Its bookmark has one owner.
                 max_concurrent_runs=1,
                 worker_type=source.job.worker_type,
                 workers=source.job.workers,
@@ -141,7 +153,8 @@ class Deployment:
                 connections=(),
                 arguments=job_arguments(self.project, name, "job-bookmark-disable"),
                 timeout_minutes=size.timeout_minutes,
-                max_concurrent_runs=1 if stage in {"gold", "maintain"} else SHARED_STAGE_RUNS,
+                # Runs take turns: no second one is at the same stage.
+                max_concurrent_runs=1,
                 worker_type=size.worker_type,
                 workers=size.workers,
                 flex=size.flex,
@@ -212,8 +225,7 @@ class Deployment:
         ]
         analysts = [arn.rpartition("/")[2] for arn in self.project.environment.analysts.roles]
         return {
-            self.state_machine: "loader",
-            f"{self.prefix}-prepare_load": "planner",
+            **{f"{self.prefix}-{folder}": role for folder, role in _WAREHOUSE_ROLES.items()},
             **dict.fromkeys(unloading),
             **dict.fromkeys(analysts, "analyst"),
         }
@@ -222,7 +234,15 @@ class Deployment:
         """Lists the Lambda functions: the state machine's, the entrances' and Slack's."""
         environment = self.project.environment
         variables = {"PROJECT_URI": self.project_uri, "ENVIRONMENT": environment.name, "TOPIC_ARN": self.topic_arn}
-        functions = [LambdaSpec(f"{self.prefix}-{folder}", folder, variables) for folder in LAMBDAS]
+        functions = [
+            LambdaSpec(
+                f"{self.prefix}-{folder}",
+                folder,
+                variables,
+                *([_WAREHOUSE_SECONDS] if folder in _WAREHOUSE_ROLES else []),
+            )
+            for folder in LAMBDAS
+        ]
         functions.append(LambdaSpec(self.migrator, "migrate_warehouse", variables, _MIGRATION_SECONDS))
         for folder in self.entrances.folders():
             own = {"STATE_MACHINE_ARN": self.state_machine_arn} if folder == "start_on_drop" else {}
@@ -259,8 +279,7 @@ class Deployment:
         return maintain_run(self.project.environment, run_id, as_of)
 
     def definition(self) -> str:
-        """Reads step_functions/pipeline.asl.json, its placeholders filled in."""
-        warehouse = self.project.environment.warehouse
-        values = {"prefix": self.prefix, "workgroup": warehouse.workgroup, "database": warehouse.database}
+        """Reads step_functions/pipeline.asl.json, its placeholders filled in, with the limit of a run."""
         text = (self.root / "step_functions" / "pipeline.asl.json").read_text()
-        return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
+        machine = json.loads(_PLACEHOLDER.sub(lambda match: {"prefix": self.prefix}[match[1]], text))
+        return json.dumps(machine | {"TimeoutSeconds": run_seconds(self.project)}, indent=2)

@@ -52,20 +52,34 @@ def run(client: Any, place: Place, sqls: Sequence[str], seconds: float, secret: 
 
 def finish(client: Any, statement: str, seconds: float) -> Mapping[str, Any]:
     """Waits until a statement or a batch has finished and describes it; QueryError when it fails or takes too long."""
+    if not has_finished(client, statement, seconds):
+        raise QueryError(f"statement {statement} did not finish within {seconds:.0f} s")
+    described: Mapping[str, Any] = client.describe_statement(Id=statement)
+    return described
+
+
+def submit(client: Any, place: Place, sqls: Sequence[str], name: str) -> str:
+    """Starts a batch, which is one transaction, and returns its statement."""
+    statement: str = client.batch_execute_statement(**_where(place), Sqls=list(sqls), StatementName=name)["Id"]
+    return statement
+
+
+def has_finished(client: Any, statement: str, seconds: float) -> bool:
+    """Waits so long for the end of a statement or a batch and says whether it came; QueryError when it failed."""
     deadline = time.monotonic() + seconds
     delay = 0.05
     while (answer := client.describe_statement(Id=statement))["Status"] not in {"FINISHED", "FAILED", "ABORTED"}:
         if time.monotonic() > deadline:
-            raise QueryError(f"statement {statement} did not finish within {seconds:.0f} s")
+            return False
         time.sleep(delay)
         delay = min(delay * 2, _LONGEST_POLL_SECONDS)
     if answer["Status"] != "FINISHED":
+        # A statement that somebody aborted has no error.
         raise QueryError(f"Redshift refused: {answer.get('Error', answer['Status'])}")
-    described: Mapping[str, Any] = answer
-    return described
+    return True
 
 
-def _where(place: Place, secret: str | None) -> dict[str, str]:
+def _where(place: Place, secret: str | None = None) -> dict[str, str]:
     return {"WorkgroupName": place.workgroup, "Database": place.database} | ({"SecretArn": secret} if secret else {})
 
 

@@ -34,6 +34,7 @@ _RESOURCES = {
     "glue:GetJobRuns": _JOB,
     "glue:StartCrawler": _CRAWLER,
     "glue:StartJobRun": _JOB,
+    "glue:UpdateCrawler": _CRAWLER,
     "lambda:InvokeFunction": ("FunctionName", "lambda:{place}:function:{name}"),
     "redshift-data:BatchExecuteStatement": _WORKGROUP,
     "redshift-data:ExecuteStatement": _WORKGROUP,

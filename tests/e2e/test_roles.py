@@ -105,6 +105,7 @@ IDLE = (
     Idle("No Lambda fails for good, and most read no queue.", "kms:Decrypt", "*", _NO_QUEUE, "UseDeadLetterKey"),
     Idle("No upload of many parts breaks off.", "s3:AbortMultipartUpload"),
     Idle("No batch is halted, so nobody decides about one.", "s3:GetObject", f"{_S3}-raw/*/*/decisions/*"),
+    Idle("No source fails in a job that takes several.", "s3:*", f"{_S3}-raw/_failures/*"),
     Idle("No file is old enough to be swept.", "s3:DeleteObject", f"{_S3}-raw/*/data/*", _NOT_BY_SPARK),
     Idle("Maintain holds no lease.", "glue:GetJobRun", f"*:job/{DEPLOYMENT.prefix}-maintain"),
     Idle("No run of theirs is killed.", "glue:GetJobRun", "*", ("kinesis-extract", "silver", "gold")),
@@ -126,7 +127,7 @@ IDLE = (
         "COPY reads what its manifest names, and all of it is there.", "s3:ListBucket", f"{_S3}-lake load/*", ("copy",)
     ),
     # What one declaration for many grants to those who need less.
-    Idle("Not every Lambda writes.", "kms:GenerateDataKey", "*data_key", ("plan_run", "prepare_audit", "read_verdict")),
+    Idle("Not every Lambda writes.", "kms:GenerateDataKey", "*data_key", ("plan_run", "read_verdicts")),
     Idle("What is received is written by a Lambda.", "s3:PutObject", f"{_S3}-raw/kinesis/*", ("kinesis-extract",)),
 )
 

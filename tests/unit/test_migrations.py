@@ -81,8 +81,8 @@ def test_a_role_first_loses_all_that_it_has_on_tables() -> None:
 
 def test_everybody_who_speaks_to_the_warehouse_has_a_user_there() -> None:
     assert ACCESS.users == {
-        "IAMR:headwater-prod-pipeline": "headwater_prod_loader",
-        "IAMR:headwater-prod-prepare_load": "headwater_prod_planner",
+        "IAMR:headwater-prod-load_changes": "headwater_prod_loader",
+        "IAMR:headwater-prod-audit_run": "headwater_prod_auditor",
         "IAMR:headwater-prod-redshift-extract": None,
         "IAMR:analysts": "headwater_prod_analyst",
     }

@@ -7,9 +7,9 @@ resource "aws_sfn_state_machine" "pipeline" {
   publish    = true
 
   logging_configuration {
-    # Every step of an execution stays in its own history for 90 days; here it would be paid for again, polls and all.
-    level = "ERROR"
-    # The input of a state names streams, batches and S3 keys; rows and secrets never are in it.
+    # What failed, and why: a step that is looked at again and again would fill a log of them all; the history has each for 90 days.
+    # It names streams, batches and S3 keys, never rows; secrets are struck out of a job's message before it leaves the job.
+    level                  = "ERROR"
     include_execution_data = true
     log_destination        = "${aws_cloudwatch_log_group.pipeline.arn}:*"
   }
