@@ -17,6 +17,7 @@ from headwater.deploy.packages import lambda_zip, library_zip
 from headwater.errors import LoadError, QueryError
 from headwater.warehouse.data_api import finish
 from local.deploy_entrances import deploy_entrances
+from local.deploy_schedules import deploy_schedules
 
 _ROLE = "arn:aws:iam::{account}:role/headwater-local"
 _DDL_SECONDS = 60.0
@@ -38,6 +39,7 @@ def deploy(deployment: Deployment) -> None:
     _athena(deployment)
     _warehouse(deployment)
     _state_machine(deployment, role)
+    deploy_schedules(deployment)
 
 
 def _role(arn: str) -> None:

@@ -32,6 +32,7 @@ from local.gateway.moto import gaps, speed, step_functions
 from local.gateway.redshift import data_api as redshift
 from local.gateway.redshift import serverless as redshift_serverless
 from local.gateway.s3_objects import set_modified
+from local.gateway.schedules import scheduler
 from local.gateway.settings import GatewaySettings
 from local.postgres import free_port
 
@@ -64,6 +65,7 @@ class Gateway:
         self.redshift_serverless = redshift_serverless.RedshiftServerless(settings)
         self.glue = glue_runtime.install(settings, workers)
         step_functions.install(settings, self.glue.await_end)
+        scheduler.install(settings)
         self.calls = calls.install(settings, self.glue.principal_of)
         self.event_sources = event_sources.install(settings, self.lambdas, self.calls)
         redshift.install(settings)

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from local.gateway.clock import CLOCK
 from local.gateway.http_server import Environ, StartResponse
 from local.gateway.settings import GatewaySettings
 
@@ -36,16 +37,22 @@ class RedshiftServerless:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._kept: dict[str, dict[str, Fields]] = {"namespace": {}, "workgroup": {}, "usageLimit": {}}
+        self._kept: dict[str, dict[str, Fields]] = {"namespace": {}, "workgroup": {}, "usageLimit": {}, "snapshot": {}}
         self._tags: dict[str, list[Fields]] = {}
         self._operations: dict[str, Callable[[Fields], Fields]] = {
             "CreateNamespace": self._create_namespace,
             "CreateWorkgroup": self._create_workgroup,
             "CreateUsageLimit": self._create_usage_limit,
+            "CreateSnapshot": self._create_snapshot,
             "ListTagsForResource": lambda given: {"tags": self._tags.get(given["resourceArn"], [])},
             "TagResource": self._tag,
         }
-        for kind, noun in (("namespace", "Namespace"), ("workgroup", "Workgroup"), ("usageLimit", "UsageLimit")):
+        for kind, noun in (
+            ("namespace", "Namespace"),
+            ("workgroup", "Workgroup"),
+            ("usageLimit", "UsageLimit"),
+            ("snapshot", "Snapshot"),
+        ):
             self._operations |= self._operations_on(kind, noun)
 
     def _operations_on(self, kind: str, noun: str) -> dict[str, Callable[[Fields], Fields]]:
@@ -157,6 +164,22 @@ class RedshiftServerless:
         self._kept["workgroup"][name] = made
         self._tags[made["workgroupArn"]] = given.get("tags", [])
         return {"workgroup": made}
+
+    def _create_snapshot(self, given: Fields) -> Fields:
+        name = given["snapshotName"]
+        if name in self._kept["snapshot"]:
+            raise _RefusedError("ConflictException", f"snapshot {name} exists")
+        namespace = self._find("namespace", given)
+        made = {
+            "namespaceArn": namespace["namespaceArn"],
+            "snapshotArn": self._arn("snapshot", str(uuid.uuid4())),
+            "snapshotCreateTime": CLOCK.moment().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "snapshotRetentionPeriod": given.get("retentionPeriod", -1),
+            "status": "AVAILABLE",
+            **{key: value for key, value in given.items() if key not in {"retentionPeriod", "tags"}},
+        }
+        self._kept["snapshot"][name] = made
+        return {"snapshot": made}
 
     def _create_usage_limit(self, given: Fields) -> Fields:
         identity = str(uuid.uuid4())

@@ -36,6 +36,7 @@ variable "schedules" {
     time_zone  = string
     action     = string
     input      = string
+    enabled    = bool
   }))
   nullable = false
 
