@@ -9,7 +9,7 @@ ifeq ($(filter 4.% 5.%,$(MAKE_VERSION)),)
 $(error GNU make 4 is needed, and this is $(MAKE_VERSION). hint: python3.11 -m local.setup sets up without make, then .venv/bin/python -m local.demo is the demo and 'python -m tests.run' runs the tests)
 endif
 
-.PHONY: help setup demo terraform-local test test-unit test-bare check package plan apply docs format up down clean lock
+.PHONY: help setup demo terraform-local test test-unit test-bare test-glue check package plan apply docs format up down clean lock
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ test-unit: setup ## Run the tests that take seconds
 test-bare: setup ## Set up and run on a machine made for it that has only Python 3.11, make and git: minutes, and a gigabyte of downloads
 	@$(BIN)/python -m tests.bare.run
 
+test-glue: setup ## Run the jobs of tests/glue in AWS's own image of Glue 5.1: needs Docker, and downloads it (6 GB)
+	@HEADWATER_GLUE=container $(BIN)/python -m pytest tests/glue -q
+
 check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -63,8 +66,9 @@ apply: plan ## Carry that plan out
 docs: setup ## Write every generated page: sources, cost, JSON Schemas, the README of each Terraform module
 	@$(BIN)/python -m headwater.deploy.pages
 
-lock: ## Resolve the dependencies again: the packages, then the jars
+lock: ## Resolve the dependencies again: the packages, what Glue has, then the jars
 	@$(BIN)/uv pip compile -q --python $(BIN)/python --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile -q --python $(BIN)/python --no-deps --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links glue.in -o glue.lock
 	@$(BIN)/python -m local.jars lock
 
 clean: down ## Stop the stack and remove what was built

@@ -20,6 +20,7 @@ from awsglue.utils import getResolvedOptions
 from pyspark.context import SparkContext
 
 from headwater.config import AnySource, Project, parse_date
+from headwater.lake.session import configure
 from headwater.lake.tables import Lake
 from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.lease import Lease, hold_lease
@@ -31,15 +32,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 ARGUMENTS = ("JOB_NAME", "project", "source", "run_id", "as_of", "mode", "window")
-_SESSION = {
-    # Gold and Load read the change data feed.
-    "spark.databricks.delta.properties.defaults.enableChangeDataFeed": "true",
-    # The other type, INT96, cannot hold years that sources do send, such as 9999, and not every reader reads it.
-    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    "spark.sql.session.timeZone": "UTC",
-    # A timestamp without a zone, as Redshift unloads it, is UTC like all others, and no type of its own in the tables.
-    "spark.sql.parquet.inferTimestampNTZ.enabled": "false",
-}
 # Compiling a query takes a second of two cores or more: over fewer rows than these, running it as it is takes less.
 _COMPILED_ROWS = 100_000
 _NOT_COMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
@@ -149,8 +141,7 @@ def run_job(stage: Callable[[Job], None]) -> None:
     glue_job = GlueJob(glue)
     glue_job.init(options["JOB_NAME"], options)
     spark = glue.spark_session
-    for setting, value in _SESSION.items():
-        spark.conf.set(setting, value)
+    configure(spark)
     job = Job(
         name=options["JOB_NAME"],
         job_run_id=job_run_id,

@@ -59,10 +59,16 @@ def today() -> date:
 
 
 def spark() -> SparkSession:
-    """A Spark session of this machine with what a Glue worker's has."""
+    """A Spark session of this machine with what a job's has."""
+    from headwater.deploy.job_arguments import conf
+    from headwater.lake.session import configure
     from local.glue.spark import build_session
+    from local.jars import JOBS, class_path
 
-    return build_session(_stack().aws_endpoint, cores=1)
+    stack = _stack()
+    session = build_session(stack.aws_endpoint, conf(stack.environment().region), ["delta"], class_path(JOBS), cores=1)
+    configure(session)
+    return session
 
 
 def _stack() -> Stack:

@@ -12,50 +12,36 @@ import boto3
 import sqlglot
 from botocore.exceptions import ClientError
 
-from headwater.deploy.deployment import LIBRARY_KEY, PROJECT_KEY, ZONES, Deployment
-from headwater.deploy.packages import lambda_zip, library_zip
+from headwater.deploy.deployment import ZONES, Deployment
+from headwater.deploy.job_arguments import LIBRARY_KEY, PROJECT_KEY, WHEELS_KEY, jars
+from headwater.deploy.packages import jar, lambda_zip, library_zip, wheels_zip
 from headwater.errors import LoadError, QueryError
 from headwater.warehouse.data_api import finish
+from local.deploy_access import deploy_access, deploy_topic, role_arn
 from local.deploy_entrances import deploy_entrances
 from local.deploy_schedules import deploy_schedules
 
-_ROLE = "arn:aws:iam::{account}:role/headwater-local"
 _DDL_SECONDS = 60.0
 
 
 def deploy(deployment: Deployment) -> None:
     """Makes or updates everything the environment consists of but its secrets; safe to repeat."""
-    environment = deployment.project.environment
-    role = _ROLE.format(account=environment.account)
-    _role(role)
-    _buckets(deployment)
+    keys = deploy_access(deployment)
+    _buckets(deployment, keys["data"])
     _artifacts(deployment)
-    boto3.client("sns").create_topic(Name=deployment.topic)
+    deploy_topic(deployment, keys["alerts"])
     _databases(deployment)
-    _jobs(deployment, role)
-    _lambdas(deployment, role)
-    deploy_entrances(deployment, role)
-    _crawlers(deployment, role)
+    _jobs(deployment)
+    _lambdas(deployment, keys["data"])
+    deploy_entrances(deployment, keys)
+    _crawlers(deployment)
     _athena(deployment)
     _warehouse(deployment)
-    _state_machine(deployment, role)
-    deploy_schedules(deployment)
+    _state_machine(deployment)
+    deploy_schedules(deployment, keys["data"])
 
 
-def _role(arn: str) -> None:
-    iam = boto3.client("iam")
-    services = ["glue.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"]
-    trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
-    try:
-        iam.create_role(
-            RoleName=arn.rsplit("/", 1)[-1],
-            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
-        )
-    except iam.exceptions.EntityAlreadyExistsException:
-        return
-
-
-def _buckets(deployment: Deployment) -> None:
+def _buckets(deployment: Deployment, key: str) -> None:
     s3: Any = boto3.client("s3")
     environment = deployment.project.environment
     for name in deployment.buckets().values():
@@ -63,6 +49,9 @@ def _buckets(deployment: Deployment) -> None:
             s3.head_bucket(Bucket=name)
         except ClientError:
             s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": environment.region})
+        encrypted = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+        rule = {"ApplyServerSideEncryptionByDefault": encrypted, "BucketKeyEnabled": True}
+        s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
 
 
 def _artifacts(deployment: Deployment) -> None:
@@ -70,6 +59,9 @@ def _artifacts(deployment: Deployment) -> None:
     bucket = deployment.project.environment.bucket("artifacts")
     s3.put_object(Bucket=bucket, Key=PROJECT_KEY, Body=deployment.project.model_dump_json(by_alias=True).encode())
     s3.put_object(Bucket=bucket, Key=LIBRARY_KEY, Body=library_zip(deployment.root))
+    s3.put_object(Bucket=bucket, Key=WHEELS_KEY, Body=wheels_zip(deployment.root))
+    for name in jars(deployment.project):
+        s3.put_object(Bucket=bucket, Key=f"packages/{name}", Body=jar(name))
     for script in sorted((deployment.root / "glue_jobs").glob("*.py")):
         s3.put_object(Bucket=bucket, Key=f"glue_jobs/{script.name}", Body=script.read_bytes())
 
@@ -80,7 +72,7 @@ def put_secrets(prefix: str, secrets: Mapping[str, Mapping[str, str]]) -> None:
     for name, value in secrets.items():
         text = json.dumps(value)
         try:
-            client.create_secret(Name=f"{prefix}/{name}", SecretString=text)
+            client.create_secret(Name=f"{prefix}/{name}", SecretString=text, KmsKeyId=f"alias/{prefix}-secrets")
         except client.exceptions.ResourceExistsException:
             client.put_secret_value(SecretId=f"{prefix}/{name}", SecretString=text)
 
@@ -94,12 +86,13 @@ def _databases(deployment: Deployment) -> None:
             continue
 
 
-def _jobs(deployment: Deployment, role: str) -> None:
+def _jobs(deployment: Deployment) -> None:
     glue: Any = boto3.client("glue")
     existing = set(glue.list_jobs()["JobNames"])
     for job in deployment.jobs():
         settings = {
-            "Role": role,
+            "Role": role_arn(deployment, job.name),
+            "SecurityConfiguration": deployment.security_configuration,
             "Command": {"Name": "glueetl", "ScriptLocation": deployment.script_uri(job), "PythonVersion": "3"},
             "DefaultArguments": job.arguments,
             "ExecutionProperty": {"MaxConcurrentRuns": job.max_concurrent_runs},
@@ -116,7 +109,7 @@ def _jobs(deployment: Deployment, role: str) -> None:
             glue.create_job(Name=job.name, **settings)
 
 
-def _lambdas(deployment: Deployment, role: str) -> None:
+def _lambdas(deployment: Deployment, key: str) -> None:
     client: Any = boto3.client("lambda")
     for function in deployment.lambdas():
         code = lambda_zip(deployment.root, function.folder)
@@ -124,7 +117,8 @@ def _lambdas(deployment: Deployment, role: str) -> None:
             client.create_function(
                 FunctionName=function.name,
                 Runtime="python3.11",
-                Role=role,
+                Role=role_arn(deployment, function.name),
+                KMSKeyArn=key,
                 Handler="handler.handler",
                 Code={"ZipFile": code},
                 Timeout=function.timeout_seconds,
@@ -134,11 +128,12 @@ def _lambdas(deployment: Deployment, role: str) -> None:
             client.update_function_code(FunctionName=function.name, ZipFile=code)
 
 
-def _crawlers(deployment: Deployment, role: str) -> None:
+def _crawlers(deployment: Deployment) -> None:
     glue: Any = boto3.client("glue")
     for crawler in deployment.crawlers():
         settings = {
-            "Role": role,
+            "Role": role_arn(deployment, f"{deployment.prefix}-crawl-{crawler.zone}"),
+            "CrawlerSecurityConfiguration": deployment.security_configuration,
             "DatabaseName": crawler.database,
             "TablePrefix": crawler.table_prefix,
             "Targets": {"DeltaTargets": [{"DeltaTables": list(crawler.tables), "CreateNativeDeltaTable": True}]},
@@ -199,8 +194,9 @@ def _statements(path: Path) -> list[str]:
     return [statement.strip() for statement in "\n".join(lines).split(";") if statement.strip()]
 
 
-def _state_machine(deployment: Deployment, role: str) -> None:
+def _state_machine(deployment: Deployment) -> None:
     client: Any = boto3.client("stepfunctions")
+    role = role_arn(deployment, deployment.state_machine)
     try:
         client.describe_state_machine(stateMachineArn=deployment.state_machine_arn)
     except client.exceptions.StateMachineDoesNotExist:

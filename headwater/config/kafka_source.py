@@ -46,6 +46,11 @@ class Iam(Strict):
     """The job's own role over TLS, as Amazon MSK has it; nothing of it is in the secret."""
 
     kind: Literal["iam"]
+    cluster: str = Field(
+        "*",
+        pattern=r"^[A-Za-z0-9-]{1,64}$|^\*$",
+        description="Name of the MSK cluster that the job's role may sign in to.",
+    )
 
 
 Security = Annotated[Plaintext | Scram | Iam, Field(discriminator="kind")]

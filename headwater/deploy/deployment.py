@@ -13,6 +13,7 @@ from headwater.config.environment import Purpose, Zone
 from headwater.deploy.crawlers import CrawlerSpec, crawlers
 from headwater.deploy.ddl import create_table
 from headwater.deploy.entrances import Entrances
+from headwater.deploy.job_arguments import PROJECT_KEY, job_arguments
 from headwater.deploy.schedules import ScheduleSpec, maintain_run, schedules, snapshots
 from headwater.sources.kinds import kind_of
 
@@ -22,11 +23,6 @@ LAMBDAS = ("plan_run", "read_verdict", "prepare_load", "prepare_audit", "notify_
 SHARED_STAGES: tuple[SharedStage, ...] = get_args(SharedStage)
 SHARED_STAGE_RUNS = 20
 """Runs that Check and Silver may each have at once: as many as the state machine takes sources at once."""
-PROJECT_KEY = "project.json"
-LIBRARY_KEY = "packages/headwater.zip"
-# Wheels that Glue's workers lack, in the form that they install without an index.
-WHEELS_KEY = "packages/headwater.gluewheels.zip"
-DEEQU_JAR = "deequ-2.0.7-spark-3.5.jar"
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ class Deployment:
                 script="extract",
                 source=source.name,
                 connection=self._connection(source),
-                arguments=self._arguments(name, "job-bookmark-enable"),
+                arguments=job_arguments(self.project, name, "job-bookmark-enable"),
                 timeout_minutes=source.job.timeout_minutes,
                 # One run of a source at a time: its bookmark has one owner.
                 max_concurrent_runs=1,
@@ -137,7 +133,7 @@ class Deployment:
                 script=stage,
                 source=None,
                 connection=None,
-                arguments=self._arguments(name, "job-bookmark-disable"),
+                arguments=job_arguments(self.project, name, "job-bookmark-disable"),
                 timeout_minutes=size.timeout_minutes,
                 max_concurrent_runs=1 if stage in {"gold", "maintain"} else SHARED_STAGE_RUNS,
                 worker_type=size.worker_type,
@@ -148,29 +144,6 @@ class Deployment:
             for size in [self.project.environment.stage(stage)]
         ]
         return extract + shared
-
-    def _arguments(self, job: str, bookmark: str) -> dict[str, str]:
-        artifacts = self.project.environment.bucket("artifacts")
-        logs = self.project.environment.bucket("logs")
-        return {
-            "--project": self.project_uri,
-            "--mode": "incremental",
-            "--window": "-",
-            "--job-bookmark-option": bookmark,
-            "--datalake-formats": "delta",
-            "--extra-py-files": f"s3://{artifacts}/{LIBRARY_KEY}",
-            "--extra-jars": f"s3://{artifacts}/packages/{DEEQU_JAR}",
-            "--additional-python-modules": f"s3://{artifacts}/{WHEELS_KEY}",
-            "--python-modules-installer-option": "--no-index",
-            "--enable-auto-scaling": "true",
-            "--enable-metrics": "true",
-            "--enable-observability-metrics": "true",
-            "--enable-spark-ui": "true",
-            "--spark-event-logs-path": f"s3://{logs}/spark/{job}/",
-            "--TempDir": f"s3://{logs}/temp/{job}/",
-            # A log group of its own, so that no job can write to another's.
-            "--custom-logGroup-prefix": f"/aws-glue/jobs/{job}",
-        }
 
     def script_uri(self, job: JobSpec) -> str:
         """Where a job's entry script is."""
@@ -194,6 +167,18 @@ class Deployment:
             )
             for key, proxy in (network.rds_proxies if network else {}).items()
         ]
+
+    @property
+    def security_configuration(self) -> str:
+        """Name of Glue's security configuration: how logs, bookmarks and what is written to S3 are encrypted."""
+        return self.prefix
+
+    def log_group(self, job: JobSpec) -> str:
+        """Where a job's logs are, before `/error` and `/output`: Glue names it so wherever a security configuration encrypts logs.
+
+        The role is the job's own and has its name, so that no job can write to another's.
+        """
+        return f"/aws-glue/jobs/{self.security_configuration}-role/{job.name}"
 
     def buckets(self) -> dict[str, str]:
         """Names the buckets by purpose; one to land files in only where there are such."""

@@ -2,7 +2,7 @@
 
     <out>/glue/headwater.zip               the library, for --extra-py-files
     <out>/glue/headwater.gluewheels.zip    wheels that Glue's workers lack, for --additional-python-modules
-    <out>/glue/deequ-….jar                 for --extra-jars
+    <out>/glue/….jar                       for --extra-jars: Deequ's, and those that Kafka sources need
     <out>/lambdas/<folder>.zip             a handler, the library, and what both need that Lambda lacks
     <out>/<environment>/project.json       the declared project, which every job and Lambda reads
     <out>/<environment>/deployment.json    all that Terraform reads of the environment
@@ -28,8 +28,10 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
-from headwater.deploy.deployment import DEEQU_JAR, LIBRARY_KEY, WHEELS_KEY, Deployment
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.job_arguments import LIBRARY_KEY, WHEELS_KEY, jars
 from headwater.deploy.project import Declared
 from headwater.deploy.terraform import document
 from headwater.errors import ConfigError
@@ -37,24 +39,10 @@ from headwater.validate.understanding import mistakes
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 LAMBDA_NEEDS = ("fastjsonschema", "pydantic", "pyyaml")
-# urllib3 2, which the library needs, and which Glue's own botocore takes as well; it brings an older one.
-GLUE_NEEDS = (*LAMBDA_NEEDS, "cryptography", "openpyxl", "pydeequ", "snowflake-connector-python", "urllib3")
-# Glue 5 brings these along; packing them would only make jobs slower, or break them.
-_GLUE_HAS = {
-    *(
-        "boto3",
-        "botocore",
-        "certifi",
-        "charset-normalizer",
-        "idna",
-        "jmespath",
-        "numpy",
-        "pandas",
-        "pyarrow",
-        "pyspark",
-    ),
-    *("python-dateutil", "pytz", "requests", "s3transfer", "setuptools", "six", "tzdata"),
-}
+GLUE_NEEDS = (*LAMBDA_NEEDS, "cryptography", "openpyxl", "pydeequ", "snowflake-connector-python")
+GLUE_LOCK = Path(__file__).resolve().parents[2] / "glue.lock"
+# Glue has them beside what it lists.
+_GLUE_HAS_TOO = ("pyspark", "py4j")
 # Where Glue 5 and Lambda run them: CPython 3.11 on Amazon Linux 2023 and 2.
 _PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
 _TARGET = ("--python-version", "3.11", "--implementation", "cp", *(f"--platform={name}" for name in _PLATFORMS))
@@ -66,6 +54,7 @@ _PACKED = (
     "step_functions/*.json",
     *(f"{folder}/**/*.py" for folder in ("headwater", "glue_jobs", "lambdas")),
     "requirements.lock",
+    "glue.lock",
 )
 # What only an operator needs, and no job or Lambda gets.
 _AT_THE_DESK = (
@@ -105,18 +94,15 @@ def package(root: Path, environment: str, out: Path) -> list[Path]:
         raise ConfigError("\n".join(wrong))
     deployment = Deployment(declared.project(environment), root)
     derived = deployment_json(deployment)
-    in_glue, in_lambda = modules(GLUE_NEEDS), modules(LAMBDA_NEEDS)
-    wheels = _wheels(root / "requirements.lock", in_glue)
-    unpacked = _unpacked([wheel for name, wheel in wheels.items() if _module_of(name) in in_lambda])
-    requirements = pins(root / "requirements.lock", in_glue).encode()
-    bundle = {"requirements.txt": requirements, **{f"wheels/{name}": wheel for name, wheel in wheels.items()}}
+    wheels = _wheels(root / "requirements.lock", lambda_modules())
     files = {
         f"glue/{Path(LIBRARY_KEY).name}": library_zip(root),
-        f"glue/{Path(WHEELS_KEY).name}": _zip(bundle),
-        f"glue/{DEEQU_JAR}": _jar(DEEQU_JAR),
+        f"glue/{Path(WHEELS_KEY).name}": wheels_zip(root),
+        **{f"glue/{name}": jar(name) for name in jars(deployment.project)},
         f"{environment}/project.json": deployment.project.model_dump_json(by_alias=True).encode(),
         f"{environment}/deployment.json": derived,
     }
+    unpacked = _unpacked(list(wheels.values()))
     for handler in sorted((root / "lambdas").glob("*/handler.py")):
         files[f"lambdas/{handler.parent.name}.zip"] = lambda_zip(root, handler.parent.name, unpacked)
     for name, content in files.items():
@@ -126,17 +112,37 @@ def package(root: Path, environment: str, out: Path) -> list[Path]:
     return [out / name for name in files]
 
 
-def modules(needed: Sequence[str]) -> list[str]:
-    """Lists some distributions and all that they need in turn, less what Glue brings along."""
+def glue_modules() -> list[str]:
+    """Lists the distributions that a Glue job needs and Glue does not bring."""
+    brought = dict(line.split()[0].split("==") for line in GLUE_LOCK.read_text().splitlines() if "==" in line)
+    return _modules(GLUE_NEEDS, {name: Version(version) for name, version in brought.items()})
+
+
+def lambda_modules() -> list[str]:
+    """Lists the distributions that a Lambda needs beside the SDK."""
+    return _modules(LAMBDA_NEEDS, {})
+
+
+def wheels_zip(root: Path) -> bytes:
+    """Zips the locked wheels of glue_modules() as Glue documents it: `wheels/requirements.txt` beside `wheels/*.whl`."""
+    wheels = _wheels(root / "requirements.lock", glue_modules())
+    requirements = pins(root / "requirements.lock", glue_modules()).encode()
+    return _zip({f"wheels/{name}": content for name, content in {**wheels, "requirements.txt": requirements}.items()})
+
+
+def _modules(needed: Sequence[str], brought: Mapping[str, Version]) -> list[str]:
+    """Lists some distributions and all that they need in turn, less what is brought in a version that does."""
     found: set[str] = set()
-    waiting = list(needed)
+    waiting = [Requirement(name) for name in needed]
     while waiting:
-        name = canonicalize_name(waiting.pop())
-        if name in found or (name in _GLUE_HAS and name not in needed):
+        wanted = waiting.pop()
+        name = canonicalize_name(wanted.name)
+        is_there = name in _GLUE_HAS_TOO or (name in brought and brought[name] in wanted.specifier)
+        if name in found or is_there:
             continue
         found.add(name)
         requirements = [Requirement(text) for text in metadata.requires(name) or ()]
-        waiting += [part.name for part in requirements if part.marker is None or part.marker.evaluate({"extra": ""})]
+        waiting += [part for part in requirements if part.marker is None or part.marker.evaluate({"extra": ""})]
     return sorted(found)
 
 
@@ -173,20 +179,28 @@ def pins(lock: Path, modules: Sequence[str]) -> str:
 
 
 def _wheels(lock: Path, modules: Sequence[str]) -> dict[str, bytes]:
-    """Downloads the locked wheels for the target, each checked against its hash."""
-    with tempfile.TemporaryDirectory() as folder:
-        requirements = Path(folder) / "requirements.txt"
-        requirements.write_text("\n".join(_locked(lock, modules)) + "\n")
-        pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
-        wanted = ["--only-binary", ":all:", *_TARGET, "--require-hashes", "-r", str(requirements), "-d", folder]
-        done = subprocess.run([*pip, *wanted], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise ConfigError(f"pip could not download the locked wheels: {done.stderr.strip()}")
-        return {path.name: path.read_bytes() for path in sorted(Path(folder).glob("*.whl"))}
+    """Reads the locked wheels for the target, downloaded once into the user's cache, each checked against its hash."""
+    needed = "\n".join(_locked(lock, modules)) + "\n"
+    kept = _cache() / "wheels" / hashlib.sha256("\n".join([needed, *_TARGET]).encode()).hexdigest()[:16]
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent, ignore_cleanup_errors=True) as folder:
+            _download(needed, Path(folder) / "wheels")
+            # Another deployment may have been faster.
+            if not kept.exists():
+                (Path(folder) / "wheels").rename(kept)
+    return {path.name: path.read_bytes() for path in sorted(kept.glob("*.whl"))}
 
 
-def _module_of(wheel: str) -> str:
-    return wheel.partition("-")[0].replace("_", "-").lower()
+def _download(needed: str, folder: Path) -> None:
+    folder.mkdir()
+    requirements = folder / "requirements.txt"
+    requirements.write_text(needed)
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
+    wanted = ["--only-binary", ":all:", *_TARGET, "--require-hashes", "-r", str(requirements), "-d", str(folder)]
+    done = subprocess.run([*pip, *wanted], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ConfigError(f"pip could not download the locked wheels: {done.stderr.strip()}")
 
 
 def _unpacked(wheels: Sequence[bytes]) -> dict[str, bytes]:
@@ -197,12 +211,17 @@ def _unpacked(wheels: Sequence[bytes]) -> dict[str, bytes]:
     return files
 
 
-def _jar(name: str) -> bytes:
-    cache = Path(os.environ.get("HEADWATER_IVY") or Path.home() / ".cache" / "headwater" / "ivy")
-    found = list((cache / "jars").glob(f"*_{name}"))
-    if not found:
-        raise ConfigError(f"{name} is not in {cache}. hint: make setup")
-    return found[0].read_bytes()
+def jar(name: str) -> bytes:
+    """Reads a jar that setup has fetched; ConfigError when it has not."""
+    folder = Path(os.environ.get("HEADWATER_IVY") or _cache() / "ivy")
+    found = next(folder.rglob(f"*{name}"), None)
+    if found is None:
+        raise ConfigError(f"{name} is not in {folder}. hint: make setup")
+    return found.read_bytes()
+
+
+def _cache() -> Path:
+    return Path.home() / ".cache" / "headwater"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from headwater.config import AnySource, FilesSource, HttpSource, KinesisSource, RedshiftSource
+from headwater.config import AnySource, FilesSource, HttpSource, KafkaSource, KinesisSource, RedshiftSource
+from headwater.config.kafka_source import Iam
 from headwater.config.role import Role, Shared, Statement
 from headwater.deploy.deployment import LAMBDAS, ZONES, Deployment, JobSpec
 from headwater.errors import ConfigError
@@ -122,15 +123,25 @@ def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, j
     drops = sorted(stream.prefix for stream in source.streams.values()) if isinstance(source, FilesSource) else []
     values = {
         "job": job.name,
+        "logs_of_job": deployment.log_group(job),
         "script": job.script,
         "source": source.name if source else "-",
         "secret": (source.secret if source else None) or "-",
         "subnet": environment.network.subnets[0] if environment.network else "-",
         "job_arns": job_arns,
         "drops": json.dumps([f"arn:aws:s3:::{environment.bucket('landing')}/{prefix}*" for prefix in drops]),
+        "kafka_cluster": "-",
+        "kafka_topics": "[]",
         "drop_lists": json.dumps([f"{prefix}*" for prefix in drops]),
     }
     traits: set[str] = set()
+    if isinstance(source, KafkaSource) and isinstance(source.security, Iam):
+        cluster = source.security.cluster
+        topics = sorted(
+            environment.arn("kafka", f"topic/{cluster}/*/{stream.topic}") for stream in source.streams.values()
+        )
+        values |= {"kafka_cluster": cluster, "kafka_topics": json.dumps(topics)}
+        traits.add("kafka_iam")
     if source:
         traits.add(source.kind)
         # The keys of those who push are for the Lambda that checks them.

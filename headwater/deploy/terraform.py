@@ -12,6 +12,7 @@ from typing import Any
 from headwater.config import Environment
 from headwater.deploy.deployment import ZONES, Deployment
 from headwater.deploy.entrances import Entrances
+from headwater.deploy.resource_policies import key_policies, queue_policies, topic_policy
 from headwater.deploy.roles import LATE_ARNS, RoleSpec, roles
 from headwater.deploy.schedules import ScheduleSpec, compact
 from headwater.errors import ConfigError
@@ -34,8 +35,15 @@ def document(deployment: Deployment) -> dict[str, Any]:
         "databases": {zone: environment.database(zone) for zone in ZONES},
         "tables": {zone: deployment.project.table_paths(zone) for zone in ("silver", "gold")},
         "secrets": deployment.secrets(),
+        "security_configuration": deployment.security_configuration,
         "jobs": {
-            job.name: {**asdict(job), "script_key": job.script_key, "role": made[job.name]} for job in deployment.jobs()
+            job.name: {
+                **asdict(job),
+                "script_key": job.script_key,
+                "log_group": deployment.log_group(job),
+                "role": made[job.name],
+            }
+            for job in deployment.jobs()
         },
         "lambdas": {
             function.name: {**asdict(function), "role": made[function.name]} for function in deployment.lambdas()
@@ -54,7 +62,13 @@ def document(deployment: Deployment) -> dict[str, Any]:
         "copy_role": made[f"{prefix}-copy"],
         "warehouse_users": deployment.warehouse_users(),
         "warehouse_tables": deployment.warehouse_tables(),
-        "topic": {"name": deployment.topic, "arn": deployment.topic_arn},
+        "topic": {
+            "name": deployment.topic,
+            "arn": deployment.topic_arn,
+            "policy": compact(topic_policy(deployment)),
+        },
+        "key_policies": {key: compact(policy) for key, policy in key_policies(deployment).items()},
+        "queue_policies": {queue: compact(policy) for queue, policy in queue_policies(deployment).items()},
         "rds_proxies": {
             proxy.key: {**asdict(proxy), "secret": f"{prefix}/{proxy.secret}", "role": made[proxy.name]}
             for proxy in deployment.rds_proxies()

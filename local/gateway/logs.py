@@ -11,6 +11,11 @@ from moto.logs.models import logs_backends
 from local.gateway.settings import GatewaySettings
 
 
+def exists(settings: GatewaySettings, group: str) -> bool:
+    """True when there is such a log group."""
+    return group in logs_backends[settings.account_id][settings.region].groups
+
+
 def publish(settings: GatewaySettings, group: str, stream: str, text: str) -> None:
     """Appends a text to a log stream, an event for each line; makes the group and the stream if need be."""
     backend = logs_backends[settings.account_id][settings.region]

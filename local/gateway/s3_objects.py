@@ -11,14 +11,21 @@ import boto3
 from moto.s3.models import s3_backends
 from pyarrow.fs import FileSystem, S3FileSystem
 
+from local.gateway.iam.principals import key_of
 from local.gateway.settings import GatewaySettings
 
 
 class S3Objects:
     """The gateway's own S3, as the engines behind Redshift and Athena reach it."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, key: str = "test") -> None:
+        """`key` is the id that requests are signed with."""
         self._settings = settings
+        self._key = key
+
+    def of_role(self, arn: str) -> S3Objects:
+        """The same in the name of a role that Redshift assumes."""
+        return S3Objects(self._settings, key_of(arn, "redshift-serverless.amazonaws.com", "RedshiftIamRoleSession"))
 
     @contextmanager
     def client(self) -> Iterator[Any]:
@@ -27,8 +34,8 @@ class S3Objects:
             "s3",
             endpoint_url=self._settings.endpoint,
             region_name=self._settings.region,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106 - moto accepts anything
+            aws_access_key_id=self._key,
+            aws_secret_access_key=self._key,
         )
         with closing(made) as client:
             yield client
@@ -36,7 +43,7 @@ class S3Objects:
     def filesystem(self) -> FileSystem:
         """The same for pyarrow; paths are `bucket/key`."""
         return S3FileSystem(
-            access_key="test",
+            access_key=self._key,
             secret_key="test",  # noqa: S106 - moto accepts anything
             endpoint_override=self._settings.endpoint.removeprefix("http://"),
             scheme="http",
@@ -49,7 +56,7 @@ class S3Objects:
             "AWS_ENDPOINT_URL": self._settings.endpoint,
             "AWS_ALLOW_HTTP": "true",
             "AWS_REGION": self._settings.region,
-            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_ACCESS_KEY_ID": self._key,
             "AWS_SECRET_ACCESS_KEY": "test",
         }
 

@@ -26,6 +26,8 @@ from local.gateway.clock import CLOCK, ClockRequestError
 from local.gateway.glue import bookmarks, crawlers
 from local.gateway.glue import runtime as glue_runtime
 from local.gateway.http_server import ConnectionDroppedError, Environ, StartResponse, Wsgi, WsgiServer
+from local.gateway.iam import authority, documents
+from local.gateway.iam.principals import Principals
 from local.gateway.lambdas import event_sources, events, http_api
 from local.gateway.lambdas import runtime as lambdas
 from local.gateway.moto import gaps, speed, step_functions
@@ -38,7 +40,7 @@ from local.postgres import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _OWN_PAGES = "/_headwater/"
-_STATUS = {200: "200 OK", 400: "400 Bad Request", 404: "404 Not Found", 409: "409 Conflict"}
+_STATUS = {200: "200 OK", 400: "400 Bad Request", 403: "403 Forbidden", 404: "404 Not Found", 409: "409 Conflict"}
 _REFUSALS = {
     "error": ("503 Slow Down", "SlowDown", "Please reduce your request rate."),
     "deny": ("403 Forbidden", "AccessDenied", "Access Denied"),
@@ -56,20 +58,22 @@ class Gateway:
         os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(256 << 20)
         speed.install()
         gaps.install()
-        crawlers.install(settings)
+        self.authority = authority.Authority(settings, Principals(settings, self._of_worker))
+        crawlers.install(settings, self.authority)
         self.bookmarks = bookmarks.install()
         self.outbox = outbox.install(settings)
-        self.lambdas = lambdas.install(settings)
-        events.install(settings, self.lambdas)
+        self.lambdas = lambdas.install(settings, self.authority)
+        events.install(settings, self.lambdas, self.authority)
         self.http_apis = http_api.HttpApis(settings, self.lambdas)
         self.redshift_serverless = redshift_serverless.RedshiftServerless(settings)
-        self.glue = glue_runtime.install(settings, workers)
+        self.glue = glue_runtime.install(settings, workers, self.authority)
         step_functions.install(settings, self.glue.await_end)
-        scheduler.install(settings)
-        self.calls = calls.install(settings, self.glue.principal_of)
-        self.event_sources = event_sources.install(settings, self.lambdas, self.calls)
+        scheduler.install(settings, self.authority)
         redshift.install(settings)
         athena.install(settings)
+        self.event_sources = event_sources.install(settings, self.lambdas, self.authority)
+        documents.install()
+        authority.install(self.authority)
         self._moto: Wsgi = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -94,6 +98,9 @@ class Gateway:
     def _caller(self, environ: Environ) -> str:
         signature = calls.signature(environ.get("HTTP_AUTHORIZATION", ""))
         return self.glue.principal_of(signature[0]) if signature else ""
+
+    def _of_worker(self, access_key: str) -> str | None:
+        return self.glue.key_of_run(access_key)
 
     def close(self) -> None:
         """Ends every process that the gateway has started."""
@@ -148,8 +155,8 @@ class Gateway:
             return 200, CLOCK.describe()
         if page == "calls":
             if method == "DELETE":
-                self.calls.forget()
-            return 200, {"calls": self.calls.describe()}
+                self.authority.calls.forget()
+            return 200, {"calls": self.authority.calls.describe()}
         if (method, page) == ("POST", "modified"):
             set_modified(self._settings, body)
             return 200, {}
@@ -161,6 +168,10 @@ class Gateway:
 
     def _bookmark(self, method: str, job: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         store = self.bookmarks
+        if not bookmarks.may_keep(self._settings, self.authority, job, writes=method != "GET"):
+            return 403, {
+                "error": f"AccessDeniedException: the role of job {job} may not use its bookmark or the key of it"
+            }
         if method == "GET":
             try:
                 entry = store.of_run(job, query["run_id"]) if "run_id" in query else store.current(job)

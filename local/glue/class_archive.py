@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from headwater.errors import HeadwaterError
@@ -16,8 +17,9 @@ from local.jars import SPARK, class_path
 
 
 def archive() -> Path:
-    """Its path, in the environment whose Spark its classes are of."""
-    return Path(sys.prefix) / "spark-classes.jsa"
+    """Its path, beside the Spark that its classes are of; a Glue worker shares that of the checkout's environment."""
+    spark = find_spec("pyspark")
+    return Path(str(spark and spark.origin)).resolve().parent.with_name("spark-classes.jsa")
 
 
 def is_current() -> bool:
@@ -63,4 +65,5 @@ def _made_for() -> Path:
 
 def _wanted() -> str:
     home = java.home()
-    return "\n".join([str(home), str(java.version(home)), *(str(jar) for jar in class_path(SPARK))])
+    found = [str(jar) for bundle in SPARK for jar in class_path(bundle)]
+    return "\n".join([str(home), str(java.version(home)), *found])

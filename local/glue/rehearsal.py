@@ -22,13 +22,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
+from headwater.deploy.job_arguments import conf
+from headwater.lake.session import configure
 from local.glue.spark import build_session
+from local.jars import JOBS, class_path
 
-_SESSION = {
-    "spark.databricks.delta.properties.defaults.enableChangeDataFeed": "true",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-}
+_NOT_COMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 _LINES = "".join(f'{{"id": "{number % 7}", "at": "2024-01-0{number % 9 + 1}T00:00:00Z"}}\n' for number in range(20))
 
 
@@ -36,7 +35,7 @@ def main(archive: Path) -> None:
     """Rehearses, and waits until the JVM has written the archive."""
     # Of most classes that cannot be archived the JVM would say so.
     options = f"-XX:ArchiveClassesAtExit={archive} -XX:TieredStopAtLevel=1 -Xlog:disable -Xlog:all=error:stderr"
-    session = build_session("http://127.0.0.1:1", java_options=options)
+    session = build_session("http://127.0.0.1:1", conf("eu-west-1"), ["delta"], class_path(JOBS), java_options=options)
     session.sparkContext.setLogLevel("OFF")
     gateway: Any = session.sparkContext._gateway
     with TemporaryDirectory() as folder, contextlib.redirect_stdout(None):
@@ -49,7 +48,8 @@ def main(archive: Path) -> None:
 
 
 def _rehearse(spark: SparkSession, folder: Path) -> None:
-    for setting, value in _SESSION.items():
+    configure(spark)
+    for setting, value in _NOT_COMPILED.items():
         spark.conf.set(setting, value)
     (folder / "lines.jsonl").write_text(_LINES)
     lines = spark.read.text(f"file://{folder}/lines.jsonl")

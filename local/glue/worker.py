@@ -1,9 +1,10 @@
 """A warm Spark worker: starts one driver, then runs Glue jobs in it one after another, each as if it were alone.
 
-    python -m local.glue.worker PIPE_FD HOME
+    python -m local.glue.worker PIPE_FD HOME LAUNCH
 
-Orders and answers are JSON on the inherited pipe. Every run gets its own SQL session, arguments, environment, module
-state of the job's own libraries, working directory and log; what costs seconds (JVM, Spark, imports) is shared.
+Orders and answers are JSON on the inherited pipe. Every run gets its own SQL session, arguments, environment, working
+directory and log; what costs seconds (JVM, Spark, imports) is shared by the runs of jobs whose definitions ask for the same
+runtime. To any other the worker answers that it is unfit.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import tempfile
 import threading
 import time
 import traceback
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,70 +29,37 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
-from botocore.exceptions import ClientError
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from local.glue import speed
+from local.glue.installation import format_packages, site_packages
+from local.glue.launch import Launch
+from local.glue.library import Library
+from local.glue.modules import installed
 from local.glue.spark import REPOSITORY, build_session
-
-_SHIM = REPOSITORY / "local"
 
 
 @dataclass(frozen=True)
 class End:
-    """How a run ended: SUCCEEDED or FAILED, and the error as Glue reports it."""
+    """How a run ended: SUCCEEDED or FAILED, and the error as Glue reports it; UNFIT when it has to begin in another worker."""
 
     state: str
     error: str | None = None
 
 
-class Library:
-    """Files from S3 on local disk, fetched again only when their ETag has changed."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._etags: dict[str, tuple[str, Path]] = {}
-        self._s3: Any = boto3.client("s3")
-
-    def fetch(self, uri: str) -> Path:
-        """Returns the local copy of an S3 object; FileNotFoundError when there is none."""
-        location = urlsplit(uri)
-        request = {"Bucket": location.netloc, "Key": location.path.lstrip("/")}
-        known = self._etags.get(uri)
-        try:
-            answer = self._s3.get_object(**request, **({"IfNoneMatch": known[0]} if known else {}))
-        except ClientError as error:
-            if known is not None and error.response["ResponseMetadata"]["HTTPStatusCode"] == 304:
-                return known[1]
-            raise FileNotFoundError(f"{uri}: {error.response['Error']['Code']}") from error
-        path: Path = self._folder / answer["ETag"].strip('"') / Path(location.path).name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(answer["Body"].read())
-        if path.suffix == ".zip":
-            speed.compile_zip(path)
-        self._etags[uri] = (answer["ETag"], path)
-        return path
-
-    def importable(self, uri: str) -> Path:
-        """Returns what to put on sys.path for a zip, a wheel (unpacked) or a single module."""
-        path = self.fetch(uri)
-        if path.suffix == ".py":
-            return path.parent
-        if path.suffix != ".whl":
-            return path
-        unpacked = path.parent / "unpacked"
-        if not unpacked.exists():
-            with zipfile.ZipFile(path) as wheel:
-                wheel.extractall(unpacked)
-        return unpacked
+class UnfitError(Exception):
+    """The worker has what a job does not ask for, and cannot get rid of it."""
 
 
 class Driver:
-    """The Spark driver of this process."""
+    """The Spark driver of this process, with the conf and formats that it was started for and what jobs have added since."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, launch: Launch) -> None:
         self._endpoint = endpoint
+        self._launch = launch
+        self._jars: list[Path] = []
+        self._modules: Path | None = None
         self._session = self._build()
 
     def _build(self) -> SparkSession:
@@ -103,7 +70,7 @@ class Driver:
         try:
             os.dup2(write, 1)
             os.dup2(write, 2)
-            session = build_session(self._endpoint)
+            session = build_session(self._endpoint, self._launch.conf, self._launch.formats, self._jars)
         finally:
             for descriptor, target in zip(saved, (1, 2), strict=True):
                 os.dup2(descriptor, target)
@@ -111,6 +78,28 @@ class Driver:
             os.close(write)
         threading.Thread(target=_copy_to_stderr, args=(read,), daemon=True).start()
         return session
+
+    def take_on(self, launch: Launch, library: Library) -> list[str]:
+        """Adds the jars and modules that a job asks for and lists where its modules are; UnfitError when there are others."""
+        if (launch.conf, launch.formats) != (self._launch.conf, self._launch.formats):
+            raise UnfitError
+        jars = [library.fetch(uri) for uri in launch.jars]
+        modules = installed(launch.modules, launch.installing, library.fetch) if launch.modules else None
+        if not set(self._jars) <= set(jars) or self._modules not in {None, modules}:
+            raise UnfitError
+        for jar in jars:
+            if jar not in self._jars:
+                self._add(jar)
+        if modules is not None and self._modules is None:
+            self._modules = modules
+            forget_replaced(modules)
+        formats = [format_packages(Path(sys.prefix), name) for name in launch.formats]
+        return [str(path) for path in [modules, *formats] if path is not None]
+
+    def _add(self, jar: Path) -> None:
+        self._jars.append(jar)
+        jvm: Any = self._session.sparkContext._jvm
+        jvm.Thread.currentThread().getContextClassLoader().addURL(jvm.java.io.File(str(jar)).toURI().toURL())
 
     @contextmanager
     def session(self) -> Iterator[SparkSession]:
@@ -163,20 +152,43 @@ def argv_of(order: dict[str, Any]) -> list[str]:
 
 
 def _python_files(arguments: dict[str, str]) -> list[str]:
-    files = arguments.get("--extra-py-files", "").split(",")
-    # Modules that Glue would install, from the package index or from a zip of wheels, are the environment's own here.
-    modules = arguments.get("--additional-python-modules", "").split(",")
-    wheels = [item for item in modules if item.startswith("s3") and item.endswith(".whl")]
-    return [uri.strip() for uri in [*files, *wheels] if uri.strip()]
+    return [uri.strip() for uri in arguments.get("--extra-py-files", "").split(",") if uri.strip()]
+
+
+def forget_replaced(modules: Path) -> None:
+    """Forgets what this process has imported of its own packages when a job's modules have one of them in another version.
+
+    Spark's stay, whose JVM runs.
+    """
+    brought = {path.name.removesuffix(".py") for path in modules.iterdir()}
+    own = str(site_packages(Path(sys.prefix)))
+    imported = {name for name, module in sys.modules.items() if str(getattr(module, "__file__", "")).startswith(own)}
+    if {name.partition(".")[0] for name in imported} & brought:
+        for name in imported:
+            if name.partition(".")[0] not in {"pyspark", "py4j"}:
+                del sys.modules[name]
+
+
+# Where the libraries of the last run are. Their modules stay for the next run of the same libraries: to import all of ours again
+# takes a third of a second.
+_LIBRARIES: set[str] = set()
+
+
+def _forget_all_below(paths: set[str]) -> None:
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(tuple(paths)):
+            del sys.modules[name]
 
 
 @contextmanager
-def _as_a_fresh_process(argv: list[str], paths: list[str], attempt: int) -> Iterator[None]:
+def _as_a_fresh_process(argv: list[str], paths: list[str], modules: list[str], attempt: int) -> Iterator[None]:
     saved_argv, saved_path, saved_environment = sys.argv, list(sys.path), dict(os.environ)
     saved_folder, folder = Path.cwd(), tempfile.mkdtemp(prefix="glue-run-")
-    modules = set(sys.modules)
+    _forget_all_below(_LIBRARIES - {*paths})
+    _LIBRARIES.clear()
+    _LIBRARIES.update(paths)
     sys.argv = argv
-    sys.path[:0] = [*paths, str(_SHIM)]
+    sys.path[:0] = [*paths, *modules]
     os.environ["GLUE_JOB_ATTEMPT"] = str(attempt)
     os.chdir(folder)
     try:
@@ -187,10 +199,7 @@ def _as_a_fresh_process(argv: list[str], paths: list[str], attempt: int) -> Iter
         sys.argv, sys.path[:] = saved_argv, saved_path
         os.environ.clear()
         os.environ.update(saved_environment)
-        own = (*paths, str(_SHIM / "awsglue"))
-        for name in set(sys.modules) - modules:
-            if str(getattr(sys.modules[name], "__file__", None) or "").startswith(own):
-                del sys.modules[name]
+        _forget_all_below({str(site_packages(Path(sys.prefix)) / "awsglue")})
         boto3.DEFAULT_SESSION = None
         gc.collect()
 
@@ -217,15 +226,18 @@ def run_job(order: dict[str, Any], driver: Driver, library: Library) -> End:
     with _printing_to(order["log"]):
         started = time.monotonic()
         try:
+            modules = driver.take_on(Launch.of(order["arguments"]), library)
             paths = [str(library.importable(uri)) for uri in _python_files(order["arguments"])]
             script = library.fetch(order["script"])
-            with driver.session(), _as_a_fresh_process(argv_of(order), paths, order["attempt"]):
+            with driver.session(), _as_a_fresh_process(argv_of(order), paths, modules, order["attempt"]):
                 context = SparkContext._active_spark_context
-                if context is not None and paths:
+                if context is not None:
                     # Python workers that evaluate UDFs import the job's libraries too.
-                    context.environment["PYTHONPATH"] = os.pathsep.join(paths)
+                    context.environment["PYTHONPATH"] = os.pathsep.join([*paths, *modules])
                 runpy.run_path(str(script), run_name="__main__")
             end = End("SUCCEEDED")
+        except UnfitError:
+            return End("UNFIT")
         except SystemExit as error:
             succeeded = error.code is None or error.code == 0
             end = End("SUCCEEDED") if succeeded else End("FAILED", f"SystemExit: {error.code}")
@@ -245,17 +257,24 @@ def _read_orders(pipe: Connection, orders: queue.Queue[dict[str, Any]]) -> None:
             os._exit(1)
 
 
-def main(descriptor: int, home: Path) -> None:
+def _forget_the_repository() -> None:
+    """Lets a job find what Glue would show it: this repository's modules serve the worker, and nobody finds them by name."""
+    sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != REPOSITORY]
+    os.environ.pop("PYTHONPATH", None)
+    for name in list(sys.modules):
+        if name.partition(".")[0] in {"headwater", "local"}:
+            del sys.modules[name]
+
+
+def main(descriptor: int, home: Path, launch: Launch) -> None:
     """Boots the driver, says so, and serves orders until the pipe closes."""
     os.set_inheritable(descriptor, False)
     pipe = Connection(descriptor)
-    # The job must see what Glue would show it, and not this repository.
-    sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != REPOSITORY]
-    os.environ.pop("PYTHONPATH", None)
+    _forget_the_repository()
     os.chdir(home)
     speed.install()
     orders: queue.Queue[dict[str, Any]] = queue.Queue()
-    driver = Driver(os.environ["AWS_ENDPOINT_URL"])
+    driver = Driver(os.environ["AWS_ENDPOINT_URL"], launch)
     library = Library(home / "library")
     with driver.session() as session:
         session.range(1).count()
@@ -269,4 +288,4 @@ def main(descriptor: int, home: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), Launch.read(json.loads(sys.argv[3])))

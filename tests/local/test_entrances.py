@@ -16,6 +16,7 @@ from headwater.ledger.bucket import Bucket
 from headwater.ledger.positions import RecordsPosition, ShardsPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 from local import deploy
+from local.deploy_access import deploy_access
 from local.deploy_entrances import deploy_entrances
 from local.stack import ROOT, restricted
 from tests.support.aws import ROLE, Aws
@@ -43,11 +44,12 @@ class Entered:
         self.ledger = Ledger(Bucket(aws.client("s3"), environment.bucket("raw")))
 
     def deploy(self) -> None:
-        deploy._buckets(self.deployment)
+        keys = deploy_access(self.deployment)
+        deploy._buckets(self.deployment, keys["data"])
         deploy._artifacts(self.deployment)
         deploy.put_secrets(self.deployment.prefix, {"http_push": {"stores": KEY}})
-        deploy._lambdas(self.deployment, ROLE)
-        deploy_entrances(self.deployment, ROLE)
+        deploy._lambdas(self.deployment, keys["data"])
+        deploy_entrances(self.deployment, keys)
 
     def machine(self) -> None:
         definition = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 4, "End": True}}}

@@ -105,17 +105,24 @@ def test_put_events_reaches_a_function_too(aws: Aws) -> None:
     assert event["detail"]["object"]["key"] == "in/told"
 
 
-def test_a_queue_gets_the_whole_event(aws: Aws) -> None:
+def test_a_queue_that_lets_the_rule_in_gets_the_whole_event(aws: Aws) -> None:
     drops = Drops(aws)
     name = f"queue-{uuid.uuid4().hex[:8]}"
-    url = aws.client("sqs").create_queue(QueueName=name)["QueueUrl"]
     arn = f"arn:aws:sqs:eu-west-1:123456789012:{name}"
+    source = {"ArnEquals": {"aws:SourceArn": f"arn:aws:events:eu-west-1:123456789012:rule/{drops.rule}"}}
+    sender = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [sender | {"Resource": arn, "Condition": source}]})
+    url = aws.client("sqs").create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"]
+    closed = aws.client("sqs").create_queue(QueueName=f"{name}-closed")["QueueUrl"]
+    aws.client("events").put_targets(Rule=drops.rule, Targets=[{"Id": "closed", "Arn": f"{arn}-closed"}])
     aws.client("events").put_targets(Rule=drops.rule, Targets=[{"Id": "queue", "Arn": arn}])
     drops.put("in/1")
     [message] = wait_for(lambda: aws.client("sqs").receive_message(QueueUrl=url).get("Messages"))
     event = json.loads(message["Body"])
     assert (event["source"], event["account"], event["detail"]["object"]["key"]) == ("aws.s3", "123456789012", "in/1")
     assert len(wait_for(drops.notes)) == 1
+    # A queue whose policy lets nobody in gets nothing.
+    assert "Messages" not in aws.client("sqs").receive_message(QueueUrl=closed)
 
 
 @pytest.fixture

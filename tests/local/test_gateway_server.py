@@ -47,7 +47,7 @@ def test_signed_chunks_of_the_java_sdk_are_decoded(aws: Aws) -> None:
         "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
         "x-amz-decoded-content-length": "5",
         "Content-Encoding": "aws-chunked",
-        "Authorization": "AWS4-HMAC-SHA256 Credential=x/20240101/eu-west-1/s3/aws4_request, Signature=0",
+        "Authorization": "AWS4-HMAC-SHA256 Credential=test/20240101/eu-west-1/s3/aws4_request, Signature=0",
     }
     connection = http.client.HTTPConnection(urlsplit(aws.endpoint).netloc)
     try:

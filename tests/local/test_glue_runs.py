@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.aws import Aws, zipped
+from headwater.deploy.job_arguments import spark_arguments
+from tests.support.aws import ROLE, Aws, zipped
 from tests.support.waiting import wait_for
 
 GLUE = """
@@ -68,7 +69,7 @@ def test_exit_code_decides(aws: Aws, code: str, state: str) -> None:
 
 def test_defaults_are_merged_with_the_arguments_of_the_run(aws: Aws) -> None:
     script = GLUE + "a = getResolvedOptions(sys.argv, ['x', 'y'])\nprint('got', a['x'], a['y'])"
-    job = aws.job("arguments", script, DefaultArguments={"--x": "default", "--y": "default"})
+    job = aws.job("arguments", script, {**spark_arguments("eu-west-1"), "--x": "default", "--y": "default"})
     run = aws.run(job, y="given value")
     assert "got default given value" in aws.log(job, run)
 
@@ -196,7 +197,7 @@ def test_a_job_can_be_updated(aws: Aws) -> None:
     job = aws.job("old", "print('old')")
     uri = aws.put("scripts/new.py", "print('new script')")
     command = {"Name": "glueetl", "ScriptLocation": uri, "PythonVersion": "3"}
-    glue.update_job(JobName=job, JobUpdate={"Role": "arn:aws:iam::123456789012:role/x", "Command": command})
+    glue.update_job(JobName=job, JobUpdate={"Role": ROLE, "Command": command})
     run = aws.run(job)
     assert "new script" in aws.log(job, run)
 

@@ -20,10 +20,10 @@ import pytest
 
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer, free_port
-from tests.support.aws import Aws
+from tests.support.aws import Aws, make_own_role
 from tests.support.waiting import wait_for
 
-ROLE = "IAM_ROLE 'arn:aws:iam::123456789012:role/copy'"
+ROLE = "IAM_ROLE 'arn:aws:iam::123456789012:role/headwater-local'"
 ENDED = {"FINISHED", "FAILED", "ABORTED"}
 
 
@@ -104,6 +104,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 def endpoint(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     home = tmp_path_factory.mktemp("redshift")
     with running_gateway(home, warehouse_dsn=postgres.dsn) as url:
+        make_own_role(url)
         yield url, home
 
 
@@ -459,6 +460,15 @@ def test_copy_loads_every_file_under_a_prefix(warehouse: Warehouse) -> None:
         (1, "a", "1.50", "2024-01-01"),
         (2, None, "-2.00", None),
     ]
+
+
+def test_copy_reads_what_the_role_that_it_names_may_read(warehouse: Warehouse) -> None:
+    warehouse.put("roles/a.parquet", orders())
+    table = f"{warehouse.schema}.unread"
+    warehouse.done(f"CREATE TABLE {table} {ORDERS}")
+    blind = warehouse.aws.role("blind")
+    files = f"s3://{warehouse.aws.bucket}/roles/"
+    assert "Access Denied" in warehouse.refused(f"COPY {table} FROM '{files}' IAM_ROLE '{blind}' FORMAT PARQUET")
 
 
 def test_copy_takes_parquet_columns_by_position(warehouse: Warehouse) -> None:

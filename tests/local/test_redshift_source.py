@@ -28,9 +28,11 @@ from headwater.sources import watermark
 from headwater.sources.redshift import unload
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer, free_port
-from tests.support.aws import Aws
+from tests.support.aws import Aws, make_own_role
 
-WAREHOUSE = Warehouse(workgroup="local", database="headwater", copy_role="arn:aws:iam::123456789012:role/copy")
+WAREHOUSE = Warehouse(
+    workgroup="local", database="headwater", copy_role="arn:aws:iam::123456789012:role/headwater-local"
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 def endpoint(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     home = tmp_path_factory.mktemp("redshift")
     with running_gateway(home, warehouse_dsn=postgres.dsn) as url:
+        make_own_role(url)
         yield url, home
 
 

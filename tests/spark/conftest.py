@@ -1,4 +1,4 @@
-"""One Spark session for all tests of the lake, configured as a Glue worker's, on local files."""
+"""One Spark session for all tests of the lake, configured as a job's, on local files."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from headwater.deploy.job_arguments import conf
+from headwater.lake.session import configure
 from headwater.lake.tables import Lake
 from local.glue.spark import build_session
+from local.jars import JOBS, class_path
 
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     os.environ["SPARK_VERSION"] = "3.5"
-    session = build_session("http://127.0.0.1:1")
+    session = build_session("http://127.0.0.1:1", conf("eu-west-1"), ["delta"], class_path(JOBS))
     session.sparkContext.setLogLevel("ERROR")
-    session.conf.set("spark.databricks.delta.properties.defaults.enableChangeDataFeed", "true")
+    configure(session)
     yield session
     session.stop()
 

@@ -15,9 +15,31 @@ from urllib.request import Request, urlopen
 import boto3
 from botocore.config import Config
 
+from headwater.deploy.job_arguments import spark_arguments
 from tests.support.waiting import wait_for
 
 ROLE = "arn:aws:iam::123456789012:role/headwater-local"
+
+
+SERVICES = ("glue", "lambda", "pipes", "redshift", "redshift-serverless", "scheduler", "states")
+
+
+def make_role(endpoint: str, name: str, statements: list[dict[str, Any]]) -> str:
+    """Makes a role that every service assumes, with a policy of these statements, and returns its ARN."""
+    services = [f"{service}.amazonaws.com" for service in SERVICES]
+    trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+    iam = client_of(endpoint, "iam")
+    document = {"Version": "2012-10-17", "Statement": [trust]}
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(document))["Role"]["Arn"]
+    if statements:
+        policy = {"Version": "2012-10-17", "Statement": statements}
+        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=json.dumps(policy))
+    return str(arn)
+
+
+def make_own_role(endpoint: str) -> None:
+    """Makes the role that tests without roles of their own give to what they make; it may do everything."""
+    make_role(endpoint, ROLE.rpartition("/")[2], [{"Effect": "Allow", "Action": "*", "Resource": "*"}])
 
 
 def zipped(files: dict[str, str]) -> bytes:
@@ -63,12 +85,15 @@ class Aws:
         self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
         return f"s3://{self.bucket}/{key}"
 
-    def job(self, name: str, script: str, **settings: Any) -> str:
-        """Creates a Glue job from a script; the name is made unique."""
+    def job(self, name: str, script: str, arguments: dict[str, str] | None = None, **settings: Any) -> str:
+        """Creates a Glue job from a script; the name is made unique, and of Spark it says what ours do unless it is told."""
         name = f"{name}-{uuid.uuid4().hex[:6]}"
         uri = self.put(f"scripts/{name}.py", script)
         command = {"Name": "glueetl", "ScriptLocation": uri, "PythonVersion": "3"}
-        self.client("glue").create_job(Name=name, Role=ROLE, Command=command, GlueVersion="5.0", **settings)
+        defaults = {"DefaultArguments": spark_arguments("eu-west-1") if arguments is None else arguments}
+        self.client("glue").create_job(
+            Name=name, Command=command, **{"Role": ROLE, "GlueVersion": "5.1", **defaults, **settings}
+        )
         return name
 
     def start(self, job: str, **arguments: str) -> str:
@@ -96,22 +121,28 @@ class Aws:
     def function(self, source: str, **settings: Any) -> str:
         """Creates a Lambda function from the source of a module with a `handler`."""
         name = f"function-{uuid.uuid4().hex[:6]}"
-        given = {"Runtime": "python3.11", "Handler": "handler.handler", "Timeout": 10, **settings}
+        given = {"Runtime": "python3.11", "Handler": "handler.handler", "Timeout": 10, "Role": ROLE, **settings}
         given.setdefault("Code", {"ZipFile": zipped({"handler.py": source})})
-        self.client("lambda").create_function(FunctionName=name, Role=ROLE, **given)
+        self.client("lambda").create_function(FunctionName=name, **given)
         return name
 
-    def machine(self, definition: dict[str, Any]) -> str:
+    def role(self, name: str, *statements: dict[str, Any]) -> str:
+        """Makes a role that every service assumes; its name, from which the answer's ARN is, is made unique."""
+        return make_role(self.endpoint, f"{name}-{uuid.uuid4().hex[:6]}", list(statements))
+
+    def machine(self, definition: dict[str, Any], role: str = ROLE) -> str:
         """Creates a state machine."""
         name = f"machine-{uuid.uuid4().hex[:6]}"
         states = self.client("stepfunctions")
-        answer = states.create_state_machine(name=name, definition=json.dumps(definition), roleArn=ROLE)
+        answer = states.create_state_machine(name=name, definition=json.dumps(definition), roleArn=role)
         return str(answer["stateMachineArn"])
 
-    def executed(self, definition: dict[str, Any], given: dict[str, Any] | None = None) -> dict[str, Any]:
+    def executed(
+        self, definition: dict[str, Any], given: dict[str, Any] | None = None, role: str = ROLE
+    ) -> dict[str, Any]:
         """Runs a state machine to its end and returns the execution, its output parsed."""
         states = self.client("stepfunctions")
-        arn = states.start_execution(stateMachineArn=self.machine(definition), input=json.dumps(given or {}))
+        arn = states.start_execution(stateMachineArn=self.machine(definition, role), input=json.dumps(given or {}))
         return self.execution_ended(arn["executionArn"])
 
     def execution_ended(self, arn: str) -> dict[str, Any]:

@@ -1,27 +1,20 @@
-"""What a permissions policy allows, by IAM's own rules, as far as the project's policies use them."""
+"""What a role's permissions policy grants, part by part, and whether recorded calls need it."""
 
 from __future__ import annotations
 
 import json
-import re
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from typing import Any
 
-from headwater.deploy.roles import RoleSpec
-from local.gateway.calls import Call
+from headwater.deploy.roles import LATE_ARNS, RoleSpec
+from local.gateway.calls import OWN_ID, Call
+from local.gateway.iam.policy import Request, Statement, statements_of
+from tests.support.aws import client_of
 
-# Conditions that no recorded call can break: who owns a statement and which service a key is used through are not told
-# by a request.
-_TAKEN_ON_TRUST = {
-    "aws:TagKeys",
-    "cloudwatch:namespace",
-    "kms:EncryptionContext:SecretARN",
-    "kms:ViaService",
-    "redshift-data:statement-owner-iam-userid",
-}
+LATE_KEYS = {name: f"arn:aws:kms:::{name}" for name in LATE_ARNS if name.endswith("_key")}
+"""What stands for the ARN of a key in roles that are held to recorded calls."""
 
 
 @dataclass(frozen=True)
@@ -33,65 +26,67 @@ class Grant:
     action: str
     resource: str
     prefix: str | None
-    needs_prefix: bool
+    statement: Statement = field(repr=False)
 
     @property
     def what(self) -> str:
         """What the action may be done to: the resource, and the prefix of a listing."""
         return self.resource if self.prefix is None else f"{self.resource} {self.prefix}"
 
-    def allows(self, action: str, resource: str, prefix: str | None = None) -> bool:
-        """True when the grant covers a call; only a listing has a prefix, and not every one."""
-        if action != self.action or not matches(self.resource, resource):
-            return False
-        if self.prefix is None:
-            return True
-        return not self.needs_prefix if prefix is None else matches(self.prefix, prefix)
-
-
-@cache
-def _expression(pattern: str) -> re.Pattern[str]:
-    parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", pattern))
-    return re.compile("".join(parts), re.DOTALL)
-
-
-def matches(pattern: str, text: str) -> bool:
-    """True when a text matches the pattern: `*` is any text, slashes included, and `?` any character."""
-    return _expression(pattern).fullmatch(text) is not None
+    def allows(self, call: Call) -> bool:
+        """True when the grant covers a call."""
+        told: dict[str, tuple[str, ...]] = {"aws:userid": (OWN_ID,)}
+        for key, value in call.told:
+            told[key] = (*told.get(key, ()), value)
+        if call.prefix is not None:
+            told["s3:prefix"] = (call.prefix,)
+        return self.statement.is_about(Request(frozenset(), call.action, call.resource, told))
 
 
 def grants(role: RoleSpec) -> Iterator[Grant]:
     """Takes a role's policy apart."""
     statements: Sequence[Mapping[str, Any]] = role.permissions["Statement"]
     for statement in statements:
-        prefixes, needed = _prefixes(statement.get("Condition", {}))
         for action in statement["Action"]:
             for resource in statement["Resource"]:
-                for prefix in prefixes:
-                    yield Grant(role.name, statement["Sid"], action, resource, prefix, needed)
+                for prefix, condition in _prefixes(statement.get("Condition", {})):
+                    part = {**statement, "Action": action, "Resource": resource, "Condition": condition}
+                    [read] = statements_of(part)
+                    yield Grant(role.name, statement["Sid"], action, resource, prefix, read)
 
 
 def recorded(endpoint: str) -> list[Call]:
-    """Every kind of call that a gateway has seen."""
+    """Every kind of call that a gateway has seen; keys are named as in LATE_KEYS."""
     with urllib.request.urlopen(f"{endpoint}/_headwater/calls", timeout=30) as answer:
-        return [Call(**call) for call in json.load(answer)["calls"]]
+        seen = json.load(answer)["calls"]
+    aliases = client_of(endpoint, "kms").get_paginator("list_aliases").paginate().build_full_result()["Aliases"]
+    keys = {
+        alias["TargetKeyId"]: f"arn:aws:kms:::{alias['AliasName'].rpartition('-')[2]}_key"
+        for alias in aliases
+        if "TargetKeyId" in alias
+    }
+    return [
+        Call(
+            **{
+                **call,
+                "resource": keys.get(call["resource"].rpartition("/")[2], call["resource"]),
+                "told": tuple((key, value) for key, value in call["told"]),
+            }
+        )
+        for call in seen
+    ]
 
 
 def refused(granted: Sequence[Grant], calls: Iterable[Call]) -> set[tuple[str, str, str | None]]:
     """The calls that none of a role's grants allows: action, resource, prefix."""
-    return {
-        (action, resource, prefix)
-        for _, action, resource, prefix in calls
-        if not any(grant.allows(action, resource, prefix) for grant in granted)
-    }
+    return {call[1:4] for call in calls if not any(grant.allows(call) for grant in granted)}
 
 
-def _prefixes(conditions: Mapping[str, Mapping[str, Sequence[str]]]) -> tuple[Sequence[str | None], bool]:
-    found: tuple[Sequence[str | None], bool] = ((None,), False)
-    for operator, values in conditions.items():
-        for key, patterns in values.items():
-            if key == "s3:prefix" and operator in {"StringLike", "StringLikeIfExists"}:
-                found = (patterns, operator == "StringLike")
-            elif key not in _TAKEN_ON_TRUST:
-                raise NotImplementedError(f"condition {operator} on {key}")
-    return found
+def _prefixes(conditions: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
+    # One condition for each prefix of a listing.
+    operator = next((operator for operator, keys in conditions.items() if "s3:prefix" in keys), None)
+    if operator is None:
+        yield None, conditions
+        return
+    for prefix in conditions[operator]["s3:prefix"]:
+        yield prefix, {**conditions, operator: {**conditions[operator], "s3:prefix": [prefix]}}

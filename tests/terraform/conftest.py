@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ class Place:
     root: Path
     environment: str
 
-    @property
+    @cached_property
     def deployment(self) -> Deployment:
         return Deployment(load_project(self.root, self.environment), self.root)
 

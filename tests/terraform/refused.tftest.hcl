@@ -16,7 +16,7 @@ run "old_glue_is_refused" {
 
   variables {
     environment  = "dev"
-    glue_version = "4.0"
+    glue_version = "5.0"
   }
 
   expect_failures = [var.glue_version]

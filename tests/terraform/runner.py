@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from headwater.deploy.deployment import DEEQU_JAR, Deployment
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.job_arguments import DEEQU_JAR
 from headwater.deploy.packages import deployment_json, lambda_zip, library_zip
 from headwater.deploy.project import load_project
 from tests.support.paths import ROOT
@@ -55,7 +56,7 @@ def stand_in(folder: Path) -> dict[str, str] | str:
 
 
 def pack(root: Path) -> None:
-    """Writes what make package writes, less the wheels and the jar, which no plan looks into."""
+    """Writes what make package writes, less the wheels and the jars, which no plan looks into."""
     out = root / "build" / "packages"
     for handler in (root / "lambdas").glob("*/handler.py"):
         path = out / "lambdas" / f"{handler.parent.name}.zip"

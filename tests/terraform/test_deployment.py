@@ -11,12 +11,15 @@ import pytest
 import yaml
 
 from headwater.config.crawler import load_crawlers
+from headwater.config.kafka_source import Plaintext
 from headwater.deploy.deployment import SHARED_STAGES, Deployment
+from headwater.deploy.job_arguments import AVRO_JAR, DEEQU_JAR, MSK_JAR, jars
 from headwater.deploy.packages import deployment_json, digest
 from headwater.deploy.project import load_project
 from headwater.deploy.roles import LATE_ARNS
 from headwater.deploy.terraform import document
 from headwater.errors import ConfigError
+from local.glue.launch import Launch
 from tests.terraform.conftest import Place
 from tests.unit.test_setup import ROOT
 
@@ -144,3 +147,40 @@ def test_what_cannot_be_is_not_packed(file: str, before: str, after: str, said: 
             document(Place(every_kind, "prod").deployment)
     finally:
         path.write_text(text)
+
+
+def test_every_job_tells_spark_what_delta_needs(derived: dict[str, Any]) -> None:
+    for name, job in derived["jobs"].items():
+        arguments = job["arguments"]
+        launch = Launch.of(arguments)
+        assert launch.formats == ("delta",), name
+        assert launch.conf["spark.sql.extensions"] == "io.delta.sql.DeltaSparkSessionExtension", name
+        assert launch.conf["spark.sql.catalog.spark_catalog"] == "org.apache.spark.sql.delta.catalog.DeltaCatalog", name
+        assert {key for key in launch.conf if key.startswith("spark.delta.logStore")}, name
+        assert launch.conf["spark.hadoop.fs.s3a.endpoint.region"] == derived["environment"]["region"], name
+        # The first setting's name is the argument's own.
+        assert not arguments["--conf"].startswith("--conf"), name
+
+
+def test_a_job_brings_the_jars_that_glue_lacks_and_its_sources_need(every_kind: Path) -> None:
+    project = load_project(every_kind, "prod")
+    assert jars(project) == [DEEQU_JAR, AVRO_JAR, MSK_JAR]
+    kafka = next(source for source in project.sources.values() if source.kind == "kafka")
+    plain = kafka.model_copy(
+        update={
+            "security": Plaintext(),
+            "streams": {name: s.model_copy(update={"format": "json"}) for name, s in kafka.streams.items()},
+        }
+    )
+    assert jars(project.model_copy(update={"sources": {"kafka": plain}})) == [DEEQU_JAR]
+    assert jars(project.model_copy(update={"sources": {}})) == [DEEQU_JAR]
+
+
+def test_the_jars_that_jobs_name_are_packed_and_come_before_those_of_glue(
+    place: Place, derived: dict[str, Any]
+) -> None:
+    bucket = derived["buckets"]["artifacts"]
+    for name, job in derived["jobs"].items():
+        named = job["arguments"]["--extra-jars"].split(",")
+        assert named == [f"s3://{bucket}/packages/{jar}" for jar in jars(place.deployment.project)], name
+        assert job["arguments"]["--user-jars-first"] == "true", name

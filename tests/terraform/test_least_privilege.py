@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from headwater.config import AnySource, FilesSource
+from headwater.config import AnySource, FilesSource, KafkaSource, KafkaStream
+from headwater.config.kafka_source import Iam
 from headwater.deploy.roles import RoleSpec, roles
 from headwater.errors import ConfigError
-from tests.support.iam import matches
+from local.gateway.iam.conditions import matches
+from tests.support.paths import ROOT
 from tests.terraform.conftest import LATE, Place
+from tests.terraform.test_rules import resources
 
 # Actions for which AWS knows no resource; any other on * is too much.
 WITHOUT_RESOURCE = {
@@ -76,7 +79,13 @@ def test_only_actions_without_resources_are_allowed_on_all(specs: dict[str, Role
 def test_every_statement_names_resources_of_this_environment(place: Place, specs: dict[str, RoleSpec]) -> None:
     own = (place.deployment.prefix, place.deployment.prefix.replace("-", "_"), *LATE.values())
     # The jobs in a VPC make network interfaces, whose ids nobody knows before; the warehouse makes snapshots.
-    nameless = ("arn:aws:ec2:", "arn:aws:redshift-serverless:", "arn:aws:glue:eu-west-1:123456789012:catalog")
+    # A Kafka cluster is another's; it is narrowed by its name and its topics.
+    nameless = (
+        "arn:aws:ec2:",
+        "arn:aws:redshift-serverless:",
+        "arn:aws:glue:eu-west-1:123456789012:catalog",
+        "arn:aws:kafka:",
+    )
     foreign = {
         (role.name, resource)
         for role in specs.values()
@@ -131,6 +140,49 @@ def test_an_extract_job_writes_its_own_prefixes_and_no_other(place: Place, specs
             assert not allows(role, "s3:PutObject", f"{lake}/bronze/{other}/s/part")
         assert not allows(role, "s3:PutObject", f"{lake}/silver/orders/part")
         assert not allows(role, "s3:DeleteObject", f"{raw}/{name}/s/manifests/1.json")
+
+
+def test_a_kafka_source_that_signs_in_by_its_role_reads_its_own_topics(
+    place: Place, specs: dict[str, RoleSpec]
+) -> None:
+    environment = place.deployment.project.environment
+    for name, source in place.deployment.project.sources.items():
+        role = specs[f"{environment.prefix}-{name}-extract"]
+        by_role = isinstance(source, KafkaSource) and isinstance(source.security, Iam)
+        assert allows(role, "kafka-cluster:Connect", environment.arn("kafka", "cluster/shop/9a8b/0")) == by_role
+        for action in ("kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"):
+            assert not allows(role, action, environment.arn("kafka", "topic/shop/9a8b/anything"))
+            for stream in source.streams.values() if by_role else ():
+                assert isinstance(stream, KafkaStream)
+                assert allows(role, action, environment.arn("kafka", f"topic/shop/9a8b/{stream.topic}"))
+        group = environment.arn("kafka", "group/shop/9a8b/spark-kafka-relation-1-executor")
+        assert allows(role, "kafka-cluster:AlterGroup", group) == by_role
+        assert not any(
+            action.startswith("kafka-cluster:Write") for allowed in statements(role) for action in allowed["Action"]
+        )
+
+
+def test_a_jobs_log_groups_are_named_as_glue_names_them_and_its_own_alone(
+    place: Place, specs: dict[str, RoleSpec]
+) -> None:
+    environment = place.deployment.project.environment
+    jobs = place.deployment.jobs()
+    for job in jobs:
+        # <prefix>/<security configuration>-role/<role>: Glue's form for logs that a security configuration encrypts.
+        assert place.deployment.log_group(job) == f"/aws-glue/jobs/{environment.prefix}-role/{specs[job.name].name}"
+        assert "--custom-logGroup-prefix" not in job.arguments
+        for other in jobs:
+            stream = environment.arn("logs", f"log-group:{place.deployment.log_group(other)}/output:log-stream:jr_1")
+            assert allows(specs[job.name], "logs:PutLogEvents", stream) == (job.name == other.name)
+
+
+def test_terraform_makes_the_groups_that_jobs_write_to() -> None:
+    [group] = [
+        body
+        for (kind, _), body in resources(ROOT / "terraform" / "modules" / "glue_jobs").items()
+        if kind == "aws_cloudwatch_log_group"
+    ]
+    assert group["name"].strip('"') == "${var.jobs[each.value[0]].log_group}/${each.value[1]}"
 
 
 def test_nobody_deletes_manifests_verdicts_decisions_or_books(place: Place, specs: dict[str, RoleSpec]) -> None:

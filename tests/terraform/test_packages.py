@@ -19,7 +19,7 @@ from tests.support.paths import ROOT
 
 # What the runtimes bring along: Lambda just the SDK, Glue a good deal more.
 LAMBDA_HAS = {"jmespath", "boto3", "botocore"}
-GLUE_HAS = {*LAMBDA_HAS, "awsglue", "delta", "numpy", "pandas", "py4j", "pyarrow", "pyspark", "requests"}
+GLUE_HAS = {*LAMBDA_HAS, "awsglue", "delta", "numpy", "pandas", "py4j", "pyarrow", "pyspark", "requests", "urllib3"}
 IMPORTED_AS = {"pyyaml": "yaml", "snowflake-connector-python": "snowflake"}
 
 
@@ -73,7 +73,7 @@ def unpack(archive: bytes, folder: Path) -> list[Path]:
 def test_a_glue_job_finds_every_module_that_the_library_imports(tmp_path: Path) -> None:
     library = unpack(library_zip(ROOT), tmp_path)
     needed = modules_imported_by([*library, *(ROOT / "glue_jobs").glob("*.py")]) - {"headwater"}
-    packed = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in packages.modules(packages.GLUE_NEEDS)}
+    packed = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in packages.glue_modules()}
     assert needed - packed - GLUE_HAS == set()
 
 
@@ -113,9 +113,10 @@ def test_every_module_of_the_library_is_imported_where_nothing_else_is(tmp_path:
     code, runtime = tmp_path / "code", tmp_path / "runtime"
     library = unpack(library_zip(ROOT), code)
     runtime.mkdir()
+    glue = re.findall(r"^([a-z0-9-]+)==", packages.GLUE_LOCK.read_text(), re.MULTILINE)
     link(
         runtime,
-        {*packages.modules(packages.GLUE_NEEDS), *packages._GLUE_HAS, "delta-spark", "importlib-metadata", "py4j"},
+        {*packages.glue_modules(), *glue, "delta-spark", "pyspark", "py4j"},
     )
     (runtime / "awsglue").symlink_to(ROOT / "local" / "awsglue")
     names = [".".join(path.relative_to(code).with_suffix("").parts).removesuffix(".__init__") for path in library]
@@ -135,13 +136,19 @@ def link(runtime: Path, distributions: set[str]) -> None:
                 (runtime / installed.name).symlink_to(installed)
 
 
-def test_glue_takes_the_urllib3_that_is_packed() -> None:
-    [pin] = packages.pins(ROOT / "requirements.lock", ["urllib3"]).split()
-    major, minor, _ = (int(part) for part in pin.partition("==")[2].split("."))
-    # botocore of Glue 5: >= 1.25.4, != 2.2.0, < 3; the library reads answers in a way that came with 2.1.
-    assert major == 2
-    assert minor >= 1
-    assert pin != "urllib3==2.2.0"
+def test_the_zip_of_wheels_has_the_layout_that_glue_documents() -> None:
+    with zipfile.ZipFile(io.BytesIO(packages.wheels_zip(ROOT))) as archive:
+        names = archive.namelist()
+        pinned = archive.read("wheels/requirements.txt").decode().split()
+    assert [name for name in names if not re.fullmatch(r"wheels/[^/]+\.whl", name)] == ["wheels/requirements.txt"]
+    packed = {canonicalize_name(name.split("/")[1].split("-")[0]) for name in names if name.endswith(".whl")}
+    assert packed == {pin.partition("==")[0] for pin in pinned} == set(packages.glue_modules())
+
+
+def test_the_urllib3_that_glue_has_does_for_the_library() -> None:
+    [version] = re.findall(r"^urllib3==(\S+)", packages.GLUE_LOCK.read_text(), re.MULTILINE)
+    # It reads answers in a way that came with 2.1.
+    assert tuple(int(part) for part in version.split(".")) >= (2, 1)
 
 
 @pytest.mark.parametrize("folder", sorted(path.parent.name for path in (ROOT / "lambdas").glob("*/handler.py")))
@@ -157,7 +164,7 @@ def test_a_handler_loads_from_its_package_with_nothing_beside_but_the_sdk(folder
     # Of the wheels, what is installed here stands for what is packed: both come from the same lock.
     for module in [
         *brought,
-        *(IMPORTED_AS.get(name, name.replace("-", "_")) for name in packages.modules(packages.LAMBDA_NEEDS)),
+        *(IMPORTED_AS.get(name, name.replace("-", "_")) for name in packages.lambda_modules()),
     ]:
         source = installed / (module if (installed / module).exists() else f"{module}.py")
         (runtime / source.name).symlink_to(source)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from headwater.deploy import job_arguments
 from local import ivy, jars
 from local.jars import Bundle, JarError
 
@@ -89,7 +92,7 @@ def test_a_jar_that_nobody_has_locked_is_refused(resolver: Resolver) -> None:
 
 def test_every_jar_that_this_checkout_uses_is_locked() -> None:
     locked = {line.split()[1] for line in jars.LOCK.read_text().splitlines()}
-    used = {jar.name for bundle in (jars.SPARK, jars.KAFKA) for jar in jars.class_path(bundle)}
+    used = {jar.name for bundle in (*jars.SPARK, jars.KAFKA) for jar in jars.class_path(bundle)}
     assert used <= locked
     assert len(locked - used) == 1, "of the others there is only MariaDB's"
 
@@ -99,3 +102,23 @@ def test_what_is_asked_for_is_locked_by_name_and_version() -> None:
     for bundle in jars.BUNDLES:
         for package in bundle.packages:
             assert locked(f"{'-'.join(package.split(':')[1:])}.jar"), package
+
+
+def test_what_jobs_bring_is_what_setup_has_fetched() -> None:
+    fetched = {jar.name for jar in jars.class_path(jars.JOBS)}
+    assert fetched == {job_arguments.DEEQU_JAR, job_arguments.AVRO_JAR, job_arguments.MSK_JAR}
+
+
+def test_what_jobs_bring_pushes_no_class_of_spark_or_delta_aside() -> None:
+    spark = Path(str(find_spec("pyspark").origin)).parent / "jars"  # type: ignore[union-attr]
+    theirs = classes([*spark.glob("*.jar"), *jars.class_path(jars.GLUE), *jars.class_path(jars.DELTA)])
+    assert classes(jars.class_path(jars.JOBS)) & theirs == set()
+
+
+def classes(paths: Iterable[Path]) -> set[str]:
+    found = set()
+    for path in paths:
+        with zipfile.ZipFile(path) as jar:
+            found |= {name for name in jar.namelist() if name.endswith(".class") and "META-INF" not in name}
+    # Spark's build puts the second into every jar of its own.
+    return found - {"module-info.class", "org/apache/spark/unused/UnusedStubClass.class"}

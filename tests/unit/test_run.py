@@ -34,7 +34,7 @@ def test_every_test_file_is_in_just_one_group() -> None:
         ("tests/e2e/test_new.py", LONGEST),
         ("tests/unit/test_new.py", ("tests/unit", "tests/terraform")),
         ("tests/unit/deeper/test_new.py", ("tests/unit", "tests/terraform")),
-        ("tests/local/new_test.py", ("tests/local",)),
+        ("tests/local/new_test.py", ("tests/local", "tests/glue")),
         ("tests/a_new_folder/test_new.py", ("tests",)),
         ("tests/test_new.py", ("tests",)),
     ],

@@ -12,7 +12,11 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.glue.exceptions import EntityNotFoundException
+from moto.glue.models import glue_backends
 from moto.glue.responses import GlueResponse
+
+from local.gateway.iam.authority import Authority
+from local.gateway.settings import GatewaySettings
 
 
 class VersionMismatchError(Exception):
@@ -106,6 +110,21 @@ class BookmarkStore:
             )
             self._entries.setdefault(job, []).append(entry)
             return entry
+
+
+def may_keep(settings: GatewaySettings, authority: Authority, job: str, *, writes: bool) -> bool:
+    """Decides whether Glue may read or commit a job's bookmark in the job's name, with the key that its security configuration has."""
+    backend = glue_backends[settings.account_id][settings.region]
+    definition = backend.jobs.get(job)
+    if definition is None:
+        return True
+    role, acts = str(definition.role), ["glue_bookmark"]
+    named = backend.security_configurations.get(definition.security_configuration or "")
+    if named is None:
+        return authority.act(acts[0], role)
+    key = str(named.configuration["JobBookmarksEncryption"]["KmsKeyArn"])
+    acts.append("glue_bookmark_write" if writes else "glue_bookmark_read")
+    return all(authority.act(act, role, bookmarks_key=key) for act in acts)
 
 
 def install() -> BookmarkStore:

@@ -25,9 +25,11 @@ from moto.glue.models import FakeCrawler, GlueBackend
 from moto.glue.responses import GlueResponse
 
 from local.gateway import logs
+from local.gateway.calls import Asked
+from local.gateway.iam.authority import Authority
+from local.gateway.iam.principals import key_of
 from local.gateway.settings import GatewaySettings
 
-LOG_GROUP = "/aws-glue/crawlers"
 _LAST_STATUS = {"COMPLETED": "SUCCEEDED", "STOPPED": "CANCELLED", "FAILED": "FAILED"}
 _DELTA_TYPES = {
     "string": "string",
@@ -66,6 +68,7 @@ class Crawl:
     """One run of a crawler."""
 
     crawler: str
+    log_group: str
     crawl_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     start_time: datetime = field(default_factory=lambda: datetime.now(UTC))
     end_time: datetime | None = None
@@ -85,12 +88,19 @@ class Crawl:
             "StartTime": self.start_time,
             "EndTime": self.end_time,
             "ErrorMessage": self.error,
-            "LogGroup": LOG_GROUP,
+            "LogGroup": self.log_group,
             "LogStream": self.crawler,
             "MessagePrefix": self.crawl_id,
             "DPUHour": 0.0,
         }
         return {key: value for key, value in document.items() if value is not None}
+
+
+def log_group(crawler: FakeCrawler) -> str:
+    """Names the log group of a crawler as Glue does: by the role and the security configuration, where it has one."""
+    encrypted = crawler.crawler_security_configuration
+    role = str(crawler.role).rpartition("/")[2]
+    return f"/aws-glue/crawlers-role/{role}-{encrypted}" if encrypted else "/aws-glue/crawlers"
 
 
 def glue_type(delta: Any) -> str:
@@ -136,17 +146,18 @@ def glue_type_of_arrow(kind: pa.DataType) -> str:
 
 
 @lru_cache
-def _s3(endpoint: str, region: str) -> Any:
+def _s3(endpoint: str, region: str, role: str) -> Any:
     # To make a client costs more than a crawl asks of it; one serves all threads.
-    session = boto3.session.Session(aws_access_key_id="glue", aws_secret_access_key="glue")  # noqa: S106
+    key = key_of(role, "glue.amazonaws.com", "AWS-Crawler")
+    session = boto3.session.Session(aws_access_key_id=key, aws_secret_access_key="glue")  # noqa: S106
     return session.client("s3", endpoint_url=endpoint, region_name=region)
 
 
 class Lake:
     """Reads S3 for the crawls."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
-        self._s3 = _s3(settings.endpoint, settings.region)
+    def __init__(self, settings: GatewaySettings, role: str) -> None:
+        self._s3 = _s3(settings.endpoint, settings.region, role)
 
     def keys(self, uri: str) -> list[str]:
         """Lists the keys below a folder."""
@@ -250,18 +261,27 @@ def _file_schema(key: str, body: bytes) -> tuple[str, pa.Schema]:
 class Crawler:
     """Runs one crawl of one crawler: every target becomes a table."""
 
-    def __init__(self, settings: GatewaySettings, backend: GlueBackend, definition: FakeCrawler, crawl: Crawl) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        authority: Authority,
+        backend: GlueBackend,
+        definition: FakeCrawler,
+        crawl: Crawl,
+    ) -> None:
         self._settings = settings
+        self._authority = authority
         self._backend = backend
         self._definition = definition
         self._crawl = crawl
-        self._lake = Lake(settings)
+        self._lake = Lake(settings, str(definition.role))
         self._named: set[str] = set()
 
     def run(self) -> None:
         """Crawls every target; the outcome is in the crawl."""
         status, error = "COMPLETED", None
         try:
+            self._needs("GetDatabase")
             self._backend.get_database(self._definition.database_name)
             for uri, is_delta in self._targets():
                 if self._crawl.stop_asked.is_set():
@@ -277,10 +297,20 @@ class Crawler:
             self._say(f"ERROR : {error}")
         stream = f"[{self._crawl.crawl_id}]"
         text = "\n".join(f"{stream} {line}" for line in self._crawl.log)
-        logs.publish(self._settings, LOG_GROUP, self._definition.name, text)
+        if self._authority.may_log(str(self._definition.role), "glue.amazonaws.com", log_group(self._definition)):
+            logs.publish(self._settings, log_group(self._definition), self._definition.name, text)
         self._crawl.end_time = datetime.now(UTC)
         self._crawl.error = error
         self._crawl.status = status
+
+    def _needs(self, action: str, table: str | None = None) -> None:
+        """CrawlError unless the crawler's role may do this to its database, or to a table of it."""
+        database = self._definition.database_name
+        parts = ["catalog", f"database/{database}", *([f"table/{database}/{table}"] if table else [])]
+        place = f"arn:aws:glue:{self._settings.region}:{self._settings.account_id}"
+        asked = [Asked(f"glue:{action}", f"{place}:{part}") for part in parts]
+        if not self._authority.allows_role(str(self._definition.role), "glue.amazonaws.com", *asked):
+            raise CrawlError(f"{self._definition.role} is not authorized to perform glue:{action} on {parts[-1]}")
 
     def _say(self, line: str) -> None:
         self._crawl.log.append(line)
@@ -301,8 +331,10 @@ class Crawler:
     def _catalogue(self, found: Found) -> None:
         database, name = self._definition.database_name, self._table_name(found.location)
         table = _table_input(name, found, self._definition.name)
+        self._needs("GetTable", name)
         existing = self._backend.get_database(database).tables.get(name)
         if existing is None:
+            self._needs("CreateTable", name)
             self._backend.create_table(database, name, table, None)
             self._say(f"INFO : Created table {name} in database {database}")
             return
@@ -312,6 +344,7 @@ class Crawler:
         if behaviour == "LOG":
             self._say(f"INFO : Table {name} in database {database} has changed; by policy it is not updated")
             return
+        self._needs("UpdateTable", name)
         self._backend.update_table(database, name, table)
         self._say(f"INFO : Updated table {name} in database {database}")
 
@@ -376,7 +409,7 @@ def _describe(self: FakeCrawler) -> dict[str, Any]:
         document["LastCrawl"] = {
             "Status": _LAST_STATUS[str(last.status)],
             "StartTime": last.start_time,
-            "LogGroup": LOG_GROUP,
+            "LogGroup": log_group(self),
             "LogStream": self.name,
             "MessagePrefix": last.crawl_id,
         }
@@ -385,7 +418,7 @@ def _describe(self: FakeCrawler) -> dict[str, Any]:
     return document
 
 
-def install(settings: GatewaySettings) -> None:
+def install(settings: GatewaySettings, authority: Authority) -> None:
     """Puts real crawls behind StartCrawler and StopCrawler."""
     lock = threading.Lock()
 
@@ -395,9 +428,9 @@ def install(settings: GatewaySettings) -> None:
         with lock:
             if any(crawl.end_time is None for crawl in definition.crawls):
                 raise CrawlerRunningException(f"Crawler with name {definition.name} has already started")
-            crawl = Crawl(definition.name)
+            crawl = Crawl(definition.name, log_group(definition))
             definition.crawls.append(crawl)
-        crawler = Crawler(settings, backend, definition, crawl)
+        crawler = Crawler(settings, authority, backend, definition, crawl)
         threading.Thread(target=crawler.run, name=f"crawl-{definition.name}", daemon=True).start()
         return EmptyResult()
 

@@ -49,6 +49,14 @@ class JobRun:
         """How long the run may be RUNNING."""
         return float(self.overrides.get("Timeout") or self.job.timeout or _DEFAULT_TIMEOUT_MINUTES)
 
+    @property
+    def log_group(self) -> str:
+        """Where the run's logs are, before `/error` and `/output`, as Glue names it."""
+        given = {**(self.job.default_arguments or {}), **self.arguments}
+        prefix = given.get("--custom-logGroup-prefix", "/aws-glue/jobs")
+        encrypted = self.job.security_configuration
+        return f"{prefix}/{encrypted}-role/{str(self.job.role).rpartition('/')[2]}" if encrypted else prefix
+
     def becomes(self, state: str, error_message: str | None = None) -> None:
         """Moves the run to a state; an ended run keeps its end."""
         if self.completed_on is not None:
@@ -94,7 +102,7 @@ class JobRun:
             "WorkerType": self.overrides.get("WorkerType") or job.worker_type,
             "NumberOfWorkers": self.overrides.get("NumberOfWorkers") or job.number_of_workers,
             "SecurityConfiguration": job.security_configuration,
-            "LogGroupName": "/aws-glue/jobs",
+            "LogGroupName": self.log_group,
             "GlueVersion": job.glue_version,
             "ExecutionClass": job.execution_class,
         }

@@ -22,16 +22,17 @@ from local.gateway import faults, logs
 from local.gateway.clock import CLOCK
 from local.gateway.glue.runs import ACTIVE, JobRun
 from local.gateway.glue.workers import Worker
+from local.gateway.iam.authority import Authority
+from local.gateway.iam.principals import key_of
 from local.gateway.settings import GatewaySettings
-
-LOG_GROUP = "/aws-glue/jobs/output"
 
 
 class GlueRuntime:
     """Every job run, the queue of those that wait, and the pool of workers that run them."""
 
-    def __init__(self, settings: GatewaySettings, workers: int) -> None:
+    def __init__(self, settings: GatewaySettings, workers: int, authority: Authority) -> None:
         self.settings = settings
+        self._authority = authority
         self.closing = threading.Event()
         self.queue: queue.Queue[JobRun] = queue.Queue()
         self._lock = threading.RLock()
@@ -106,7 +107,7 @@ class GlueRuntime:
 
     def finish(self, run: JobRun, state: str, message: str | None) -> None:
         """Ends a run: publishes its log, and starts the next attempt when the job allows one."""
-        logs.publish(self.settings, LOG_GROUP, run.id, run.log.read_text(errors="replace"))
+        self._publish(run)
         # Nothing is skipped between an attempt and the next.
         with self._lock, CLOCK.working():
             run.becomes(state, message)
@@ -123,6 +124,12 @@ class GlueRuntime:
                 previous_run_id=run.id,
             )
             self._submit(retry)
+
+    def _publish(self, run: JobRun) -> None:
+        # A run whose role may not write its log ends all the same, and nothing is seen of it.
+        group = f"{run.log_group}/output"
+        if self._authority.may_log(str(run.job.role), "glue.amazonaws.com", group):
+            logs.publish(self.settings, group, run.id, run.log.read_text(errors="replace"))
 
     def fail_next(self, message: str) -> None:
         """Fails the run that has waited longest, when workers cannot start: waiting on would hide it."""
@@ -145,6 +152,15 @@ class GlueRuntime:
                 return str(run.job.name)
         return access_key
 
+    def key_of_run(self, access_key: str) -> str | None:
+        """Makes a worker's key id that of the role whose job it runs now; None for what is no worker's."""
+        for worker in self._workers:
+            if worker.access_key == access_key:
+                run = worker.run
+                role = str(run.job.role) if run is not None and run.running_since is not None else "-"
+                return key_of(role, "glue.amazonaws.com", "GlueJobRunnerSession")
+        return None
+
     def is_running(self, job: str) -> bool:
         """True if a worker is running this job now."""
         return any(run.state == "RUNNING" for run in self._runs.get(job, []))
@@ -160,9 +176,9 @@ class GlueRuntime:
             worker.close()
 
 
-def install(settings: GatewaySettings, workers: int) -> GlueRuntime:
+def install(settings: GatewaySettings, workers: int, authority: Authority) -> GlueRuntime:
     """Runs jobs for real behind StartJobRun, GetJobRun, GetJobRuns and BatchStopJobRun."""
-    runtime = GlueRuntime(settings, workers)
+    runtime = GlueRuntime(settings, workers, authority)
     faults.TABLE.kill_job = runtime.kill_job
     faults.TABLE.is_running = runtime.is_running
 

@@ -8,16 +8,20 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
+from headwater.deploy.job_arguments import spark_arguments
+from headwater.errors import HeadwaterError
+from local import java
 from local.gateway.clock import CLOCK
 from local.gateway.glue.runs import JobRun
 from local.gateway.settings import GatewaySettings
+from local.glue import installation
+from local.glue.launch import Launch, LaunchError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -26,6 +30,10 @@ _POLL_SECONDS = 0.1
 
 
 _BOOT_LIMIT_SECONDS = 300.0
+
+_UNFIT = "UNFIT"
+# What a process needs to run at all, and what sizes it; of the rest of this machine's environment a job sees nothing.
+_OF_THE_MACHINE = {"PATH", "HOME", "LANG", "TMPDIR", "HEADWATER_DRIVER_MEMORY", "HEADWATER_IVY", "HEADWATER_SPARK_CONF"}
 
 
 class WorkerDiedError(Exception):
@@ -51,13 +59,20 @@ class Pool(Protocol):
 class WorkerProcess:
     """One Spark driver process, and the pipe on which it takes orders."""
 
-    def __init__(self, settings: GatewaySettings, number: int, access_key: str) -> None:
+    def __init__(self, settings: GatewaySettings, number: int, access_key: str, launch: Launch) -> None:
         self.home = settings.home / "workers" / str(number)
         self.home.mkdir(parents=True, exist_ok=True)
         ours, theirs = Pipe()
         with (self.home / "boot.log").open("ab") as log, theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "local.glue.worker", str(theirs.fileno()), str(self.home)],
+                [
+                    str(installation.python()),
+                    "-m",
+                    "local.glue.worker",
+                    str(theirs.fileno()),
+                    str(self.home),
+                    json.dumps(launch.as_document()),
+                ],
                 cwd=REPOSITORY,
                 env=_environment(settings, access_key),
                 pass_fds=[theirs.fileno()],
@@ -153,8 +168,8 @@ class Worker:
                 self.process.close()
                 self.process = None
 
-    def boot(self) -> WorkerProcess:
-        """Returns the warm process, started if there is none; WorkerDiedError when Spark does not come up."""
+    def boot(self, launch: Launch) -> WorkerProcess:
+        """Returns the warm process, whatever it was started for, or starts one; WorkerDiedError when Spark does not come up."""
         with self._lock:
             if self.process is not None and self.process.ready and self.process.alive:
                 return self.process
@@ -163,7 +178,10 @@ class Worker:
                 self.process = None
             if self._pool.closing.is_set():
                 raise WorkerDiedError("the gateway is shutting down")
-            process = self.process = WorkerProcess(self._pool.settings, self.number, self.access_key)
+            try:
+                process = self.process = WorkerProcess(self._pool.settings, self.number, self.access_key, launch)
+            except HeadwaterError as error:
+                raise WorkerDiedError(str(error)) from error
         answer = process.answer(_BOOT_LIMIT_SECONDS)
         if answer is None:
             raise WorkerDiedError(f"not ready after {_BOOT_LIMIT_SECONDS:.0f} s; see {process.home}/boot.log")
@@ -173,7 +191,8 @@ class Worker:
     def _serve(self) -> None:
         while not self._pool.closing.is_set():
             try:
-                self.boot()
+                # Warm before anything is deployed, for what the jobs of a deployment will say.
+                self.boot(Launch.of(spark_arguments(self._pool.settings.region)))
                 run = self._pool.queue.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 continue
@@ -187,10 +206,19 @@ class Worker:
     def _execute(self, run: JobRun) -> None:
         self.run = run
         try:
-            process = self.boot()
+            launch = Launch.of(arguments_of(run))
+            require_connections(run)
+            process = self.boot(launch)
             run.becomes("RUNNING")
             process.ask(_order(run))
             end, message = self._await_end(run, process)
+            if end == _UNFIT:
+                self.close()
+                process = self.boot(launch)
+                process.ask(_order(run))
+                end, message = self._await_end(run, process)
+        except LaunchError as error:
+            end, message = "FAILED", str(error)
         except WorkerDiedError as error:
             self.close()
             stopped = run.stop_asked.is_set()
@@ -215,8 +243,10 @@ class Worker:
 
 
 def _environment(settings: GatewaySettings, access_key: str) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if name in _OF_THE_MACHINE}
     return {
-        **os.environ,
+        **own,
+        "JAVA_HOME": str(java.home()),
         "PYTHONPATH": str(REPOSITORY),
         "PYTHONUNBUFFERED": "1",
         "AWS_ENDPOINT_URL": settings.endpoint,
@@ -229,14 +259,25 @@ def _environment(settings: GatewaySettings, access_key: str) -> dict[str, str]:
     }
 
 
+def require_connections(run: JobRun) -> None:
+    """Raises LaunchError when the job names a connection that the catalog does not have: Glue starts no such run."""
+    named = (run.job.connections or {}).get("Connections", [])
+    if missing := [name for name in named if name not in run.job.backend.connections]:
+        raise LaunchError(f"EntityNotFoundException: Connection {', '.join(missing)} not found.")
+
+
+def arguments_of(run: JobRun) -> dict[str, str]:
+    """Joins what the job and the run say, as Glue does."""
+    return {**run.job.default_arguments, **run.arguments, **(run.job.non_overridable_arguments or {})}
+
+
 def _order(run: JobRun) -> dict[str, Any]:
-    merged = {**run.job.default_arguments, **run.arguments, **(run.job.non_overridable_arguments or {})}
     command: dict[str, Any] = run.job.command
     return {
         "job": run.job.name,
         "run_id": run.id,
         "attempt": run.attempt,
         "script": command["ScriptLocation"],
-        "arguments": merged,
+        "arguments": arguments_of(run),
         "log": str(run.log),
     }

@@ -20,7 +20,8 @@ from moto.kinesis.models import Record, Shard, kinesis_backends
 from moto.pipes.models import Pipe, pipes_backends
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 
-from local.gateway.calls import Call, Calls
+from local.gateway.calls import Asked
+from local.gateway.iam.authority import Authority
 from local.gateway.lambdas.runtime import LambdaRuntime
 from local.gateway.lambdas.shards import (
     ENVELOPE_BYTES,
@@ -45,10 +46,10 @@ _REPORTS_ITEMS = "ReportBatchItemFailures"
 class EventSources:
     """Every mapping and every pipe at work."""
 
-    def __init__(self, settings: GatewaySettings, runtime: LambdaRuntime, calls: Calls) -> None:
+    def __init__(self, settings: GatewaySettings, runtime: LambdaRuntime, authority: Authority) -> None:
         self._settings = settings
         self._runtime = runtime
-        self._calls = calls
+        self._authority = authority
         self._lock = threading.Lock()
         self._batches: Counter[str] = Counter()
         self._seen_at: dict[str, float] = {}
@@ -103,7 +104,11 @@ class EventSources:
         return deliver
 
     def _to_queue(self, pipe: Pipe) -> Deliver:
+        asked = (Asked("kinesis:GetRecords", pipe.source), Asked("sqs:SendMessage", pipe.target))
+
         def deliver(shard: Shard, records: Sequence[Record]) -> frozenset[str]:
+            if not self._authority.allows_role(str(pipe.role_arn), "pipes.amazonaws.com", *asked):
+                return frozenset({str(records[0].sequence_number)})
             for record in records:
                 body = {**kinesis_part(record), **origin_part(self._settings, pipe.source, shard, record)}
                 try:
@@ -121,16 +126,20 @@ class EventSources:
         records: Sequence[dict[str, Any]],
         names: frozenset[str],
     ) -> frozenset[str]:
-        self._polls(function, mapping, "GetRecords" if ":kinesis:" in mapping.event_source_arn else "ReceiveMessage")
+        if not self._polls(
+            function, mapping, "GetRecords" if ":kinesis:" in mapping.event_source_arn else "ReceiveMessage"
+        ):
+            return names
         payload, failed, _ = self._runtime.invoke(function, {"Records": records})
         if failed:
             return names
         return reported(payload, names) if _REPORTS_ITEMS in (mapping.function_response_types or []) else frozenset()
 
-    def _polls(self, function: LambdaFunction, mapping: EventSourceMapping, action: str) -> None:
-        # On AWS the poller uses the function's own role.
+    def _polls(self, function: LambdaFunction, mapping: EventSourceMapping, action: str) -> bool:
+        # The poller uses the function's own role.
         origin = mapping.event_source_arn
-        self._calls.note(Call(function.function_name, f"{origin.split(':')[2]}:{action}", origin))
+        asked = Asked(f"{origin.split(':')[2]}:{action}", origin)
+        return self._authority.allows_role(str(function.role), "lambda.amazonaws.com", asked)
 
     def _read_queue(self, mapping: EventSourceMapping, function: LambdaFunction) -> None:
         queue = self._sqs.queues.get(queue_name(mapping.event_source_arn))
@@ -160,8 +169,7 @@ class EventSources:
             failed = self._invoke(function, mapping, rendered, frozenset(message.id for message in messages))
             for message in messages:
                 # What failed shows again after the queue's visibility timeout.
-                if message.id not in failed:
-                    self._polls(function, mapping, "DeleteMessage")
+                if message.id not in failed and self._polls(function, mapping, "DeleteMessage"):
                     self._sqs.delete_message(queue.name, str(message.receipt_handle))
         finally:
             with self._lock:
@@ -208,7 +216,7 @@ def _by_size(messages: Sequence[Message]) -> Iterator[list[Message]]:
         yield batch
 
 
-def install(settings: GatewaySettings, runtime: LambdaRuntime, calls: Calls) -> EventSources:
+def install(settings: GatewaySettings, runtime: LambdaRuntime, authority: Authority) -> EventSources:
     """Replaces moto's mappings and pipes by real ones."""
     number_records_one_by_one()
     create = LambdaBackend.create_event_source_mapping
@@ -234,4 +242,4 @@ def install(settings: GatewaySettings, runtime: LambdaRuntime, calls: Calls) -> 
         return mapping
 
     LambdaBackend.create_event_source_mapping = create_event_source_mapping
-    return EventSources(settings, runtime, calls)
+    return EventSources(settings, runtime, authority)

@@ -17,6 +17,8 @@ from moto.s3 import notifications
 from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey
 from moto.sqs.models import sqs_backends
 
+from local.gateway.calls import Asked
+from local.gateway.iam.authority import Authority
 from local.gateway.lambdas.runtime import LambdaRuntime
 from local.gateway.settings import GatewaySettings
 
@@ -30,7 +32,7 @@ _REASONS = {
 _sequence = count(1)
 
 
-def install(settings: GatewaySettings, runtime: LambdaRuntime) -> None:
+def install(settings: GatewaySettings, runtime: LambdaRuntime, authority: Authority) -> None:
     """Delivers what buckets and PutEvents send to the rules' targets."""
     send = Rule.send_to_targets
 
@@ -41,6 +43,9 @@ def install(settings: GatewaySettings, runtime: LambdaRuntime) -> None:
         ours = [target for target in self.targets if _delivered_here(target)]
         for target in ours:
             if ":sqs:" in target["Arn"]:
+                sent = Asked("sqs:SendMessage", target["Arn"], {"aws:SourceArn": (str(self.arn),)})
+                if not authority.in_service("events.amazonaws.com", sent):
+                    continue
                 name = target["Arn"].rpartition(":")[2]
                 queues = sqs_backends[self.account_id][self.region_name]
                 queues.send_message(name, json.dumps(_input(target, event)))

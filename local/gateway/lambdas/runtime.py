@@ -23,6 +23,8 @@ from moto.awslambda.models import LambdaFunction
 
 from local.gateway import logs
 from local.gateway.clock import CLOCK
+from local.gateway.iam.authority import Authority
+from local.gateway.iam.principals import key_of
 from local.gateway.settings import GatewaySettings
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
@@ -121,8 +123,9 @@ class Slots:
 class LambdaRuntime:
     """Every function's warm processes."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, authority: Authority) -> None:
         self._settings = settings
+        self._authority = authority
         self._lock = threading.Lock()
         self._slots: dict[str, Slots] = {}
         self._processes: dict[tuple[str, int], tuple[Any, FunctionProcess]] = {}
@@ -156,7 +159,8 @@ class LambdaRuntime:
                 text = lines.read().decode(errors="replace")
             now = datetime.now(UTC)
             stream = f"{now:%Y/%m/%d}/[$LATEST]local{suffix}"
-            logs.publish(self._settings, f"/aws/lambda/{name}", stream, text)
+            if self._authority.may_log(str(function.role), "lambda.amazonaws.com", f"/aws/lambda/{name}"):
+                logs.publish(self._settings, f"/aws/lambda/{name}", stream, text)
         if "error" in answer:
             return json.dumps({**answer["error"], "requestId": request_id}).encode(), True, text
         return str(answer["result"]).encode(), False, text
@@ -178,6 +182,14 @@ class LambdaRuntime:
         threading.Thread(target=run, daemon=True).start()
 
     def _answer(self, function: LambdaFunction, slot: int, event: Any, request_id: str, log: Path) -> dict[str, Any]:
+        if function.kms_key_arn and not self._authority.act(
+            "lambda_environment",
+            str(function.role),
+            function=function.function_name,
+            data_key=str(function.kms_key_arn),
+        ):
+            said = "Lambda was unable to decrypt the environment variables because KMS access was denied."
+            return {"error": {"errorType": "KMSAccessDeniedException", "errorMessage": said}}
         process = self._process(function, slot, log)
         seconds = float(function.timeout)
         invocation = {
@@ -262,15 +274,15 @@ def _environment(settings: GatewaySettings, function: LambdaFunction, code: Path
         "AWS_REGION": settings.region,
         "AWS_DEFAULT_REGION": settings.region,
         # The caller is known by the key's id, here as on AWS.
-        "AWS_ACCESS_KEY_ID": name,
+        "AWS_ACCESS_KEY_ID": key_of(str(function.role), "lambda.amazonaws.com", name),
         "AWS_SECRET_ACCESS_KEY": "headwater",
         **function.environment_vars,
     }
 
 
-def install(settings: GatewaySettings) -> LambdaRuntime:
+def install(settings: GatewaySettings, authority: Authority) -> LambdaRuntime:
     """Runs functions for real, in whatever way moto invokes them."""
-    runtime = LambdaRuntime(settings)
+    runtime = LambdaRuntime(settings, authority)
 
     def invoke(self: LambdaFunction, body: Any, request_headers: Any, response_headers: Any) -> bytes:
         event = json.loads(body) if body else {}

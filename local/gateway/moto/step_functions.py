@@ -47,6 +47,7 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from local.gateway.clock import CLOCK
+from local.gateway.iam.principals import key_of
 from local.gateway.moto import step_functions_clock
 from local.gateway.settings import GatewaySettings
 
@@ -82,9 +83,10 @@ def _reuse_clients(settings: GatewaySettings) -> None:
     # safe and costs more than the call. Reading has no limit: TimeoutSeconds of the task is the limit.
     lock = threading.Lock()
 
-    @lru_cache(maxsize=64)
-    def client(region: str, service: str) -> Any:
-        session: Any = boto3.session.Session(aws_access_key_id="states", aws_secret_access_key="states")  # noqa: S106
+    @lru_cache(maxsize=256)
+    def client(region: str, service: str, role: str) -> Any:
+        key = key_of(role, "states.amazonaws.com", "execution")
+        session: Any = boto3.session.Session(aws_access_key_id=key, aws_secret_access_key="states")  # noqa: S106
         return session.client(
             service,
             region_name=region,
@@ -97,9 +99,9 @@ def _reuse_clients(settings: GatewaySettings) -> None:
             ),
         )
 
-    def boto_client_for(region: str, service: str, state_credentials: Any = None) -> Any:  # noqa: ARG001
+    def boto_client_for(region: str, service: str, state_credentials: Any = None) -> Any:
         with lock:
-            return client(region, service)
+            return client(region, service, state_credentials.role_arn)
 
     for name, module in list(sys.modules.items()):
         if name.startswith("moto.stepfunctions.") and hasattr(module, "boto_client_for"):

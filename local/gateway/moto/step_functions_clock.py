@@ -95,13 +95,14 @@ def _limit() -> None:
                 env.set_timed_out()
             ended.set()
 
+        # The limit is made first: a machine that begins with a wait would skip past one that is not there yet.
+        limit = (
+            CLOCK.alarm(CLOCK.now() + self.timeout_seconds.timeout_seconds, time_out) if self.timeout_seconds else None
+        )
         threading.Thread(target=run, daemon=True).start()
-        if self.timeout_seconds is None:
-            ended.wait()
-            return
-        limit = CLOCK.alarm(CLOCK.now() + self.timeout_seconds.timeout_seconds, time_out)
         ended.wait()
-        CLOCK.cancel(limit)
+        if limit is not None:
+            CLOCK.cancel(limit)
 
     Program.eval = evaluate
 

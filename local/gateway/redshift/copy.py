@@ -63,6 +63,8 @@ def copy(session: Session, command: str, objects: S3Objects) -> int:
     source = string_of(words[at + 1])
     options = parse_options(words[at + 2 :])
     need_authorization(options, "COPY")
+    if role := options.values.get("IAM_ROLE"):
+        objects = objects.of_role(role)
     options.format = options.format or "CSV"
     if options.format not in _COPY_OPTIONS:
         raise RedshiftError(f"COPY FORMAT {options.format}: the local warehouse has {', '.join(_COPY_OPTIONS)}")

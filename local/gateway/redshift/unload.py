@@ -65,6 +65,8 @@ def unload(session: Session, command: str, objects: S3Objects) -> int:
     target = string_of(words[5])
     options = parse_options(words[6:])
     need_authorization(options, "UNLOAD")
+    if role := options.values.get("IAM_ROLE"):
+        objects = objects.of_role(role)
     if options.format != "PARQUET":
         raise RedshiftError(f"UNLOAD FORMAT {options.format or 'TEXT'}: the local warehouse writes PARQUET")
     options.refuse_others_than(_UNLOAD_OPTIONS, "UNLOAD")

@@ -1,40 +1,12 @@
 resource "aws_sns_topic" "alerts" {
-  name              = var.topic
+  name              = var.topic.name
   display_name      = "Headwater ${var.environment}"
   kms_master_key_id = var.keys.alerts
 }
 
 resource "aws_sns_topic_policy" "alerts" {
-  arn = aws_sns_topic.alerts.arn
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid       = "OwnServices"
-        Effect    = "Allow"
-        Principal = { Service = ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"] }
-        Action    = "sns:Publish"
-        Resource  = aws_sns_topic.alerts.arn
-        Condition = { StringEquals = { "aws:SourceAccount" = var.account } }
-      },
-      {
-        # EventBridge knows no condition for topics.
-        Sid       = "OwnRules"
-        Effect    = "Allow"
-        Principal = { Service = "events.amazonaws.com" }
-        Action    = "sns:Publish"
-        Resource  = aws_sns_topic.alerts.arn
-      },
-      {
-        Sid       = "OnlyEncryptedConnections"
-        Effect    = "Deny"
-        Principal = "*"
-        Action    = "sns:Publish"
-        Resource  = aws_sns_topic.alerts.arn
-        Condition = { Bool = { "aws:SecureTransport" = "false" } }
-      }
-    ]
-  })
+  arn    = aws_sns_topic.alerts.arn
+  policy = var.topic.policy
 }
 
 resource "aws_sns_topic_subscription" "emails" {

@@ -14,8 +14,8 @@ variable "account" {
 }
 
 variable "topic" {
-  description = "Name of the topic that alerts go to."
-  type        = string
+  description = "The topic that alerts go to."
+  type        = object({ name = string, policy = string })
 }
 
 variable "alerts" {

@@ -60,15 +60,5 @@ resource "aws_cloudwatch_event_target" "drops" {
 resource "aws_sqs_queue_policy" "drops" {
   for_each  = aws_cloudwatch_event_rule.drops
   queue_url = aws_sqs_queue.this[each.key].id
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "Drops"
-      Effect    = "Allow"
-      Principal = { Service = "events.amazonaws.com" }
-      Action    = "sqs:SendMessage"
-      Resource  = aws_sqs_queue.this[each.key].arn
-      Condition = { ArnEquals = { "aws:SourceArn" = each.value.arn } }
-    }]
-  })
+  policy    = var.queue_policies[each.key]
 }

@@ -22,6 +22,11 @@ variable "queues" {
   }))
 }
 
+variable "queue_policies" {
+  description = "Policies of the queues that EventBridge sends to, by name."
+  type        = map(string)
+}
+
 variable "mappings" {
   description = "The event source mappings of the functions, by ARN of the stream or queue."
   type = map(object({

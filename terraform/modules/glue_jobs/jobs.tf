@@ -37,10 +37,11 @@ module "role" {
   arns     = var.arns
 }
 
-# Made here, so that they are encrypted and expire; Glue itself would keep them without end.
+# Made here, so that they are encrypted and expire; Glue itself would keep them without end. Glue names them by the security
+# configuration and the role.
 resource "aws_cloudwatch_log_group" "this" {
   for_each          = { for pair in setproduct(keys(var.jobs), ["error", "output"]) : join("/", pair) => pair }
-  name              = "/aws-glue/jobs/${each.key}"
+  name              = "${var.jobs[each.value[0]].log_group}/${each.value[1]}"
   retention_in_days = var.log_days
   kms_key_id        = var.keys.logs
 }

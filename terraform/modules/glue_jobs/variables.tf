@@ -31,6 +31,7 @@ variable "jobs" {
     source              = string
     connection          = string
     arguments           = map(string)
+    log_group           = string
     worker_type         = string
     workers             = number
     timeout_minutes     = number

@@ -15,7 +15,7 @@ resource "aws_glue_catalog_database" "this" {
 }
 
 resource "aws_glue_security_configuration" "this" {
-  name = var.prefix
+  name = var.security_configuration
 
   encryption_configuration {
     cloudwatch_encryption {

@@ -3,13 +3,18 @@ variable "prefix" {
   type        = string
 }
 
-variable "region" {
-  description = "Region of the environment."
+variable "account" {
+  description = "Account of the environment."
   type        = string
 }
 
-variable "account" {
-  description = "Account of the environment."
+variable "key_policies" {
+  description = "Policies of the keys by what they protect: data, secrets, bookmarks, logs, alerts."
+  type        = map(string)
+}
+
+variable "security_configuration" {
+  description = "Name of the Glue security configuration."
   type        = string
 }
 

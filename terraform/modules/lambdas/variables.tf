@@ -8,16 +8,6 @@ variable "prefix" {
   type        = string
 }
 
-variable "region" {
-  description = "Region of the environment."
-  type        = string
-}
-
-variable "account" {
-  description = "Account of the environment."
-  type        = string
-}
-
 variable "lambdas" {
   description = "The Lambda functions by name: folder of the handler, variables, limits."
   type = map(object({
@@ -59,4 +49,9 @@ variable "reserved_concurrency" {
 variable "log_days" {
   description = "How long the functions' logs are kept."
   type        = number
+}
+
+variable "dead_letters_policy" {
+  description = "Policy of the queue of dead letters."
+  type        = string
 }
