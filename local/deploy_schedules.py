@@ -9,28 +9,32 @@ import boto3
 
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.schedules import compact
+from local.deploy_access import role_arn
 
 _RETRY = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 5}
 
 
-def deploy_schedules(deployment: Deployment) -> None:
-    """Makes or updates what starts runs, Maintain and snapshots; safe to repeat."""
+def deploy_schedules(deployment: Deployment, key: str) -> None:
+    """Makes or updates what starts runs and Maintain, its input encrypted with a key; safe to repeat.
+
+    No snapshots are taken: the namespace of the warehouse is not made here.
+    """
     client: Any = boto3.client("scheduler")
     environment = deployment.project.environment
-    role = f"arn:aws:iam::{environment.account}:role/{environment.prefix}-scheduler"
     with suppress(client.exceptions.ConflictException):
         client.create_schedule_group(Name=environment.prefix)
-    for spec in (*deployment.schedules(), *deployment.snapshots()):
+    for spec in deployment.schedules():
         settings = {
             "Name": spec.name,
             "GroupName": environment.prefix,
             "ScheduleExpression": spec.expression,
             "ScheduleExpressionTimezone": spec.time_zone,
             "State": "ENABLED" if spec.enabled else "DISABLED",
+            "KmsKeyArn": key,
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "Target": {
                 "Arn": spec.action,
-                "RoleArn": role,
+                "RoleArn": role_arn(deployment, f"{environment.prefix}-scheduler"),
                 "Input": compact(spec.input),
                 "DeadLetterConfig": {"Arn": deployment.entrances.dead_letters_arn},
                 "RetryPolicy": _RETRY,

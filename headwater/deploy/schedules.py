@@ -8,7 +8,7 @@ from typing import Any
 
 from headwater.config import Environment
 
-# The execution id stays the same when the scheduler tries again, and the state machine refuses a name twice.
+# Each attempt of the scheduler's has an id of its own, so that one whose answer was lost may start a second run, as by hand.
 _EXECUTION = "<aws.scheduler.execution-id>"
 
 

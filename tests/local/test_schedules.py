@@ -14,12 +14,12 @@ import pytest
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.project import load_project
 from headwater.deploy.schedules import compact
+from local.deploy_access import deploy_access
 from local.deploy_schedules import deploy_schedules
 from local.gateway.server import REPOSITORY as ROOT
-from tests.support.aws import Aws
+from tests.support.aws import ROLE, Aws
 from tests.support.waiting import wait_for
 
-ROLE = "arn:aws:iam::123456789012:role/test-scheduler"
 START = "arn:aws:scheduler:::aws-sdk:sfn:startExecution"
 HOUR = 3600
 
@@ -52,9 +52,8 @@ def _schedule(aws: Aws, expression: str, target: dict[str, Any], **more: Any) ->
     aws.client("scheduler").create_schedule(
         Name=name,
         ScheduleExpression=expression,
-        FlexibleTimeWindow={"Mode": "OFF"},
         Target={"RoleArn": ROLE, **target},
-        **more,
+        **{"FlexibleTimeWindow": {"Mode": "OFF"}, **more},
     )
     return name
 
@@ -138,13 +137,14 @@ def test_the_scheduled_time_is_filled_in_and_the_call_is_the_roles(held: Aws) ->
     told = {"at": "<aws.scheduler.scheduled-time>", "try": "<aws.scheduler.attempt-number>"}
     given = {"QueueUrl": queue, "MessageBody": json.dumps(told)}
     at = (_now(held) + timedelta(minutes=2)).replace(second=0, microsecond=0)
-    target = {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", "Input": json.dumps(given)}
+    role = held.role("teller", {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"})
+    target = {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", "Input": json.dumps(given), "RoleArn": role}
     _schedule(held, f"at({at:%Y-%m-%dT%H:%M:%S})", target)
     held.own("calls", "DELETE")
     _move_to(held, at)
     [message] = wait_for(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))
     assert json.loads(message["Body"]) == {"at": f"{at:%Y-%m-%dT%H:%M:%SZ}", "try": "1"}
-    assert {"principal": "test-scheduler", "action": "sqs:SendMessage"}.items() <= next(
+    assert {"principal": role.rpartition("/")[2], "action": "sqs:SendMessage"}.items() <= next(
         call for call in held.own("calls")["calls"] if call["action"] == "sqs:SendMessage"
     ).items()
 
@@ -168,6 +168,49 @@ def test_what_the_target_refuses_is_a_dead_letter_at_once(held: Aws) -> None:
     letter = _letter(held, url)
     assert letter["ERROR_CODE"] == "StateMachineDoesNotExist"
     assert (letter["RETRY_ATTEMPTS"], json.loads(letter["body"])["StateMachineArn"]) == ("0", missing)
+
+
+def test_what_the_role_may_not_do_is_a_dead_letter(held: Aws) -> None:
+    url, arn = _dead_letters(held)
+    machine = _machine(held)
+    role = held.role("sender", {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn})
+    _schedule(held, "rate(1 day)", {**_start(machine), "RoleArn": role, "DeadLetterConfig": {"Arn": arn}})
+    letter = _letter(held, url)
+    assert (letter["ERROR_CODE"], letter["RETRY_ATTEMPTS"]) == ("AccessDeniedException", "0")
+    assert _executions(held, machine) == []
+
+
+def test_an_input_that_the_role_may_not_decrypt_reaches_nobody(held: Aws) -> None:
+    url, arn = _dead_letters(held)
+    machine = _machine(held)
+    policy = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kms:GenerateDataKey", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [policy]})
+    key = held.client("kms").create_key(Policy=document)["KeyMetadata"]["Arn"]
+    _schedule(held, "rate(1 day)", {**_start(machine), "DeadLetterConfig": {"Arn": arn}}, KmsKeyArn=key)
+    letter = _letter(held, url)
+    assert (letter["ERROR_CODE"], letter["body"]) == ("AccessDeniedException", "{}")
+    assert _executions(held, machine) == []
+
+
+def test_a_role_that_does_not_trust_the_scheduler_is_refused_when_the_schedule_is_made(aws: Aws) -> None:
+    client = aws.client("scheduler")
+    arn = aws.role("strange")
+    trust = {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": trust})
+    aws.client("iam").update_assume_role_policy(RoleName=arn.rpartition("/")[2], PolicyDocument=document)
+    with pytest.raises(client.exceptions.ValidationException, match="assume the role"):
+        _schedule(aws, "rate(1 day)", {**_start("arn:none"), "RoleArn": arn})
+
+
+def test_within_a_flexible_window_a_schedule_fires_once(held: Aws) -> None:
+    machine = _machine(held)
+    at = (_now(held) + timedelta(hours=2)).replace(minute=0, second=0, microsecond=0)
+    window = {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 30}
+    name = _schedule(held, f"at({at:%Y-%m-%dT%H:%M:%S})", _start(machine), FlexibleTimeWindow=window)
+    _move_to(held, at + timedelta(hours=1))
+    [begun] = _until(held, machine, 1)
+    held.client("scheduler").delete_schedule(Name=name)
+    assert at < begun <= at + timedelta(minutes=30)
 
 
 def test_a_target_that_is_busy_is_tried_again_as_often_as_the_policy_says(aws: Aws) -> None:
@@ -201,26 +244,60 @@ def test_a_group_is_made_once(aws: Aws) -> None:
         client.create_schedule_group(Name="once")
 
 
-@pytest.mark.parametrize("environment", ["local", "prod"])
-def test_the_local_deploy_makes_every_schedule_that_is_derived_and_may_be_repeated(
-    aws: Aws, environment: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deployment = Deployment(load_project(ROOT, environment), ROOT)
-    given = {"ENDPOINT_URL": aws.endpoint, "ACCESS_KEY_ID": "deployer", "SECRET_ACCESS_KEY": "deployer"}
+@pytest.fixture
+def as_deployer(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever calls AWS in this process is an administrator of the gateway's."""
+    given = {"ENDPOINT_URL": aws.endpoint, "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}
     for name, value in {**given, "DEFAULT_REGION": "eu-west-1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    deploy_schedules(deployment)
-    deploy_schedules(deployment)
+
+
+@pytest.mark.usefixtures("as_deployer")
+@pytest.mark.parametrize("environment", ["local", "prod"])
+def test_the_local_deploy_makes_every_schedule_that_is_derived_and_may_be_repeated(aws: Aws, environment: str) -> None:
+    deployment = Deployment(load_project(ROOT, environment), ROOT)
+    key = deploy_access(deployment)["data"]
+    deploy_schedules(deployment, key)
+    deploy_schedules(deployment, key)
     client = aws.client("scheduler")
     names = [found["Name"] for found in client.list_schedules()["Schedules"]]
     made = {name: client.get_schedule(Name=name, GroupName=deployment.prefix) for name in names}
-    for spec in (*deployment.schedules(), *deployment.snapshots()):
+    for spec in deployment.schedules():
         found = made.pop(spec.name)
         assert (found["ScheduleExpression"], found["ScheduleExpressionTimezone"]) == (spec.expression, spec.time_zone)
         assert (found["Target"]["Arn"], found["Target"]["Input"]) == (spec.action, compact(spec.input))
         assert found["State"] == ("ENABLED" if spec.enabled else "DISABLED")
     assert made == {}
     client.delete_schedule_group(Name=deployment.prefix)
+
+
+@pytest.mark.usefixtures("as_deployer")
+def test_what_is_deployed_starts_its_runs_at_their_hours_as_the_schedulers_role(held: Aws) -> None:
+    deployment = Deployment(load_project(ROOT, "prod"), ROOT)
+    deploy_schedules(deployment, deploy_access(deployment)["data"])
+    states, scheduler = held.client("stepfunctions"), held.client("scheduler")
+    waits = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}}
+    machine = states.create_state_machine(name=deployment.state_machine, definition=json.dumps(waits), roleArn=ROLE)[
+        "stateMachineArn"
+    ]
+    assert machine == deployment.state_machine_arn
+    held.own("calls", "DELETE")
+    held.moved(24 * HOUR)
+    # One daily run, 24 of what came in, and four of the ads.
+    _until(held, machine, 29)
+    inputs = [
+        states.describe_execution(executionArn=execution["executionArn"])["input"]
+        for execution in _executions(held, machine)
+    ]
+    scheduler.delete_schedule_group(Name=deployment.prefix)
+    wanted = {name: schedule.sources for name, schedule in deployment.project.environment.schedules.items()}
+    counts = {
+        name: inputs.count(compact({"sources": list(sources)} if sources else {})) for name, sources in wanted.items()
+    }
+    assert counts == {"daily": 1, "incoming": 24, "ads": 4}
+    told = {(call["principal"], call["action"]) for call in held.own("calls")["calls"]}
+    assert {(f"{deployment.prefix}-scheduler", action) for action in ("states:StartExecution", "kms:Decrypt")} <= told
+    states.delete_state_machine(stateMachineArn=machine)
 
 
 def test_on_somebodys_machine_no_run_starts_by_itself() -> None:

@@ -1,38 +1,28 @@
-"""Fires schedules on the gateway's clock: calls the target as the role, tries again, and keeps what failed as a dead letter."""
+"""Schedules of EventBridge Scheduler have an alarm each on the gateway's clock, at which their target is called."""
 
 from __future__ import annotations
 
-import json
-import secrets
+import random
 import threading
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from moto.core.exceptions import JsonRESTError
 from moto.scheduler.exceptions import ValidationException
 from moto.scheduler.models import EventBridgeSchedulerBackend, Schedule, ScheduleGroup
 
 from local.gateway.clock import CLOCK, Appointment
+from local.gateway.iam.authority import Authority
+from local.gateway.schedules.delivery import PRINCIPAL, Delivery
 from local.gateway.schedules.expressions import ExpressionError, next_after
 from local.gateway.settings import GatewaySettings
-
-_UNIVERSAL = "arn:aws:scheduler:::aws-sdk:"
-_BOTO_NAMES = {"sfn": "stepfunctions", "redshiftserverless": "redshift-serverless", "redshiftdata": "redshift-data"}
-# AWS says of the delay between two attempts that it grows, not how long it is.
-_FIRST_DELAY_SECONDS = 30.0
-_THROTTLED = 429
-_DEFAULT_POLICY = {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86_400}
 
 
 class Scheduler:
     """Every schedule's next firing."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
-        self._settings = settings
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
         self._lock = threading.Lock()
         self._alarms: dict[str, Appointment] = {}
 
@@ -66,128 +56,21 @@ class Scheduler:
 
     def _set(self, schedule: Schedule, when: datetime | None) -> None:
         if when is not None and schedule.state == "ENABLED":
-            self._alarms[schedule.arn] = CLOCK.alarm(when.timestamp(), lambda: self._fire(schedule, when))
+            window = 60 * int(schedule.flexible_time_window.get("MaximumWindowInMinutes") or 0)
+            # Within a flexible window AWS chooses, to spread what many want at the same minute.
+            at = when.timestamp() + random.uniform(0, window)
+            self._alarms[schedule.arn] = CLOCK.alarm(at, lambda: self._fire(schedule, when))
 
     def _fire(self, schedule: Schedule, scheduled: datetime) -> None:
         with self._lock:
             self._alarms.pop(schedule.arn, None)
             self._set(schedule, self._next(schedule, scheduled))
-        target = schedule.target
-        policy = {**_DEFAULT_POLICY, **target.get("RetryPolicy", {})}
-        retries, delay = 0, _FIRST_DELAY_SECONDS
-        while True:
-            execution = secrets.token_hex(8)
-            words = {
-                "schedule-arn": schedule.arn,
-                "scheduled-time": scheduled.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "execution-id": execution,
-                "attempt-number": str(retries + 1),
-            }
-            text = str(target.get("Input") or "{}")
-            for word, value in words.items():
-                text = text.replace(f"<aws.scheduler.{word}>", value)
-            error = self._attempt(target, text)
-            if error is None:
-                return
-            age = CLOCK.now() + delay - scheduled.timestamp()
-            if error[2] and retries < policy["MaximumRetryAttempts"] and age <= policy["MaximumEventAgeInSeconds"]:
-                CLOCK.sleep(delay)
-                retries, delay = retries + 1, delay * 2
-                continue
-            exhausted = (
-                "MaximumRetryAttempts" if retries >= policy["MaximumRetryAttempts"] else "MaximumEventAgeInSeconds"
-            )
-            self._keep(schedule, text, words, error, retries, exhausted if error[2] else None)
-            return
-
-    def _attempt(self, target: dict[str, Any], text: str) -> tuple[str, str, bool] | None:
-        """Calls the target once; on failure the error's code, its message, and whether it pays to try again."""
-        try:
-            self._call(target, text)
-        except ClientError as error:
-            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            code = str(error.response["Error"]["Code"])
-            return code, str(error), status >= 500 or status == _THROTTLED or "Throttl" in code or "Exceeded" in code
-        except BotoCoreError as error:
-            return type(error).__name__, str(error), True
-        except (ValueError, TypeError, AttributeError) as error:
-            return "InvalidTarget", str(error), False
-        return None
-
-    def _call(self, target: dict[str, Any], text: str) -> None:
-        arn = str(target["Arn"])
-        if arn.startswith(_UNIVERSAL):
-            service, _, action = arn.removeprefix(_UNIVERSAL).partition(":")
-            client = self._client(target["RoleArn"], _BOTO_NAMES.get(service, service))
-            method = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in action)
-            getattr(client, method)(**json.loads(text))
-        elif ":states:" in arn:
-            self._client(target["RoleArn"], "stepfunctions").start_execution(stateMachineArn=arn, input=text)
-        elif ":lambda:" in arn:
-            client = self._client(target["RoleArn"], "lambda")
-            client.invoke(FunctionName=arn, InvocationType="Event", Payload=text.encode())
-        else:
-            raise ValueError(f"the local stack cannot call {arn}")
-
-    def _keep(
-        self, schedule: Schedule, text: str, words: dict[str, str], error: Any, retries: int, exhausted: str | None
-    ) -> None:
-        queue = (schedule.target.get("DeadLetterConfig") or {}).get("Arn")
-        if queue is None:
-            return
-        told = {
-            "SCHEDULE_ARN": schedule.arn,
-            "TARGET_ARN": schedule.target["Arn"],
-            "SCHEDULED_TIME": words["scheduled-time"],
-            "EXECUTION_ID": words["execution-id"],
-            "RETRY_ATTEMPTS": str(retries),
-            "ERROR_CODE": error[0],
-            "ERROR_MESSAGE": error[1],
-        }
-        if exhausted:
-            told["EXHAUSTED_RETRY_CONDITION"] = exhausted
-        attributes = {name: {"DataType": "String", "StringValue": value} for name, value in told.items()}
-        client = self._client(schedule.target["RoleArn"], "sqs")
-        url = f"{self._settings.endpoint}/{self._settings.account_id}/{queue.rpartition(':')[2]}"
-        client.send_message(QueueUrl=url, MessageBody=text, MessageAttributes=attributes)
-
-    def _client(self, role: str, service: str) -> Any:
-        return _client(self._settings.endpoint, self._settings.region, role.rpartition("/")[2], service)
+        self._delivery.deliver(schedule, scheduled)
 
 
-@lru_cache(maxsize=32)
-def _client(endpoint: str, region: str, role: str, service: str) -> Any:
-    # The role's name signs, so that the call is known to be the role's.
-    session: Any = boto3.session.Session(aws_access_key_id=role, aws_secret_access_key="scheduler")  # noqa: S106
-    config = Config(parameter_validation=True, retries={"total_max_attempts": 1}, read_timeout=900)
-    client = session.client(service, region_name=region, endpoint_url=endpoint, config=config)
-    return _Pascal(client)
-
-
-class _Pascal:
-    """A client whose parameters may be spelled in Pascal case, as Scheduler takes them, whatever the service's own spelling is."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def __getattr__(self, method: str) -> Any:
-        operation = self._client.meta.method_to_api_mapping.get(method)
-        if operation is None:
-            raise AttributeError(f"{self._client.meta.service_model.service_name} has no {method}")
-        known = self._client.meta.service_model.operation_model(operation).input_shape.members
-        spelled = {name.lower(): name for name in known}
-
-        def call(**given: Any) -> Any:
-            return getattr(self._client, method)(
-                **{spelled.get(name.lower(), name): value for name, value in given.items()}
-            )
-
-        return call
-
-
-def install(settings: GatewaySettings) -> Scheduler:
+def install(settings: GatewaySettings, authority: Authority) -> None:
     """Makes schedules fire."""
-    scheduler = Scheduler(settings)
+    scheduler = Scheduler(Delivery(settings, authority))
     create_group = EventBridgeSchedulerBackend.create_schedule_group
     create, update, delete, drop = (
         EventBridgeSchedulerBackend.create_schedule,
@@ -197,6 +80,7 @@ def install(settings: GatewaySettings) -> Scheduler:
     )
 
     def create_schedule(self: EventBridgeSchedulerBackend, *args: Any, **named: Any) -> Schedule:
+        _check_role(authority, named["target"])
         made = create(self, *args, **named)
         made.creation_date = made.last_modified_date = CLOCK.now()
         try:
@@ -208,6 +92,7 @@ def install(settings: GatewaySettings) -> Scheduler:
         return made
 
     def update_schedule(self: EventBridgeSchedulerBackend, *args: Any, **named: Any) -> Schedule:
+        _check_role(authority, named["target"])
         changed = update(self, *args, **named)
         changed.state = changed.state or "ENABLED"
         scheduler.arm(changed, CLOCK.moment())
@@ -235,4 +120,10 @@ def install(settings: GatewaySettings) -> Scheduler:
     EventBridgeSchedulerBackend.update_schedule = update_schedule
     EventBridgeSchedulerBackend.delete_schedule = delete_schedule
     EventBridgeSchedulerBackend.delete_schedule_group = delete_schedule_group
-    return scheduler
+
+
+def _check_role(authority: Authority, target: dict[str, Any]) -> None:
+    if not authority.principals.trusts(target["RoleArn"], PRINCIPAL):
+        raise ValidationException(
+            "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
+        )
