@@ -69,7 +69,7 @@ class Gateway:
         self.glue = glue_runtime.install(settings, workers, self.authority)
         step_functions.install(settings, self.glue.await_end)
         scheduler.install(settings, self.authority)
-        redshift.install(settings)
+        redshift.install(settings, self.authority)
         athena.install(settings)
         self.event_sources = event_sources.install(settings, self.lambdas, self.authority)
         documents.install()

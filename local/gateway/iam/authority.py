@@ -135,7 +135,8 @@ class Authority:
             return
         asked = list(asked_of(self._settings, response, service, resource))
         if action in _OWNED:
-            owner = self._owners.get(str(response._get_param("Id")), "-")
+            # A statement of a batch is `<id of the batch>:<number>`.
+            owner = self._owners.get(str(response._get_param("Id")).partition(":")[0], "-")
             asked = [Asked(action, "*", {"redshift-data:statement-owner-iam-userid": (owner,)})]
         if not self.allows(principal, asked):
             raise _refusal(response, principal, action, asked[0].resource)
@@ -143,6 +144,11 @@ class Authority:
     def keep_owner(self, statement: str) -> None:
         """Remembers that whoever is served in this thread has started a statement of the Data API."""
         self._owners[statement] = str(getattr(self._served, "userid", "-"))
+
+    def owns(self, statement: str, *, as_role: bool) -> bool:
+        """True when whoever is served in this thread has started a statement, or, `as_role`, another session of the same role has."""
+        owner, asks = self._owners.get(statement, "-"), str(getattr(self._served, "userid", "-"))
+        return owner.partition(":")[0] == asks.partition(":")[0] if as_role else owner == asks
 
 
 def _unknown(response: BaseResponse) -> Exception:
