@@ -98,3 +98,21 @@ def test_every_failure_is_told_before_the_run_fails(definition: dict[str, Any]) 
             if name != "NotifyFailure":
                 assert catch["Next"].endswith("Failed"), name
     assert definition["States"]["NotifyFailure"]["Next"] == "RunFailed"
+
+
+def _throttled_errors(resource: str) -> set[str]:
+    """Names under which Step Functions passes on that a service throttles."""
+    if ":aws-sdk:" not in resource:
+        service = resource.split(":")[5]
+        return {"lambda": {"Lambda.TooManyRequestsException"}, "glue": {"Glue.AWSGlueException"}}[service]
+    service = resource.split(":")[6]
+    name = {"glue": "Glue", "redshiftdata": "RedshiftData"}[service]
+    # The exception of the service's model, and the service's base exception where its model has none.
+    return {f"{name}.ThrottlingException", f"{name}.{name}Exception"}
+
+
+def test_every_task_is_tried_again_when_its_service_throttles(definition: dict[str, Any]) -> None:
+    for name, state in tasks(definition):
+        retried = {error for retry in state.get("Retry", []) for error in retry["ErrorEquals"]}
+        if not retried & {"States.TaskFailed", "States.ALL"}:
+            assert _throttled_errors(state["Resource"]) <= retried, name
