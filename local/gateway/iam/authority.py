@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import Any
 
 from moto.core.authorization import ActionAuthenticatorMixin
-from moto.core.exceptions import AccessDeniedError, InvalidClientTokenIdError, JsonRESTError
+from moto.core.exceptions import AccessDeniedError, InvalidClientTokenIdError, JsonRESTError, _RESTError
 from moto.core.responses import BaseResponse
 from moto.kms.models import kms_backends
 from moto.redshiftdata.responses import RedshiftDataAPIServiceResponse
-from moto.s3.exceptions import S3AccessDeniedError, S3InvalidAccessKeyIdError
+from moto.s3.exceptions import S3AccessDeniedError, S3ClientError, S3InvalidAccessKeyIdError
 from moto.s3.models import s3_backends
 from moto.s3.responses import S3Response
 from moto.sns.models import sns_backends
@@ -126,6 +126,8 @@ class Authority:
         if signed is None:
             return
         access_key, service = signed
+        if self.principals.has_expired(access_key):
+            raise _expired(response)
         principal = self.principals.find(access_key)
         if principal is None:
             raise _unknown(response)
@@ -158,6 +160,16 @@ def _unknown(response: BaseResponse) -> Exception:
         refusal = S3InvalidAccessKeyIdError()
     elif _is_query(response):
         refusal = InvalidClientTokenIdError()
+    return refusal
+
+
+def _expired(response: BaseResponse) -> Exception:
+    said = "The security token included in the request is expired"
+    refusal: Exception = JsonRESTError("ExpiredTokenException", said)
+    if isinstance(response, S3Response):
+        refusal = S3ClientError("ExpiredToken", said)
+    elif _is_query(response):
+        refusal = _RESTError("ExpiredToken", said)
     return refusal
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from moto.iam.models import IAMBackend, Role, iam_backends
 from moto.sts.models import sts_backends
 
+from local.gateway.clock import CLOCK
 from local.gateway.iam.policy import Request, Statement, decide, read, statements_of
 from local.gateway.settings import GatewaySettings
 
@@ -74,6 +75,13 @@ class Principals:
             if assumed.access_key_id == access_key:
                 return self._session(assumed.role_arn, assumed.session_name, trusted=True)
         return self._user(access_key)
+
+    def has_expired(self, access_key: str) -> bool:
+        """True when a key id is that of a session of an assumed role that is over."""
+        return any(
+            assumed.access_key_id == access_key and assumed.expiration <= CLOCK.moment().replace(tzinfo=None)
+            for assumed in sts_backends[self._account]["aws"].assumed_roles
+        )
 
     def of_service(self, role_arn: str, service: str, session: str) -> Principal:
         """The session of a role in whose name a service acts; it may do nothing where there is no such role, or none that trusts it."""
