@@ -15,6 +15,7 @@ from headwater.deploy.job_arguments import LIBRARY_KEY, PROJECT_KEY, WHEELS_KEY,
 from headwater.deploy.packages import jar, lambda_zip, library_zip, wheels_zip
 from local.deploy_access import deploy_access, deploy_topic, role_arn
 from local.deploy_entrances import deploy_entrances
+from local.deploy_schedules import deploy_schedules
 from local.deploy_warehouse import migrate
 
 
@@ -33,6 +34,7 @@ def deploy(deployment: Deployment) -> None:
     _lake_formation(deployment)
     migrate(deployment)
     _state_machine(deployment)
+    deploy_schedules(deployment, keys["data"])
 
 
 def _buckets(deployment: Deployment, key: str) -> None:

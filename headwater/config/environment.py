@@ -61,6 +61,7 @@ class Clock(Strict):
         pattern=r"^(\S+ ){5}\S+$", description="EventBridge cron: minutes hours day-of-month month day-of-week year."
     )
     time_zone: str = Field("UTC", description="IANA name of the zone that `cron` is in.")
+    enabled: bool = Field(True, description="false = the schedule is there and does not fire.")
 
 
 class Schedule(Clock):

@@ -8,7 +8,7 @@ from typing import Any
 
 from headwater.config import Environment
 
-# The execution id stays the same when the scheduler tries again, and the state machine refuses a name twice.
+# Each attempt of the scheduler's has an id of its own, so that one whose answer was lost may start a second run, as by hand.
 _EXECUTION = "<aws.scheduler.execution-id>"
 
 
@@ -21,6 +21,7 @@ class ScheduleSpec:
     time_zone: str
     action: str
     input: dict[str, Any]
+    enabled: bool = True
 
 
 def schedules(environment: Environment, state_machine_arn: str) -> list[ScheduleSpec]:
@@ -36,6 +37,7 @@ def schedules(environment: Environment, state_machine_arn: str) -> list[Schedule
                 "Name": f"{name}-{_EXECUTION}",
                 "Input": compact({"sources": list(schedule.sources)} if schedule.sources else {}),
             },
+            enabled=schedule.enabled,
         )
         for name, schedule in environment.schedules.items()
     ]
@@ -47,6 +49,7 @@ def schedules(environment: Environment, state_machine_arn: str) -> list[Schedule
                 time_zone=environment.maintenance.time_zone,
                 action="arn:aws:scheduler:::aws-sdk:glue:startJobRun",
                 input=maintain_run(environment, f"maintain-{_EXECUTION}", "<aws.scheduler.scheduled-time>"),
+                enabled=environment.maintenance.enabled,
             )
         )
     return specs

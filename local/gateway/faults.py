@@ -1,11 +1,12 @@
 """Faults on demand, so that a test can kill a job at one exact request and the product needs no hooks.
 
 A fault waits for an AWS request (by method and by path or `service.Action`) or for a named point inside the gateway,
-fires a set number of times, and remembers that it did.
+fires a set number of times, or on a share of what it waits for, and remembers that it did.
 """
 
 from __future__ import annotations
 
+import random
 import re
 import threading
 from collections.abc import Callable
@@ -13,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 When = Literal["before", "after"]
-Action = Literal["kill", "error", "deny", "drop_reply"]
-"""The worker dies, the service has too much to do, the caller may not do it, or nobody hears the answer."""
+Action = Literal["kill", "error", "throttle", "deny", "drop_reply"]
+"""The worker dies, S3 has too much to do, the service throttles, the caller may not do it, or nobody hears the answer."""
 
 
 class InjectedFault(Exception):  # noqa: N818 - the name that callers of `hit` know
@@ -37,13 +38,15 @@ class Fault:
     job: str | None = None
     times: int = 1
     skip: int = 0
+    rate: float | None = None
+    """Share of what it waits for that it fires on, as often as that comes."""
     fired: int = 0
     on: list[str] = field(default_factory=list)
 
     @classmethod
     def parse(cls, document: dict[str, Any]) -> Fault:
         """Builds a fault from its JSON description; FaultRequestError says what is wrong with it."""
-        known = {"action", "method", "path", "point", "when", "job", "times", "skip"}
+        known = {"action", "method", "path", "point", "when", "job", "times", "skip", "rate"}
         if unknown := set(document) - known:
             raise FaultRequestError(f"unknown keys {sorted(unknown)}. hint: the keys are {sorted(known)}")
         if document.get("action") not in get_args(Action):
@@ -54,6 +57,10 @@ class Fault:
             raise FaultRequestError("a fault waits for either a path or a point")
         if document["action"] == "kill" and document.get("job") is None:
             raise FaultRequestError("kill needs the Glue job whose worker dies")
+        if not 0 < document.get("rate", 1) <= 1:
+            raise FaultRequestError(f"rate {document['rate']}. hint: a share above 0 and up to 1")
+        if "rate" in document and "times" in document:
+            raise FaultRequestError("a fault has either a rate or times")
         return cls(**document)
 
     def waits_for_request(self, method: str, targets: list[str]) -> bool:
@@ -110,13 +117,15 @@ class FaultTable:
     def _take(self, matches: Callable[[Fault], bool], what: str) -> Fault | None:
         with self._lock:
             for fault in self._faults:
-                if fault.fired >= fault.times or not matches(fault):
+                is_over = fault.rate is None and fault.fired >= fault.times
+                if is_over or not matches(fault) or random.random() >= (fault.rate or 1):
                     continue
                 if fault.skip > 0:
                     fault.skip -= 1
                     continue
                 fault.fired += 1
-                fault.on.append(what)
+                if fault.rate is None:
+                    fault.on.append(what)
                 return fault
         return None
 

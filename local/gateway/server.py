@@ -35,7 +35,9 @@ from local.gateway.redshift import data_api as redshift
 from local.gateway.redshift import serverless as redshift_serverless
 from local.gateway.redshift import users as redshift_users
 from local.gateway.s3_objects import set_modified
+from local.gateway.schedules import scheduler
 from local.gateway.settings import GatewaySettings
+from local.gateway.throttling import throttled
 from local.postgres import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -68,8 +70,9 @@ class Gateway:
         self.glue = glue_runtime.install(settings, workers, self.authority)
         step_functions.install(settings, self.glue.await_end)
         self.redshift_serverless = redshift_serverless.RedshiftServerless(settings, self.authority.caller)
+        scheduler.install(settings, self.authority)
         users = redshift_users.Users(settings, self.redshift_serverless)
-        redshift.install(settings, users, self.authority.caller)
+        redshift.install(settings, users, self.authority)
         athena.install(settings, self.authority, lake_formation.install(settings, self.authority))
         self.event_sources = event_sources.install(settings, self.lambdas, self.authority)
         documents.install()
@@ -119,6 +122,10 @@ class Gateway:
             if answer is not None:
                 return answer
             raise ConnectionDroppedError
+        if fault.action == "throttle":
+            status, headers, body = throttled(environ, _service_of(environ))
+            start_response(status, headers)
+            return [body]
         status, code, message = _REFUSALS[fault.action]
         start_response(status, [("Content-Type", "application/xml")])
         return [f"<Error><Code>{code}</Code><Message>{message} (injected)</Message></Error>".encode()]
@@ -185,11 +192,15 @@ class Gateway:
         return 200, entry.as_document()
 
 
+def _service_of(environ: Environ) -> str:
+    signed = calls.signature(environ.get("HTTP_AUTHORIZATION", ""))
+    return signed[1] if signed else "s3"
+
+
 def _names_of(environ: Environ) -> list[str]:
     # A request is known by its path (/bucket/key, or a REST call's) and, for the other protocols, by service.Action.
     names = [unquote(environ["RAW_URI"].partition("?")[0])]
-    credential = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split(",")[0].split("/")
-    service = credential[3] if len(credential) > 3 else "s3"
+    service = _service_of(environ)
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         names.insert(0, f"{service}.{target.rpartition('.')[2]}")
     elif "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", ""):

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.aws import Aws
+from tests.support.aws import Aws, assumed, person_role
 
 READ = "def handler(event, context):\n    import boto3\n    return boto3.client('s3').get_object(**event)['Body'].read().decode()\n"
 LOGS = {"Effect": "Allow", "Action": ["logs:*"], "Resource": "*"}
@@ -28,24 +28,6 @@ def reads(aws: Aws, key: str) -> dict[str, Any]:
 def lists(aws: Aws, **condition: Any) -> dict[str, Any]:
     allowed = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{aws.bucket}"}
     return allowed | ({"Condition": condition} if condition else {})
-
-
-def assumed(aws: Aws, role: str, service: str = "s3") -> Any:
-    """A client of a role that a person has assumed."""
-    credentials = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="person")["Credentials"]
-    session = boto3.session.Session(
-        credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"], "eu-west-1"
-    )
-    return session.client(service, endpoint_url=aws.endpoint)
-
-
-def person_role(aws: Aws, *statements: dict[str, Any]) -> str:
-    """A role that the account's identities may assume."""
-    role = aws.role("person", *statements)
-    trust = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "sts:AssumeRole"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": trust})
-    aws.client("iam").update_assume_role_policy(RoleName=role.rpartition("/")[2], PolicyDocument=document)
-    return role
 
 
 def made_key(aws: Aws, *statements: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer, free_port
-from tests.support.aws import Aws, make_own_role
+from tests.support.aws import Aws, assumed, make_own_role, person_role
 from tests.support.waiting import wait_for
 from tests.unit.test_redshift_words import VALUES
 
@@ -751,3 +751,55 @@ def test_a_secret_with_another_password_does_not_log_in(warehouse: Warehouse) ->
     value = json.dumps({"username": "admin", "password": "guessed"})
     secret = warehouse.aws.client("secretsmanager").create_secret(Name=warehouse.schema, SecretString=value)["ARN"]
     assert "password authentication failed" in warehouse.batch("SELECT 1", SecretArn=secret)["Error"]
+
+
+DATA_API = {"Effect": "Allow", "Action": ["redshift-data:*", "redshift-serverless:GetCredentials"], "Resource": "*"}
+
+
+def test_a_statement_is_forgotten_a_day_after_its_end_and_its_token_after_eight_hours(warehouse: Warehouse) -> None:
+    api = warehouse.api
+    given = {"WorkgroupName": "local", "Database": "headwater", "Sql": "SELECT 1", "ClientToken": uuid.uuid4().hex}
+    first = api.execute_statement(**given)["Id"]
+    warehouse.ended(first)
+    warehouse.aws.moved(8 * 3600 - 600)
+    assert api.execute_statement(**given)["Id"] == first
+    warehouse.aws.moved(600)
+    assert api.execute_statement(**given)["Id"] != first
+    warehouse.aws.moved(16 * 3600 - 600)
+    assert api.get_statement_result(Id=first)["TotalNumRows"] == 1
+    warehouse.aws.moved(600)
+    for asks in (api.describe_statement, api.get_statement_result):
+        with pytest.raises(api.exceptions.ResourceNotFoundException):
+            asks(Id=first)
+    assert first not in {found["Id"] for found in api.list_statements()["Statements"]}
+
+
+def test_statements_are_listed_to_the_role_that_ran_them(warehouse: Warehouse) -> None:
+    role, other = person_role(warehouse.aws, DATA_API), person_role(warehouse.aws, DATA_API)
+    own = assumed(warehouse.aws, role, "redshift-data")
+    mine = own.execute_statement(WorkgroupName="local", Database="headwater", Sql="SELECT 1")["Id"]
+    assert [found["Id"] for found in own.list_statements()["Statements"]] == [mine]
+    again = assumed(warehouse.aws, role, "redshift-data", "again")
+    assert [found["Id"] for found in again.list_statements()["Statements"]] == [mine]
+    assert again.list_statements(RoleLevel=False)["Statements"] == []
+    assert assumed(warehouse.aws, other, "redshift-data").list_statements()["Statements"] == []
+
+
+def test_the_parts_of_a_batch_are_its_owners_too(warehouse: Warehouse) -> None:
+    asked = {
+        "Effect": "Allow",
+        "Action": ["redshift-data:DescribeStatement", "redshift-data:GetStatementResult"],
+        "Resource": "*",
+        "Condition": {"StringEquals": {"redshift-data:statement-owner-iam-userid": "${aws:userid}"}},
+    }
+    role = person_role(
+        warehouse.aws, {**DATA_API, "Action": ["redshift-data:BatchExecuteStatement", DATA_API["Action"][1]]}, asked
+    )
+    own = assumed(warehouse.aws, role, "redshift-data")
+    batch = own.batch_execute_statement(WorkgroupName="local", Database="headwater", Sqls=["SELECT 1", "SELECT 2"])[
+        "Id"
+    ]
+    warehouse.ended(batch)
+    assert own.get_statement_result(Id=f"{batch}:2")["Records"] == [[{"longValue": 2}]]
+    with pytest.raises(own.exceptions.ClientError, match="AccessDenied"):
+        assumed(warehouse.aws, role, "redshift-data", "another").get_statement_result(Id=f"{batch}:2")

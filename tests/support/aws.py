@@ -170,3 +170,21 @@ def client_of(endpoint: str, service: str, config: str = "{}", caller: str = "te
     """Returns the boto3 client of a service, the same one each time; its config is JSON."""
     session = boto3.session.Session(aws_access_key_id=caller, aws_secret_access_key="test")
     return session.client(service, endpoint_url=endpoint, region_name="eu-west-1", config=Config(**json.loads(config)))
+
+
+def assumed(aws: Aws, role: str, service: str = "s3", session_name: str = "person") -> Any:
+    """A client of a role that a person has assumed."""
+    credentials = aws.client("sts").assume_role(RoleArn=role, RoleSessionName=session_name)["Credentials"]
+    session = boto3.session.Session(
+        credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"], "eu-west-1"
+    )
+    return session.client(service, endpoint_url=aws.endpoint)
+
+
+def person_role(aws: Aws, *statements: dict[str, Any]) -> str:
+    """A role that the account's identities may assume."""
+    role = aws.role("person", *statements)
+    trust = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": trust})
+    aws.client("iam").update_assume_role_policy(RoleName=role.rpartition("/")[2], PolicyDocument=document)
+    return role

@@ -201,11 +201,18 @@ def test_crawlers_and_schedules_are_made_as_they_were_derived(made: Made, deploy
             schedule["schedule_expression_timezone"],
             schedule["target"][0]["arn"],
             schedule["target"][0]["input"],
+            schedule["state"] == "ENABLED",
         )
         for schedule in made["aws_scheduler_schedule"].values()
     }
     assert schedules == {
-        name: (schedule["expression"], schedule["time_zone"], schedule["action"], schedule["input"])
+        name: (
+            schedule["expression"],
+            schedule["time_zone"],
+            schedule["action"],
+            schedule["input"],
+            schedule["enabled"],
+        )
         for name, schedule in {**deployment["schedules"], **deployment["snapshots"]}.items()
     }
 

@@ -271,3 +271,21 @@ def _paths(value: Any) -> Iterator[str]:
             yield from _paths(inner)
     elif isinstance(value, str) and value.startswith("$."):
         yield value
+
+
+def _throttled_errors(resource: str) -> set[str]:
+    """Names under which Step Functions passes on that a service throttles."""
+    if ":aws-sdk:" not in resource:
+        service = resource.split(":")[5]
+        return {"lambda": {"Lambda.TooManyRequestsException"}, "glue": {"Glue.AWSGlueException"}}[service]
+    service = resource.split(":")[6]
+    name = {"glue": "Glue", "redshiftdata": "RedshiftData"}[service]
+    # The exception of the service's model, and the service's base exception where its model has none.
+    return {f"{name}.ThrottlingException", f"{name}.{name}Exception"}
+
+
+def test_every_task_is_tried_again_when_its_service_throttles(definition: dict[str, Any]) -> None:
+    for name, state in tasks(definition):
+        retried = {error for retry in state.get("Retry", []) for error in retry["ErrorEquals"]}
+        if not retried & {"States.TaskFailed", "States.ALL"}:
+            assert _throttled_errors(state["Resource"]) <= retried, name

@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import Any
 
 from moto.core.authorization import ActionAuthenticatorMixin
-from moto.core.exceptions import AccessDeniedError, InvalidClientTokenIdError, JsonRESTError
+from moto.core.exceptions import AccessDeniedError, InvalidClientTokenIdError, JsonRESTError, _RESTError
 from moto.core.responses import BaseResponse
 from moto.kms.models import kms_backends
 from moto.redshiftdata.responses import RedshiftDataAPIServiceResponse
-from moto.s3.exceptions import S3AccessDeniedError, S3InvalidAccessKeyIdError
+from moto.s3.exceptions import S3AccessDeniedError, S3ClientError, S3InvalidAccessKeyIdError
 from moto.s3.models import s3_backends
 from moto.s3.responses import S3Response
 from moto.sns.models import sns_backends
@@ -135,6 +135,8 @@ class Authority:
         if signed is None:
             return
         access_key, service = signed
+        if self.principals.has_expired(access_key):
+            raise _expired(response)
         principal = self.principals.find(access_key)
         if principal is None:
             raise _unknown(response)
@@ -144,7 +146,8 @@ class Authority:
             return
         asked = list(asked_of(self._settings, response, service, resource))
         if action in _OWNED:
-            owner = self._owners.get(str(response._get_param("Id")), "-")
+            # A statement of a batch is `<id of the batch>:<number>`.
+            owner = self._owners.get(str(response._get_param("Id")).partition(":")[0], "-")
             asked = [Asked(action, "*", {"redshift-data:statement-owner-iam-userid": (owner,)})]
         if not self.allows(principal, asked):
             raise _refusal(response, principal, action, asked[0].resource)
@@ -153,6 +156,11 @@ class Authority:
         """Remembers that whoever is served in this thread has started a statement of the Data API."""
         self._owners[statement] = str(getattr(self._served, "userid", "-"))
 
+    def owns(self, statement: str, *, as_role: bool) -> bool:
+        """True when whoever is served in this thread has started a statement, or, `as_role`, another session of the same role has."""
+        owner, asks = self._owners.get(statement, "-"), str(getattr(self._served, "userid", "-"))
+        return owner.partition(":")[0] == asks.partition(":")[0] if as_role else owner == asks
+
 
 def _unknown(response: BaseResponse) -> Exception:
     refusal: Exception = JsonRESTError("UnrecognizedClientException", _UNKNOWN)
@@ -160,6 +168,16 @@ def _unknown(response: BaseResponse) -> Exception:
         refusal = S3InvalidAccessKeyIdError()
     elif _is_query(response):
         refusal = InvalidClientTokenIdError()
+    return refusal
+
+
+def _expired(response: BaseResponse) -> Exception:
+    said = "The security token included in the request is expired"
+    refusal: Exception = JsonRESTError("ExpiredTokenException", said)
+    if isinstance(response, S3Response):
+        refusal = S3ClientError("ExpiredToken", said)
+    elif _is_query(response):
+        refusal = _RESTError("ExpiredToken", said)
     return refusal
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from moto.iam.models import IAMBackend, Role, iam_backends
 from moto.sts.models import sts_backends
 
+from local.gateway.clock import CLOCK
 from local.gateway.iam.policy import Request, Statement, decide, read, statements_of
 from local.gateway.settings import GatewaySettings
 
@@ -75,12 +76,17 @@ class Principals:
                 return self._session(assumed.role_arn, assumed.session_name, trusted=True)
         return self._user(access_key)
 
+    def has_expired(self, access_key: str) -> bool:
+        """True when a key id is that of a session of an assumed role that is over."""
+        return any(
+            assumed.access_key_id == access_key and assumed.expiration <= CLOCK.moment().replace(tzinfo=None)
+            for assumed in sts_backends[self._account]["aws"].assumed_roles
+        )
+
     def of_service(self, role_arn: str, service: str, session: str) -> Principal:
         """The session of a role in whose name a service acts; it may do nothing where there is no such role, or none that trusts it."""
         role_arn = role_arn if role_arn.startswith("arn:") else f"arn:aws:iam::{self._account}:role/{role_arn}"
-        role = self.role(role_arn)
-        trusted = role is not None and self._trusts(role, service)
-        return self._session(role_arn, session, trusted=trusted)
+        return self._session(role_arn, session, trusted=self.trusts(role_arn, service))
 
     def role(self, arn: str) -> Role | None:
         """Finds a role."""
@@ -90,7 +96,11 @@ class Principals:
     def _root(self) -> str:
         return f"arn:aws:iam::{self._account}:root"
 
-    def _trusts(self, role: Role, service: str) -> bool:
+    def trusts(self, role_arn: str, service: str) -> bool:
+        """True when there is such a role and a service may assume it."""
+        role = self.role(role_arn)
+        if role is None:
+            return False
         told = {"aws:SourceAccount": (self._account,), "aws:SecureTransport": ("true",)}
         request = Request(frozenset({service}), "sts:AssumeRole", role.arn, told)
         return decide(request, (), read(str(role.assume_role_policy_document))).allowed

@@ -19,6 +19,7 @@ from moto.kinesis.models import Record, Shard, Stream, kinesis_backends
 from moto.pipes.models import Pipe
 from moto.sqs.models import SQSBackend
 
+from local.gateway.clock import CLOCK
 from local.gateway.settings import GatewaySettings
 
 # What one invocation may carry, less what the envelope takes.
@@ -136,7 +137,7 @@ class StreamReaders:
         self, shard: Shard, records: list[Record], reader: ShardReader, reading: Reading, deliver: Deliver
     ) -> None:
         try:
-            if 0 <= reading.longest_age < time.time() - records[0].created_at:
+            if 0 <= reading.longest_age < CLOCK.now() - records[0].created_at:
                 self._give_up(shard, [records[0]], reader, reading, "RecordAgeExceeded")
                 return
             failed = deliver(shard, records)

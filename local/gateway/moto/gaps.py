@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from local.gateway.moto import athena, awslambda, budgets, glue, iam, lakeformation, s3, sqs
+from local.gateway.moto import athena, awslambda, budgets, glue, iam, kinesis, lakeformation, s3, sqs, sts
 
 
 def install() -> None:
     """Fills the gaps of every service."""
-    for service in (athena, awslambda, budgets, glue, iam, lakeformation, s3, sqs):
+    for service in (athena, awslambda, budgets, glue, iam, kinesis, lakeformation, s3, sqs, sts):
         service.install()

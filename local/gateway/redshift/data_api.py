@@ -23,6 +23,7 @@ from psycopg.conninfo import make_conninfo
 
 from local.gateway import faults
 from local.gateway.clock import CLOCK
+from local.gateway.iam.authority import Authority
 from local.gateway.iam.principals import Principal
 from local.gateway.redshift.copy import copy
 from local.gateway.redshift.functions import COMPATIBILITY_FUNCTIONS, COMPATIBILITY_SCHEMA
@@ -40,6 +41,8 @@ _ROWS_A_PAGE = 1_000
 _STATEMENTS_A_PAGE = 100
 _LARGEST_RESULT = 500 << 20
 _SESSIONS = 8
+_KEPT_SECONDS = 86_400
+_TOKENS_KEPT_SECONDS = 8 * 3600
 _PATIENCE_SECONDS = 5.0
 _SESSION_SETTINGS = f'-c search_path="$user",public,{COMPATIBILITY_SCHEMA} -c timezone=UTC -c intervalstyle=postgres'
 _ENDED = {"FINISHED", "FAILED", "ABORTED"}
@@ -74,15 +77,15 @@ class _SubStatement:
     sql: str
     status: str = "SUBMITTED"
     error: str | None = None
-    created: float = field(default_factory=time.time)
-    updated: float = field(default_factory=time.time)
+    created: float = field(default_factory=CLOCK.now)
+    updated: float = field(default_factory=CLOCK.now)
     duration_ns: int = 0
     rows: int = -1
     result: _Result | None = None
     query_id: int = field(default_factory=lambda: uuid.uuid4().int % 1_000_000_000)
 
     def move(self, status: str, error: str | None = None) -> None:
-        self.status, self.error, self.updated = status, error, time.time()
+        self.status, self.error, self.updated = status, error, CLOCK.now()
 
     def describe(self) -> dict[str, Any]:
         described = {
@@ -110,8 +113,8 @@ class _Execution:
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "SUBMITTED"
     error: str | None = None
-    created: float = field(default_factory=time.time)
-    updated: float = field(default_factory=time.time)
+    created: float = field(default_factory=CLOCK.now)
+    updated: float = field(default_factory=CLOCK.now)
     duration_ns: int = 0
     cancelled: bool = False
     session: Session | None = None
@@ -120,7 +123,7 @@ class _Execution:
 
     def move(self, status: str, error: str | None = None) -> None:
         # The status is read without a lock: it changes last.
-        self.error, self.updated = error, time.time()
+        self.error, self.updated = error, CLOCK.now()
         self.status = status
         if status in _ENDED:
             self.ended.set()
@@ -204,6 +207,7 @@ class Warehouse:
         self._users.namespace(request)
         token = request.get("ClientToken")
         with self._lock:
+            self._forget()
             if token in self._by_token:
                 return self._executions[self._by_token[token]]
             execution = _Execution(request, [_SubStatement(text) for text in statements], is_batch, principal)
@@ -217,14 +221,35 @@ class Warehouse:
     def find(self, statement_id: str) -> tuple[_Execution, int | None]:
         """The execution of an id and, for `<id>:<n>`, the index of the sub-statement; ResourceNotFoundException if none."""
         name, _, number = statement_id.partition(":")
-        execution = self._executions.get(name)
+        with self._lock:
+            self._forget()
+            execution = self._executions.get(name)
         if execution is None or (number and not 1 <= int(number) <= len(execution.parts)):
             raise ResourceNotFoundException
         return execution, int(number) - 1 if number else None
 
     def newest_first(self) -> list[_Execution]:
-        """Every execution."""
-        return sorted(self._executions.values(), key=lambda execution: execution.created, reverse=True)
+        """Every execution that is still known."""
+        with self._lock:
+            self._forget()
+            return sorted(self._executions.values(), key=lambda execution: execution.created, reverse=True)
+
+    def _forget(self) -> None:
+        # A statement that ended is known for a day, and a token for eight hours.
+        ages = {
+            name: CLOCK.now() - execution.updated
+            for name, execution in self._executions.items()
+            if execution.ended.is_set()
+        }
+        for token, name in list(self._by_token.items()):
+            if (
+                CLOCK.now() - self._executions[name].created >= _TOKENS_KEPT_SECONDS
+                or ages.get(name, 0) >= _KEPT_SECONDS
+            ):
+                del self._by_token[token]
+        for name, age in ages.items():
+            if age >= _KEPT_SECONDS:
+                del self._executions[name]
 
     def cancel(self, execution: _Execution) -> None:
         """Ends a running statement; a batch is rolled back as a whole."""
@@ -426,8 +451,9 @@ def _said(error: Exception) -> str:
 class _DataApi:
     """The operations of the Redshift Data API; each takes the request and returns the reply as a dict."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
+    def __init__(self, warehouse: Warehouse, owns: Callable[..., bool]) -> None:
         self._warehouse = warehouse
+        self._owns = owns
 
     def execute_statement(self, request: dict[str, Any], principal: Principal) -> dict[str, Any]:
         _check_request(request)
@@ -473,7 +499,9 @@ class _DataApi:
         found = [
             execution.listed()
             for execution in self._warehouse.newest_first()
-            if status in {"ALL", execution.status} and (execution.request.get("StatementName") or "").startswith(name)
+            if status in {"ALL", execution.status}
+            and (execution.request.get("StatementName") or "").startswith(name)
+            and self._owns(execution.id, as_role=request.get("RoleLevel", True))
         ]
         size = int(request.get("MaxResults") or _STATEMENTS_A_PAGE)
         start, token = _page(request.get("NextToken"), size, len(found))
@@ -507,12 +535,12 @@ def _page(token: str | None, size: int, total: int) -> tuple[int, dict[str, str]
     return start, {"NextToken": str(start + size)} if start + size < total else {}
 
 
-def install(settings: GatewaySettings, users: Users, caller: Callable[[str], Principal]) -> Warehouse | None:
+def install(settings: GatewaySettings, users: Users, authority: Authority) -> Warehouse | None:
     """Puts the real Data API in the place of moto's; without a warehouse_dsn moto's stays."""
     if settings.warehouse_dsn is None:
         return None
     warehouse = Warehouse(settings, users)
-    api = _DataApi(warehouse)
+    api = _DataApi(warehouse, authority.owns)
     handlers: Iterable[Callable[[dict[str, Any], Principal], dict[str, Any]]] = (
         api.execute_statement,
         api.batch_execute_statement,
@@ -524,7 +552,7 @@ def install(settings: GatewaySettings, users: Users, caller: Callable[[str], Pri
 
     def operation(handle: Callable[[dict[str, Any], Principal], dict[str, Any]]) -> Callable[[Any], _Answer]:
         def answer(response: RedshiftDataAPIServiceResponse) -> _Answer:
-            principal = caller(response.headers.get("Authorization", ""))
+            principal = authority.caller(response.headers.get("Authorization", ""))
             return 200, {}, json.dumps(handle(json.loads(response.body), principal))
 
         return answer

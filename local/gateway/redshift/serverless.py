@@ -18,6 +18,7 @@ from moto.core.exceptions import JsonRESTError
 from moto.secretsmanager.models import secretsmanager_backends
 from psycopg import sql
 
+from local.gateway.clock import CLOCK
 from local.gateway.http_server import Environ, StartResponse
 from local.gateway.iam.principals import Principal
 from local.gateway.settings import GatewaySettings
@@ -66,15 +67,21 @@ class RedshiftServerless:
         self._caller = caller
         self._namespaces: dict[str, Namespace] = {}
         self._lock = threading.Lock()
-        self._kept: dict[str, dict[str, Fields]] = {"namespace": {}, "workgroup": {}, "usageLimit": {}}
+        self._kept: dict[str, dict[str, Fields]] = {"namespace": {}, "workgroup": {}, "usageLimit": {}, "snapshot": {}}
         self._tags: dict[str, list[Fields]] = {}
         self._operations: dict[str, Callable[[Fields], Fields]] = {
             "CreateWorkgroup": self._create_workgroup,
             "CreateUsageLimit": self._create_usage_limit,
+            "CreateSnapshot": self._create_snapshot,
             "ListTagsForResource": lambda given: {"tags": self._tags.get(given["resourceArn"], [])},
             "TagResource": self._tag,
         }
-        for kind, noun in (("namespace", "Namespace"), ("workgroup", "Workgroup"), ("usageLimit", "UsageLimit")):
+        for kind, noun in (
+            ("namespace", "Namespace"),
+            ("workgroup", "Workgroup"),
+            ("usageLimit", "UsageLimit"),
+            ("snapshot", "Snapshot"),
+        ):
             self._operations |= self._operations_on(kind, noun)
 
     def _operations_on(self, kind: str, noun: str) -> dict[str, Callable[[Fields], Fields]]:
@@ -219,6 +226,22 @@ class RedshiftServerless:
         self._kept["workgroup"][name] = made
         self._tags[made["workgroupArn"]] = given.get("tags", [])
         return {"workgroup": made}
+
+    def _create_snapshot(self, given: Fields) -> Fields:
+        name = given["snapshotName"]
+        if name in self._kept["snapshot"]:
+            raise _RefusedError("ConflictException", f"snapshot {name} exists")
+        namespace = self._find("namespace", given)
+        made = {
+            "namespaceArn": namespace["namespaceArn"],
+            "snapshotArn": self._arn("snapshot", str(uuid.uuid4())),
+            "snapshotCreateTime": CLOCK.moment().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "snapshotRetentionPeriod": given.get("retentionPeriod", -1),
+            "status": "AVAILABLE",
+            **{key: value for key, value in given.items() if key not in {"retentionPeriod", "tags"}},
+        }
+        self._kept["snapshot"][name] = made
+        return {"snapshot": made}
 
     def _create_usage_limit(self, given: Fields) -> Fields:
         identity = str(uuid.uuid4())

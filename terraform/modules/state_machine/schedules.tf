@@ -10,6 +10,7 @@ resource "aws_scheduler_schedule" "this" {
   schedule_expression          = each.value.expression
   schedule_expression_timezone = each.value.time_zone
   kms_key_arn                  = var.keys.data
+  state                        = each.value.enabled ? "ENABLED" : "DISABLED"
 
   flexible_time_window {
     mode = "OFF"

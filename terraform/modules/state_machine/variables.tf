@@ -37,6 +37,7 @@ variable "schedules" {
     time_zone  = string
     action     = string
     input      = string
+    enabled    = bool
   }))
   nullable = false
 

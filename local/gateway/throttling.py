@@ -1,0 +1,39 @@
+"""The answer of a service that throttles: each has its own code, status and form."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+from local.gateway.http_server import Environ
+
+_OWN_CODES = {
+    "athena": ("400 Bad Request", "TooManyRequestsException"),
+    "kinesis": ("400 Bad Request", "ProvisionedThroughputExceededException"),
+    "lambda": ("429 Too Many Requests", "TooManyRequestsException"),
+    "s3": ("503 Slow Down", "SlowDown"),
+    "scheduler": ("429 Too Many Requests", "ThrottlingException"),
+    "pipes": ("429 Too Many Requests", "ThrottlingException"),
+    "sqs": ("403 Forbidden", "RequestThrottled"),
+}
+_SAID = "Rate exceeded (injected)"
+Answer = tuple[str, list[tuple[str, str]], bytes]
+
+
+def throttled(environ: Environ, service: str) -> Answer:
+    """Makes the status, headers and body with which a service says that it gets too many requests."""
+    is_query = "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", "")
+    common = "Throttling" if is_query else "ThrottlingException"
+    status, code = _OWN_CODES.get(service, ("400 Bad Request", common))
+    if service == "s3":
+        return status, _xml(), f"<Error><Code>{code}</Code><Message>{_SAID}</Message></Error>".encode()
+    if is_query:
+        error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{_SAID}</Message></Error>"
+        request = f"<RequestId>{uuid.uuid4()}</RequestId>"
+        return status, _xml(), f"<ErrorResponse>{error}{request}</ErrorResponse>".encode()
+    headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
+    return status, headers, json.dumps({"__type": code, "message": _SAID, "Message": _SAID}).encode()
+
+
+def _xml() -> list[tuple[str, str]]:
+    return [("Content-Type", "application/xml")]
