@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from headwater.deploy.cost.bill import Bill, Bills
 from headwater.deploy.cost.cron import fires_a_day
+from headwater.deploy.cost.measured import shown
 from headwater.deploy.cost.page import cost_page
 from headwater.deploy.cost.prices import Price, PriceList, prices_of
 from headwater.deploy.cost.run import Run, Way, load_way, run_of
@@ -352,6 +353,31 @@ def test_what_was_measured_takes_the_place_of_what_is_assumed_and_is_told_apart(
     assert amounts(found)["Glue", "gold"] == Decimal(375) + 30 * 4 * Decimal(600) / 3600
     basis = {(item.quantity.service, item.quantity.what): found.basis(item) for item in found.items}
     assert (basis["Glue", "gold"], basis["Glue", "silver"], basis["KMS", "keys"]) == ("measured", "assumed", "config")
+
+
+def job_run(run_id: str, seconds: int, **more: Any) -> dict[str, Any]:
+    size = {"WorkerType": "G.1X", "NumberOfWorkers": 2}
+    return {"Arguments": {"--run_id": run_id}, "ExecutionTime": seconds, **size, **more}
+
+
+def test_small_runs_show_what_a_start_takes_and_large_ones_the_rate() -> None:
+    runs = [job_run("a", 50), job_run("b", 70), job_run("c", 90), job_run("large", 7200)]
+    found = dict(shown("dev", "silver", runs, {"a": Decimal("0.1"), "large": Decimal(80)}))
+    assert {name: one.value for name, one in found.items()} == {"silver_seconds": 70, "silver_gb_a_dpu_hour": 20}
+    assert all(one.measured for one in found.values())
+    assert found["silver_seconds"].why == "median of 3 small run(s) in dev"
+
+
+def test_dpu_seconds_count_where_glue_tells_them() -> None:
+    # Five workers at most, of which auto scaling took two.
+    found = dict(shown("dev", "gold", [job_run("a", 50, NumberOfWorkers=5, DPUSeconds=240.0)], {}))
+    assert found["gold_seconds"].value == 120
+    found = dict(shown("dev", "gold", [job_run("a", 50, NumberOfWorkers=5, DPUSeconds=7200.0)], {"a": Decimal(10)}))
+    assert found["gold_gb_a_dpu_hour"].value == 5
+
+
+def test_what_too_few_bytes_cannot_show_stays_assumed() -> None:
+    assert "silver_gb_a_dpu_hour" not in dict(shown("local", "silver", [job_run("a", 2)], {"a": Decimal("0.001")}))
 
 
 def test_a_budget_carries_as_much_as_costs_no_more(bills: Bills) -> None:

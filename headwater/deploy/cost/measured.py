@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from statistics import median
 from typing import Any
@@ -28,7 +28,7 @@ def measured(client: Client, assumed: Mapping[str, Assumed]) -> dict[str, Assume
     for stage in STAGES:
         runs = [run for job in client.deployment.jobs() if job.script == stage for run in _succeeded(job.name)]
         if runs:
-            found.update(_of_stage(client, stage, runs, gb))
+            found.update(shown(client.project.environment.name, stage, runs, gb))
     return found
 
 
@@ -49,21 +49,22 @@ def _succeeded(job: str) -> Iterator[Mapping[str, Any]]:
     yield from (run for run in answer["JobRuns"] if run["JobRunState"] == "SUCCEEDED")
 
 
-def _of_stage(
-    client: Client, stage: str, runs: list[Mapping[str, Any]], gb: Mapping[str, Decimal]
+def shown(
+    env: str, stage: str, runs: Sequence[Mapping[str, Any]], gb: Mapping[str, Decimal]
 ) -> Iterator[tuple[str, Assumed]]:
-    env = client.project.environment.name
+    """What job runs of a stage, as Glue describes them, show of its seconds and its rate, with the GB of each pipeline run."""
     idle = [_seconds(run) for run in runs if gb.get(_run_id(run), Decimal()) < _LEAST_GB]
     busy = [run for run in runs if gb.get(_run_id(run), Decimal()) >= _LEAST_GB]
     if idle:
-        yield f"{stage}_seconds", _shown(median(idle), f"median of {len(idle)} small run(s) in {env}")
+        yield f"{stage}_seconds", _seen(median(idle), f"median of {len(idle)} small run(s) in {env}")
     hours = sum(map(_dpu_hours, busy), Decimal())
     if hours:
-        rate = sum((gb[_run_id(run)] for run in busy), Decimal()) / hours
-        yield f"{stage}_gb_a_dpu_hour", _shown(rate, f"{len(busy)} run(s) of {_LEAST_GB} GB and more in {env}")
+        # A stage of several jobs, such as Extract, has a job run for each source of a pipeline run.
+        volume = sum((gb[run_id] for run_id in {_run_id(run) for run in busy}), Decimal())
+        yield f"{stage}_gb_a_dpu_hour", _seen(volume / hours, f"{len(busy)} run(s) of {_LEAST_GB} GB and more in {env}")
 
 
-def _shown(value: Decimal, why: str) -> Assumed:
+def _seen(value: Decimal, why: str) -> Assumed:
     return Assumed(value=round(value, 1), why=why, measured=True)
 
 
