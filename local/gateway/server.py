@@ -22,6 +22,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from local.gateway import calls, faults, outbox
 from local.gateway.athena import queries as athena
+from local.gateway.clock import CLOCK, ClockRequestError
 from local.gateway.glue import bookmarks, crawlers
 from local.gateway.glue import runtime as glue_runtime
 from local.gateway.http_server import ConnectionDroppedError, Environ, StartResponse, Wsgi, WsgiServer
@@ -73,6 +74,10 @@ class Gateway:
         """Answers one request."""
         if environ["PATH_INFO"].startswith(_OWN_PAGES):
             return self._own_page(environ, start_response)
+        with CLOCK.working():
+            return self._served(environ, start_response)
+
+    def _served(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if self.http_apis.takes(environ):
             return self.http_apis.answer(environ, start_response)
         if self.redshift_serverless.takes(environ):
@@ -115,7 +120,7 @@ class Gateway:
         body = environ["wsgi.input"].read()
         try:
             status, document = self._page(environ["REQUEST_METHOD"], page, query, json.loads(body) if body else {})
-        except (faults.FaultRequestError, KeyError, TypeError) as error:
+        except (faults.FaultRequestError, ClockRequestError, KeyError, TypeError) as error:
             status, document = 400, {"error": f"{type(error).__name__}: {error}"}
         start_response(_STATUS[status], [("Content-Type", "application/json")])
         return [json.dumps(document).encode()]
@@ -133,6 +138,12 @@ class Gateway:
             elif method == "DELETE":
                 faults.TABLE.clear()
             return 200, {"faults": faults.TABLE.describe()}
+        if page == "clock":
+            if "pace" in body:
+                CLOCK.keep(body["pace"])
+            if "seconds" in body:
+                CLOCK.move(body["seconds"], at_once=body.get("at_once", False))
+            return 200, CLOCK.describe()
         if page == "calls":
             if method == "DELETE":
                 self.calls.forget()
@@ -142,7 +153,9 @@ class Gateway:
             return 200, {}
         if name == "bookmarks" and rest:
             return self._bookmark(method, unquote(rest), query, body)
-        return 404, {"error": f"no page {page!r}. hint: health, outbox, faults, calls, modified, bookmarks/<job>"}
+        return 404, {
+            "error": f"no page {page!r}. hint: health, outbox, faults, clock, calls, modified, bookmarks/<job>"
+        }
 
     def _bookmark(self, method: str, job: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         store = self.bookmarks

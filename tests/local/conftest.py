@@ -27,10 +27,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
 
 @pytest.fixture
 def aws(gateway: tuple[str, Path]) -> Iterator[Aws]:
-    """The gateway with a bucket of the test's own, and no faults left over."""
+    """The gateway with a bucket of the test's own; afterwards no faults are left over, and waits cost nothing again."""
     endpoint, home = gateway
     aws = Aws(endpoint, home, f"test-{uuid.uuid4().hex[:12]}")
     location = {"LocationConstraint": "eu-west-1"}
     aws.client("s3").create_bucket(Bucket=aws.bucket, CreateBucketConfiguration=location)
     yield aws
     aws.own("faults", "DELETE")
+    aws.own("clock", "POST", {"pace": "skip"})

@@ -127,6 +127,7 @@ def test_unnamed_executions_have_names_of_their_own(aws: Aws) -> None:
 
 
 def test_a_name_is_used_once(aws: Aws) -> None:
+    aws.own("clock", "POST", {"pace": "held"})
     states = aws.client("stepfunctions")
     arn = aws.machine(_machine(("Wait", {"Type": "Wait", "Seconds": 3})))
     start = {"stateMachineArn": arn, "name": "daily-1"}
@@ -134,6 +135,7 @@ def test_a_name_is_used_once(aws: Aws) -> None:
     assert states.start_execution(**start, input='{"a": 1}')["executionArn"] == first["executionArn"]
     with pytest.raises(states.exceptions.ExecutionAlreadyExists):
         states.start_execution(**start, input='{"a": 2}')
+    aws.moved(3)
     aws.execution_ended(first["executionArn"])
     with pytest.raises(states.exceptions.ExecutionAlreadyExists):
         states.start_execution(**start, input='{"a": 1}')

@@ -48,6 +48,16 @@ class Aws:
         with urlopen(request) as answer:
             return json.load(answer)
 
+    def moved(self, seconds: float) -> dict[str, Any]:
+        """Moves the gateway's clock on and returns what it shows once the move has ended."""
+        self.own("clock", "POST", {"seconds": seconds})
+
+        def look() -> dict[str, Any] | None:
+            clock: dict[str, Any] = self.own("clock")
+            return clock if clock["moves_to"] is None else None
+
+        return wait_for(look)
+
     def put(self, key: str, body: bytes | str) -> str:
         """Writes an object to the test's bucket and returns its URI."""
         self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from moto.glue.models import FakeJob
+
+from local.gateway.clock import CLOCK, Work
 
 ACTIVE = {"STARTING", "WAITING", "RUNNING", "STOPPING"}
 
@@ -32,14 +34,15 @@ class JobRun:
     attempt: int = 0
     previous_run_id: str | None = None
     state: str = "STARTING"
-    started_on: datetime = field(default_factory=lambda: datetime.now(UTC))
-    modified_on: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started_on: datetime = field(default_factory=CLOCK.moment)
+    modified_on: datetime = field(default_factory=CLOCK.moment)
     running_since: float | None = None
     completed_on: datetime | None = None
     execution_seconds: float = 0.0
     error_message: str | None = None
     stop_asked: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
+    work: Work | None = None
 
     @property
     def timeout_minutes(self) -> float:
@@ -50,7 +53,7 @@ class JobRun:
         """Moves the run to a state; an ended run keeps its end."""
         if self.completed_on is not None:
             return
-        now = datetime.now(UTC)
+        now = CLOCK.moment()
         self.modified_on = now
         if state == "RUNNING":
             # The wait for a worker is no part of what a run took.
@@ -63,6 +66,8 @@ class JobRun:
         if state not in ACTIVE:
             self.completed_on = now
             self.ended.set()
+            if self.work is not None:
+                self.work.end()
 
     def as_glue(self) -> dict[str, Any]:
         """Renders the JobRun of the Glue API."""

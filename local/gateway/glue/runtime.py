@@ -19,6 +19,7 @@ from moto.glue.models import FakeJob, GlueBackend
 from moto.glue.responses import GlueResponse
 
 from local.gateway import faults, logs
+from local.gateway.clock import CLOCK
 from local.gateway.glue.runs import ACTIVE, JobRun
 from local.gateway.glue.workers import Worker
 from local.gateway.settings import GatewaySettings
@@ -74,6 +75,7 @@ class GlueRuntime:
         run.log.parent.mkdir(parents=True, exist_ok=True)
         run.log.touch()
         self._runs.setdefault(run.job.name, []).append(run)
+        run.work = CLOCK.begin()
         self.queue.put(run)
         self._start_workers()
 
@@ -105,7 +107,8 @@ class GlueRuntime:
     def finish(self, run: JobRun, state: str, message: str | None) -> None:
         """Ends a run: publishes its log, and starts the next attempt when the job allows one."""
         logs.publish(self.settings, LOG_GROUP, run.id, run.log.read_text(errors="replace"))
-        with self._lock:
+        # Nothing is skipped between an attempt and the next.
+        with self._lock, CLOCK.working():
             run.becomes(state, message)
             if state != "FAILED" or run.attempt >= (run.job.max_retries or 0) or self.closing.is_set():
                 return

@@ -10,12 +10,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
+from local.gateway.clock import CLOCK
 from local.gateway.glue.runs import JobRun
 from local.gateway.settings import GatewaySettings
 
@@ -201,15 +201,15 @@ class Worker:
         self._pool.finish(run, end, message)
 
     def _await_end(self, run: JobRun, process: WorkerProcess) -> tuple[str, str | None]:
-        deadline = time.monotonic() + run.timeout_minutes * 60
+        deadline = CLOCK.now() + run.timeout_minutes * 60
         while True:
-            answer = process.answer(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+            answer = process.answer(min(_POLL_SECONDS, max(0.0, deadline - CLOCK.now())))
             if answer is not None:
                 return str(answer["state"]), answer.get("error")
             if run.stop_asked.is_set():
                 self.close()
                 return "STOPPED", None
-            if time.monotonic() >= deadline:
+            if CLOCK.now() >= deadline:
                 self.close()
                 return "TIMEOUT", f"Job {run.job.name} run timed out after {run.timeout_minutes:g} minutes"
 

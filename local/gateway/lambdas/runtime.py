@@ -22,6 +22,7 @@ from typing import IO, Any
 from moto.awslambda.models import LambdaFunction
 
 from local.gateway import logs
+from local.gateway.clock import CLOCK
 from local.gateway.settings import GatewaySettings
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
@@ -30,8 +31,8 @@ _INIT_SECONDS = 10.0
 _LOG_TAIL_BYTES = 4096
 # AWS runs a thousand at once; further invocations wait.
 _MOST_AT_ONCE = 4
-# Lambda itself retries an asynchronous event if the function fails; its waits are minutes.
-_EVENT_WAITS = (0.5, 1.0)
+# Lambda itself retries an asynchronous event if the function fails.
+_EVENT_WAITS = (60.0, 120.0)
 
 
 class FunctionProcess:
@@ -130,6 +131,10 @@ class LambdaRuntime:
 
     def invoke(self, function: LambdaFunction, event: Any) -> tuple[bytes, bool, str]:
         """Runs a function on an event; returns the payload, whether it is an error, and what was logged."""
+        with CLOCK.working():
+            return self._invoke(function, event)
+
+    def _invoke(self, function: LambdaFunction, event: Any) -> tuple[bytes, bool, str]:
         name = function.function_name
         with self._lock:
             slots = self._slots.setdefault(name, Slots())
@@ -160,12 +165,16 @@ class LambdaRuntime:
         """Runs a function on an asynchronous event, and retries when it fails."""
 
         def run() -> None:
-            for wait in (*_EVENT_WAITS, 0.0):
-                _, failed, _ = self.invoke(function, event)
-                if not failed:
-                    return
-                time.sleep(wait)
+            try:
+                for wait in (*_EVENT_WAITS, 0.0):
+                    _, failed, _ = self.invoke(function, event)
+                    if not failed:
+                        return
+                    CLOCK.sleep(wait)
+            finally:
+                CLOCK.leave()
 
+        CLOCK.enter()
         threading.Thread(target=run, daemon=True).start()
 
     def _answer(self, function: LambdaFunction, slot: int, event: Any, request_id: str, log: Path) -> dict[str, Any]:

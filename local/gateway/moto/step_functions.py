@@ -46,6 +46,8 @@ from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommu
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
+from local.gateway.clock import CLOCK
+from local.gateway.moto import step_functions_clock
 from local.gateway.settings import GatewaySettings
 
 AwaitRun = Callable[[str, str, float], bool]
@@ -63,6 +65,7 @@ def install(settings: GatewaySettings, await_glue_run: AwaitRun) -> None:
     default_user_config["stepfunctions"]["execute_state_machine"] = True
     # What failed in an execution is in its history; moto would print each state's inner life as well.
     logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
+    step_functions_clock.install()
     _reuse_clients(settings)
     _name_executions()
     _stop_executions()
@@ -154,7 +157,7 @@ def _abort(execution: Any, error: str | None, cause: str | None) -> None:
         return
     # The execution is over at once, whatever its thread still waits for (a retry's delay, an answer).
     execution.exec_status = ExecutionStatus.ABORTED
-    execution.stop_date = datetime.now(UTC)
+    execution.stop_date = CLOCK.moment()
     execution.error, execution.cause = error, cause
     environment = execution.exec_worker.env if execution.exec_worker is not None else None
     if environment is None:

@@ -22,6 +22,7 @@ from moto.redshiftdata.responses import RedshiftDataAPIServiceResponse
 from psycopg.conninfo import make_conninfo
 
 from local.gateway import faults
+from local.gateway.clock import CLOCK
 from local.gateway.redshift.copy import copy
 from local.gateway.redshift.sql import (
     COMPATIBILITY_FUNCTIONS,
@@ -207,7 +208,8 @@ class Warehouse:
             self._executions[execution.id] = execution
             if token:
                 self._by_token[token] = execution.id
-        self._threads.submit(self._run, execution)
+        CLOCK.enter()
+        self._threads.submit(self._counted_run, execution)
         return execution
 
     def find(self, statement_id: str) -> tuple[_Execution, int | None]:
@@ -234,6 +236,12 @@ class Warehouse:
             # A cancel between two commands of a session is lost, so it is repeated.
             if execution.session is not None and not execution.session.closed:
                 execution.session.cancel_safe(timeout=_PATIENCE_SECONDS)
+
+    def _counted_run(self, execution: _Execution) -> None:
+        try:
+            self._run(execution)
+        finally:
+            CLOCK.leave()
 
     def _run(self, execution: _Execution) -> None:
         began = time.monotonic_ns()
