@@ -29,6 +29,8 @@ _ATHENA_SECONDS = 300.0
 _ATHENA_POLL_SECONDS = 0.1
 _NEWEST_RUNS = 5
 _ACTIVE = {"STARTING", "RUNNING", "STOPPING", "WAITING"}
+# States that are no job runs, by the name of their stage.
+_STATES = {"Plan": "Plan", "TakeTurn": "Turn", "Crawl": "Crawl", "Load": "Load", "Audit": "Audit"}
 _STAGES = {"extract": "Extract", "check": "Check", "silver": "Silver", "gold": "Gold"}
 
 
@@ -193,7 +195,7 @@ class Client:
                 found += [
                     StageRun(
                         stage=_STAGES[job.script],
-                        source=run["Arguments"].get("--source", "-"),
+                        source=run["Arguments"].get("--source", "-").replace(",", ", "),
                         state=run["JobRunState"],
                         attempt=run.get("Attempt", 0),
                         started=run["StartedOn"],
@@ -212,20 +214,16 @@ class Client:
         pages = self._step_functions.get_paginator("get_execution_history").paginate(
             executionArn=self._execution_arn(run_id)
         )
-        entered: dict[str, datetime] = {}
-        named = {"Plan": "Plan", "Crawlers": "Crawlers", "Loads": "Load", "Audit": "Audit"}
-        left = {"Plan": "Plan", "Crawlers": "Crawlers", "Loads": "Loads", "LookAtAudit": "Audit"}
+        # A state that looks again and again is entered as often: the stage goes from its first entrance to its last exit.
+        times: dict[str, list[datetime]] = {}
         for page in pages:
             for event in page["events"]:
-                if "stateEnteredEventDetails" in event:
-                    name = event["stateEnteredEventDetails"]["name"]
-                    if name in named:
-                        entered.setdefault(name, event["timestamp"])
-                elif "stateExitedEventDetails" in event:
-                    name = left.get(event["stateExitedEventDetails"]["name"])
-                    if name in entered:
-                        started = entered.pop(name)
-                        yield StageRun(named[name], "-", "SUCCEEDED", 0, started, event["timestamp"], None)
+                details = event.get("stateEnteredEventDetails") or event.get("stateExitedEventDetails") or {}
+                if (name := details.get("name")) in _STATES:
+                    times.setdefault(name, []).append(event["timestamp"])
+        for name, moments in times.items():
+            if len(moments) > 1:
+                yield StageRun(_STATES[name], "-", "SUCCEEDED", 0, moments[0], moments[-1], None)
 
     def runs(self, most: int = 20) -> list[ListedRun]:
         """Lists the newest runs."""

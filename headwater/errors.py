@@ -16,6 +16,7 @@ HeadwaterError
 │       └── SchemaDriftError       the rows have changed their shape beyond what any table could take
 ├── LedgerError            another writer holds or has taken this place; run again
 ├── BooksError             rows were lost or counted twice on their way; a person must look before anyone trusts the run
+├── CrawlError             a crawler ended without success; the catalog may lack what is new, the lake lacks nothing
 └── QueryError             the warehouse or Athena refused a statement, or did not finish it in time
     └── LoadError              the warehouse refused a load; its tables are as they were
 """
@@ -89,6 +90,10 @@ class LedgerError(HeadwaterError):
 
 class BooksError(HeadwaterError):
     """The books of a run do not balance."""
+
+
+class CrawlError(HeadwaterError):
+    """A crawler ended without success."""
 
 
 class QueryError(HeadwaterError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,9 +20,12 @@ from awsglue.utils import getResolvedOptions
 from pyspark.context import SparkContext
 
 from headwater.config import AnySource, Project, parse_date
-from headwater.lake.tables import Lake
+from headwater.errors import HeadwaterError
+from headwater.lake.delta import Table
+from headwater.lake.tables import Lake, Zone
 from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.lease import Lease, hold_lease
+from headwater.ledger.schemas import Schemas
 from headwater.ledger.stream import Ledger
 from headwater.log import STARTED, bind, get_logger
 from headwater.open_project import OpenProject
@@ -45,6 +48,7 @@ _COMPILED_ROWS = 100_000
 _NOT_COMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 # Rows of a batch that are kept in memory between the passes over them; a larger batch is read again.
 _KEPT_ROWS = 200_000
+_MOST_CHARACTERS = 2000
 _ENDED = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED"}
 
 log = get_logger(__name__)
@@ -75,6 +79,10 @@ class Job:
         """The declared source this run is for."""
         return self.project.source(self.source_name)
 
+    def of_source(self, name: str) -> Job:
+        """This run for one of the sources that it takes."""
+        return replace(self, source_name=name)
+
     @property
     def ledger(self) -> Ledger:
         """The project's ledger."""
@@ -84,6 +92,12 @@ class Job:
     def lake(self) -> Lake:
         """The environment's lake."""
         return Lake(self.spark, f"s3://{self.project.environment.bucket('lake')}")
+
+    def note_schema(self, zone: Zone, table: Table) -> None:
+        """Notes the schema that a table has now, for the catalog to follow; whoever writes does so before it says that it has."""
+        Schemas(self.ledger.bucket).note(
+            f"{zone}/{table.path.removeprefix(f'{self.lake.root}/{zone}/')}", table.schema()
+        )
 
     @contextmanager
     def lease(self, name: str) -> Iterator[Lease]:
@@ -165,9 +179,22 @@ def run_job(stage: Callable[[Job], None]) -> None:
     )
     with bind(run_id=job.run_id, source=job.source_name, stage=stage.__name__):
         log.info(STARTED, job_name=job.name, job_run_id=job.job_run_id)
-        stage(job)
+        with _shortened():
+            stage(job)
         log.info("finished")
     glue_job.commit()
+
+
+@contextmanager
+def _shortened() -> Iterator[None]:
+    """Lets no message out that is too long: Step Functions carries it, with those of all sources that fail at the same time."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error)
+        if len(text) <= _MOST_CHARACTERS:
+            raise
+        raise HeadwaterError(f"{type(error).__name__}: {text[:_MOST_CHARACTERS]} …") from error
 
 
 def _as_of(text: str) -> date:

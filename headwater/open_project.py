@@ -19,7 +19,8 @@ from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.secrets import read_secret, save_secret
 from headwater.warehouse import data_api
 
-_STATEMENT_SECONDS = 60.0
+# A workgroup that sleeps has to wake first.
+_STATEMENT_SECONDS = 240.0
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def _pipeline(stack: Stack, client: Client, label: str) -> dict[str, Any]:
 
 
 def _stage(stage: Any, books: list[Book]) -> dict[str, Any]:
-    mine = [book for book in books if book.source == stage.source]
+    mine = [book for book in books if book.source in stage.source.split(", ")]
     extracted = sum(book.extracted for book in mine)
     silver = sum(book.silver_inserted + book.silver_updated for book in mine)
     counts: dict[str, tuple[int | None, int | None, int | None]] = {

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from headwater.config.environment import Environment, SourceOverride
+from headwater.config.environment import Environment, SourceOverride, Zone
 from headwater.config.files_source import FilesSource, FilesStream
 from headwater.config.fit import misfits
 from headwater.config.gold import GoldTable
@@ -83,6 +83,14 @@ class Project(Strict):
         if zone in {"silver", "quarantine"}:
             return sorted(self.tables)
         raise ConfigError(f"zone {zone!r} unknown; known: bronze, silver, gold, quarantine")
+
+    def crawled(self, zone: Zone) -> dict[str, list[str]]:
+        """Lists the table paths of a zone by the crawler that goes through them: one for each source in bronze, else one for all."""
+        crawled: dict[str, list[str]] = {}
+        for table in self.table_paths(zone):
+            source = table.split("/")[0] if zone == "bronze" else None
+            crawled.setdefault(self.environment.crawler(zone, source), []).append(table)
+        return crawled
 
 
 def disagreements(sources: Iterable[AnySource], tables: Mapping[str, Table]) -> Iterator[tuple[Place, str]]:

@@ -31,20 +31,17 @@ def crawlers(project: Project, root: Path) -> list[CrawlerSpec]:
 def _of_zone(project: Project, declared: Crawler) -> list[CrawlerSpec]:
     zone = declared.zone
     lake = project.environment.bucket("lake")
-    groups: dict[str | None, list[str]] = {}
-    for table in project.table_paths(zone):
-        # A crawler names a table after its folder: bronze streams of two sources may share a name.
-        groups.setdefault(table.split("/")[0] if zone == "bronze" else None, []).append(table)
     return [
         CrawlerSpec(
-            name=project.environment.crawler(zone, source),
+            name=name,
             zone=zone,
             database=project.environment.database(zone),
-            table_prefix=f"{source}_" if source else "",
+            # A crawler names a table after its folder: bronze streams of two sources may share a name.
+            table_prefix=f"{tables[0].split('/')[0]}_" if zone == "bronze" else "",
             tables=tuple(sorted(f"s3://{lake}/{zone}/{table}" for table in tables)),
             schedule=declared.schedule,
             update=declared.schema_change.update,
             delete=declared.schema_change.delete,
         )
-        for source, tables in groups.items()
+        for name, tables in project.crawled(zone).items()
     ]

@@ -3,6 +3,7 @@ deployment.json, the local deploy takes them from here."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,16 @@ from headwater.deploy.crawlers import CrawlerSpec, crawlers
 from headwater.deploy.ddl import create_table
 from headwater.deploy.entrances import Entrances
 from headwater.deploy.schedules import ScheduleSpec, maintain_run, schedules, snapshots
+from headwater.run.limits import run_seconds
 from headwater.sources.kinds import kind_of
 
 ZONES: tuple[Zone, ...] = get_args(Zone)
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
-LAMBDAS = ("plan_run", "read_verdict", "prepare_load", "prepare_audit", "notify_failure")
+LAMBDAS = ("plan_run", "take_turn", "read_verdicts", "crawl_changed", "load_changes", "audit_run", "notify_failure")
 SHARED_STAGES: tuple[SharedStage, ...] = get_args(SharedStage)
-SHARED_STAGE_RUNS = 20
-"""Runs that Check and Silver may each have at once: as many as the state machine takes sources at once."""
+# Those that speak to the warehouse, which may have to wake first.
+_LOADERS = ("load_changes", "audit_run")
+_LOADER_SECONDS = 300
 PROJECT_KEY = "project.json"
 LIBRARY_KEY = "packages/headwater.zip"
 # Wheels that Glue's workers lack, in the form that they install without an index.
@@ -123,7 +126,7 @@ class Deployment:
                 connection=self._connection(source),
                 arguments=self._arguments(name, "job-bookmark-enable"),
                 timeout_minutes=source.job.timeout_minutes,
-                # One run of a source at a time: its bookmark has one owner.
+                # Its bookmark has one owner.
                 max_concurrent_runs=1,
                 worker_type=source.job.worker_type,
                 workers=source.job.workers,
@@ -139,7 +142,8 @@ class Deployment:
                 connection=None,
                 arguments=self._arguments(name, "job-bookmark-disable"),
                 timeout_minutes=size.timeout_minutes,
-                max_concurrent_runs=1 if stage in {"gold", "maintain"} else SHARED_STAGE_RUNS,
+                # Runs take turns: no second one is at the same stage.
+                max_concurrent_runs=1,
                 worker_type=size.worker_type,
                 workers=size.workers,
                 flex=size.flex,
@@ -212,13 +216,16 @@ class Deployment:
         unloading = [
             job.name for job in self.jobs() if job.source and self.project.sources[job.source].kind == "redshift"
         ]
-        return [self.state_machine, f"{self.prefix}-prepare_load", *unloading]
+        return [*(f"{self.prefix}-{folder}" for folder in _LOADERS), *unloading]
 
     def lambdas(self) -> list[LambdaSpec]:
         """Lists the Lambda functions: the state machine's, the entrances' and Slack's."""
         environment = self.project.environment
         variables = {"PROJECT_URI": self.project_uri, "ENVIRONMENT": environment.name, "TOPIC_ARN": self.topic_arn}
-        functions = [LambdaSpec(f"{self.prefix}-{folder}", folder, variables) for folder in LAMBDAS]
+        functions = [
+            LambdaSpec(f"{self.prefix}-{folder}", folder, variables, *([_LOADER_SECONDS] if folder in _LOADERS else []))
+            for folder in LAMBDAS
+        ]
         for folder in self.entrances.folders():
             own = {"STATE_MACHINE_ARN": self.state_machine_arn} if folder == "start_on_drop" else {}
             functions.append(LambdaSpec(f"{self.prefix}-{folder}", folder, variables | own))
@@ -248,8 +255,7 @@ class Deployment:
         return maintain_run(self.project.environment, run_id, as_of)
 
     def definition(self) -> str:
-        """Reads step_functions/pipeline.asl.json, its placeholders filled in."""
-        warehouse = self.project.environment.warehouse
-        values = {"prefix": self.prefix, "workgroup": warehouse.workgroup, "database": warehouse.database}
+        """Reads step_functions/pipeline.asl.json, its placeholders filled in, with the limit of a run."""
         text = (self.root / "step_functions" / "pipeline.asl.json").read_text()
-        return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
+        machine = json.loads(_PLACEHOLDER.sub(lambda match: {"prefix": self.prefix}[match[1]], text))
+        return json.dumps(machine | {"TimeoutSeconds": run_seconds(self.project)}, indent=2)

@@ -64,7 +64,6 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
     values = {
         # Maintain starts by its own schedule, or by hand.
         "job_arns": json.dumps(sorted(f"{arns}:job/{job.name}" for job in jobs if job.script != "maintain")),
-        "crawler_arns": json.dumps(sorted(f"{arns}:crawler/{crawler.name}" for crawler in deployment.crawlers())),
         "lambda_arns": json.dumps(sorted(f"{lambdas}:{environment.prefix}-{folder}" for folder in LAMBDAS)),
     }
     specs.append(_role(deployment.root, deployment.state_machine, "state_machine", common | values))
@@ -95,7 +94,10 @@ def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[Rol
     piped = {pipe.stream_arn for pipe in entrances.pipes()}
     streams = [stream.arn for stream in entrances.record_streams() if stream.arn not in piped]
     secrets = f"arn:aws:secretsmanager:{environment.region}:{environment.account}:secret"
+    crawlers = f"arn:aws:glue:{environment.region}:{environment.account}:crawler"
     shared = {
+        "crawler_arns": json.dumps(sorted(f"{crawlers}/{crawler.name}" for crawler in deployment.crawlers())),
+        "execution_arn": deployment.state_machine_arn.replace(":stateMachine:", ":execution:"),
         "secret": environment.alerts.slack_secret or "-",
         "sender_secrets": json.dumps([f"{secrets}:{name}-??????" for name in entrances.pushed_secrets]),
         "pushed": json.dumps(pushed),

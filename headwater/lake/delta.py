@@ -51,6 +51,14 @@ class Table:
         """Finds the newest version; -1 before the first commit."""
         return int(self._snapshot().version())
 
+    def schema(self) -> str:
+        """Describes the newest version's columns, as JSON, and what it is partitioned by."""
+        metadata = self._snapshot().metadata()
+        partitions = [str(name) for name in metadata.partitionColumns().mkString(",").split(",") if name]
+        return json.dumps(
+            {"columns": json.loads(metadata.schemaString())["fields"], "partitions": partitions}, indent=1
+        )
+
     def data_version(self, since: int) -> int:
         """Finds the newest version after `since` whose commit may have changed rows; `since` itself when there is none.
 

@@ -49,6 +49,10 @@ class Bucket:
             raise
         return True
 
+    def write(self, key: str, body: bytes) -> None:
+        """Writes an object, over the one that is there."""
+        self.s3.put_object(Bucket=self.name, Key=key, Body=body)
+
     def read(self, key: str) -> bytes | None:
         """Reads an object; None when it is not there."""
         try:

@@ -49,27 +49,31 @@ def hold_lease(
     The fencing number grows with every holder, so a writer that was thought dead finds out before it commits.
     """
     waited = 0.0
-    while True:
-        holder = _holder(bucket, name)
-        free = holder is None or _released(bucket, name, holder) or ended(holder.job_name, holder.job_run_id)
-        if free or (holder is not None and holder.job_run_id == job_run_id):
-            number = 1 if holder is None else holder.number + 1
-            taken = LeaseHolder(number=number, job_name=job_name, job_run_id=job_run_id, taken_at=datetime.now(UTC))
-            if bucket.create(_key(name, number), taken.model_dump_json().encode()):
-                break
-            continue
-        assert holder is not None  # noqa: S101 - a free lease was handled above
+    while isinstance(lease := take_lease(bucket, name, job_name, job_run_id, ended), LeaseHolder):
         if waited >= wait_seconds:
             raise LedgerError(
-                f"{name}: still written by run {holder.job_run_id} of {holder.job_name} after {waited:.0f} s. "
+                f"{name}: still written by run {lease.job_run_id} of {lease.job_name} after {waited:.0f} s. "
                 "hint: wait for it, or stop it"
             )
         sleep(1.0)
         waited += 1.0
     try:
-        yield Lease(bucket, name, number)
+        yield lease
     finally:
-        bucket.create(f"{_key(name, number)}.released", b"")
+        bucket.create(f"{_key(name, lease.number)}.released", b"")
+
+
+def take_lease(bucket: Bucket, name: str, job_name: str, job_run_id: str, ended: Ended) -> Lease | LeaseHolder:
+    """Takes the right to write `name` if it is free, and returns who holds it if it is not."""
+    while True:
+        holder = _holder(bucket, name)
+        mine = holder is None or holder.job_run_id == job_run_id
+        if holder and not (mine or _released(bucket, name, holder) or ended(holder.job_name, holder.job_run_id)):
+            return holder
+        number = 1 if holder is None else holder.number + 1
+        taken = LeaseHolder(number=number, job_name=job_name, job_run_id=job_run_id, taken_at=datetime.now(UTC))
+        if bucket.create(_key(name, number), taken.model_dump_json().encode()):
+            return Lease(bucket, name, number)
 
 
 def _key(name: str, number: int) -> str:

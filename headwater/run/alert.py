@@ -22,7 +22,7 @@ def alert_of(environment_name: str, failure: Mapping[str, Any]) -> tuple[str, st
             f"source: {source}",
             f"stage: {stage}",
             f"error: {error['Error']}",
-            f"cause: {_cause(error['Cause'])}",
+            f"cause: {cause_of(error['Cause'])}",
         ]
     in_part = failure["error"]["Error"] == "FailedInPart"
     lines += ["", "hint: fix the cause, then run again; every stage is safe to repeat."]
@@ -30,8 +30,8 @@ def alert_of(environment_name: str, failure: Mapping[str, Any]) -> tuple[str, st
     return subject[:100], redact("\n".join(lines))
 
 
-def _cause(cause: str) -> str:
-    # A failed Glue run's cause is the whole JobRun as JSON; what a person needs is its message.
+def cause_of(cause: str) -> str:
+    """Finds what a person needs in a cause: of a failed Glue run or Lambda, which comes as JSON, its message."""
     try:
         run = json.loads(cause)
     except ValueError:

@@ -1,14 +1,22 @@
-"""The audit of a run: its books added up, and its check results, as SQL for the warehouse."""
+"""The audit of a run: its books added up, and its check results, in the warehouse."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from headwater.errors import BooksError
+from headwater.errors import BooksError, QueryError
+from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Book
 from headwater.open_project import OpenProject
+from headwater.run.limits import AUDIT_SECONDS
+from headwater.warehouse.data_api import has_finished, submit
 
-_MOST_QUALITY_ROWS = 500
+_PATIENCE_SECONDS = 45.0
+"""How long one call waits for the statement."""
 
 
 def books_of(opened: OpenProject, run_id: str) -> list[Book]:
@@ -23,39 +31,81 @@ def books_of(opened: OpenProject, run_id: str) -> list[Book]:
     return books
 
 
-def prepare_audit(opened: OpenProject, run_id: str, started_at: str, in_part: bool) -> dict[str, list[str]]:
-    """Makes the SQL of a run's audit entry and of its check results; an entry that is there stays."""
-    books = books_of(opened, run_id)
+@dataclass(frozen=True)
+class AuditedRun:
+    """A run that has come to its audit; `in_part` when an optional source has failed."""
+
+    run_id: str
+    started_at: str
+    in_part: bool
+
+
+def audit_run(opened: OpenProject, client: Any, run: AuditedRun, audit: Mapping[str, Any]) -> dict[str, Any]:
+    """Enters a run and its check results in the warehouse, or looks how far that is; `done` once they are in.
+
+    `audit` is the last answer, empty at first. An entry that is there stays. BooksError when the run's books do not balance.
+    """
+    since = datetime.fromisoformat(audit.get("since") or datetime.now(UTC).isoformat())
+    statement: str = audit.get("statement") or submit(
+        client, opened.project.environment.warehouse, _prepare(opened, run), f"audit {run.run_id}"
+    )
+    done = has_finished(client, statement, _PATIENCE_SECONDS)
+    if not done and datetime.now(UTC) - since > timedelta(seconds=AUDIT_SECONDS):
+        raise QueryError(f"audit: statement {statement} has not ended since {since:%H:%M} UTC")
+    return {"done": done, "since": since.isoformat(), "statement": statement}
+
+
+def _prepare(opened: OpenProject, run: AuditedRun) -> list[str]:
+    """Makes the SQL of a run's audit; the check results, as many as they are, go by a file."""
+    books = books_of(opened, run.run_id)
     if not all(book.balances for book in books):
         wrong = ", ".join(f"{book.source}.{book.stream} batch {book.batch}" for book in books if not book.balances)
-        raise BooksError(f"the books of run {run_id} do not balance: {wrong}")
-    started = datetime.fromisoformat(started_at).astimezone(UTC)
+        raise BooksError(f"the books of run {run.run_id} do not balance: {wrong}")
+    started = datetime.fromisoformat(run.started_at).astimezone(UTC)
     sums = [
         sum(book.extracted for book in books),
         sum(book.silver_inserted for book in books),
         sum(book.silver_updated for book in books),
         sum(book.quarantined for book in books),
     ]
-    status = "failed_in_part" if in_part else "succeeded"
-    run = _text(run_id)
+    status = "failed_in_part" if run.in_part else "succeeded"
+    run_id = _text(run.run_id)
     sqls = [
         "INSERT INTO etl.run_audit (run_id, status, started_at, ended_at, rows_extracted, rows_inserted, rows_updated, "
-        f"rows_quarantined) SELECT {run}, '{status}', '{started:%Y-%m-%d %H:%M:%S}', GETDATE(), "
-        f"{', '.join(str(value) for value in sums)} WHERE NOT EXISTS (SELECT 1 FROM etl.run_audit WHERE run_id = {run})"
+        f"rows_quarantined) SELECT {run_id}, '{status}', '{started:%Y-%m-%d %H:%M:%S}', GETDATE(), "
+        f"{', '.join(str(value) for value in sums)} WHERE NOT EXISTS (SELECT 1 FROM etl.run_audit WHERE run_id = {run_id})"
     ]
-    results = []
+    if results := _results(opened, run.run_id, books):
+        environment = opened.project.environment
+        lake = Bucket(opened.ledger.bucket.s3, environment.bucket("lake"))
+        key = f"load/_audit/{run.run_id}.json"
+        lake.write(key, "\n".join(json.dumps(result) for result in results).encode())
+        sqls += [
+            f"DELETE FROM etl.quality_results WHERE run_id = {run_id}",
+            f"COPY etl.quality_results FROM {_text(f'{lake.uri}/{key}')} IAM_ROLE '{environment.warehouse.copy_role}' "
+            "FORMAT AS JSON 'auto'",
+        ]
+    return sqls
+
+
+def _results(opened: OpenProject, run_id: str, books: Iterable[Book]) -> list[dict[str, Any]]:
+    """Lists the check results of a run's batches as rows of etl.quality_results."""
+    rows = []
     for book in books:
         verdict = opened.ledger.stream(book.source, book.stream).verdict(book.batch)
         for check in verdict.checks if verdict else ():
-            value = "NULL" if check.value is None else repr(check.value)
-            results.append(
-                f"({run}, {_text(book.source)}, {_text(book.stream)}, {book.batch}, {_text(check.check)}, "
-                f"{_text(check.level)}, {str(check.passed).upper()}, {value})"
-            )
-    for first in range(0, len(results), _MOST_QUALITY_ROWS):
-        rows = ", ".join(results[first : first + _MOST_QUALITY_ROWS])
-        sqls.append(f"INSERT INTO etl.quality_results VALUES {rows}")
-    return {"sqls": sqls}
+            row = {
+                "run_id": run_id,
+                "source": book.source,
+                "stream": book.stream,
+                "batch": book.batch,
+                "check_id": check.check,
+                "level": check.level,
+                "passed": check.passed,
+                "value": check.value,
+            }
+            rows.append({name: value for name, value in row.items() if value is not None})
+    return rows
 
 
 def _text(value: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from headwater.config import JdbcSource, Project, parse_date
 from headwater.errors import ConfigError
 from headwater.open_project import OpenProject
+from headwater.run.limits import stage_seconds, task_seconds
 from headwater.sources.kinds import kind_of
 
 START_STAGES = ("Extract", "Check", "Silver", "Gold", "Load")
@@ -46,6 +47,7 @@ def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[s
             {
                 "source": name,
                 "optional": project.source(name).optional,
+                "timeout": task_seconds(project.source(name).job.timeout_minutes),
                 "streams": {
                     ledger.stream: "backfill" if mode == "backfill" else "incremental" if ledger.latest() else "history"
                     for ledger in opened.streams(name)
@@ -53,16 +55,14 @@ def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[s
             }
             for name in sources
         ],
-        "crawlers": [
-            *[project.environment.crawler("bronze", name) for name in sources],
-            *[
-                project.environment.crawler(zone)
-                for zone in ("silver", "quarantine", *(["gold"] if project.gold else []))
-            ],
-        ],
-        # The states after the sources read these, also when a restart skips the sources.
-        "outcomes": [],
-        "failures": {"stop": False, "in_part": False},
+        "timeouts": stage_seconds(project),
+        # What later states find where earlier ones had nothing to say, or were skipped by a restart.
+        "verdicts": {"outcomes": [], "check": "", "silver": "", "failures": {"stop": False, "in_part": False}},
+        "turn": {},
+        "errors": {"check": {}, "silver": {}},
+        "crawl": {},
+        "load": {},
+        "audit": {},
     }
 
 

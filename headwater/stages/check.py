@@ -13,6 +13,12 @@ from headwater.quality.verdict import judge_drift, worst
 log = get_logger(__name__)
 
 
+def check_source(job: Job) -> None:
+    """Judges every stream of a source."""
+    for stream in job.source.streams:
+        check_stream(job, stream)
+
+
 def check_stream(job: Job, stream: str) -> None:
     """Judges the batches of a stream that have no verdict yet, oldest first."""
     ledger = job.ledger.stream(job.source_name, stream)

@@ -105,3 +105,5 @@ def append_bronze(job: Job, stream: str, extracted: list[Manifest], lease: Lease
         with job.sized(manifest.rows):
             job.lake.append_bronze(job.ledger.bucket.uri, manifest, declared, evolves=evolves)
         log.info(APPENDED, stream=stream, batch=batch, rows=manifest.rows)
+    if table.exists():
+        job.note_schema("bronze", table)

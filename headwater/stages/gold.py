@@ -181,6 +181,7 @@ def publish_gold(job: Job, table: str) -> None:
             F.lit(version).cast("bigint").alias("_version"),
         )
     )
+    job.note_schema("gold", gold)
     folder = changes.folder(version)
     rows.coalesce(1).write.mode("overwrite").parquet(f"{job.lake.root}/{folder}")
     changes.publish(ChangeFile.listed(job.ledger.bucket.s3, bucket, table, grain, columns, version))

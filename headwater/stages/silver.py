@@ -16,6 +16,12 @@ from headwater.quality.typed import typed
 log = get_logger(__name__)
 
 
+def silver_source(job: Job) -> None:
+    """Writes every stream of a source to silver, in the order they are declared."""
+    for stream in job.source.streams:
+        silver_stream(job, stream)
+
+
 def silver_stream(job: Job, stream: str) -> None:
     """Writes the judged batches of a stream to silver in order, up to the first that is held back."""
     ledger = job.ledger.stream(job.source_name, stream)
@@ -53,8 +59,10 @@ def _write(job: Job, stream: Stream, manifest: Manifest, lease: Lease) -> Book:
         valid = judged.where(F.size(REASONS) == 0).select(*table.columns)
         lease.check()
         counts = job.lake.write_silver(table, manifest, valid, found.bounds)
+        job.note_schema("silver", job.lake.table("silver", table.table))
         if found.refused:
             job.lake.write_quarantine(table, manifest, judged.where(F.size(REASONS) > 0))
+            job.note_schema("quarantine", job.lake.table("quarantine", table.table))
     valid_rows = manifest.rows - found.refused
     inserted, updated = counts.inserted, counts.updated
     if isinstance(table.write, Scd2Write):

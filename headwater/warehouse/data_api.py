@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,17 +36,33 @@ def query(client: Any, warehouse: Warehouse, sql: str, seconds: float = 300) -> 
 
 def finish(client: Any, statement: str, seconds: float) -> Mapping[str, Any]:
     """Waits until a statement or a batch has finished and describes it; QueryError when it fails or takes too long."""
+    if not has_finished(client, statement, seconds):
+        raise QueryError(f"statement {statement} did not finish within {seconds:.0f} s")
+    described: Mapping[str, Any] = client.describe_statement(Id=statement)
+    return described
+
+
+def submit(client: Any, warehouse: Warehouse, sqls: Sequence[str], name: str) -> str:
+    """Starts a batch, which is one transaction, and returns its statement."""
+    statement: str = client.batch_execute_statement(
+        WorkgroupName=warehouse.workgroup, Database=warehouse.database, Sqls=list(sqls), StatementName=name
+    )["Id"]
+    return statement
+
+
+def has_finished(client: Any, statement: str, seconds: float) -> bool:
+    """Waits so long for the end of a statement or a batch and says whether it came; QueryError when it failed."""
     deadline = time.monotonic() + seconds
     delay = 0.05
     while (answer := client.describe_statement(Id=statement))["Status"] not in {"FINISHED", "FAILED", "ABORTED"}:
         if time.monotonic() > deadline:
-            raise QueryError(f"statement {statement} did not finish within {seconds:.0f} s")
+            return False
         time.sleep(delay)
         delay = min(delay * 2, _LONGEST_POLL_SECONDS)
     if answer["Status"] != "FINISHED":
+        # A statement that somebody aborted has no error.
         raise QueryError(f"Redshift refused: {answer.get('Error', answer['Status'])}")
-    described: Mapping[str, Any] = answer
-    return described
+    return True
 
 
 def _text(cell: Mapping[str, Any]) -> str | None:

@@ -40,7 +40,8 @@ def load_of(changes: Sequence[ChangeFile], manifest_uri: str, copy_role: str, ru
             raise ConfigError(f"{table}: {value!r} has characters that do not belong in SQL")
     columns = ", ".join(newest.columns)
     same_key = " AND ".join(f"analytics.{table}.{name} = incoming.{name}" for name in newest.grain)
-    unseen = f"NOT EXISTS (SELECT 1 FROM etl.load_ledger WHERE load_id = '{load_id}')"
+    # Not this load, and none after it: what an older run had prepared never overwrites what a newer one has loaded.
+    unseen = f"NOT EXISTS (SELECT 1 FROM etl.load_ledger WHERE table_name = '{table}' AND version >= {newest.version})"
     grain = ", ".join(newest.grain)
     sqls = (
         f"CREATE TEMP TABLE incoming AS SELECT {columns}, CAST('' AS VARCHAR(6)) AS _change, CAST(0 AS BIGINT) AS _version "

@@ -115,7 +115,7 @@ def _run(
         checks += [_check(book) for book in mine]
     last = max(datetime.fromisoformat(stage["ended"]) for stage in stages)
     if not fails:
-        for stage, seconds in (("Gold", 7.4 * work), ("Crawlers", 3.1), ("Load", 2.6), ("Audit", 0.04)):
+        for stage, seconds in (("Gold", 7.4 * work), ("Crawl", 3.1), ("Load", 2.6), ("Audit", 0.04)):
             stages.append(_stage(stage, "-", last, seconds))
             last += timedelta(seconds=seconds)
     return {

@@ -1,21 +1,18 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from headwater.config import Project
 from headwater.errors import ConfigError
-from headwater.ledger.entries import Book, CheckResult, Decision, Verdict
 from headwater.ledger.positions import KeyPosition
-from headwater.ledger.stream import Ledger, StreamLedger
+from headwater.ledger.stream import Ledger
 from headwater.log import redact
 from headwater.open_project import OpenProject
 from headwater.run.alert import alert_of
 from headwater.run.plan import plan_run
-from headwater.run.verdict import read_verdict
 from tests.unit.test_ledger import writer
 
 STARTED = "2024-05-06T07:08:09.123Z"
@@ -84,52 +81,6 @@ def test_what_comes_by_itself_is_left_out_of_a_backfill_and_refused_where_it_is_
     assert planned == set(opened.project.sources) - {"http_push", "kinesis", "s3_drops"}
     with pytest.raises(ConfigError, match="s3_drops cannot be asked for what has been"):
         plan(opened, mode="backfill", sources=["fx_rates", "s3_drops"], window=window)
-
-
-def judge(stream: StreamLedger, batch: int, verdict: Literal["pass", "warn", "halt"], *checks: CheckResult) -> None:
-    stream.judge(
-        Verdict(
-            source=stream.source, stream=stream.stream, batch=batch, run_id="r", verdict=verdict, rows=1, checks=checks
-        )
-    )
-
-
-def test_one_halted_batch_halts_its_source_until_a_person_decides(opened: OpenProject, ledger: Ledger) -> None:
-    stream = ledger.stream("rds_postgres", "orders")
-    writer(stream).commit(KeyPosition(key=1))
-    judge(stream, 1, "halt", CheckResult(check="order_id_unique", level="halt", passed=False, message="0.9"))
-    found = read_verdict(opened, "rds_postgres")
-    assert found == {"verdict": "halt", "halted": "rds_postgres.orders batch 1: order_id_unique 0.9"}
-    stream.decide(Decision(batch=1, decision="release", reason="seen", by="test", at=datetime.now(UTC)))
-    assert read_verdict(opened, "rds_postgres") == {"verdict": "warn", "halted": ""}
-
-
-def test_a_batch_without_a_verdict_is_checked_before_anything_halts(opened: OpenProject, ledger: Ledger) -> None:
-    orders, customers = (ledger.stream("rds_postgres", name) for name in ("orders", "customers"))
-    writer(orders).commit(KeyPosition(key=1))
-    judge(orders, 1, "halt")
-    writer(customers).commit(KeyPosition(key=1))
-    assert read_verdict(opened, "rds_postgres")["verdict"] == "missing"
-    judge(customers, 1, "pass")
-    assert read_verdict(opened, "rds_postgres")["verdict"] == "halt"
-
-
-def test_a_source_of_which_no_batch_waits_has_no_verdict(opened: OpenProject, ledger: Ledger) -> None:
-    stream = ledger.stream("rds_postgres", "orders")
-    assert read_verdict(opened, "rds_postgres")["verdict"] == "none"
-    writer(stream).commit(KeyPosition(key=1))
-    judge(stream, 1, "pass")
-    assert read_verdict(opened, "rds_postgres")["verdict"] == "pass"
-    counts = {
-        "extracted": 1,
-        "silver_inserted": 1,
-        "silver_updated": 0,
-        "unchanged": 0,
-        "quarantined": 0,
-        "duplicates": 0,
-    }
-    stream.close(Book(source="rds_postgres", stream="orders", batch=1, run_id="r", **counts))
-    assert read_verdict(opened, "rds_postgres")["verdict"] == "none"
 
 
 def failure(cause: str) -> dict[str, Any]:

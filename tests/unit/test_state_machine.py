@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from headwater.config import Project
-from headwater.deploy.deployment import LAMBDAS, SHARED_STAGE_RUNS, Deployment
+from headwater.deploy.deployment import LAMBDAS, Deployment
+from headwater.deploy.project import load_project
+from headwater.ledger.stream import Ledger
+from headwater.open_project import OpenProject
+from headwater.run import limits
+from headwater.run.plan import plan_run
+from tests.support.machine_events import MOST_EVENTS, most_events
 from tests.support.paths import ROOT
 
 
@@ -70,8 +76,99 @@ def test_no_arn_of_an_account_is_in_it() -> None:
     assert "123456789012" not in (ROOT / "step_functions" / "pipeline.asl.json").read_text()
 
 
-def test_every_task_has_a_timeout(definition: dict[str, Any]) -> None:
-    assert [name for name, state in tasks(definition) if "TimeoutSeconds" not in state] == []
+# What each service says when it is asked too much, and what of its own is busy.
+THROTTLING = {
+    "lambda:invoke": {"Lambda.TooManyRequestsException", "Lambda.ServiceException", "Lambda.SdkClientException"},
+    "glue:startJobRun.sync": {
+        *("Glue.ThrottlingException", "Glue.AWSGlueException", "Glue.GlueException"),
+        *("Glue.ConcurrentRunsExceededException", "Glue.ResourceNumberLimitExceededException"),
+    },
+}
+# How long a run waits at each state that it looks at again.
+LOOKED_AT = {
+    "TakeTurn": limits.TURN_SECONDS,
+    "Crawl": limits.CRAWL_SECONDS,
+    "Load": limits.LOAD_SECONDS,
+    "Audit": limits.AUDIT_SECONDS,
+}
+# Room in the history for looks that are retried.
+SPARE_EVENTS = 5_000
+
+
+@pytest.fixture(scope="module")
+def prod() -> Deployment:
+    return Deployment(load_project(ROOT, "prod"), ROOT)
+
+
+def test_every_task_is_limited_by_itself_or_by_the_job_that_it_starts(definition: dict[str, Any]) -> None:
+    for name, state in tasks(definition):
+        limit = "TimeoutSecondsPath" if ":glue:" in state["Resource"] else "TimeoutSeconds"
+        assert limit in state, name
+
+
+def test_no_task_ends_before_its_job_and_no_run_before_its_tasks(prod: Deployment) -> None:
+    seconds = limits.stage_seconds(prod.project)
+    jobs = {job.script: job.timeout_minutes * 60 for job in prod.jobs() if job.script in seconds}
+    assert {stage: seconds[stage] > minutes for stage, minutes in jobs.items()} == dict.fromkeys(seconds, True)
+    machine = json.loads(prod.definition())
+    extracts = [limits.task_seconds(job.timeout_minutes) for job in prod.jobs() if job.script == "extract"]
+    parts = 2 * max(extracts) + 2 * sum(seconds.values()) + sum(LOOKED_AT.values()) + 8 * limits.BUSY_SECONDS
+    assert machine["TimeoutSeconds"] > parts
+
+
+def test_a_lambda_ends_before_its_task_does(definition: dict[str, Any], deployment: Deployment) -> None:
+    functions = {function.name: function.timeout_seconds for function in deployment.lambdas()}
+    for name, state in tasks(definition):
+        if state["Resource"].endswith("lambda:invoke"):
+            assert state["TimeoutSeconds"] > functions[state["Parameters"]["FunctionName"]], name
+
+
+def unkept(machine: dict[str, Any]) -> list[str]:
+    """The tasks that do not retry what their service says when it is asked too much, or retry it at one fixed moment."""
+    found = []
+    for name, state in tasks(machine):
+        retried = {error for retry in state.get("Retry", []) for error in retry["ErrorEquals"]}
+        lacking = THROTTLING[state["Resource"].removeprefix("arn:aws:states:::")] - retried
+        spread = all(
+            retry.get("JitterStrategy") == "FULL" and retry.get("MaxDelaySeconds", 0) >= retry["IntervalSeconds"]
+            for retry in state.get("Retry", [])
+        )
+        if lacking or not spread or not state.get("Catch"):
+            found.append(name)
+    return found
+
+
+def test_every_task_retries_throttling_with_jitter_and_a_longest_delay_and_has_a_catch(
+    definition: dict[str, Any],
+) -> None:
+    assert unkept(definition) == []
+
+
+@pytest.mark.parametrize("lost", ["MaxDelaySeconds", "JitterStrategy", "Retry", "Catch"])
+def test_a_task_that_keeps_less_is_found(definition: dict[str, Any], lost: str) -> None:
+    audit = definition["States"]["Audit"]
+    for holder in (audit, *audit["Retry"]):
+        holder.pop(lost, None)
+    assert unkept(definition) == ["Audit"]
+
+
+def test_a_service_is_retried_in_one_way(definition: dict[str, Any]) -> None:
+    ways: dict[str, set[str]] = {}
+    for _, state in tasks(definition):
+        for retry in state["Retry"]:
+            if not {"States.TaskFailed"} & set(retry["ErrorEquals"]):
+                ways.setdefault(retry["ErrorEquals"][0], set()).add(json.dumps(retry))
+    assert {error: len(found) for error, found in ways.items() if len(found) > 1} == {}
+
+
+def test_a_job_that_another_run_has_started_is_asked_for_as_long_as_a_job_takes(definition: dict[str, Any]) -> None:
+    for name, state in tasks(definition):
+        if ":glue:startJobRun" in state["Resource"]:
+            busy = next(r for r in state["Retry"] if "Glue.ConcurrentRunsExceededException" in r["ErrorEquals"])
+            delays = [min(busy["IntervalSeconds"] * 2**i, busy["MaxDelaySeconds"]) for i in range(busy["MaxAttempts"])]
+            assert sum(delays) == limits.BUSY_SECONDS, name
+            # A delay is half of its length on average, since it is spread at random.
+            assert limits.BUSY_SECONDS / 2 > 4 * 3600
 
 
 def test_every_catch_keeps_the_input(definition: dict[str, Any]) -> None:
@@ -80,21 +177,81 @@ def test_every_catch_keeps_the_input(definition: dict[str, Any]) -> None:
     assert [name for name, catch in catches if "ResultPath" not in catch] == []
 
 
-def test_glue_stages_are_retried_once_for_a_failed_run_and_more_for_the_service(definition: dict[str, Any]) -> None:
+def test_a_job_that_failed_runs_once_more(definition: dict[str, Any]) -> None:
     for name, state in tasks(definition):
         if ":glue:startJobRun" in state["Resource"]:
             attempts = {error: retry["MaxAttempts"] for retry in state["Retry"] for error in retry["ErrorEquals"]}
             assert attempts["States.TaskFailed"] == 1, name
-            assert attempts["Glue.ConcurrentRunsExceededException"] == 4, name
 
 
-def test_as_many_sources_run_at_once_as_a_stage_may_have_runs(definition: dict[str, Any]) -> None:
-    assert definition["States"]["Sources"]["MaxConcurrency"] == SHARED_STAGE_RUNS
+def test_as_many_sources_run_at_once_as_the_limit_of_a_run_counts_with(definition: dict[str, Any]) -> None:
+    assert definition["States"]["Sources"]["MaxConcurrency"] == limits.SOURCES_AT_ONCE
 
 
 def test_every_failure_is_told_before_the_run_fails(definition: dict[str, Any]) -> None:
+    # What failed Check or Silver is sorted by source first.
+    sorting = {"Check": "ReadVerdicts", "Silver": "ReadOutcomes", "NotifyFailure": "RunFailed"}
     for name, state in states(definition):
         for catch in state.get("Catch", []):
-            if name != "NotifyFailure":
-                assert catch["Next"].endswith("Failed"), name
+            assert catch["Next"] == sorting.get(name) or catch["Next"].endswith("Failed"), name
     assert definition["States"]["NotifyFailure"]["Next"] == "RunFailed"
+
+
+def events_of(deployment: Deployment, machine: dict[str, Any]) -> int:
+    return most_events(machine, {"Extract": len(deployment.project.sources)}, LOOKED_AT)
+
+
+def test_the_longest_run_stays_far_below_the_end_of_its_history(prod: Deployment) -> None:
+    assert events_of(prod, json.loads(prod.definition())) < MOST_EVENTS - SPARE_EVENTS
+
+
+@pytest.mark.parametrize(("state", "seconds"), [("WaitForTurn", 15), ("WaitForLoad", 5), ("WaitForCrawl", 2)])
+def test_a_machine_that_looks_too_often_is_found(prod: Deployment, state: str, seconds: int) -> None:
+    machine = json.loads(prod.definition())
+    machine["States"][state]["Seconds"] = seconds
+    assert events_of(prod, machine) > MOST_EVENTS
+
+
+def test_what_is_looked_at_again_is_looked_at_rarely(definition: dict[str, Any]) -> None:
+    waits = {state["Next"]: state["Seconds"] for _, state in states(definition) if state["Type"] == "Wait"}
+    assert waits.keys() == LOOKED_AT.keys()
+    assert min(waits.values()) >= 30
+
+
+def test_no_sql_and_no_rows_are_in_the_state(definition: dict[str, Any]) -> None:
+    text = json.dumps(definition).lower()
+    assert [word for word in ("sqls", "batchexecutestatement", "insert into", "select ") if word in text] == []
+
+
+def test_every_path_is_there_whatever_was_skipped(definition: dict[str, Any], project: Project, ledger: Ledger) -> None:
+    opened = OpenProject(project)
+    opened.__dict__["ledger"] = ledger
+    there = _leaves(plan_run(opened, "run-1", "2024-05-06T07:08:09.123Z", {}))
+    there |= {catch["ResultPath"] for _, state in states(definition) for catch in state.get("Catch", [])}
+    for _, state in tasks(definition):
+        there |= {f"{state.get('ResultPath')}.{name.removesuffix('.$')}" for name in state.get("ResultSelector", {})}
+    outside = {name: state for name, state in definition["States"].items() if name not in {"Plan", "RunFailed"}}
+    read = set(_paths({**outside, "Sources": {**outside["Sources"], "ItemProcessor": {}}}))
+    assert len(read) > 20
+    assert read - there - {"$"} == set()
+
+
+def _leaves(value: Any, path: str = "$") -> set[str]:
+    inner = (
+        set().union(*(_leaves(found, f"{path}.{name}") for name, found in value.items()))
+        if isinstance(value, dict)
+        else set()
+    )
+    return {path} | inner
+
+
+def _paths(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name not in {"ResultSelector", "ResultPath", "Comment"}:
+                yield from _paths(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _paths(inner)
+    elif isinstance(value, str) and value.startswith("$."):
+        yield value

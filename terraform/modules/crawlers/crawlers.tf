@@ -1,4 +1,4 @@
-# Crawlers of native Delta tables. The state machine starts them after Gold; a schedule is for environments without runs.
+# Crawlers of native Delta tables. A run starts those whose tables have changed; a schedule is for environments without runs.
 resource "aws_glue_crawler" "this" {
   for_each               = var.crawlers
   name                   = each.key
@@ -26,6 +26,11 @@ resource "aws_glue_crawler" "this" {
 
   lake_formation_configuration {
     use_lake_formation_credentials = false
+  }
+
+  lifecycle {
+    # A run points each crawler at those of its tables that exist by then.
+    ignore_changes = [delta_target]
   }
 }
 

@@ -26,6 +26,15 @@ resource "aws_lambda_event_source_mapping" "this" {
   # Until they expire in Kinesis: an unreadable record fails nothing, so a failure concerns all records, and is transient.
   maximum_retry_attempts = each.value.reads_shards ? -1 : null
 
+  # Below what is reserved for the function: a receive that Lambda refuses counts towards the queue's dead letters.
+  dynamic "scaling_config" {
+    for_each = each.value.reads_shards ? [] : ["queue"]
+
+    content {
+      maximum_concurrency = 5
+    }
+  }
+
   dynamic "destination_config" {
     for_each = each.value.reads_shards ? [var.dead_letters] : []
 

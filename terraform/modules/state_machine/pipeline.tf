@@ -7,9 +7,9 @@ resource "aws_sfn_state_machine" "pipeline" {
   publish    = true
 
   logging_configuration {
-    level = "ALL"
-    # The input of a state names streams, batches and S3 keys; rows and secrets never are in it.
-    include_execution_data = true
+    # What failed, and why. Each step of a run is in its history for 90 days; a log of them all would only be paid for.
+    level                  = "ERROR"
+    include_execution_data = false
     log_destination        = "${aws_cloudwatch_log_group.pipeline.arn}:*"
   }
 

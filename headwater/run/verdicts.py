@@ -1,0 +1,115 @@
+"""What becomes of the sources of a run between Extract and Gold: whose batches wait for which stage, and which have failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from headwater.ledger.failures import Failures
+from headwater.ledger.stream import StreamLedger
+from headwater.open_project import OpenProject
+from headwater.run.alert import cause_of
+
+_MOST_CHARACTERS = 1000
+"""Of a cause in the state, which has to hold those of all sources; the job's log has the whole."""
+
+Stage = Literal["Extract", "Check", "Silver"]
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """The batches of a source that wait for silver: whether some are unjudged, whether some may pass, and which are halted."""
+
+    unjudged: bool
+    passing: bool
+    halted: str
+
+
+def read_verdicts(
+    opened: OpenProject,
+    run_id: str,
+    after: Stage,
+    sources: Sequence[Mapping[str, Any]],
+    outcomes: Iterable[Mapping[str, Any]],
+    error: Mapping[str, str],
+) -> dict[str, Any]:
+    """Sorts the sources of a run once the stage `after` has had its turn.
+
+    Returns `outcomes`, one for each source that has come to its end; `check` and `silver`, the sources that wait for these, joined by
+    commas; and `failures`, whether the run has to `stop` before Gold and whether it fails at least `in_part`. `error` is what
+    failed the job run of the stage, empty when nothing did: only then has a source failed whose batches still wait for it.
+    """
+    failures = Failures(opened.ledger.bucket, run_id)
+    known = {outcome["source"]: outcome for outcome in outcomes}
+    ended: list[dict[str, Any]] = []
+    waiting: dict[str, list[str]] = {"check": [], "silver": []}
+    for item in sources:
+        name = str(item["source"])
+        before = known.get(name, {"status": "waits"})
+        if before["status"] == "succeeded":
+            ended.append(dict(before))
+            continue
+        if "error" in before:
+            ended.append(_failed(item, before["stage"], before["error"]))
+            continue
+        found = _waiting(opened.streams(name))
+        step = _next_step(found, after, failed=bool(error))
+        if step in waiting:
+            waiting[step].append(name)
+        elif step == "halted":
+            ended.append(_failed(item, "Check", {"Error": "QualityHalt", "Cause": found.halted}))
+        elif step == "failed":
+            ended.append(_failed(item, after, failures.read(after, name) or error))
+        else:
+            ended.append({"source": name, "status": "succeeded"})
+    statuses = {outcome["status"] for outcome in ended}
+    return {
+        "outcomes": ended,
+        **{stage: ",".join(names) for stage, names in waiting.items()},
+        "failures": {"stop": "failed" in statuses, "in_part": "failed_in_part" in statuses},
+    }
+
+
+def _failed(item: Mapping[str, Any], stage: str, error: Mapping[str, str]) -> dict[str, Any]:
+    cause = cause_of(error["Cause"])
+    if len(cause) > _MOST_CHARACTERS:
+        cause = f"{cause[:_MOST_CHARACTERS]} …"
+    return {
+        "source": item["source"],
+        "status": "failed_in_part" if item["optional"] else "failed",
+        "stage": stage,
+        "error": {"Error": error["Error"], "Cause": cause},
+    }
+
+
+def _waiting(streams: Iterable[StreamLedger]) -> _Waiting:
+    unjudged = passing = False
+    halted = []
+    for ledger in streams:
+        for manifest in ledger.since(ledger.closed_up_to()):
+            verdict = ledger.verdict(manifest.batch)
+            if verdict is None:
+                unjudged = True
+            elif verdict.verdict == "halt" and ledger.decision(manifest.batch) is None:
+                failed = ", ".join(
+                    f"{check.check} {check.message}".strip() for check in verdict.checks if not check.passed
+                )
+                halted.append(f"{ledger.source}.{ledger.stream} batch {manifest.batch}: {failed}")
+            else:
+                # A batch that a person has decided on is no longer held back.
+                passing = True
+    return _Waiting(unjudged, passing, "; ".join(halted))
+
+
+def _next_step(found: _Waiting, after: Stage, *, failed: bool) -> str:
+    if found.unjudged and after == "Extract":
+        return "check"
+    # Where the job did not fail, what has no verdict was extracted since, by another run, which will see to it.
+    if found.unjudged and after == "Check" and failed:
+        return "failed"
+    if found.halted:
+        return "halted"
+    if found.passing and after != "Silver":
+        return "silver"
+    return "failed" if found.passing and failed else "succeeded"

@@ -1,0 +1,13 @@
+"""Reads which sources have batches that wait, and what became of those that had a job run."""
+
+from typing import Any
+
+from headwater.open_project import OpenProject
+from headwater.run.verdicts import read_verdicts
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Returns the outcomes known so far, and the sources whose batches wait for Check and for Silver."""
+    return read_verdicts(
+        OpenProject.deployed(), event["run_id"], event["after"], event["sources"], event["outcomes"], event["error"]
+    )

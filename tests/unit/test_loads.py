@@ -1,0 +1,179 @@
+"""Loads and audits: what reaches the warehouse, and what travels in the state meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from headwater.config import Project
+from headwater.errors import BooksError, LoadError, QueryError
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.entries import Book, CheckResult, Verdict
+from headwater.ledger.stream import Ledger
+from headwater.open_project import OpenProject
+from headwater.run import audit, load
+from headwater.run.audit import AuditedRun, audit_run
+from headwater.run.load import load_changes
+from headwater.warehouse.changes import ChangeFile, ChangeLog
+from tests.support.fake_warehouse import FakeDataApi
+
+LAKE = "headwater-local-lake"
+RUN = AuditedRun("run-1", "2024-05-06T07:08:09.123Z", in_part=False)
+Publish = Callable[[str, int], None]
+
+
+@pytest.fixture
+def opened(project: Project, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> OpenProject:
+    ledger.bucket.s3.create_bucket(Bucket=LAKE, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    opened = OpenProject(project)
+    opened.__dict__["ledger"] = ledger
+    monkeypatch.setattr(OpenProject, "query", lambda _self, _sql: ())
+    monkeypatch.setattr(load, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(audit, "_PATIENCE_SECONDS", 0.0)
+    return opened
+
+
+@pytest.fixture
+def publish(ledger: Ledger) -> Publish:
+    def one(table: str, version: int) -> None:
+        entries = ((f"s3://{LAKE}/load/{table}/{version}.parquet", 10),)
+        change = ChangeFile(table, ("id",), ("id", "total"), version, entries)
+        ChangeLog(ledger.bucket.s3, LAKE, table).publish(change)
+
+    return one
+
+
+def loaded(opened: OpenProject, client: FakeDataApi, before: Any = None) -> dict[str, Any]:
+    answer = load_changes(opened, client, "run-1", before or {})
+    assert set(answer) == {"done", "since", "tables", "statement"}
+    return answer
+
+
+def test_tables_are_loaded_one_after_the_other(opened: OpenProject, publish: Publish) -> None:
+    first, second = list(opened.project.gold)[:2]
+    publish(first, 3)
+    publish(second, 5)
+    client = FakeDataApi(ends="STARTED")
+    waits = loaded(opened, client)
+    assert (waits["done"], list(waits["tables"]), waits["statement"]) == (False, [first, second], f"{first}@3")
+    client.statuses[f"{first}@3"] = {"Status": "FINISHED"}
+    waits = loaded(opened, client, waits)
+    assert (list(waits["tables"]), waits["statement"]) == ([second], f"{second}@5")
+    client.statuses[f"{second}@5"] = {"Status": "FINISHED"}
+    assert loaded(opened, client, waits)["done"]
+    assert list(client.batches) == [f"{first}@3", f"{second}@5"]
+
+
+def test_where_nothing_is_lacking_no_statement_is_started(
+    opened: OpenProject, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = next(iter(opened.project.gold))
+    publish(table, 3)
+    monkeypatch.setattr(OpenProject, "query", lambda _self, _sql: ((table, "3"),))
+    client = FakeDataApi()
+    assert loaded(opened, client)["done"]
+    assert client.batches == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [({"Status": "FAILED", "Error": "no such bucket"}, "no such bucket"), ({"Status": "ABORTED"}, "ABORTED")],
+)
+def test_a_load_that_is_refused_or_aborted_fails_the_run_with_what_is_known(
+    opened: OpenProject, publish: Publish, status: dict[str, str], told: str
+) -> None:
+    table = next(iter(opened.project.gold))
+    publish(table, 3)
+    client = FakeDataApi(statuses={f"{table}@3": status})
+    with pytest.raises(LoadError, match=f"{table}: .*{told}"):
+        loaded(opened, client)
+
+
+def test_a_load_that_never_ends_fails_in_time(
+    opened: OpenProject, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = next(iter(opened.project.gold))
+    publish(table, 3)
+    monkeypatch.setattr(load, "LOAD_SECONDS", -1)
+    with pytest.raises(LoadError, match=f"{table}: not loaded since"):
+        loaded(opened, FakeDataApi(ends="STARTED"))
+
+
+def book(ledger: Ledger, batch: int, checks: int, extracted: int = 1) -> None:
+    stream = ledger.stream("fx_rates", "rates")
+    counts = {"silver_updated": 0, "unchanged": 0, "quarantined": 0, "duplicates": 0}
+    named = {"source": "fx_rates", "stream": "rates", "batch": batch, "run_id": "run-1"}
+    stream.close(Book(**named, extracted=extracted, silver_inserted=1, **counts))
+    results = tuple(
+        CheckResult(check=f"check_{i}", level="warn", passed=i % 2 == 0, value=None if i % 3 else 0.5, message="")
+        for i in range(checks)
+    )
+    stream.judge(Verdict(**named, verdict="warn", rows=1, checks=results))
+
+
+def audited(opened: OpenProject, client: FakeDataApi, before: Any = None) -> dict[str, Any]:
+    answer = audit_run(opened, client, RUN, before or {})
+    assert set(answer) == {"done", "since", "statement"}
+    return answer
+
+
+def test_ten_thousand_check_results_go_by_a_file_and_not_by_the_state(opened: OpenProject, ledger: Ledger) -> None:
+    for batch in range(1, 11):
+        book(ledger, batch, 1_000)
+    client = FakeDataApi()
+    answer = audited(opened, client)
+    [sqls] = client.batches.values()
+    assert len(json.dumps(answer)) < 500
+    assert [sql.split()[0] for sql in sqls] == ["INSERT", "DELETE", "COPY"]
+    assert max(len(sql) for sql in sqls) < 1_000
+    body = Bucket(ledger.bucket.s3, LAKE).read("load/_audit/run-1.json")
+    assert body is not None
+    rows = [json.loads(line) for line in body.splitlines()]
+    assert len(rows) == 10_000
+    assert rows[0] == {
+        "run_id": "run-1",
+        "source": "fx_rates",
+        "stream": "rates",
+        "batch": 10,
+        "check_id": "check_0",
+        "level": "warn",
+        "passed": True,
+        "value": 0.5,
+    }
+    # A value that is missing is left out, which COPY reads as NULL.
+    assert "value" not in rows[1]
+
+
+def test_an_audit_is_repeated_without_entering_anything_twice(opened: OpenProject, ledger: Ledger) -> None:
+    book(ledger, 1, 2)
+    client = FakeDataApi()
+    audited(opened, client)
+    [[entry, delete, _]] = client.batches.values()
+    assert "WHERE NOT EXISTS (SELECT 1 FROM etl.run_audit WHERE run_id = 'run-1')" in entry
+    assert delete == "DELETE FROM etl.quality_results WHERE run_id = 'run-1'"
+
+
+def test_books_that_do_not_balance_reach_no_warehouse(opened: OpenProject, ledger: Ledger) -> None:
+    book(ledger, 1, 1, extracted=2)
+    client = FakeDataApi()
+    with pytest.raises(BooksError, match=r"fx_rates\.rates batch 1"):
+        audited(opened, client)
+    assert client.batches == {}
+
+
+def test_an_audit_is_looked_at_until_it_is_in(opened: OpenProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeDataApi(ends="STARTED")
+    waits = audited(opened, client)
+    assert not waits["done"]
+    client.statuses["audit run-1"] = {"Status": "FINISHED"}
+    assert audited(opened, client, waits)["done"]
+    client.statuses["audit run-1"] = {"Status": "ABORTED"}
+    with pytest.raises(QueryError, match="ABORTED"):
+        audited(opened, client, waits)
+    client.statuses["audit run-1"] = {"Status": "STARTED"}
+    monkeypatch.setattr(audit, "AUDIT_SECONDS", -1)
+    with pytest.raises(QueryError, match="has not ended since"):
+        audited(opened, client, waits)
