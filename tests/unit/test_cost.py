@@ -136,12 +136,11 @@ MACHINE: dict[str, Any] = {
         "End": {"Type": "Succeed"},
     },
 }
-WAY = Way(choices={"Done": ("End",)}, maps={"Each": "sources"}, waits={"Wait": "crawl_seconds"})
+WAY = Way(choices={"Done": ("End",)}, each_source=("Each",), waits={"Wait": "crawl_seconds"})
 
 
 def walked(way: Way = WAY, seconds: int = 70) -> Run:
-    sizes: Any = {"sources": 3, "crawls": 0, "loads": 0}
-    return run_of(json.dumps(MACHINE), way, sizes, {"crawl_seconds": Decimal(seconds)})
+    return run_of(json.dumps(MACHINE), way, 3, {"crawl_seconds": Decimal(seconds)})
 
 
 def test_a_run_enters_each_state_as_often_as_its_maps_and_waits_say() -> None:
@@ -155,7 +154,7 @@ def test_a_run_enters_each_state_as_often_as_its_maps_and_waits_say() -> None:
     ("way", "says"),
     [
         ({"choices": {}}, "Choice Done of the state machine is missing"),
-        ({"maps": {}}, "Map Each of the state machine is missing"),
+        ({"each_source": ()}, "Map Each of the state machine is missing"),
         ({"waits": {}}, "Wait Wait of the state machine is missing"),
         ({"choices": {"Done": ("Nowhere",)}}, "choices.Done: Nowhere is none of Broken, End, Wait"),
     ],
@@ -173,9 +172,7 @@ def test_a_run_starts_one_extract_for_each_source_and_one_gold(bills: Bills) -> 
 
 def test_the_way_leads_through_the_state_machine_to_success() -> None:
     definition = Deployment(load_project(ROOT, "prod"), ROOT).definition()
-    found = run_of(
-        definition, load_way(ROOT), {"sources": 2, "crawls": 1, "loads": 1}, dict.fromkeys(WORK.assumed, Decimal())
-    )
+    found = run_of(definition, load_way(ROOT), 2, dict.fromkeys(WORK.assumed, Decimal()))
     assert found.visits["Succeeded"] == 1
     assert not [name for name in found.visits if "Fail" in name and name != "CountFailures"]
 

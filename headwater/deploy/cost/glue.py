@@ -22,7 +22,12 @@ def glue(month: Month) -> Iterator[Quantity]:
     """Lists the DPU hours of each stage, of crawls and of Maintain."""
     for stage in STAGES:
         yield _stage(month, stage)
-    hours = month.crawls * _CRAWLER_DPUS * max(month.assumed("crawl_seconds"), LEAST_CRAWL_SECONDS) / HOUR_SECONDS
+    hours = (
+        month.assumed("crawls_a_month")
+        * _CRAWLER_DPUS
+        * max(month.assumed("crawl_seconds"), LEAST_CRAWL_SECONDS)
+        / HOUR_SECONDS
+    )
     yield Quantity("Glue", "crawls", hours, "glue_dpu_hour", ("crawls_a_month", "crawl_seconds"))
     if month.project.environment.maintenance:
         yield _maintain(month, fires_a_day(month.project.environment.maintenance.cron) * DAYS)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 
 from headwater.config import Project
 from headwater.deploy.cost.cron import fires_a_day
-from headwater.deploy.cost.run import Run, Size, Way, run_of
+from headwater.deploy.cost.run import Run, Way, run_of
 from headwater.deploy.cost.workload import Work, Workload
 from headwater.deploy.deployment import Deployment, JobSpec
 from headwater.deploy.entrances import Entrances
@@ -75,7 +75,7 @@ class Month:
         ]
         if self.workload.drops_a_day:
             started.append((self.workload.drops_a_day, 1))
-        return tuple(Runs(a_day * DAYS, sources, self._run(sources=sources)) for a_day, sources in started)
+        return tuple(Runs(a_day * DAYS, sources, self._run(sources)) for a_day, sources in started)
 
     @property
     def runs_a_month(self) -> Decimal:
@@ -85,17 +85,6 @@ class Month:
     def count(self, of: Callable[[Run], int]) -> Decimal:
         """Adds up over the month's runs what each run does."""
         return sum((runs.a_month * of(runs.run) for runs in self.runs), Decimal())
-
-    @property
-    def crawls(self) -> Decimal:
-        """How many crawls there are."""
-        return self.assumed("crawls_a_month")
-
-    @cached_property
-    def transitions(self) -> Decimal:
-        """How many state transitions there are, those of crawls included."""
-        a_crawl = self._run(crawls=1).transitions - self._run(crawls=0).transitions
-        return self.count(lambda run: run.transitions) + self.crawls * a_crawl
 
     @cached_property
     def invocations(self) -> Decimal:
@@ -115,17 +104,14 @@ class Month:
         return sum((runs.a_month * runs.sources for runs in self.runs), Decimal())
 
     @property
-    def awake_seconds(self) -> Iterator[tuple[Decimal, Decimal]]:
-        """For how long a run keeps the warehouse busy, in seconds, and how many such runs there are."""
-        for runs in self.runs:
-            loading = len(self.project.gold) * self.assumed("load_seconds") + self.assumed("audit_seconds")
-            yield loading, runs.a_month
+    def load_seconds(self) -> Decimal:
+        """How long the loads of a run take, one table after the other."""
+        return len(self.project.gold) * self.assumed("load_seconds")
 
     @cached_property
     def _definition(self) -> str:
         return self.deployment.definition()
 
-    def _run(self, *, sources: int = 1, crawls: int = 0) -> Run:
-        sizes: dict[Size, int] = {"sources": sources, "crawls": crawls, "loads": len(self.project.gold)}
+    def _run(self, sources: int) -> Run:
         seconds = {name: assumed.value for name, assumed in self.work.assumed.items()}
-        return run_of(self._definition, self.way, sizes, seconds)
+        return run_of(self._definition, self.way, sources, {**seconds, "load_seconds": self.load_seconds})

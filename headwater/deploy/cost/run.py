@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, TypeAdapter
 
@@ -17,7 +18,6 @@ from headwater.config.strict import Name, Strict
 from headwater.deploy.project import load_declared
 from headwater.errors import ConfigError
 
-Size = Literal["sources", "crawls", "loads"]
 _FILE = "config/cost/run.yaml"
 
 
@@ -27,7 +27,7 @@ class Way(Strict):
     choices: dict[str, tuple[str, ...]] = Field(
         description="The states that a Choice leads to on its first, second … visit; the last also on those after."
     )
-    maps: dict[str, Size] = Field(description="What a Map goes through.")
+    each_source: tuple[str, ...] = Field(description="The Maps that go through the sources of the run.")
     waits: dict[str, Name] = Field(
         description="The assumption that says how many seconds that takes which a Wait waits for, in a loop of looks."
     )
@@ -53,14 +53,13 @@ class Run:
 
     def job_runs(self, script: str) -> int:
         """How often the run starts a job of a script."""
-        jobs = {
-            name: json.dumps(task.get("Parameters", {}))
-            for name, task in self.tasks.items()
-            if "startJobRun" in task["Resource"]
-        }
-        return sum(
-            self.visits[name] for name, parameters in jobs.items() if f"-{script}" in parameters.replace("{}", "")
-        )
+        jobs = {name: _job(task) for name, task in self.tasks.items() if "startJobRun" in task["Resource"]}
+        return sum(self.visits[name] for name, job in jobs.items() if re.search(rf"-{script}\b", job))
+
+
+def _job(task: Mapping[str, Any]) -> str:
+    parameters = task["Parameters"]
+    return str(parameters.get("JobName") or parameters["JobName.$"])
 
 
 def load_way(root: Path) -> Way:
@@ -68,16 +67,16 @@ def load_way(root: Path) -> Way:
     return load_declared(TypeAdapter(Way), root, "cost", "run")
 
 
-def run_of(definition: str, way: Way, sizes: Mapping[Size, int], seconds: Mapping[str, Decimal]) -> Run:
+def run_of(definition: str, way: Way, sources: int, seconds: Mapping[str, Decimal]) -> Run:
     """Follows a usual run through a state machine's definition; ConfigError names a state of which the way says nothing."""
-    walk = _Walk(way, sizes, seconds)
+    walk = _Walk(way, sources, seconds)
     walk.through(json.loads(definition), 1)
     return Run(walk.visits, walk.tasks)
 
 
 class _Walk:
-    def __init__(self, way: Way, sizes: Mapping[Size, int], seconds: Mapping[str, Decimal]) -> None:
-        self._way, self._sizes, self._seconds = way, sizes, seconds
+    def __init__(self, way: Way, sources: int, seconds: Mapping[str, Decimal]) -> None:
+        self._way, self._sources, self._seconds = way, sources, seconds
         self.visits: Counter[str] = Counter()
         self.tasks: dict[str, Mapping[str, Any]] = {}
 
@@ -95,11 +94,11 @@ class _Walk:
         if state["Type"] == "Task":
             self.tasks[name] = state
         elif state["Type"] == "Map":
-            if name not in self._way.maps:
+            if name not in self._way.each_source:
                 raise ConfigError(
-                    f"{_FILE}: Map {name} of the state machine is missing. hint: say in maps what it goes through"
+                    f"{_FILE}: Map {name} of the state machine is missing. hint: add it to each_source if it goes through sources"
                 )
-            self.through(state["ItemProcessor"], times * self._sizes[self._way.maps[name]])
+            self.through(state["ItemProcessor"], times * self._sources)
         elif state["Type"] == "Parallel":
             for branch in state["Branches"]:
                 self.through(branch, times)

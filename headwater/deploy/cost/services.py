@@ -24,17 +24,14 @@ _QUEUE_ASKS_A_SECOND = Decimal(5) / 20
 _RECORD_CHUNK_GB = Decimal(64) / 10**6
 _KB = Decimal(10**6)
 _DAY_SECONDS = 86_400
+# What a run looks at again and again until it is through.
+LOOKS = ("turn_seconds", "crawl_wait_seconds", "load_seconds", "audit_seconds")
 
 
 def orchestration(month: Month) -> Iterator[Quantity]:
     """Lists what state machine, Lambda, scheduler, keys and secrets cost."""
-    yield Quantity(
-        "Step Functions",
-        "state transitions",
-        month.transitions,
-        "state_transitions",
-        ("load_seconds", "audit_seconds", "crawl_seconds"),
-    )
+    transitions = month.count(lambda run: run.transitions)
+    yield Quantity("Step Functions", "state transitions", transitions, "state_transitions", LOOKS)
     invoked = month.invocations
     yield Quantity("Lambda", "invocations", invoked, "lambda_requests", ("busy_share",))
     yield Quantity(
@@ -117,7 +114,10 @@ def watching(month: Month) -> Iterator[Quantity]:
     invoked = month.invocations
     logged = (
         hours * month.assumed("log_gb_a_dpu_hour")
-        + (month.transitions * month.assumed("log_kb_a_transition") + invoked * month.assumed("log_kb_an_invocation"))
+        + (
+            month.count(lambda run: run.transitions) * month.assumed("log_kb_a_transition")
+            + invoked * month.assumed("log_kb_an_invocation")
+        )
         / _KB
     )
     assumes = ("log_gb_a_dpu_hour", "log_kb_a_transition", "log_kb_an_invocation")

@@ -14,8 +14,8 @@ LEAST_AWAKE_SECONDS = Decimal(60)
 def warehouse(month: Month) -> Iterator[Quantity]:
     """Lists the RPU hours of runs and of people's queries, storage, snapshots, and Athena's scans."""
     declared = month.project.environment.warehouse
-    awake = sum((times * max(seconds, LEAST_AWAKE_SECONDS) for seconds, times in month.awake_seconds), Decimal())
-    loading = awake / HOUR_SECONDS * declared.base_capacity
+    awake = max(month.load_seconds + month.assumed("audit_seconds"), LEAST_AWAKE_SECONDS)
+    loading = month.runs_a_month * awake / HOUR_SECONDS * declared.base_capacity
     asking = month.workload.queried_hours_a_day * DAYS * declared.base_capacity
     # Twice the limit is where the workgroup refuses.
     most = Decimal(2 * declared.rpu_hours_a_day) * DAYS
