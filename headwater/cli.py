@@ -23,6 +23,7 @@ from headwater.deploy.project import Declared
 from headwater.deploy.sources_page import sources_page
 from headwater.deploy.terraform import document
 from headwater.desk import choices
+from headwater.desk.cost import cost
 from headwater.desk.environments import ROOT, client_of, extra_environments, project_of, today_in
 from headwater.desk.options import EnvOption, JsonOption
 from headwater.desk.refusals import refusal
@@ -37,6 +38,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
 quarantine_app = typer.Typer(no_args_is_help=True, help="Rows that were refused.")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(source_app, name="source")
+app.command()(cost)
 
 StreamArgument = Annotated[str, typer.Argument(help="source.stream", autocompletion=choices.complete_stream)]
 BatchArgument = Annotated[int, typer.Argument(min=1)]

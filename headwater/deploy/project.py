@@ -139,20 +139,21 @@ def kept(project: Project) -> Project:
 
 def load_environment(root: Path, environment: str) -> Environment:
     """Loads one environment alone; ConfigError has a line for each mistake."""
-    return _load(TypeAdapter(Environment), root, "environments", environment)
+    return load_declared(TypeAdapter(Environment), root, "environments", environment)
 
 
 def load_source(root: Path, name: str) -> AnySource:
     """Loads one source alone, whatever else is declared and however wrong that is; ConfigError has a line for each mistake."""
-    return _load(TypeAdapter(Source), root, "sources", name)
+    return load_declared(TypeAdapter(Source), root, "sources", name)
 
 
 def load_table(root: Path, name: str) -> Table:
     """Loads one silver table alone, whatever else is declared; ConfigError has a line for each mistake."""
-    return _load(TypeAdapter(Table), root, "tables", name)
+    return load_declared(TypeAdapter(Table), root, "tables", name)
 
 
-def _load(model: TypeAdapter[_Model], root: Path, folder: str, name: str) -> _Model:
+def load_declared(model: TypeAdapter[_Model], root: Path, folder: str, name: str) -> _Model:
+    """Loads one file of a folder of config/ alone; ConfigError has a line for each mistake."""
     files = {path.stem: path for path in (root / "config" / folder).glob("*.yaml")}
     if name not in files:
         what = folder.removesuffix("s")

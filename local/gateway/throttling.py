@@ -31,7 +31,11 @@ def throttled(environ: Environ, service: str) -> Answer:
         error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{_SAID}</Message></Error>"
         request = f"<RequestId>{uuid.uuid4()}</RequestId>"
         return status, _xml(), f"<ErrorResponse>{error}{request}</ErrorResponse>".encode()
-    headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
+    headers = [
+        ("Content-Type", "application/json"),
+        ("x-amzn-ErrorType", code),
+        ("x-amzn-RequestId", str(uuid.uuid4())),
+    ]
     return status, headers, json.dumps({"__type": code, "message": _SAID, "Message": _SAID}).encode()
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import boto3
 import pytest
 
+from headwater.deploy.cost.glue import STAGES
+from headwater.deploy.cost.measured import entered, measured
+from headwater.deploy.cost.run import Run, load_way, run_of
+from headwater.deploy.cost.workload import load_work
 from headwater.log import APPENDED, CLOSED, STARTED
-from local.stack import Stack
+from local.stack import ROOT, Stack
 
 from .pipeline import Pipeline
 from .story import Story, wrong
@@ -60,6 +65,29 @@ def test_what_alarms_count_is_in_the_jobs_logs(pipeline: Pipeline, stack: Stack)
     assert closed
     assert all(isinstance(line[count], int) for line in closed for count in ("extracted", "quarantined"))
     assert sum(line["quarantined"] for line in closed) > 0
+
+
+def test_the_cost_model_counts_what_a_run_did(story: Story, pipeline: Pipeline) -> None:
+    did = entered(pipeline.client, story.dropped.run_id)
+
+    def modelled(seconds: int) -> Run:
+        waits = dict.fromkeys(way.waits.values(), Decimal(seconds))
+        return run_of(pipeline.client.deployment.definition(), way, 1, waits)
+
+    way = load_way(ROOT)
+    least, looking = modelled(0), modelled(1)
+    looks = looking.visits - least.visits
+    assert {name: (n, did[name]) for name, n in least.visits.items() if n != did[name] and not looks[name]} == {}
+    assert did.keys() <= looking.visits.keys()
+    # How often a run looks again is a matter of seconds, and each look enters four states at most.
+    assert least.transitions <= did.total() <= least.transitions + 4 * sum(did[wait] for wait in way.waits)
+
+
+def test_what_runs_show_takes_the_place_of_what_is_assumed(pipeline: Pipeline) -> None:
+    found = measured(pipeline.client, load_work(ROOT).assumed)
+    assert {f"{stage}_seconds" for stage in STAGES} <= found.keys()
+    # A few megabytes show nothing of a rate.
+    assert not [name for name in found if name.endswith("_gb_a_dpu_hour")]
 
 
 def test_every_table_is_in_the_catalog_after_a_run(pipeline: Pipeline) -> None:
