@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
+
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.packages import package
 from headwater.errors import HeadwaterError
@@ -40,7 +42,7 @@ def take_any_provider(terraform: Path) -> None:
 class Terraform:
     """terraform/ in a copy of its own, with a state of its own, whose provider speaks to one gateway.
 
-    The copy's config/ holds what the deployment's project does, so a stack with some of the sources gets just those.
+    The copy's config/ holds what the deployment's project does: some of the sources, at the stack's own addresses.
     """
 
     def __init__(self, folder: Path, endpoint: str) -> None:
@@ -53,6 +55,10 @@ class Terraform:
             "AWS_SECRET_ACCESS_KEY": "terraform",
             "TF_IN_AUTOMATION": "1",
         }
+
+    def sign_as(self, access_key: str) -> None:
+        """Lets somebody else apply and plan from now on."""
+        self._environment["AWS_ACCESS_KEY_ID"] = access_key
 
     def init(self, deployment: Deployment) -> None:
         """Copies what Terraform reads and initialises it; NoProviderError when that cannot be done here."""
@@ -67,8 +73,6 @@ class Terraform:
         packages = self._root / "build" / "packages"
         environment = deployment.project.environment.name
         package(self._root, environment, packages)
-        # The addresses of the stack's own sources are known to its project, and to no file.
-        (packages / environment / "project.json").write_text(deployment.project.model_dump_json(by_alias=True))
         self._run("apply", "-input=false", "-auto-approve", f"-parallelism={_AT_ONCE}", *_variables(deployment))
 
     def changes(self, deployment: Deployment) -> list[str]:
@@ -108,6 +112,10 @@ class Terraform:
             for path in (self._root / folder).iterdir():
                 if path.stem not in kept:
                     path.unlink()
+        # The addresses of the stack's own sources are known to its project alone.
+        environment = project.environment
+        declaration = yaml.safe_dump(environment.model_dump(mode="json", by_alias=True, exclude_none=True))
+        (self._root / "config" / "environments" / f"{environment.name}.yaml").write_text(declaration)
         (self._root / "terraform" / "local_override.tf.json").write_text(json.dumps(_OVERRIDE))
         take_any_provider(self._root / "terraform")
 

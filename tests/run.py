@@ -37,7 +37,7 @@ OTHERS = (
     ("tests/e2e/test_upgrade.py",),
     ("tests/local", "tests/glue"),
     ("tests/contract",),
-    ("tests/e2e/test_report_page.py", "tests/e2e/test_terraform.py", "tests/e2e/test_overlap.py"),
+    ("tests/e2e/test_report_page.py", "tests/e2e/test_a_day.py", "tests/e2e/test_overlap.py"),
     ("tests",),
 )
 GROUPS = (LONGEST, *OTHERS)
