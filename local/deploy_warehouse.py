@@ -33,9 +33,8 @@ def deploy_workgroup(deployment: Deployment, key: str) -> dict[str, str]:
         redshift.create_workgroup(workgroupName=warehouse.workgroup, namespaceName=warehouse.workgroup)
     return {
         "admin_secret": _secret(deployment),
-        # IAM is asked about both by their names here.
-        "workgroup_arn": environment.arn("redshift-serverless", f"workgroup/{warehouse.workgroup}"),
-        "namespace_arn": environment.arn("redshift-serverless", f"namespace/{warehouse.workgroup}"),
+        "workgroup_arn": redshift.get_workgroup(workgroupName=warehouse.workgroup)["workgroup"]["workgroupArn"],
+        "namespace_arn": redshift.get_namespace(namespaceName=warehouse.workgroup)["namespace"]["namespaceArn"],
     }
 
 

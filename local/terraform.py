@@ -113,9 +113,15 @@ class Terraform:
                 if path.stem not in kept:
                     path.unlink()
         # The addresses of the stack's own sources are known to its project alone.
-        environment = project.environment
+        overrides = {
+            name: override for name, override in project.environment.sources.items() if name in project.sources
+        }
+        environment = project.environment.model_copy(update={"sources": overrides})
         declaration = yaml.safe_dump(environment.model_dump(mode="json", by_alias=True, exclude_none=True))
-        (self._root / "config" / "environments" / f"{environment.name}.yaml").write_text(declaration)
+        environments = self._root / "config" / "environments"
+        shutil.rmtree(environments)
+        environments.mkdir()
+        (environments / f"{environment.name}.yaml").write_text(declaration)
         (self._root / "terraform" / "local_override.tf.json").write_text(json.dumps(_OVERRIDE))
         take_any_provider(self._root / "terraform")
 

@@ -16,6 +16,7 @@ from moto.core.responses import BaseResponse
 from moto.s3.responses import S3Response
 from moto.secretsmanager.models import secretsmanager_backends
 
+from local.gateway.redshift.identities import identity
 from local.gateway.settings import GatewaySettings
 
 # What IAM calls otherwise than moto does.
@@ -23,7 +24,7 @@ _IAM_NAMES = {"s3:HeadBucket": "s3:ListBucket", "lambda:Invoke": "lambda:InvokeF
 
 _JOB = ("JobName", "glue:{place}:job/{name}")
 _CRAWLER = ("Name", "glue:{place}:crawler/{name}")
-_WORKGROUP = ("WorkgroupName", "redshift-serverless:{place}:workgroup/{name}")
+_WORKGROUP = ("WorkgroupName", "redshift-serverless:{place}:workgroup/{workgroup}")
 _MACHINE = ("stateMachineArn", "states:{place}:stateMachine:{name}")
 _RESOURCES = {
     "athena:GetWorkGroup": ("WorkGroup", "athena:{place}:workgroup/{name}"),
@@ -145,7 +146,11 @@ def asked_of(settings: GatewaySettings, response: BaseResponse, service: str, re
     elif action in _RESOURCES:
         parameter, form = _RESOURCES[action]
         name = str(response._get_param(parameter))
-        arn = name if name.startswith("arn:") else "arn:aws:" + form.format(place=place, name=name)
+        arn = (
+            name
+            if name.startswith("arn:")
+            else "arn:aws:" + form.format(place=place, name=name, workgroup=identity("workgroup", name))
+        )
         yield Asked(action, arn)
         if action.startswith("redshift-data:"):
             # The Data API logs in by the secret that the request names, or as whoever asks.
@@ -186,7 +191,7 @@ def _of_s3(response: S3Response, action: str, arn: str) -> Iterator[Asked]:
         for found in re.findall(r"<Key>(.*?)</Key>", response.body.decode(), re.DOTALL):
             yield Asked(action, f"{bucket}/{html.unescape(found)}")
         return
-    yield Asked(action, arn, _prefix(response, action))
+    yield Asked(action, arn, _told_s3(response, action))
     if source := response.headers.get("x-amz-copy-source"):
         path = unquote(source).partition("?")[0].lstrip("/")
         yield Asked("s3:GetObject", f"{bucket.rpartition(':')[0]}:{path}")
@@ -195,9 +200,10 @@ def _of_s3(response: S3Response, action: str, arn: str) -> Iterator[Asked]:
         yield Asked("s3:ListBucket", bucket)
 
 
-def _prefix(response: S3Response, action: str) -> Mapping[str, tuple[str, ...]]:
-    found = response.querystring.get("prefix") if action == "s3:ListBucket" else None
-    return {"s3:prefix": (found[0],)} if found else {}
+def _told_s3(response: S3Response, action: str) -> Mapping[str, tuple[str, ...]]:
+    prefix = response.querystring.get("prefix") if action == "s3:ListBucket" else None
+    acl = response.headers.get("x-amz-acl")
+    return ({"s3:prefix": (prefix[0],)} if prefix else {}) | ({"s3:x-amz-acl": (acl,)} if acl else {})
 
 
 def _exists(response: S3Response, bucket_arn: str, key: str) -> bool:

@@ -24,9 +24,11 @@ from tests.support.waiting import wait_for
 from .pipeline import Pipeline, own_stack, send
 
 HOUSEHOLDS = 60
-SOURCES = frozenset({"fx_rates", "rds_postgres"})
+SOURCES = frozenset({"rds_postgres"})
 DAY = 86_400
 RUN_SECONDS = 900
+COLLEAGUE = "test"
+"""The key of an administrator who has deployed nothing yet."""
 
 
 class ByTerraform:
@@ -88,19 +90,26 @@ def signing_as(key: str, token: str | None = None) -> Iterator[None]:
 
 
 def there(prefix: str) -> list[str]:
-    """Names of what is there of an environment."""
+    """Kind and name of what is there of an environment."""
     glue, functions = boto3.client("glue"), boto3.client("lambda")
-    names = [
-        *(bucket["Name"] for bucket in boto3.client("s3").list_buckets()["Buckets"]),
-        *glue.list_jobs()["JobNames"],
-        *glue.list_crawlers()["CrawlerNames"],
-        *(database["Name"].replace("_", "-") for database in glue.get_databases()["DatabaseList"]),
-        *(function["FunctionName"] for function in functions.list_functions()["Functions"]),
-        *(machine["name"] for machine in boto3.client("stepfunctions").list_state_machines()["stateMachines"]),
-        *(role["RoleName"] for role in boto3.client("iam").list_roles()["Roles"]),
-        *(schedule["Name"] for schedule in boto3.client("scheduler").list_schedules()["Schedules"]),
+    names = {
+        "bucket": [bucket["Name"] for bucket in boto3.client("s3").list_buckets()["Buckets"]],
+        "job": glue.list_jobs()["JobNames"],
+        "crawler": glue.list_crawlers()["CrawlerNames"],
+        "database": [database["Name"].replace("_", "-") for database in glue.get_databases()["DatabaseList"]],
+        "function": [function["FunctionName"] for function in functions.list_functions()["Functions"]],
+        "machine": [
+            machine["name"] for machine in boto3.client("stepfunctions").list_state_machines()["stateMachines"]
+        ],
+        "role": [role["RoleName"] for role in boto3.client("iam").list_roles()["Roles"]],
+        "schedule": [schedule["Name"] for schedule in boto3.client("scheduler").list_schedules()["Schedules"]],
+    }
+    return [
+        f"{kind} {name}"
+        for kind, found in names.items()
+        for name in found
+        if name.startswith(f"{prefix}-") and not name.endswith("-analysts")
     ]
-    return [name for name in names if name.startswith(f"{prefix}-") and not name.endswith("-analysts")]
 
 
 @dataclass
@@ -130,7 +139,7 @@ def _deployment(stack: Stack) -> Deployment:
 def _scheduled_run(stack: Stack, client: Client) -> RunState:
     """Moves the clock on by a day, and waits for the one run that its schedule starts."""
     known = {run.run_id for run in client.runs()}
-    send("POST", f"{stack.aws_endpoint}/_headwater/clock", {"seconds": DAY})
+    stack.move_clock(DAY)
     wait_for(lambda: {run.run_id for run in client.runs()} - known, RUN_SECONDS)
     [started] = {run.run_id for run in client.runs()} - known
     found = client.wait(started)
@@ -151,15 +160,6 @@ def _analyst(deployment: Deployment) -> tuple[str, str]:
     arn = iam.get_role(RoleName=role)["Role"]["Arn"]
     session = boto3.client("sts").assume_role(RoleArn=arn, RoleSessionName="ana")["Credentials"]
     return session["AccessKeyId"], session["SessionToken"]
-
-
-def _colleague() -> str:
-    """The key of another administrator."""
-    iam = boto3.client("iam")
-    iam.create_user(UserName="colleague")
-    everything = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
-    iam.put_user_policy(UserName="colleague", PolicyName="AdministratorAccess", PolicyDocument=everything)
-    return str(iam.create_access_key(UserName="colleague")["AccessKey"]["AccessKeyId"])
 
 
 @pytest.fixture(scope="module", params=[ByTerraform, ByApi])
@@ -186,7 +186,7 @@ def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         day.planned["a day later"] = deployer.changes()
         boto3.client("glue").delete_job(JobName=f"{deployment.prefix}-maintain")
         day.planned["after a hand"] = deployer.changes()
-        deployer.deploy_as(_colleague())
+        deployer.deploy_as(COLLEAGUE)
         day.planned["after a colleague"] = deployer.changes()
         day.runs["after a colleague"] = pipeline.run_well()
         day.contents.append(pipeline.content("silver", "gold", "warehouse"))

@@ -11,6 +11,7 @@ from headwater.deploy.project import load_project
 from headwater.deploy.roles import roles
 from local.gateway.calls import Call
 from local.gateway.iam.conditions import matches
+from local.gateway.redshift.identities import identity
 from local.stack import ROOT
 from tests.support.iam import LATE_KEYS, Grant, grants, refused
 
@@ -18,11 +19,10 @@ from .story import Story
 
 DEPLOYMENT = Deployment(load_project(ROOT, "local"), ROOT)
 ENVIRONMENT = DEPLOYMENT.project.environment
-# The Data API's calls are on the workgroup by its name.
 LATE = LATE_KEYS | {
     "namespace_arn": "arn:aws:redshift-serverless:::namespace",
     "workgroup_arn": f"arn:aws:redshift-serverless:{ENVIRONMENT.region}:{ENVIRONMENT.account}"
-    f":workgroup/{ENVIRONMENT.warehouse.workgroup}",
+    f":workgroup/{identity('workgroup', ENVIRONMENT.warehouse.workgroup)}",
     "admin_secret": f"arn:aws:secretsmanager:{ENVIRONMENT.region}:{ENVIRONMENT.account}"
     f":secret:redshift!{ENVIRONMENT.warehouse.workgroup}-admin-??????",
 }
@@ -123,15 +123,13 @@ IDLE = (
         "*secrets_key",
         ("google_ads-extract", "facebook_ads-extract"),
     ),
-    Idle(
-        "COPY reads what its manifest names, and all of it is there.", "s3:ListBucket", f"{_S3}-lake load/*", ("copy",)
-    ),
     # What one declaration for many grants to those who need less.
-    Idle("Not every Lambda writes.", "kms:GenerateDataKey", "*data_key", ("plan_run", "read_verdicts")),
+    Idle("Not every Lambda writes.", "kms:GenerateDataKey", "*data_key", ("plan_run", "read_verdicts", "grant_tables")),
     Idle("What is received is written by a Lambda.", "s3:PutObject", f"{_S3}-raw/kinesis/*", ("kinesis-extract",)),
 )
 
 BY_CHANCE = (
+    Idle("All tables of a crawler are there at its first crawl, or are not.", "glue:UpdateCrawler"),
     Idle("A table's shape changes, or does not.", "glue:UpdateTable"),
     Idle(
         "Two Lambdas commit the next batch at the same moment, or do not.",

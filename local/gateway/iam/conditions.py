@@ -27,6 +27,7 @@ KEYS = frozenset(
         "kms:ViaService",
         "redshift-data:statement-owner-iam-userid",
         "s3:prefix",
+        "s3:x-amz-acl",
     }
 )
 FAMILIES = ("kms:EncryptionContext:",)

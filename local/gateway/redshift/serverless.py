@@ -21,6 +21,7 @@ from psycopg import sql
 from local.gateway.clock import CLOCK
 from local.gateway.http_server import Environ, StartResponse
 from local.gateway.iam.principals import Principal
+from local.gateway.redshift.identities import identity
 from local.gateway.settings import GatewaySettings
 
 _TARGET = "RedshiftServerless."
@@ -161,10 +162,10 @@ class RedshiftServerless:
         name = given["namespaceName"]
         if name in self._kept["namespace"]:
             raise _RefusedError("ConflictException", f"namespace {name} exists")
-        identity = str(uuid.uuid4())
+        namespace_id = identity("namespace", name)
         made = {
-            "namespaceId": identity,
-            "namespaceArn": self._arn("namespace", identity),
+            "namespaceId": namespace_id,
+            "namespaceArn": self._arn("namespace", namespace_id),
             "adminUsername": "admin",
             "dbName": "dev",
             "iamRoles": [],
@@ -208,11 +209,11 @@ class RedshiftServerless:
         if name in self._kept["workgroup"]:
             raise _RefusedError("ConflictException", f"workgroup {name} exists")
         self._find("namespace", given)
-        identity = str(uuid.uuid4())
+        workgroup_id = identity("workgroup", name)
         host = f"{name}.{self._settings.account_id}.{self._settings.region}.redshift-serverless.amazonaws.com"
         made = {
-            "workgroupId": identity,
-            "workgroupArn": self._arn("workgroup", identity),
+            "workgroupId": workgroup_id,
+            "workgroupArn": self._arn("workgroup", workgroup_id),
             "baseCapacity": 128,
             "enhancedVpcRouting": False,
             "publiclyAccessible": False,
