@@ -33,8 +33,8 @@ from local.terraform import Terraform
 DAYS = 3
 ADVANCE_SEED = 7
 _DAY_SECONDS = 86_400
-_COLLEAGUE = "local"
-"""The access key of another administrator than Terraform's."""
+_COLLEAGUE = "test"
+"""The access key of an administrator who has deployed nothing yet."""
 FOLDER = ROOT / "build" / "demo"
 TERRAFORM_FOLDER = ROOT / "build" / "terraform-local"
 

@@ -51,8 +51,8 @@ class Terraform:
         self._environment = {
             **os.environ,
             "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": "terraform",
-            "AWS_SECRET_ACCESS_KEY": "terraform",
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
             "TF_IN_AUTOMATION": "1",
         }
 
