@@ -191,11 +191,14 @@ def _stage(stage: Any, books: list[Book]) -> dict[str, Any]:
 
 
 def footprint(client: Client) -> dict[str, Any]:
-    """Lists what a run may leave behind: raw and lake objects, and the warehouse's row counts, its audit aside."""
+    """Lists what a run may leave behind: raw and lake objects, and the warehouse's row counts; leases, notes and the audit aside."""
     environment = client.project.environment
     s3 = boto3.client("s3")
     objects = set()
-    for bucket, ignored in ((environment.bucket("raw"), "_leases/"), (environment.bucket("lake"), "load/_")):
+    for bucket, ignored in (
+        (environment.bucket("raw"), ("_leases/", "_schemas/")),
+        (environment.bucket("lake"), "load/_"),
+    ):
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
             objects |= {item["Key"] for item in page.get("Contents", []) if not item["Key"].startswith(ignored)}
     tables = [f"analytics.{table}" for table in client.project.gold] + ["etl.load_ledger", "etl.quality_results"]

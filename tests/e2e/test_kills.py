@@ -14,7 +14,7 @@ from local.demo import footprint
 from local.stack import ROOT, Stack
 from tests.support.iam import grants, recorded, refused
 
-from .pipeline import Faults, Pipeline
+from .pipeline import Faults, Pipeline, renamed
 
 RAW = "/headwater-small-raw/rds_postgres/orders"
 LAKE = "/headwater-small-lake"
@@ -43,12 +43,9 @@ def _small(stack: Stack, name: str) -> Pipeline:
     project = stack.project()
     shop = project.sources["rds_postgres"]
     streams = {stream: shop.streams[stream] for stream in ("customers", "orders")}
-    warehouse = project.environment.warehouse.model_copy(update={"database": name})
     project = project.model_copy(
         update={
-            "environment": project.environment.model_copy(
-                update={"prefix": f"headwater-{name}", "warehouse": warehouse}
-            ),
+            "environment": renamed(project.environment, name),
             "sources": {"rds_postgres": shop.model_copy(update={"streams": streams})},
             "tables": {table: project.tables[table] for table in streams},
             "quality": {table: project.quality[table] for table in streams},

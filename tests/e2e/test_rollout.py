@@ -25,7 +25,7 @@ from headwater.sources.http.rollout import rolled_out
 from local import world
 from local.stack import ROOT, Stack
 
-from .pipeline import Pipeline
+from .pipeline import Pipeline, renamed
 
 SOURCE = "clevertap"
 STREAMS = ("events", "profiles")
@@ -35,17 +35,11 @@ TABLES = ("app_events", "app_profiles")
 def deploy(stack: Stack, name: str, share: float) -> Pipeline:
     """Deploys an environment in which version 2 reads a share of the accounts."""
     project = restricted(stack.project(), frozenset({SOURCE}))
-    environment = project.environment
+    environment = renamed(project.environment, name)
     override = environment.sources.get(SOURCE, SourceOverride()).model_copy(
         update={"rollout": {stream: Rollout(parser="v2", share=share) for stream in STREAMS}}
     )
-    changed = environment.model_copy(
-        update={
-            "prefix": f"headwater-{name}",
-            "warehouse": environment.warehouse.model_copy(update={"database": name}),
-            "sources": {**environment.sources, SOURCE: override},
-        }
-    )
+    changed = environment.model_copy(update={"sources": {**environment.sources, SOURCE: override}})
     deployment = Deployment(project.model_copy(update={"environment": changed}), ROOT)
     stack.deploy(deployment)
     return Pipeline(stack, Client(deployment))

@@ -120,8 +120,11 @@ def _read_manifest(client: Any, source: str) -> dict[str, Any]:
     try:
         with closing(client.get_object(Bucket=bucket, Key=key)["Body"]) as body:
             document = json.loads(body.read())
-    except botocore.exceptions.ClientError:
-        raise RedshiftError(f"Problem reading manifest file {source}: it does not exist") from None
+    except botocore.exceptions.ClientError as error:
+        # As S3 says it: what a role may not read is denied, and not missing.
+        raise RedshiftError(
+            f"Problem reading manifest file {source}: S3ServiceException: {error.response['Error']['Message']}"
+        ) from None
     except ValueError as error:
         raise RedshiftError(f"Problem reading manifest file {source}: {error}") from None
     if not isinstance(document, dict) or not all("url" in entry for entry in document.get("entries", [{}])):
