@@ -13,6 +13,7 @@ import duckdb
 from deltalake import DeltaTable
 
 from headwater.client import Client, MaintainState, RunState, run_input
+from headwater.config import Environment
 from local.postgres import free_port
 from local.stack import Ports, Stack, running
 
@@ -24,6 +25,13 @@ def own_stack(home: Path, households: int, sources: frozenset[str] | None = None
     with running(Stack(home, ports, sources), households) as stack:
         stack.use()
         yield stack
+
+
+def renamed(environment: Environment, name: str) -> Environment:
+    """The environment under another name, with a warehouse of its own: another one beside it on the same stack."""
+    prefix = f"headwater-{name}"
+    own = {"workgroup": prefix, "database": name, "copy_role": f"arn:aws:iam::{environment.account}:role/{prefix}-copy"}
+    return environment.model_copy(update={"prefix": prefix, "warehouse": environment.warehouse.model_copy(update=own)})
 
 
 class Pipeline:

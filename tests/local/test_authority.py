@@ -182,6 +182,45 @@ def test_a_policy_that_is_not_evaluated_is_not_taken(aws: Aws, condition: Any, n
     assert refused(error) == "MalformedPolicyDocument"
 
 
+def test_a_buckets_policy_that_is_not_evaluated_is_not_taken(aws: Aws) -> None:
+    statement = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{aws.bucket}/*",
+    }
+    policy = {"Version": "2012-10-17", "Statement": statement | {"Condition": {"StringEquals": {"aws:Unheard": "1"}}}}
+    with pytest.raises(ClientError, match="aws:Unheard") as error:
+        aws.client("s3").put_bucket_policy(Bucket=aws.bucket, Policy=json.dumps(policy))
+    assert refused(error) == "MalformedPolicy"
+
+
+def test_a_buckets_policy_may_ask_with_which_acl_something_is_written(aws: Aws) -> None:
+    writer = person_role(aws, {"Effect": "Allow", "Action": "s3:PutObject*", "Resource": "*"})
+    other = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{aws.bucket}/*"}
+    other |= {"Condition": {"StringNotEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}}}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": other})
+    aws.client("s3").put_bucket_policy(Bucket=aws.bucket, Policy=policy)
+    assumed(aws, writer).put_object(Bucket=aws.bucket, Key="a", Body=b"1", ACL="bucket-owner-full-control")
+    with pytest.raises(ClientError) as error:
+        assumed(aws, writer).put_object(Bucket=aws.bucket, Key="a", Body=b"1")
+    assert refused(error) == "AccessDenied"
+
+
+def test_a_policy_that_is_attached_counts_as_its_newest_default(aws: Aws) -> None:
+    role, iam = person_role(aws), aws.client("iam")
+    aws.put("a", b"1")
+    allows = {"Version": "2012-10-17", "Statement": [reads(aws, "*")]}
+    arn = iam.create_policy(PolicyName=f"{aws.bucket}-readers", PolicyDocument=json.dumps(allows))["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName=role.rpartition("/")[2], PolicyArn=arn)
+    assert assumed(aws, role).get_object(Bucket=aws.bucket, Key="a")["ContentLength"] == 1
+    narrower = {"Version": "2012-10-17", "Statement": [reads(aws, "b/*")]}
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(narrower), SetAsDefault=True)
+    with pytest.raises(ClientError) as error:
+        assumed(aws, role).get_object(Bucket=aws.bucket, Key="a")
+    assert refused(error) == "AccessDenied"
+
+
 def test_a_bookmark_is_kept_where_the_role_may_use_its_key(aws: Aws) -> None:
     key, name = made_key(aws), f"sealed-{uuid.uuid4().hex[:6]}"
     encryption = {"JobBookmarksEncryption": {"JobBookmarksEncryptionMode": "CSE-KMS", "KmsKeyArn": key}}

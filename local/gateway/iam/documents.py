@@ -9,6 +9,8 @@ from typing import Any
 from moto.iam.exceptions import MalformedPolicyDocument
 from moto.iam.models import IAMBackend
 from moto.kms.models import KmsBackend
+from moto.s3.exceptions import S3ClientError
+from moto.s3.models import S3Backend
 
 from local.gateway.iam.conditions import PolicyError
 from local.gateway.iam.policy import read
@@ -19,8 +21,10 @@ _PUT = (
     (IAMBackend, "put_role_policy", "policy_json"),
     (IAMBackend, "put_user_policy", "policy_json"),
     (IAMBackend, "create_policy", "policy_document"),
+    (IAMBackend, "create_policy_version", "policy_document"),
     (KmsBackend, "create_key", "policy"),
     (KmsBackend, "put_key_policy", "policy"),
+    (S3Backend, "put_bucket_policy", "policy"),
 )
 
 
@@ -38,9 +42,10 @@ def _read_first(backend: type, operation: str, parameter: str) -> None:
         document = declared.bind(self, *args, **named).arguments.get(parameter)
         try:
             if document:
-                read(str(document))
+                read(document.decode() if isinstance(document, bytes) else str(document))
         except PolicyError as error:
-            raise MalformedPolicyDocument(str(error)) from None
+            refused = S3ClientError("MalformedPolicy", str(error)) if backend is S3Backend else None
+            raise refused or MalformedPolicyDocument(str(error)) from None
         return original(self, *args, **named)
 
     setattr(backend, operation, put)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.core.responses import ActionResult
+from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, S3Backend
 from moto.s3.responses import S3Response
 
@@ -22,6 +23,7 @@ def install() -> None:
     _name_no_key()
     _deliver_no_access_logs()
     _read_every_principal()
+    _leave_policies_to_the_authority()
     _keep_lifecycle_sizes()
     _tell_of_event_bridge()
 
@@ -85,6 +87,11 @@ def _read_every_principal() -> None:
             target_bucket.policy = whole
 
     FakeBucket._log_permissions_enabled_policy = staticmethod(log_permissions_enabled_policy)
+
+
+def _leave_policies_to_the_authority() -> None:
+    # moto denies what a statement denies everybody, whatever its conditions; the authority has judged the request with them.
+    FakeBucket.get_permission = lambda _bucket, _action, _resource: PermissionResult.NEUTRAL
 
 
 def _keep_lifecycle_sizes() -> None:
