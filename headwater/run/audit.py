@@ -13,7 +13,7 @@ from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Book
 from headwater.open_project import OpenProject
 from headwater.run.limits import AUDIT_SECONDS
-from headwater.warehouse.data_api import has_finished, submit
+from headwater.warehouse.data_api import has_finished, submit, unfinished
 
 _PATIENCE_SECONDS = 45.0
 """How long one call waits for the statement."""
@@ -51,7 +51,7 @@ def audit_run(opened: OpenProject, client: Any, run: AuditedRun, audit: Mapping[
     )
     done = has_finished(client, statement, _PATIENCE_SECONDS)
     if not done and datetime.now(UTC) - since > timedelta(seconds=AUDIT_SECONDS):
-        raise QueryError(f"audit: statement {statement} has not ended since {since:%H:%M} UTC")
+        raise QueryError(f"audit: not entered since {since:%H:%M} UTC; {unfinished(client, statement)}")
     return {"done": done, "since": since.isoformat(), "statement": statement}
 
 

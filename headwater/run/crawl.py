@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -16,9 +15,6 @@ from headwater.log import get_logger
 from headwater.open_project import OpenProject
 from headwater.run.limits import CRAWL_SECONDS
 
-_PATIENCE_SECONDS = 1.0
-"""What ends at once need not wait for the next call."""
-_LOOK_SECONDS = 0.1
 _MOST_CHARACTERS = 500
 
 log = get_logger(__name__)
@@ -37,12 +33,7 @@ def crawl_changed(opened: OpenProject, glue: Any, crawl: Mapping[str, Any]) -> d
     for name, started in crawlers.items():
         if "before" not in started:
             _start(opened, glue, name, started)
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        failed += _look(glue, schemas, crawlers)
-        if not crawlers or time.monotonic() > deadline:
-            break
-        time.sleep(_LOOK_SECONDS)
+    failed += _look(glue, schemas, crawlers)
     if datetime.now(UTC) - since > timedelta(seconds=CRAWL_SECONDS):
         failed += [f"{name}: has not ended since {since:%H:%M} UTC" for name in crawlers]
         crawlers = {}

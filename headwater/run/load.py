@@ -14,7 +14,7 @@ from headwater.log import get_logger
 from headwater.open_project import OpenProject
 from headwater.run.limits import LOAD_SECONDS
 from headwater.warehouse.changes import ChangeLog
-from headwater.warehouse.data_api import has_finished, submit
+from headwater.warehouse.data_api import has_finished, submit, unfinished
 from headwater.warehouse.load import Load, load_of
 
 _PATIENCE_SECONDS = 45.0
@@ -48,8 +48,8 @@ def load_changes(opened: OpenProject, client: Any, run_id: str, load: Mapping[st
         log.info("loaded", table=table, run_id=run_id)
         del tables[table]
         statement = None
-    if tables and datetime.now(UTC) - since > timedelta(seconds=LOAD_SECONDS):
-        raise LoadError(f"{', '.join(tables)}: not loaded since {since:%H:%M} UTC; statement {statement} says why")
+    if statement is not None and datetime.now(UTC) - since > timedelta(seconds=LOAD_SECONDS):
+        raise LoadError(f"{', '.join(tables)}: not loaded since {since:%H:%M} UTC; {unfinished(client, statement)}")
     return {"done": not tables, "since": since.isoformat(), "tables": tables, "statement": statement}
 
 

@@ -53,7 +53,7 @@ def run(client: Any, place: Place, sqls: Sequence[str], seconds: float, secret: 
 def finish(client: Any, statement: str, seconds: float) -> Mapping[str, Any]:
     """Waits until a statement or a batch has finished and describes it; QueryError when it fails or takes too long."""
     if not has_finished(client, statement, seconds):
-        raise QueryError(f"statement {statement} did not finish within {seconds:.0f} s")
+        raise QueryError(f"{unfinished(client, statement)} after {seconds:.0f} s")
     described: Mapping[str, Any] = client.describe_statement(Id=statement)
     return described
 
@@ -77,6 +77,13 @@ def has_finished(client: Any, statement: str, seconds: float) -> bool:
         # A statement that somebody aborted has no error.
         raise QueryError(f"Redshift refused: {answer.get('Error', answer['Status'])}")
     return True
+
+
+def unfinished(client: Any, statement: str) -> str:
+    """Says how far a statement or a batch is that takes too long."""
+    status = client.describe_statement(Id=statement)["Status"]
+    waits = " and waits for the warehouse, which is asleep or busy" if status == "SUBMITTED" else ""
+    return f"statement {statement} is {status}{waits}"
 
 
 def _where(place: Place, secret: str | None = None) -> dict[str, str]:

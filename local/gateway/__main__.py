@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from local.gateway.server import serve
-from local.gateway.settings import DEFAULT_PORT
+from local.gateway.settings import DEFAULT_PORT, GatewaySettings
 
 
 def main() -> None:
@@ -16,8 +16,17 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path("build/local"), help="folder for logs and other files")
     parser.add_argument("--workers", type=int, default=2, help="Spark workers to start at once (default %(default)s)")
     parser.add_argument("--warehouse-dsn", help="libpq connection string of the PostgreSQL that plays Redshift")
+    parser.add_argument(
+        "--most-events", type=int, default=GatewaySettings.most_events, help="events of a history (default %(default)s)"
+    )
     options = parser.parse_args()
-    serve(options.port, options.home, options.workers, options.warehouse_dsn)
+    settings = GatewaySettings(
+        options.port,
+        options.home.resolve(),
+        warehouse_dsn=options.warehouse_dsn,
+        most_events=options.most_events,
+    )
+    serve(settings, options.workers)
 
 
 if __name__ == "__main__":

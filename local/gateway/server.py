@@ -211,18 +211,14 @@ def _names_of(environ: Environ) -> list[str]:
     return names
 
 
-def serve(port: int, home: Path, workers: int, warehouse_dsn: str | None = None) -> None:
+def serve(settings: GatewaySettings, workers: int) -> None:
     """Serves the AWS API on 127.0.0.1 until SIGTERM or SIGINT; then every child process is ended.
 
     Args:
-        port: where to listen.
-        home: folder for logs, outbox, unpacked functions and worker files; made if need be.
+        settings: where to listen, and the folder for logs, outbox, unpacked functions and worker files; made if need be.
         workers: Spark workers to start at once; with 0 one is started by the first job run.
-        warehouse_dsn: libpq connection string of the PostgreSQL that plays Redshift.
     """
-    home = home.resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    settings = GatewaySettings(port=port, home=home, warehouse_dsn=warehouse_dsn)
+    settings.home.mkdir(parents=True, exist_ok=True)
     application: list[Gateway] = []
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -231,7 +227,7 @@ def serve(port: int, home: Path, workers: int, warehouse_dsn: str | None = None)
         return application[0](environ, start_response)
 
     # Listening comes first: a port that is taken must not cost a Spark start.
-    server = WsgiServer(port, answer)
+    server = WsgiServer(settings.port, answer)
     gateway = Gateway(settings, workers)
     application.append(gateway)
 
@@ -240,7 +236,7 @@ def serve(port: int, home: Path, workers: int, warehouse_dsn: str | None = None)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    sys.stdout.write(f"AWS API on {settings.endpoint}, files in {home}\n")
+    sys.stdout.write(f"AWS API on {settings.endpoint}, files in {settings.home}\n")
     sys.stdout.flush()
     try:
         server.serve_forever(poll_interval=0.1)
@@ -251,7 +247,12 @@ def serve(port: int, home: Path, workers: int, warehouse_dsn: str | None = None)
 
 @contextlib.contextmanager
 def running_gateway(
-    home: Path, workers: int = 0, *, warehouse_dsn: str | None = None, port: int | None = None
+    home: Path,
+    workers: int = 0,
+    *,
+    warehouse_dsn: str | None = None,
+    port: int | None = None,
+    most_events: int = GatewaySettings.most_events,
 ) -> Iterator[str]:
     """Runs a gateway in a process of its own and yields its endpoint URL; for tests and for the local stack.
 
@@ -262,7 +263,7 @@ def running_gateway(
     home.mkdir(parents=True, exist_ok=True)
     log = home / "gateway.log"
     command = [sys.executable, "-m", "local.gateway", "--port", str(port), "--home", str(home)]
-    command += ["--workers", str(workers)]
+    command += ["--workers", str(workers), "--most-events", str(most_events)]
     if warehouse_dsn is not None:
         command += ["--warehouse-dsn", warehouse_dsn]
     with log.open("ab") as output:

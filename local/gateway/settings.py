@@ -19,6 +19,9 @@ class GatewaySettings:
     warehouse_dsn: str | None = None
     """libpq connection string of the PostgreSQL that stands in for Redshift; None switches the Data API off."""
 
+    most_events: int = 25_000
+    """How many events the history of an execution may have."""
+
     @property
     def endpoint(self) -> str:
         """Base URL of the AWS API, without a trailing slash."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import uuid
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from local.gateway.glue.crawlers import CrawlError, glue_type
+from local.gateway.glue.crawled import CrawlError, glue_type
 from tests.support.aws import ROLE, Aws
 from tests.support.waiting import wait_for
 
@@ -41,6 +42,12 @@ class Crawled:
     def table(self, name: str) -> dict[str, Any]:
         table: dict[str, Any] = self.glue.get_table(DatabaseName=self.database, Name=name)["Table"]
         return table
+
+    def state(self) -> str:
+        return str(self.glue.get_crawler(Name=self.name)["Crawler"]["State"])
+
+    def tables(self) -> list[str]:
+        return [table["Name"] for table in self.glue.get_tables(DatabaseName=self.database)["TableList"]]
 
     def columns(self, name: str) -> dict[str, str]:
         return {item["Name"]: item["Type"] for item in self.table(name)["StorageDescriptor"]["Columns"]}
@@ -127,16 +134,65 @@ def test_a_folder_of_parquet_becomes_a_table(aws: Aws) -> None:
     assert crawler.columns("lines") == {"a": "bigint", "b": "struct<c:array<double>>"}
 
 
-def test_a_running_crawler_cannot_be_started_again(aws: Aws) -> None:
-    many = [_write(aws, f"silver/t{number}", ORDERS) for number in range(2)]
-    crawler = Crawled(aws, _delta(*many * 50))
+def test_a_crawl_takes_minutes_on_the_clock_and_ten_are_billed(aws: Aws) -> None:
+    crawler = Crawled(aws, _delta(_write(aws, "silver/orders", ORDERS)))
+    aws.own("clock", "POST", {"pace": "held"})
     crawler.glue.start_crawler(Name=crawler.name)
-    with pytest.raises(crawler.glue.exceptions.CrawlerRunningException):
-        crawler.glue.start_crawler(Name=crawler.name)
+    seen = [(crawler.state(), crawler.tables())]
+    for seconds in (59, 2, 43, 2):
+        aws.moved(seconds)
+        seen.append((crawler.state(), crawler.tables()))
+    assert seen == [
+        ("RUNNING", []),
+        ("RUNNING", []),
+        ("STOPPING", ["orders"]),
+        ("STOPPING", ["orders"]),
+        ("READY", ["orders"]),
+    ]
+    [crawl] = crawler.glue.list_crawls(CrawlerName=crawler.name)["Crawls"]
+    assert (crawl["EndTime"] - crawl["StartTime"]).total_seconds() == pytest.approx(105, abs=1)
+    assert crawl["DPUHour"] == pytest.approx(2 * 10 / 60)
+    [metrics] = crawler.glue.get_crawler_metrics(CrawlerNameList=[crawler.name])["CrawlerMetricsList"]
+    assert metrics["LastRuntimeSeconds"] == pytest.approx(105, abs=1)
+    assert (metrics["StillEstimating"], metrics["TablesCreated"]) == (False, 1)
+
+
+def test_a_crawl_costs_nobody_its_minutes_where_nothing_else_works(aws: Aws) -> None:
+    crawler = Crawled(aws, _delta(_write(aws, "silver/orders", ORDERS)))
+    began = time.monotonic()
+    assert crawler.crawl()["Status"] == "SUCCEEDED"
+    assert time.monotonic() - began < 20
+
+
+def test_while_a_crawler_runs_it_is_neither_started_nor_changed_nor_deleted(aws: Aws) -> None:
+    crawler = Crawled(aws, _delta(_write(aws, "silver/orders", ORDERS)))
+    aws.own("clock", "POST", {"pace": "held"})
+    glue = crawler.glue
+    glue.start_crawler(Name=crawler.name)
+    for _ in ("RUNNING", "STOPPING"):
+        for call in (glue.start_crawler, glue.update_crawler, glue.delete_crawler):
+            with pytest.raises(glue.exceptions.CrawlerRunningException):
+                call(Name=crawler.name)
+        aws.moved(61)
+    assert crawler.state() == "READY"
+    with pytest.raises(glue.exceptions.CrawlerNotRunningException):
+        glue.stop_crawler(Name=crawler.name)
+    glue.delete_crawler(Name=crawler.name)
+
+
+def test_a_crawl_that_is_stopped_stops_at_once_and_takes_a_while_to_end(aws: Aws) -> None:
+    crawler = Crawled(aws, _delta(_write(aws, "silver/orders", ORDERS)))
+    aws.own("clock", "POST", {"pace": "held"})
+    crawler.glue.start_crawler(Name=crawler.name)
     crawler.glue.stop_crawler(Name=crawler.name)
+    assert crawler.state() == "STOPPING"
+    with pytest.raises(crawler.glue.exceptions.CrawlerStoppingException):
+        crawler.glue.stop_crawler(Name=crawler.name)
+    aws.moved(46)
     assert crawler.wait()["Status"] == "CANCELLED"
     crawls = crawler.glue.list_crawls(CrawlerName=crawler.name)["Crawls"]
     assert [crawl["State"] for crawl in crawls] == ["STOPPED"]
+    assert crawler.tables() == []
 
 
 def test_a_crawler_can_be_updated(aws: Aws) -> None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import boto3
+import botocore.endpoint
 import pytest
 from botocore.exceptions import ClientError
 
+from headwater import cli
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.packages import library_zip
 from headwater.deploy.project import load_project
 from local.gateway.server import REPOSITORY as ROOT
-from tests.support.aws import Aws
+from tests.support.aws import ROLE, Aws
 
 CALLS_THROTTLED = {
     "athena": ("list_work_groups", {}, "TooManyRequestsException"),
@@ -103,3 +110,116 @@ def test_a_task_of_the_state_machine_goes_on_while_calls_are_throttled(aws: Aws)
     ended = aws.execution_ended(started["executionArn"])
     [fault] = aws.own("faults")["faults"]
     assert (ended["status"], fault["fired"] > 0) == ("SUCCEEDED", True), ended.get("cause")
+
+
+# One more than boto3 tries by itself.
+FIVE_TIMES = {"action": "throttle", "times": 5}
+
+
+class CommandLine:
+    """The command line in this process, as somebody has it who deployed environment dev to the gateway."""
+
+    def __init__(self, aws: Aws, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]) -> None:
+        self.patch, self.capture = patch, capture
+        self.environment = {
+            "AWS_ENDPOINT_URL": aws.endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+        }
+        # What is tried again is tried at once.
+        patch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _seconds: None))
+
+    def __call__(self, *arguments: str) -> Any:
+        """Runs a command and reads what it prints; SystemExit when it fails."""
+        for name, value in self.environment.items():
+            self.patch.setenv(name, value)
+        self.patch.setattr(boto3, "DEFAULT_SESSION", None)
+        self.patch.setattr(sys, "argv", ["headwater", *arguments, "--env", "dev", "--json"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = self.capture.readouterr()
+        assert ended.value.code == 0, said.err
+        return json.loads(said.out)
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Deployment:
+    return Deployment(load_project(ROOT, "dev"), ROOT)
+
+
+@pytest.fixture
+def headwater(
+    aws: Aws, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> CommandLine:
+    existing = {bucket["Name"] for bucket in aws.client("s3").list_buckets()["Buckets"]}
+    raw = deployment.project.environment.bucket("raw")
+    if raw not in existing:
+        location = {"LocationConstraint": "eu-west-1"}
+        aws.client("s3").create_bucket(Bucket=raw, CreateBucketConfiguration=location)
+        machine = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
+        aws.client("stepfunctions").create_state_machine(
+            name=deployment.state_machine, definition=json.dumps(machine), roleArn=ROLE
+        )
+    return CommandLine(aws, monkeypatch, capsys)
+
+
+def test_the_command_line_goes_on_while_one_call_in_ten_is_throttled(
+    aws: Aws, headwater: CommandLine, deployment: Deployment
+) -> None:
+    aws.own("faults", "POST", TEN_PERCENT)
+    started = headwater("run", "--source", "fx_rates", "--as-of", "2024-05-06")["run_id"]
+    assert started in {run["run_id"] for run in headwater("history")}
+    streams = sum(len(source.streams) for source in deployment.project.sources.values())
+    assert len(headwater("status")) == streams
+    assert headwater("quarantine", "list") == []
+    assert aws.own("faults")["faults"][0]["fired"] > 0
+
+
+def test_a_command_survives_more_than_boto3_does_by_itself(
+    aws: Aws, headwater: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.own("faults", "POST", {**FIVE_TIMES, "path": "ListExecutions"})
+    headwater("history")
+    for name in ("AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS"):
+        monkeypatch.delenv(name)
+    aws.own("faults", "POST", {**FIVE_TIMES, "path": "ListExecutions"})
+    with pytest.raises(AssertionError, match="ThrottlingException"):
+        headwater("history")
+
+
+ENTRIES = [*ROOT.glob("lambdas/*/handler.py"), *ROOT.glob("glue_jobs/*.py")]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.parent.name}/{entry.stem}")
+def test_every_entry_imports_what_has_boto3_try_again(entry: Path) -> None:
+    assert "from headwater." in entry.read_text()
+
+
+JOB = """
+import os
+for name in ("AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS"):
+    # Glue sets none.
+    os.environ.pop(name, None)
+IMPORT
+import types
+import boto3
+import botocore.endpoint
+botocore.endpoint.time = types.SimpleNamespace(sleep=lambda seconds: None)
+for number in range(50):
+    boto3.client("s3").list_buckets()
+print("databases", len(boto3.client("glue").get_databases()["DatabaseList"]))
+"""
+
+
+@pytest.mark.parametrize(("line", "state"), [("import headwater", "SUCCEEDED"), ("", "FAILED")])
+def test_a_job_survives_more_than_boto3_does_by_itself_once_it_has_the_library(aws: Aws, line: str, state: str) -> None:
+    library = aws.put("packages/library.zip", library_zip(ROOT))
+    job = aws.job("throttled", JOB.replace("IMPORT", line), {"--extra-py-files": library})
+    run = aws.start(job)
+    aws.own("faults", "POST", {**FIVE_TIMES, "path": "glue.GetDatabases"})
+    aws.own("faults", "POST", {"action": "throttle", "path": "^/$", "method": "GET", "rate": 0.1})
+    ended = aws.ended(job, run)
+    aws.own("faults", "DELETE")
+    assert ended["JobRunState"] == state, aws.log(job, ended)
+    assert state == "SUCCEEDED" or "ThrottlingException" in ended["ErrorMessage"]

@@ -67,9 +67,8 @@ class FakeGlue:
 
 
 @pytest.fixture
-def opened(project: Project, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> OpenProject:
+def opened(project: Project, ledger: Ledger) -> OpenProject:
     ledger.bucket.s3.create_bucket(Bucket=LAKE, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    monkeypatch.setattr(crawl, "_PATIENCE_SECONDS", 0.0)
     opened = OpenProject(project)
     opened.__dict__["ledger"] = ledger
     return opened

@@ -48,7 +48,7 @@ from moto.stepfunctions.responses import StepFunctionResponse
 
 from local.gateway.clock import CLOCK
 from local.gateway.iam.principals import key_of
-from local.gateway.moto import step_functions_clock
+from local.gateway.moto import step_functions_clock, step_functions_limits
 from local.gateway.settings import GatewaySettings
 
 AwaitRun = Callable[[str, str, float], bool]
@@ -67,6 +67,7 @@ def install(settings: GatewaySettings, await_glue_run: AwaitRun) -> None:
     # What failed in an execution is in its history; moto would print each state's inner life as well.
     logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
     step_functions_clock.install()
+    step_functions_limits.install(settings.most_events)
     _reuse_clients(settings)
     _name_executions()
     _stop_executions()
@@ -122,6 +123,7 @@ def _name_executions() -> None:
     ) -> Execution:
         name = name or str(uuid.uuid4())
         self._validate_name(name)
+        step_functions_limits.refuse_large_input(execution_input or "{}")
         with lock:
             return original(self, state_machine_arn, name, execution_input or "{}", trace_header)
 

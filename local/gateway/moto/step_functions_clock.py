@@ -24,6 +24,7 @@ from moto.stepfunctions.parser.asl.component.state.wait.wait_function import tim
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event import event_manager
+from moto.stepfunctions.parser.asl.eval.program_state import ProgramError
 from moto.stepfunctions.parser.backend import execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker, SyncExecutionWorker
 
@@ -81,6 +82,9 @@ def _limit() -> None:
     vars(execute_state)["threading"] = OnTheClock("threading")
 
     def evaluate(self: Program, env: Environment) -> None:
+        if isinstance(env.program_state(), ProgramError):
+            # The execution failed before this branch of it began.
+            return
         env.next_state_name = self.start_at.start_at_name
         ended = threading.Event()
 
