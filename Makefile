@@ -40,7 +40,7 @@ test-unit: setup ## Run the tests that take seconds
 test-bare: setup ## Set up and run on a machine made for it that has only Python 3.11, make and git: minutes, and a gigabyte of downloads
 	@$(BIN)/python -m tests.bare.run
 
-test-glue: setup ## Run the jobs of tests/glue in AWS's own image of Glue 5.1: needs Docker, and downloads it (6 GB)
+test-glue: setup ## Run the jobs of tests/glue in AWS's own image of Glue 5.1: needs Docker, which downloads it
 	@HEADWATER_GLUE=container $(BIN)/python -m pytest tests/glue -q
 
 check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform, workflows

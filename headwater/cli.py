@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Literal, cast
 
 import typer
@@ -22,7 +23,7 @@ from headwater.deploy.deployment import Deployment
 from headwater.deploy.project import Declared
 from headwater.deploy.sources_page import sources_page
 from headwater.deploy.terraform import document
-from headwater.desk import choices
+from headwater.desk import choices, frames
 from headwater.desk.cost import cost
 from headwater.desk.environments import ROOT, client_of, extra_environments, project_of, today_in
 from headwater.desk.options import EnvOption, JsonOption
@@ -178,11 +179,20 @@ def query(
     engine: Annotated[
         str, typer.Option(help="athena or redshift.", autocompletion=choices.complete_engine)
     ] = "redshift",
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="File for the rows, .parquet (typed) or .csv; athena only.")
+    ] = None,
     env: EnvOption = "local",
     as_json: JsonOption = False,
 ) -> None:
     """Run one query."""
     asked = cast("Engine", choices.one_of("--engine", engine, choices.ENGINES))
+    if out_file is not None:
+        choices.rows_file("--out", out_file, asked)
+        rows = frames.read(client_of(env), sql)
+        frames.write(rows, out_file)
+        say(as_json, {"file": str(out_file), "rows": len(rows)}, f"{len(rows)} rows in {out_file}")
+        return
     answer = client_of(env).query(asked, sql)
     columns = _told_apart(answer.columns)
     show(as_json, [dict(zip(columns, row, strict=True)) for row in answer.rows], columns)

@@ -14,6 +14,7 @@ import duckdb
 import psycopg
 
 from headwater.client import Client, Engine
+from headwater.desk import frames
 from local import world
 from local.stack import Stack
 from local.world.google_ads import google_ledger
@@ -196,14 +197,14 @@ def quarantine(stack: Stack, client: Client) -> list[dict[str, object]]:
 
 def _quarantined(client: Client, tables: list[str]) -> dict[tuple[str, str], int]:
     database = client.project.environment.database("quarantine")
-    counted = {}
+    counted: dict[tuple[str, str], int] = {}
     for table in tables:
         keys = client.project.tables[table].key
         key = " || '|' || ".join(f"coalesce(json_extract_scalar(\"row\", '$.{name}'), '')" for name in keys)
         sql = (
-            f'SELECT reason, COUNT(DISTINCT {key}) FROM {database}."{table}" '
+            f'SELECT reason, COUNT(DISTINCT {key}) AS found FROM {database}."{table}" '
             "CROSS JOIN UNNEST(reasons) AS t (reason) GROUP BY reason"
         )
-        for reason, count in client.query("athena", sql).rows:
-            counted[(table, str(reason))] = int(str(count))
+        for row in frames.read(client, sql).to_pylist():
+            counted[(table, row["reason"])] = row["found"]
     return counted

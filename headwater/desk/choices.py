@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from pathlib import Path
 
 import typer
 
 from headwater.config import Project, parse_date
 from headwater.deploy.project import load_project
+from headwater.desk import frames
 from headwater.desk.environments import ROOT
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.run.plan import START_STAGES
@@ -71,6 +74,16 @@ def day(option: str, text: str) -> date:
         return parse_date(text)
     except ConfigError as error:
         raise ConfigError(f"{option}: {error}") from None
+
+
+def rows_file(option: str, file: Path, engine: str) -> None:
+    """Checks that rows can be written to a file; ConfigError unless its suffix and the engine are known, and its folder takes it."""
+    if engine != "athena":
+        raise ConfigError(f"{option} writes what athena answers, which tells the types. hint: --engine athena")
+    if file.suffix not in frames.SUFFIXES:
+        raise ConfigError(f"{option} {str(file)!r}: known are files that end in {' or '.join(frames.SUFFIXES)}")
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise ConfigError(f"{option} {str(file)!r} cannot be written. hint: is its folder there, and yours?")
 
 
 def _completed(known: Callable[[Project], Iterable[str]]) -> Callable[[typer.Context], list[str]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from headwater.desk import frames
 from headwater.ledger.entries import Book
 from headwater.run.audit import books_of
 from local import world
@@ -58,4 +60,5 @@ def test_a_file_that_somebody_drops_is_in_silver_without_anybody_starting_a_run(
     assert book.extracted == 1
     database = client.project.environment.database("silver")
     sql = f"SELECT quantity, unit_price, note FROM {database}.partner_orders WHERE order_id = 'BY-EVENT'"
-    assert [[str(value) for value in found] for found in client.query("athena", sql).rows] == [["2", "3.50", "=1+1"]]
+    found = frames.read(client, sql).to_pylist()
+    assert found == [{"quantity": 2, "unit_price": Decimal("3.50"), "note": "=1+1"}]

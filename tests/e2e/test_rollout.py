@@ -19,6 +19,7 @@ from headwater.client import Client, RunState, run_input
 from headwater.config import HttpSource, Rollout, SourceOverride
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.project import restricted
+from headwater.desk import frames
 from headwater.ledger.entries import Manifest, Verdict
 from headwater.run.audit import books_of
 from headwater.sources.http.rollout import rolled_out
@@ -66,11 +67,10 @@ def reasons(pipeline: Pipeline) -> dict[str, dict[str, int]]:
     counted = {}
     for table in TABLES:
         sql = (
-            f'SELECT reason, COUNT(DISTINCT json_extract_scalar("row", {keys[table]})) FROM {database}.{table} '
+            f'SELECT reason, COUNT(DISTINCT json_extract_scalar("row", {keys[table]})) AS found FROM {database}.{table} '
             "CROSS JOIN UNNEST(reasons) AS t (reason) GROUP BY reason"
         )
-        rows = pipeline.client.query("athena", sql).rows
-        counted[table] = {str(reason): int(str(count)) for reason, count in rows}
+        counted[table] = {row["reason"]: row["found"] for row in frames.read(pipeline.client, sql).to_pylist()}
     return counted
 
 

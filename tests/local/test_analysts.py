@@ -17,6 +17,7 @@ from headwater.client import Client
 from headwater.config.environment import Analysts
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.project import load_project
+from headwater.desk import frames
 from headwater.errors import QueryError
 from headwater.open_project import OpenProject
 from headwater.run.grants import grant_tables
@@ -62,12 +63,15 @@ class Account:
     aws: Aws
     call_as: Callable[[str], None]
 
-    def query(self, sql: str, role: str | None = ANALYST, engine: str = "athena") -> list[tuple[Any, ...]]:
-        """Queries as somebody who has assumed a role; without one as the administrator."""
+    def assume(self, role: str | None) -> None:
         sts = self.aws.client("sts")
         self.call_as(
             sts.assume_role(RoleArn=role, RoleSessionName="person")["Credentials"]["AccessKeyId"] if role else "test"
         )
+
+    def query(self, sql: str, role: str | None = ANALYST, engine: str = "athena") -> list[tuple[Any, ...]]:
+        """Queries as somebody who has assumed a role; without one as the administrator."""
+        self.assume(role)
         return list(Client(DEPLOYMENT).query("athena" if engine == "athena" else "redshift", sql).rows)
 
     def grant(self, analysts: Analysts = SEEN, caller: str = "test") -> None:
@@ -162,6 +166,17 @@ def test_an_analyst_sees_neither_the_hidden_columns_nor_the_rows_that_are_filter
     with pytest.raises(QueryError, match="COLUMN_NOT_FOUND"):
         account.query("SELECT email FROM headwater_local_silver.customers")
     assert len(account.query("SELECT email FROM headwater_local_silver.customers", None)) == 3
+
+
+def test_an_analyst_reads_types_with_the_rights_of_a_query_and_sees_no_more(account: Account) -> None:
+    account.grant()
+    account.assume(ANALYST)
+    client = Client(DEPLOYMENT)
+    assert frames.read(client, ATHENA).to_pylist()[0] == {"month": "2018-01", "revenue": 1.5}
+    seen = frames.read(client, "SELECT * FROM headwater_local_silver.customers")
+    assert (seen.column_names, len(seen)) == (["customer_id", "is_current"], 2)
+    with pytest.raises(QueryError, match="COLUMN_NOT_FOUND"):
+        frames.read(client, "SELECT email FROM headwater_local_silver.customers")
 
 
 def test_what_is_no_longer_hidden_is_seen_after_the_next_crawl(account: Account) -> None:

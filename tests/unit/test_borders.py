@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
+DESK = ("awswrangler",)  # people's alone: its pandas is in no Lambda, and takes a second to import
 SPARK = ("delta", "pydeequ", "py4j", "pyspark")
 # Imports what it is told to, each in its turn, with some modules kept from it; prints what went wrong by what was imported.
 IMPORTER = """
@@ -49,16 +50,16 @@ def relative(pattern: str) -> list[str]:
 def test_a_lambda_imports_neither_spark_nor_glue_nor_the_local_stack() -> None:
     handlers = relative("lambdas/*/handler.py")
     assert len(handlers) >= 9
-    assert failed_imports((*SPARK, "awsglue", "local"), handlers) == {}
+    assert failed_imports((*DESK, *SPARK, "awsglue", "local"), handlers) == {}
 
 
-def test_jobs_and_the_library_do_without_the_local_stack() -> None:
+def test_jobs_the_library_and_the_command_line_start_without_the_local_stack_and_without_what_is_slow() -> None:
     library = [
         ".".join(Path(path).with_suffix("").parts)
         for path in relative("headwater/**/*.py")
         if not path.endswith("__init__.py")
     ]
-    assert failed_imports(("local",), [*library, *relative("glue_jobs/*.py")]) == {}
+    assert failed_imports((*DESK, "local"), [*library, *relative("glue_jobs/*.py")]) == {}
 
 
 def test_a_blocked_module_is_told_of(tmp_path: Path) -> None:
@@ -89,9 +90,12 @@ def ruff(path: str, code: str) -> set[str]:
         ("headwater/ledger/planted.py", "import delta.tables"),
         ("headwater/warehouse/planted.py", "from py4j.protocol import Py4JJavaError"),
         ("lambdas/plan_run/handler.py", "import pyspark"),
+        ("headwater/desk/planted.py", "import awswrangler as wr"),
     ],
 )
-def test_ruff_keeps_spark_out_of_what_lambdas_import(path: str, code: str) -> None:
+def test_ruff_keeps_spark_out_of_what_lambdas_import_and_pandas_out_of_what_starts_quickly(
+    path: str, code: str
+) -> None:
     assert ruff(path, code) == {"TID253"}
 
 

@@ -44,6 +44,7 @@ WRONG_TEXTS = {
     "as_of": ["yesterday", "2018-02-30", "18-01-01", "20180101", "\uff12\uff10\uff11\uff18-01-01"],
     "to": ["latest", "1", "run-1", "../x"],
     "new name": ["fx_rates", "", "1x", "A", "a-b", "../x", "a b", "[red]", "x" * 64],
+    "out_file": ["rows.xlsx", "rows", "/nowhere/rows.csv", "/", ""],
     "secret_file": ["/nowhere/secret.json", "/proc/self/mem", "/"],
 }
 CALLED: list[str] = []
@@ -183,6 +184,9 @@ def test_no_flag_is_shown_as_if_it_took_a_value(called: str, capfd: pytest.Captu
         (["quarantine", "list", "--table", "nope"], "order_items"),
         (["quarantine", "replay", "nope", "1"], "fx_rates"),
         (["query", "--engine", "hive", "SELECT 1"], "athena, redshift"),
+        (["query", "--out", "rows.csv", "SELECT 1"], "--engine athena"),
+        (["query", "--engine", "athena", "--out", "rows.xlsx", "SELECT 1"], ".parquet or .csv"),
+        (["query", "--engine", "athena", "--out", "/nowhere/rows.csv", "SELECT 1"], "is its folder there"),
         (["status", "--env", "nope"], "dev, local, prod, staging"),
         (["source", "check", "nope"], "fx_rates"),
         (["source", "preview", "fx_rates.nope"], "rates"),

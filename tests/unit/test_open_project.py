@@ -32,7 +32,9 @@ def test_a_secret_is_read_and_saved_under_the_environments_prefix(opened: OpenPr
     manager.create_secret(Name=name, SecretString='{"token": "old"}')
     assert opened.secret("shop") == {"token": "old"}
     opened.save_secret("shop", {"token": "new"})
-    assert manager.get_secret_value(SecretId=name)["SecretString"] == '{"token": "new"}'
+    saved = manager.get_secret_value(SecretId=name)["SecretString"]
+    manager.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    assert saved == '{"token": "new"}'
 
 
 def test_a_source_without_a_secret_has_an_empty_one(opened: OpenProject) -> None:
