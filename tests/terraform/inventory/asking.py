@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import boto3
@@ -17,7 +19,7 @@ Listing = Callable[[], Listed]
 
 def pages(service: str, call: str, field: str, **given: Any) -> Iterator[Any]:
     """Yields what a call answers in one of its fields, of all pages."""
-    client: Any = boto3.client(service)  # type: ignore[call-overload]
+    client = _client(service)
     answers = client.get_paginator(call).paginate(**given) if client.can_paginate(call) else [ask(service, call, **given)]
     for answer in answers:
         yield from answer.get(field, [])
@@ -30,7 +32,7 @@ def plainly(service: str, call: str, field: str, **given: Any) -> Listing:
 
 def ask(service: str, call: str, **given: Any) -> dict[str, Any]:
     """Returns what a call answers, whole."""
-    client: Any = boto3.client(service)  # type: ignore[call-overload]
+    client = _client(service)
     answer: dict[str, Any] = getattr(client, call)(**given)
     return answer
 
@@ -40,3 +42,12 @@ def asked(service: str, call: str, **given: Any) -> dict[str, Any]:
     with suppress(ClientError):
         return ask(service, call, **given)
     return {}
+
+
+def _client(service: str) -> Any:
+    return _client_at(service, os.environ["AWS_ENDPOINT_URL"])
+
+
+@cache
+def _client_at(service: str, endpoint: str) -> Any:
+    return boto3.client(service, endpoint_url=endpoint)  # type: ignore[call-overload]

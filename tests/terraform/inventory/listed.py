@@ -12,7 +12,30 @@ from tests.terraform.inventory.made import name_of
 from tests.terraform.inventory.shapes import Inventory, blocks, settings
 
 # What AWS says of what nobody has set.
-_UNSET: dict[str, dict[str, str]] = {}
+_UNSET = {
+    "aws_apigatewayv2_api": {
+        "api_key_selection_expression": "$request.header.x-api-key",
+        "disable_execute_api_endpoint": "false",
+        "route_selection_expression": "$request.method $request.path",
+    },
+    "aws_apigatewayv2_integration": {"integration_method": "POST"},
+    "aws_apigatewayv2_route": {"api_key_required": "false"},
+    "aws_athena_workgroup": {"configuration.requester_pays_enabled": "false", "state": "ENABLED"},
+    "aws_cloudwatch_event_rule": {"event_bus_name": "default", "state": "ENABLED"},
+    "aws_glue_catalog_database": {"catalog_id": "123456789012"},
+    "aws_glue_crawler": {"lineage_configuration.crawler_lineage_settings": "DISABLE"},
+    "aws_lambda_event_source_mapping": {"enabled": "true", "maximum_record_age_in_seconds": "-1"},
+    "aws_lambda_function": {"ephemeral_storage.size": "512", "package_type": "Zip", "snap_start.apply_on": "None"},
+    "aws_pipes_pipe": {"desired_state": "RUNNING"},
+    "aws_redshiftserverless_namespace": {"admin_username": "admin"},
+    "aws_sfn_state_machine": {"encryption_configuration.type": "AWS_OWNED_KEY"},
+    "aws_sqs_queue": {
+        "delay_seconds": "0",
+        "kms_data_key_reuse_period_seconds": "300",
+        "sqs_managed_sse_enabled": "true",
+        "visibility_timeout_seconds": "30",
+    },
+}
 
 
 def of_gateway() -> Inventory:
@@ -26,7 +49,9 @@ def of_gateway() -> Inventory:
         for told in listing():
             text = given.sub(lambda match: meant[match[0]], json.dumps(told, default=str))
             values = json.loads(text)
-            found[kind][name_of(kind, values)] = settings(schemas[kind], values)
+            name = name_of(kind, values)
+            assert name not in found[kind], f"two of {kind} are named {name}"
+            found[kind][name] = settings(schemas[kind], values)
     return found
 
 
@@ -38,6 +63,8 @@ def _meant() -> Iterator[tuple[str, str]]:
         yield api["ApiId"], api["Name"]
         for integration in pages("apigatewayv2", "get_integrations", "Items", ApiId=api["ApiId"]):
             yield integration["IntegrationId"], api["Name"]
+    for group in pages("redshift-serverless", "list_workgroups", "workgroups"):
+        yield group["workgroupId"], group["workgroupName"]
     for secret in pages("secretsmanager", "list_secrets", "SecretList"):
         yield secret["ARN"], secret["ARN"][: -len("-abcdef")]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import boto3
 
 from tests.terraform.inventory.asking import Listed, Listing, ask, asked, pages, plainly
 from tests.terraform.inventory.shapes import snake
-
-_ACCOUNT = "123456789012"
 
 
 def _buckets() -> list[str]:
@@ -88,7 +87,7 @@ def _keys() -> Listed:
 
 def _aliases() -> Listed:
     for found in pages("kms", "list_aliases", "Aliases"):
-        if "TargetKeyId" in found:
+        if not found["AliasName"].startswith("alias/aws/"):
             yield {"name": found["AliasName"], "target_key_id": found["TargetKeyId"]}
 
 
@@ -98,7 +97,7 @@ def _roles() -> Listed:
         yield {
             "name": role["RoleName"],
             "description": role.get("Description"),
-            "assume_role_policy": role["AssumeRolePolicyDocument"],
+            "assume_role_policy": json.dumps(role["AssumeRolePolicyDocument"]),
             "permissions_boundary": role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
         }
 
@@ -107,14 +106,14 @@ def _role_policies() -> Listed:
     for role in pages("iam", "list_roles", "Roles"):
         for name in pages("iam", "list_role_policies", "PolicyNames", RoleName=role["RoleName"]):
             told = ask("iam", "get_role_policy", RoleName=role["RoleName"], PolicyName=name)
-            yield {"role": role["RoleName"], "name": name, "policy": told["PolicyDocument"]}
+            yield {"role": role["RoleName"], "name": name, "policy": json.dumps(told["PolicyDocument"])}
 
 
 def _managed_policies() -> Listed:
     for found in pages("iam", "list_policies", "Policies", Scope="Local"):
         version = ask("iam", "get_policy_version", PolicyArn=found["Arn"], VersionId=found["DefaultVersionId"])
         about = ask("iam", "get_policy", PolicyArn=found["Arn"])["Policy"].get("Description")
-        yield {"name": found["PolicyName"], "description": about, "policy": version["PolicyVersion"]["Document"]}
+        yield {"name": found["PolicyName"], "description": about, "policy": json.dumps(version["PolicyVersion"]["Document"])}
 
 
 def _databases() -> Listed:
@@ -125,6 +124,12 @@ def _databases() -> Listed:
 
 def _security_configurations() -> Listed:
     for told in plainly("glue", "get_security_configurations", "SecurityConfigurations")():
+        encryption = told["encryption_configuration"]
+        logs = encryption.pop("cloud_watch_encryption", {})
+        encryption["cloudwatch_encryption"] = {
+            "cloudwatch_encryption_mode": logs.get("cloud_watch_encryption_mode"),
+            "kms_key_arn": logs.get("kms_key_arn"),
+        }
         yield told
 
 
@@ -145,12 +150,16 @@ def _grants() -> Listed:
 
 def _locations() -> Listed:
     for told in plainly("lakeformation", "list_resources", "ResourceInfoList")():
-        yield {"arn": told["resource_arn"], "role_arn": told.get("role_arn")}
+        service = "AWSServiceRoleForLakeFormationDataAccess"
+        linked = told.get("role_arn", "").endswith(service)
+        yield {"arn": told["resource_arn"], "use_service_linked_role": linked}
 
 
 def _secrets() -> Listed:
     for found in pages("secretsmanager", "list_secrets", "SecretList"):
         told = ask("secretsmanager", "describe_secret", SecretId=found["ARN"])
+        if told["Name"].startswith("redshift!"):
+            continue
         yield {"name": told["Name"], "description": told.get("Description"), "kms_key_id": told.get("KmsKeyId")}
 
 
@@ -161,8 +170,13 @@ def _namespaces() -> Listed:
 
 def _work_groups() -> Listed:
     for found in pages("athena", "list_work_groups", "WorkGroups"):
+        if found["Name"] == "primary":
+            continue
         told = snake(ask("athena", "get_work_group", WorkGroup=found["Name"])["WorkGroup"])
-        encryption = told["configuration"].get("result_configuration", {}).get("encryption_configuration", {})
+        configuration = told["configuration"]
+        configuration["enforce_workgroup_configuration"] = configuration.get("enforce_work_group_configuration")
+        configuration["publish_cloudwatch_metrics_enabled"] = configuration.get("publish_cloud_watch_metrics_enabled")
+        encryption = configuration.get("result_configuration", {}).get("encryption_configuration", {})
         if "kms_key" in encryption:
             encryption["kms_key_arn"] = encryption.pop("kms_key")
         yield told

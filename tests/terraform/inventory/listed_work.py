@@ -65,7 +65,13 @@ def _permissions() -> Listed:
 
 def _mappings() -> Listed:
     for told in plainly("lambda", "list_event_source_mappings", "EventSourceMappings")():
-        yield {**told, "function_name": told["function_arn"], "enabled": told["state"] == "Enabled"}
+        failed = told.get("destination_config", {}).get("on_failure", {}).get("destination")
+        yield {
+            **told,
+            "function_name": told["function_arn"],
+            "enabled": told["state"] == "Enabled",
+            "destination_config": {"on_failure": {"destination_arn": failed}},
+        }
 
 
 def _machines() -> Listed:
@@ -119,31 +125,34 @@ def _streams() -> Listed:
 def _queues() -> Listed:
     for url in pages("sqs", "list_queues", "QueueUrls"):
         told = snake(ask("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["All"])["Attributes"])
+        # Terraform has the policy as a resource of its own.
+        policy = told.pop("policy", None)
         yield {
             **told,
             "name": url.rpartition("/")[2],
             "visibility_timeout_seconds": told["visibility_timeout"],
             "message_retention_seconds": told["message_retention_period"],
-            "policy": None,
-            "queue_policy": told.get("policy"),
+            "of_its_own": policy,
         }
 
 
 def _queue_policies() -> Listed:
     for told in _queues():
-        if told["queue_policy"]:
-            yield {"queue_url": told["name"], "policy": told["queue_policy"]}
+        if told["of_its_own"]:
+            yield {"queue_url": told["name"], "policy": told["of_its_own"]}
 
 
 def _topics() -> Listed:
     for found in pages("sns", "list_topics", "Topics"):
         told = snake(ask("sns", "get_topic_attributes", TopicArn=found["TopicArn"])["Attributes"])
-        yield {**told, "name": found["TopicArn"].rpartition(":")[2], "arn": found["TopicArn"]}
+        # Terraform has the policy as a resource of its own.
+        policy = told.pop("policy")
+        yield {**told, "name": found["TopicArn"].rpartition(":")[2], "arn": found["TopicArn"], "of_its_own": policy}
 
 
 def _topic_policies() -> Listed:
     for told in _topics():
-        yield {"arn": told["arn"], "policy": told["policy"]}
+        yield {"arn": told["arn"], "policy": told["of_its_own"]}
 
 
 def _of_apis(call: str) -> Listing:

@@ -78,8 +78,10 @@ def of_terraform(state: Mapping[str, Any]) -> Inventory:
     made: Inventory = {}
     for resource in resources:
         kind = resource["type"]
-        values = _without_mocks(schemas[kind], json.loads(_MADE_UP.sub(told, json.dumps(resource["values"]))))
-        made.setdefault(kind, {})[name_of(kind, values) or resource["address"]] = settings(schemas[kind], values)
+        read = json.loads(_MADE_UP.sub(told, json.dumps(resource["values"]))))
+        things = made.setdefault(kind, {})
+        assert name not in things, f"two of {kind} are named {name}"
+        things[name] = settings(schemas[kind], values)
     return made
 
 

@@ -19,6 +19,7 @@ Block = Mapping[str, Any]
 
 # What steers Terraform, or a deletion, and stands in no answer of AWS.
 _STEERING = {
+    "arn",
     "bypass_policy_lockout_safety_check",
     "deletion_window_in_days",
     "filename",
@@ -48,17 +49,17 @@ def _text(path: Path) -> bytes:
 
 def settings(block: Block, told: Mapping[str, Any]) -> Settings:
     """Keeps of what is told what can be set, without what is empty, flat by path."""
-    return dict(_flat("", _settable(block, told)))
+    kept = {name: value for name, value in told.items() if name not in _STEERING}
+    return dict(_flat("", _settable(block, kept)))
 
 
 def _settable(block: Block, told: Mapping[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name, said in block.get("attributes", {}).items():
-        if name not in _STEERING and (said.get("optional") or said.get("required")) and name in told:
+        if (said.get("optional") or said.get("required")) and name in told:
             kept[name] = told[name]
     for name, nested in block.get("block_types", {}).items():
-        value = told.get(name)
-        if name not in _STEERING and value:
+        if value := told.get(name):
             inner = value if isinstance(value, list) else [value]
             kept[name] = [_settable(nested["block"], one) for one in inner]
     return kept
