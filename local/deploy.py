@@ -115,7 +115,11 @@ def _crawlers(deployment: Deployment) -> None:
             "CrawlerSecurityConfiguration": deployment.security_configuration,
             "DatabaseName": crawler.database,
             "TablePrefix": crawler.table_prefix,
-            "Targets": {"DeltaTargets": [{"DeltaTables": list(crawler.tables), "CreateNativeDeltaTable": True, "WriteManifest": False}]},
+            "Targets": {
+                "DeltaTargets": [
+                    {"DeltaTables": list(crawler.tables), "CreateNativeDeltaTable": True, "WriteManifest": False}
+                ]
+            },
             "SchemaChangePolicy": {"UpdateBehavior": crawler.update, "DeleteBehavior": crawler.delete},
         }
         with suppress(glue.exceptions.EntityNotFoundException):

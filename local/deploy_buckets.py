@@ -63,8 +63,7 @@ def _lifecycle(purpose: str, retention: Retention) -> list[dict[str, Any]]:
     if purpose in {"raw", "landing"}:
         ages = {"STANDARD_IA": retention.raw_infrequent_access, "GLACIER_IR": retention.raw_archive}
         moves = [{"Days": days, "StorageClass": kind} for kind, days in ages.items()]
-        large = {"And": {"Prefix": "", "ObjectSizeGreaterThan": _LARGE}}
-        rules.append(_rule("ageing", large, Transitions=moves))
+        rules.append(_rule("ageing", {"ObjectSizeGreaterThan": _LARGE}, Transitions=moves))
     if purpose == "lake":
         moves = [{"Days": 0, "StorageClass": "INTELLIGENT_TIERING"}]
         rules.append(_rule("tiering", {"ObjectSizeGreaterThan": _LARGE}, Transitions=moves))

@@ -123,9 +123,7 @@ def _mapping(deployment: Deployment, mapping: MappingSpec) -> None:
         client.update_event_source_mapping(UUID=found["UUID"], **settings)
         return
     start = {"StartingPosition": "TRIM_HORIZON"} if mapping.reads_shards else {}
-    client.create_event_source_mapping(
-        EventSourceArn=mapping.source_arn, FunctionName=function, **settings, **start
-    )
+    client.create_event_source_mapping(EventSourceArn=mapping.source_arn, FunctionName=function, **settings, **start)
 
 
 def _drops(deployment: Deployment) -> None:
@@ -167,4 +165,6 @@ def _api(deployment: Deployment) -> None:
                 "Format": json.dumps(_LOGGED),
             },
         )
-        permit(api.function, "Api", "apigateway.amazonaws.com", environment.arn("execute-api", f"{api_id}/*/POST/events/*"))
+        permit(
+            api.function, "Api", "apigateway.amazonaws.com", environment.arn("execute-api", f"{api_id}/*/POST/events/*")
+        )

@@ -20,7 +20,9 @@ Listing = Callable[[], Listed]
 def pages(service: str, call: str, field: str, **given: Any) -> Iterator[Any]:
     """Yields what a call answers in one of its fields, of all pages."""
     client = _client(service)
-    answers = client.get_paginator(call).paginate(**given) if client.can_paginate(call) else [ask(service, call, **given)]
+    answers = (
+        client.get_paginator(call).paginate(**given) if client.can_paginate(call) else [ask(service, call, **given)]
+    )
     for answer in answers:
         yield from answer.get(field, [])
 

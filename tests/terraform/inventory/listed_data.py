@@ -37,7 +37,9 @@ def _lifecycles() -> Listed:
     for bucket in _buckets():
         rules = snake(asked("s3", "get_bucket_lifecycle_configuration", Bucket=bucket).get("Rules", []))
         for rule in rules:
-            rule["transition"] = rule.pop("transitions", [])
+            moves = rule.pop("transitions", [])
+            # At once is what Terraform's schema calls unset.
+            rule["transition"] = [{name: value for name, value in move.items() if value != 0} for move in moves]
         if rules:
             yield {"bucket": bucket, "rule": rules}
 
@@ -113,7 +115,11 @@ def _managed_policies() -> Listed:
     for found in pages("iam", "list_policies", "Policies", Scope="Local"):
         version = ask("iam", "get_policy_version", PolicyArn=found["Arn"], VersionId=found["DefaultVersionId"])
         about = ask("iam", "get_policy", PolicyArn=found["Arn"])["Policy"].get("Description")
-        yield {"name": found["PolicyName"], "description": about, "policy": json.dumps(version["PolicyVersion"]["Document"])}
+        yield {
+            "name": found["PolicyName"],
+            "description": about,
+            "policy": json.dumps(version["PolicyVersion"]["Document"]),
+        }
 
 
 def _databases() -> Listed:
@@ -158,9 +164,12 @@ def _locations() -> Listed:
 def _secrets() -> Listed:
     for found in pages("secretsmanager", "list_secrets", "SecretList"):
         told = ask("secretsmanager", "describe_secret", SecretId=found["ARN"])
+        # Redshift makes that of its administrator itself.
         if told["Name"].startswith("redshift!"):
             continue
-        yield {"name": told["Name"], "description": told.get("Description"), "kms_key_id": told.get("KmsKeyId")}
+        # Given by its alias, which AWS repeats.
+        key = ask("kms", "describe_key", KeyId=told["KmsKeyId"])["KeyMetadata"]["Arn"]
+        yield {"name": told["Name"], "description": told.get("Description"), "kms_key_id": key}
 
 
 def _namespaces() -> Listed:
@@ -185,7 +194,9 @@ def _work_groups() -> Listed:
 def _trails() -> Listed:
     for found in ask("cloudtrail", "describe_trails")["trailList"]:
         told = snake(found)
-        selectors = asked("cloudtrail", "get_event_selectors", TrailName=found["TrailARN"]).get("AdvancedEventSelectors")
+        selectors = asked("cloudtrail", "get_event_selectors", TrailName=found["TrailARN"]).get(
+            "AdvancedEventSelectors"
+        )
         yield {
             **told,
             "enable_log_file_validation": told.get("log_file_validation_enabled"),

@@ -78,7 +78,9 @@ def of_terraform(state: Mapping[str, Any]) -> Inventory:
     made: Inventory = {}
     for resource in resources:
         kind = resource["type"]
-        read = json.loads(_MADE_UP.sub(told, json.dumps(resource["values"]))))
+        read = json.loads(_MADE_UP.sub(told, json.dumps(resource["values"])))
+        name = name_of(kind, read) or resource["address"]
+        values = {**_without_mocks(schemas[kind], read), "name": read.get("name")}
         things = made.setdefault(kind, {})
         assert name not in things, f"two of {kind} are named {name}"
         things[name] = settings(schemas[kind], values)
