@@ -1,4 +1,4 @@
-"""Deploys who hears of what goes wrong through the AWS API: what terraform/modules/alerts provisions on AWS, less what would measure."""
+"""Deploys who hears of what goes wrong through the AWS API: what terraform/modules/alerts provisions on AWS, less what measures."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from headwater.config.environment import Purpose, Retention
+from headwater.config.environment import Retention
 from headwater.deploy.deployment import Deployment
 
 # Below this size a cheaper class costs more than it saves.

@@ -7,10 +7,11 @@ from typing import Any
 
 import boto3
 
+from headwater.config.environment import Zone
 from headwater.deploy.deployment import ZONES, Deployment
 from local.deploy_access import role_arn
 
-_READ = ("silver", "gold")
+_READ: tuple[Zone, ...] = ("silver", "gold")
 
 
 def deploy_grants(deployment: Deployment) -> None:
@@ -34,9 +35,10 @@ def deploy_grants(deployment: Deployment) -> None:
 
 
 def _grant(principal: str, resource: dict[str, Any], permissions: list[str], **more: Any) -> None:
-    boto3.client("lakeformation").grant_permissions(
+    lake: Any = boto3.client("lakeformation")
+    lake.grant_permissions(
         Principal={"DataLakePrincipalIdentifier": principal},
-        Resource=resource,  # type: ignore[arg-type]
-        Permissions=permissions,  # type: ignore[arg-type]
+        Resource=resource,
+        Permissions=permissions,
         **more,
     )

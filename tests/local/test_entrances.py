@@ -17,7 +17,9 @@ from headwater.ledger.positions import RecordsPosition, ShardsPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 from local import deploy
 from local.deploy_access import deploy_access
+from local.deploy_buckets import deploy_buckets
 from local.deploy_entrances import deploy_entrances
+from local.deploy_lambdas import deploy_lambdas
 from local.stack import ROOT
 from tests.support.aws import ROLE, Aws
 from tests.support.waiting import wait_for
@@ -45,10 +47,10 @@ class Entered:
 
     def deploy(self) -> None:
         keys = deploy_access(self.deployment)
-        deploy._buckets(self.deployment, keys["data"])
+        deploy_buckets(self.deployment, keys["data"])
         deploy._artifacts(self.deployment)
         deploy.put_secrets(self.deployment.prefix, {"http_push": {"stores": KEY}})
-        deploy._lambdas(self.deployment, keys["data"])
+        deploy_lambdas(self.deployment, keys["data"])
         deploy_entrances(self.deployment, keys)
 
     def machine(self) -> None:

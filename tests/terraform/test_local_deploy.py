@@ -32,6 +32,7 @@ from tests.terraform.runner import HERE, Terraform, pack, stand_in
 LIST = HERE / "local_differences.yaml"
 PREFIX = "headwater-local"
 ACCOUNT = "eu-west-1:123456789012"
+CRAWLER = f"arn:aws:iam::123456789012:role/{PREFIX}-crawl-gold"
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +70,19 @@ def terraform(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) 
 def local(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inventory]:
     """What a gateway lists once the local deploy is through; the gateway stays for what is planted."""
     folder = tmp_path_factory.mktemp("gateway")
-    with PostgresServer(folder / "warehouse", free_port()) as warehouse:
-        with running_gateway(folder / "gateway", warehouse_dsn=warehouse.dsn) as endpoint:
-            with pytest.MonkeyPatch.context() as patched:
-                patched.setenv("AWS_ENDPOINT_URL", endpoint)
-                patched.setenv("AWS_ACCESS_KEY_ID", "local")
-                patched.setenv("AWS_SECRET_ACCESS_KEY", "local")
-                patched.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-                deploy(deployment)
-                names = (name.removeprefix(f"{PREFIX}/") for name in deployment.secrets())
-                put_secrets(PREFIX, {name: {"any": "secret"} for name in names})
-                yield of_gateway()
+    with (
+        PostgresServer(folder / "warehouse", free_port()) as warehouse,
+        running_gateway(folder / "gateway", warehouse_dsn=warehouse.dsn) as endpoint,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setenv("AWS_ENDPOINT_URL", endpoint)
+        patched.setenv("AWS_ACCESS_KEY_ID", "local")
+        patched.setenv("AWS_SECRET_ACCESS_KEY", "local")
+        patched.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+        deploy(deployment)
+        names = (name.removeprefix(f"{PREFIX}/") for name in deployment.secrets())
+        put_secrets(PREFIX, {name: {"any": "secret"} for name in names})
+        yield of_gateway()
 
 
 def test_what_the_local_deploy_and_terraform_make_differs_only_as_listed(
@@ -181,7 +184,7 @@ def _schedule() -> None:
 
 def _grants() -> None:
     lake = _client("lakeformation")
-    role = {"DataLakePrincipalIdentifier": f"arn:aws:iam::123456789012:role/{PREFIX}-crawl-gold"}
+    role = {"DataLakePrincipalIdentifier": CRAWLER}
     database = {"Database": {"Name": "headwater_local_gold"}}
     lake.revoke_permissions(Principal=role, Resource=database, Permissions=["ALTER"])
 
@@ -234,7 +237,7 @@ PLANTS = {
     ),
     "a grant": Plant(
         "aws_lakeformation_permissions",
-        f"aws_lakeformation_permissions arn:aws:iam::123456789012:role/{PREFIX}-crawl-gold database headwater_local_gold, permissions: ",
+        f"aws_lakeformation_permissions {CRAWLER} database headwater_local_gold, permissions: ",
         _grants,
     ),
 }

@@ -101,7 +101,7 @@ _LAKE = ("database", "table", "data_location")
 def _of_lake(values: Mapping[str, Any]) -> str:
     [part] = [values[part] for part in _LAKE if values.get(part)]
     [about] = part if isinstance(part, list) else [part]
-    return " " + next(about[name] for name in ("database_name", "name", "arn") if about.get(name))
+    return " " + next(str(about[name]) for name in ("database_name", "name", "arn") if about.get(name))
 
 
 def _resources(module: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

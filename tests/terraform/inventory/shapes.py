@@ -66,7 +66,7 @@ def _settable(block: Block, told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Gives a value one form: documents parsed, what is empty left out, lists in order, one alone for a list of one, scalars as text."""
+    """Gives a value one form: documents parsed, lists in order, one alone for a list of one, scalars as text, without what is empty."""
     if isinstance(value, str) and value.startswith("{"):
         # Not all that begins so is a document: patterns of metric filters do as well.
         with suppress(json.JSONDecodeError):
