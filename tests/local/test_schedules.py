@@ -283,8 +283,8 @@ def test_what_is_deployed_starts_its_runs_at_their_hours_as_the_schedulers_role(
     assert machine == deployment.state_machine_arn
     held.own("calls", "DELETE")
     held.moved(24 * HOUR)
-    # One daily run, 24 of what came in, and four of the ads.
-    _until(held, machine, 29)
+    # One daily run, six of what came in, and four of the ads.
+    _until(held, machine, 11)
     inputs = [
         states.describe_execution(executionArn=execution["executionArn"])["input"]
         for execution in _executions(held, machine)
@@ -294,7 +294,7 @@ def test_what_is_deployed_starts_its_runs_at_their_hours_as_the_schedulers_role(
     counts = {
         name: inputs.count(compact({"sources": list(sources)} if sources else {})) for name, sources in wanted.items()
     }
-    assert counts == {"daily": 1, "incoming": 24, "ads": 4}
+    assert counts == {"daily": 1, "incoming": 6, "ads": 4}
     told = {(call["principal"], call["action"]) for call in held.own("calls")["calls"]}
     assert {(f"{deployment.prefix}-scheduler", action) for action in ("states:StartExecution", "kms:Decrypt")} <= told
     states.delete_state_machine(stateMachineArn=machine)

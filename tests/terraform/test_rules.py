@@ -116,3 +116,25 @@ def test_every_check_that_is_skipped_says_why() -> None:
     ]
     assert skips
     assert [skip for skip in skips if not re.search(r"checkov:skip=CKV2?_AWS_\d+: \w.{20,}", skip[1])] == []
+
+
+def unsorted_permissions(folder: Path) -> list[str]:
+    """Lists the grants of Lake Formation whose permissions are not in the order in which it tells them again."""
+    named = ("permissions", "permissions_with_grant_option")
+    return [
+        name
+        for (kind, name), body in resources(folder).items()
+        if kind == "aws_lakeformation_permissions"
+        and any(body[key] != sorted(body[key]) for key in named if isinstance(body.get(key), list))
+    ]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_permissions_stand_in_the_order_in_which_they_are_read_again(folder: Path) -> None:
+    assert unsorted_permissions(folder) == []
+
+
+def test_permissions_in_another_order_are_found(tmp_path: Path) -> None:
+    grant = 'resource "aws_lakeformation_permissions" "odd" {\n  permissions = ["SELECT", "DESCRIBE"]\n}\n'
+    (tmp_path / "grants.tf").write_text(grant)
+    assert unsorted_permissions(tmp_path) == ["odd"]

@@ -14,8 +14,8 @@ resource "aws_lakeformation_resource" "lake" {
 resource "aws_lakeformation_permissions" "granter_tables" {
   for_each                      = local.read
   principal                     = var.granter
-  permissions                   = ["SELECT", "DESCRIBE"]
-  permissions_with_grant_option = ["SELECT", "DESCRIBE"]
+  permissions                   = ["DESCRIBE", "SELECT"]
+  permissions_with_grant_option = ["DESCRIBE", "SELECT"]
 
   table {
     database_name = aws_glue_catalog_database.this[each.key].name
