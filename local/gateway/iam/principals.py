@@ -121,5 +121,6 @@ class Principals:
 
 
 def _statements(inline: Any, managed: Any) -> tuple[Statement, ...]:
-    documents = [*map(str, inline), *(str(policy.document) for policy in managed)]
+    versions = [version for policy in managed for version in policy.versions if version.is_default]
+    documents = [*map(str, inline), *(version.document for version in versions)]
     return tuple(statement for document in documents for statement in read(document))
