@@ -8,13 +8,16 @@ from contextlib import suppress
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
 
 from headwater.deploy.deployment import ZONES, Deployment
 from headwater.deploy.job_arguments import LIBRARY_KEY, PROJECT_KEY, WHEELS_KEY, jars
-from headwater.deploy.packages import jar, lambda_zip, library_zip, wheels_zip
-from local.deploy_access import deploy_access, deploy_topic, role_arn
+from headwater.deploy.packages import jar, library_zip, wheels_zip
+from local.deploy_access import deploy_access, machine_log_group, role_arn
+from local.deploy_alerts import deploy_topic
+from local.deploy_buckets import deploy_buckets
 from local.deploy_entrances import deploy_entrances
+from local.deploy_grants import deploy_grants
+from local.deploy_lambdas import deploy_lambdas
 from local.deploy_schedules import deploy_schedules
 from local.deploy_warehouse import migrate
 
@@ -22,32 +25,19 @@ from local.deploy_warehouse import migrate
 def deploy(deployment: Deployment) -> None:
     """Makes or updates everything the environment consists of but its secrets; safe to repeat."""
     keys = deploy_access(deployment)
-    _buckets(deployment, keys["data"])
+    deploy_buckets(deployment, keys["data"])
     _artifacts(deployment)
-    deploy_topic(deployment, keys["alerts"])
     _databases(deployment)
     _jobs(deployment)
-    _lambdas(deployment, keys["data"])
+    deploy_lambdas(deployment, keys["data"])
+    deploy_topic(deployment, keys["alerts"])
     deploy_entrances(deployment, keys)
     _crawlers(deployment)
-    _athena(deployment)
-    _lake_formation(deployment)
+    _athena(deployment, keys["data"])
+    deploy_grants(deployment)
     migrate(deployment)
     _state_machine(deployment)
     deploy_schedules(deployment, keys["data"])
-
-
-def _buckets(deployment: Deployment, key: str) -> None:
-    s3: Any = boto3.client("s3")
-    environment = deployment.project.environment
-    for name in deployment.buckets().values():
-        try:
-            s3.head_bucket(Bucket=name)
-        except ClientError:
-            s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": environment.region})
-        encrypted = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
-        rule = {"ApplyServerSideEncryptionByDefault": encrypted, "BucketKeyEnabled": True}
-        s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
 
 
 def _artifacts(deployment: Deployment) -> None:
@@ -68,18 +58,28 @@ def put_secrets(prefix: str, secrets: Mapping[str, Mapping[str, str]]) -> None:
     for name, value in secrets.items():
         text = json.dumps(value)
         try:
-            client.create_secret(Name=f"{prefix}/{name}", SecretString=text, KmsKeyId=f"alias/{prefix}-secrets")
+            client.create_secret(
+                Name=f"{prefix}/{name}",
+                Description="Read by its own source's Extract job alone.",
+                SecretString=text,
+                KmsKeyId=f"alias/{prefix}-secrets",
+            )
         except client.exceptions.ResourceExistsException:
             client.put_secret_value(SecretId=f"{prefix}/{name}", SecretString=text)
 
 
 def _databases(deployment: Deployment) -> None:
     glue = boto3.client("glue")
+    environment = deployment.project.environment
     for zone in ZONES:
-        try:
-            glue.create_database(DatabaseInput={"Name": deployment.project.environment.database(zone)})
-        except glue.exceptions.AlreadyExistsException:
-            continue
+        with suppress(glue.exceptions.AlreadyExistsException):
+            glue.create_database(
+                DatabaseInput={
+                    "Name": environment.database(zone),
+                    "Description": f"The {zone} zone: native Delta tables, kept true by crawlers.",
+                    "LocationUri": f"s3://{environment.bucket('lake')}/{zone}/",
+                }
+            )
 
 
 def _jobs(deployment: Deployment) -> None:
@@ -87,6 +87,7 @@ def _jobs(deployment: Deployment) -> None:
     existing = set(glue.list_jobs()["JobNames"])
     for job in deployment.jobs():
         settings = {
+            "Description": f"Extracts {job.source}." if job.source else f"The {job.script} stage, for all sources.",
             "Role": role_arn(deployment, job.name),
             "SecurityConfiguration": deployment.security_configuration,
             "Command": {"Name": "glueetl", "ScriptLocation": deployment.script_uri(job), "PythonVersion": "3"},
@@ -105,34 +106,20 @@ def _jobs(deployment: Deployment) -> None:
             glue.create_job(Name=job.name, **settings)
 
 
-def _lambdas(deployment: Deployment, key: str) -> None:
-    client: Any = boto3.client("lambda")
-    for function in deployment.lambdas():
-        code = lambda_zip(deployment.root, function.folder)
-        try:
-            client.create_function(
-                FunctionName=function.name,
-                Runtime="python3.11",
-                Role=role_arn(deployment, function.name),
-                KMSKeyArn=key,
-                Handler="handler.handler",
-                Code={"ZipFile": code},
-                Timeout=function.timeout_seconds,
-                Environment={"Variables": function.variables},
-            )
-        except client.exceptions.ResourceConflictException:
-            client.update_function_code(FunctionName=function.name, ZipFile=code)
-
-
 def _crawlers(deployment: Deployment) -> None:
     glue: Any = boto3.client("glue")
     for crawler in deployment.crawlers():
         settings = {
             "Role": role_arn(deployment, f"{deployment.prefix}-crawl-{crawler.zone}"),
+            "Description": f"Keeps the catalog of the {crawler.zone} zone true.",
             "CrawlerSecurityConfiguration": deployment.security_configuration,
             "DatabaseName": crawler.database,
             "TablePrefix": crawler.table_prefix,
-            "Targets": {"DeltaTargets": [{"DeltaTables": list(crawler.tables), "CreateNativeDeltaTable": True}]},
+            "Targets": {
+                "DeltaTargets": [
+                    {"DeltaTables": list(crawler.tables), "CreateNativeDeltaTable": True, "WriteManifest": False}
+                ]
+            },
             "SchemaChangePolicy": {"UpdateBehavior": crawler.update, "DeleteBehavior": crawler.delete},
         }
         with suppress(glue.exceptions.EntityNotFoundException):
@@ -140,37 +127,42 @@ def _crawlers(deployment: Deployment) -> None:
         glue.create_crawler(Name=crawler.name, **settings)
 
 
-def _athena(deployment: Deployment) -> None:
-    client = boto3.client("athena")
+def _athena(deployment: Deployment, key: str) -> None:
+    client: Any = boto3.client("athena")
+    environment = deployment.project.environment
+    configuration = {
+        "ResultConfiguration": {
+            "OutputLocation": f"s3://{environment.bucket('logs')}/athena/",
+            "EncryptionConfiguration": {"EncryptionOption": "SSE_KMS", "KmsKey": key},
+        },
+        "EnforceWorkGroupConfiguration": True,
+        "PublishCloudWatchMetricsEnabled": True,
+        "BytesScannedCutoffPerQuery": environment.athena_scan_gib * 1024**3,
+        "EngineVersion": {"SelectedEngineVersion": "Athena engine version 3"},
+    }
     names = {group["Name"] for group in client.list_work_groups()["WorkGroups"]}
     if deployment.prefix not in names:
-        location = f"s3://{deployment.project.environment.bucket('logs')}/athena/"
         client.create_work_group(
-            Name=deployment.prefix, Configuration={"ResultConfiguration": {"OutputLocation": location}}
-        )
-
-
-def _lake_formation(deployment: Deployment) -> None:
-    """Lets grant_tables pass on what it may select itself."""
-    environment = deployment.project.environment
-    role = role_arn(deployment, f"{deployment.prefix}-grant_tables")
-    for zone in ("silver", "gold"):
-        boto3.client("lakeformation").grant_permissions(
-            Principal={"DataLakePrincipalIdentifier": role},
-            Resource={"Table": {"DatabaseName": environment.database(zone), "TableWildcard": {}}},
-            Permissions=["SELECT", "DESCRIBE"],
-            PermissionsWithGrantOption=["SELECT", "DESCRIBE"],
+            Name=deployment.prefix, Configuration=configuration, Description="Queries of bronze, silver and gold."
         )
 
 
 def _state_machine(deployment: Deployment) -> None:
     client: Any = boto3.client("stepfunctions")
-    role = role_arn(deployment, deployment.state_machine)
+    logs = deployment.project.environment.arn("logs", f"log-group:{machine_log_group(deployment)}:*")
+    settings = {
+        "definition": deployment.definition(),
+        "roleArn": role_arn(deployment, deployment.state_machine),
+        "loggingConfiguration": {
+            "level": "ERROR",
+            "includeExecutionData": True,
+            "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": logs}}],
+        },
+        "tracingConfiguration": {"enabled": True},
+    }
     try:
         client.describe_state_machine(stateMachineArn=deployment.state_machine_arn)
     except client.exceptions.StateMachineDoesNotExist:
-        client.create_state_machine(name=deployment.state_machine, definition=deployment.definition(), roleArn=role)
+        client.create_state_machine(name=deployment.state_machine, **settings)
     else:
-        client.update_state_machine(
-            stateMachineArn=deployment.state_machine_arn, definition=deployment.definition(), roleArn=role
-        )
+        client.update_state_machine(stateMachineArn=deployment.state_machine_arn, **settings)

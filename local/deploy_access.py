@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.resource_policies import key_policies, topic_policy
+from headwater.deploy.resource_policies import key_policies
 from headwater.deploy.roles import RoleSpec, analyst_policy, roles
 from local.deploy_warehouse import deploy_workgroup
 
@@ -21,9 +21,9 @@ def deploy_access(deployment: Deployment) -> dict[str, str]:
     """Makes or updates all of it and returns the ARNs of the keys by what they protect; safe to repeat."""
     keys = _keys(deployment)
     late = {f"{key}_key": keys[key] for key in ("alerts", "bookmarks", "data", "secrets")}
-    late |= deploy_workgroup(deployment, keys["secrets"])
+    late |= deploy_workgroup(deployment, keys)
     _roles(roles(deployment, late))
-    _roles(_analysts(deployment, late))
+    _analysts(deployment, late)
     _security_configuration(deployment, keys)
     _log_groups(deployment, keys["logs"])
     return keys
@@ -34,13 +34,14 @@ def role_arn(deployment: Deployment, name: str) -> str:
     return f"arn:aws:iam::{deployment.project.environment.account}:role/{name}"
 
 
-def deploy_topic(deployment: Deployment, key: str) -> None:
-    """Makes or updates the topic of alerts, encrypted and with its policy."""
-    sns = boto3.client("sns")
-    arn = sns.create_topic(Name=deployment.topic)["TopicArn"]
-    attributes = {"KmsMasterKeyId": key, "Policy": json.dumps(topic_policy(deployment))}
-    for name, value in attributes.items():
-        sns.set_topic_attributes(TopicArn=arn, AttributeName=name, AttributeValue=value)
+def machine_log_group(deployment: Deployment) -> str:
+    """Where the state machine logs what failed."""
+    return f"/aws/vendedlogs/states/{deployment.state_machine}"
+
+
+def api_log_group(api: str) -> str:
+    """Where an API logs its calls."""
+    return f"/aws/vendedlogs/apigateway/{api}"
 
 
 def _keys(deployment: Deployment) -> dict[str, str]:
@@ -52,7 +53,9 @@ def _keys(deployment: Deployment) -> dict[str, str]:
         alias, text = f"alias/{deployment.prefix}-{name}", json.dumps(policy)
         key = known.get(alias)
         if key is None:
-            key = kms.create_key(Description=alias, Policy=text)["KeyMetadata"]["KeyId"]
+            described = f"{deployment.prefix}: {name}."
+            key = kms.create_key(Description=described, Policy=text)["KeyMetadata"]["KeyId"]
+            kms.enable_key_rotation(KeyId=key)
             kms.create_alias(AliasName=alias, TargetKeyId=key)
         else:
             kms.put_key_policy(KeyId=key, PolicyName="default", Policy=text)
@@ -60,14 +63,25 @@ def _keys(deployment: Deployment) -> dict[str, str]:
     return made
 
 
-def _analysts(deployment: Deployment, late: Mapping[str, str]) -> list[RoleSpec]:
-    """The roles of analysts, which are made elsewhere on AWS and have the policy attached there."""
+def _analysts(deployment: Deployment, late: Mapping[str, str]) -> None:
+    """Makes the policy of analysts, and their roles, which are made elsewhere on AWS and have the policy attached there."""
+    iam = boto3.client("iam")
     environment = deployment.project.environment
+    name, policy = f"{deployment.prefix}-analyst", json.dumps(analyst_policy(deployment, late))
+    arn = f"arn:aws:iam::{environment.account}:policy/{name}"
+    roles = [role.rpartition("/")[2] for role in environment.analysts.roles]
+    with suppress(iam.exceptions.NoSuchEntityException):
+        for role in roles:
+            iam.detach_role_policy(RoleName=role, PolicyArn=arn)
+        iam.delete_policy(PolicyArn=arn)
+    iam.create_policy(PolicyName=name, Description="See config/roles/analyst.yaml.", PolicyDocument=policy)
     account = {"AWS": f"arn:aws:iam::{environment.account}:root"}
     trust = {"Effect": "Allow", "Principal": account, "Action": "sts:AssumeRole"}
-    document = {"Version": "2012-10-17", "Statement": [trust]}
-    policy = analyst_policy(deployment, late)
-    return [RoleSpec(arn.rpartition("/")[2], document, policy, "analyst") for arn in environment.analysts.roles]
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    for role in roles:
+        with suppress(iam.exceptions.EntityAlreadyExistsException):
+            iam.create_role(RoleName=role, AssumeRolePolicyDocument=document)
+        iam.attach_role_policy(RoleName=role, PolicyArn=arn)
 
 
 def _roles(specs: list[RoleSpec]) -> None:
@@ -79,7 +93,8 @@ def _roles(specs: list[RoleSpec]) -> None:
         if spec.name in known:
             iam.update_assume_role_policy(RoleName=spec.name, PolicyDocument=trust)
         else:
-            iam.create_role(RoleName=spec.name, AssumeRolePolicyDocument=trust)
+            described = f"See config/roles/{spec.file}.yaml."
+            iam.create_role(RoleName=spec.name, AssumeRolePolicyDocument=trust, Description=described)
         iam.put_role_policy(RoleName=spec.name, PolicyName=spec.file, PolicyDocument=json.dumps(spec.permissions))
 
 
@@ -98,7 +113,11 @@ def _security_configuration(deployment: Deployment, keys: Mapping[str, str]) -> 
 
 def _log_groups(deployment: Deployment, key: str) -> None:
     client = boto3.client("logs")
-    of_jobs = [f"{deployment.log_group(job)}/{kind}" for job in deployment.jobs() for kind in ("error", "output")]
-    for group in [*of_jobs, *(f"/aws/lambda/{function.name}" for function in deployment.lambdas())]:
+    days = deployment.project.environment.retention.logs
+    groups = [f"{deployment.log_group(job)}/{kind}" for job in deployment.jobs() for kind in ("error", "output")]
+    groups += [f"/aws/lambda/{function.name}" for function in deployment.lambdas()]
+    groups += [api_log_group(api.name) for api in deployment.entrances.apis()]
+    for group in [*groups, machine_log_group(deployment)]:
         with suppress(client.exceptions.ResourceAlreadyExistsException):
             client.create_log_group(logGroupName=group, kmsKeyId=key)
+        client.put_retention_policy(logGroupName=group, retentionInDays=days)

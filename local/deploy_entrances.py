@@ -12,9 +12,17 @@ import boto3
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.entrances import Entrances, MappingSpec
 from headwater.deploy.resource_policies import queue_policies
-from local.deploy_access import role_arn
+from local.deploy_access import api_log_group, role_arn
+from local.deploy_lambdas import alias_arn, permit
 
-_SHARDS = 2
+_DEAD_LETTER_SECONDS = 14 * 86400
+_LOGGED = {
+    "requestId": "$context.requestId",
+    "route": "$context.routeKey",
+    "status": "$context.status",
+    "latency": "$context.responseLatency",
+    "error": "$context.error.message",
+}
 
 
 def deploy_entrances(deployment: Deployment, keys: Mapping[str, str]) -> None:
@@ -27,7 +35,7 @@ def deploy_entrances(deployment: Deployment, keys: Mapping[str, str]) -> None:
     _queues(deployment, keys["alerts"])
     _pipes(deployment)
     for mapping in entrances.mappings():
-        _mapping(entrances, mapping)
+        _mapping(deployment, mapping)
     _drops(deployment)
     _api(deployment)
 
@@ -36,7 +44,7 @@ def _streams(entrances: Entrances, key: str) -> None:
     client = boto3.client("kinesis")
     for stream in entrances.record_streams():
         with suppress(client.exceptions.ResourceInUseException):
-            client.create_stream(StreamName=stream.name, ShardCount=_SHARDS)
+            client.create_stream(StreamName=stream.name, StreamModeDetails={"StreamMode": "ON_DEMAND"})
             if stream.retention_hours > 24:
                 client.increase_stream_retention_period(
                     StreamName=stream.name, RetentionPeriodHours=stream.retention_hours
@@ -50,7 +58,8 @@ def _queues(deployment: Deployment, key: str) -> None:
     policies = {queue: {"Policy": json.dumps(policy)} for queue, policy in queue_policies(deployment).items()}
     encrypted = {"KmsMasterKeyId": key}
     url = client.create_queue(QueueName=entrances.dead_letters)["QueueUrl"]
-    client.set_queue_attributes(QueueUrl=url, Attributes=encrypted | policies[entrances.dead_letters])
+    kept = {"MessageRetentionPeriod": str(_DEAD_LETTER_SECONDS)}
+    client.set_queue_attributes(QueueUrl=url, Attributes=kept | encrypted | policies[entrances.dead_letters])
     for queue in entrances.queues():
         attributes = {
             "VisibilityTimeout": str(queue.visibility_seconds),
@@ -75,11 +84,14 @@ def _pipes(deployment: Deployment) -> None:
             reading = {
                 "StartingPosition": "TRIM_HORIZON",
                 "BatchSize": 100,
+                "MaximumBatchingWindowInSeconds": 1,
+                "MaximumRetryAttempts": 10,
                 "OnPartialBatchItemFailure": "AUTOMATIC_BISECT",
                 "DeadLetterConfig": {"Arn": entrances.dead_letters_arn},
             }
             client.create_pipe(
                 Name=pipe.name,
+                Description="Takes the records of a stream to a queue.",
                 RoleArn=role_arn(deployment, f"{pipe.name}-pipe"),
                 Source=pipe.stream_arn,
                 Target=pipe.queue_arn,
@@ -87,7 +99,7 @@ def _pipes(deployment: Deployment) -> None:
             )
 
 
-def _mapping(entrances: Entrances, mapping: MappingSpec) -> None:
+def _mapping(deployment: Deployment, mapping: MappingSpec) -> None:
     client: Any = boto3.client("lambda")
     settings: dict[str, Any] = {
         "BatchSize": mapping.batch_size,
@@ -100,28 +112,29 @@ def _mapping(entrances: Entrances, mapping: MappingSpec) -> None:
             "BisectBatchOnFunctionError": True,
             "MaximumRetryAttempts": -1,
             "MaximumRecordAgeInSeconds": -1,
-            "DestinationConfig": {"OnFailure": {"Destination": entrances.dead_letters_arn}},
+            "ParallelizationFactor": 1,
+            "DestinationConfig": {"OnFailure": {"Destination": deployment.entrances.dead_letters_arn}},
         }
-    known = client.list_event_source_mappings(EventSourceArn=mapping.source_arn, FunctionName=mapping.function)
+    else:
+        settings["ScalingConfig"] = {"MaximumConcurrency": 5}
+    function = alias_arn(deployment, mapping.function)
+    known = client.list_event_source_mappings(EventSourceArn=mapping.source_arn, FunctionName=function)
     for found in known["EventSourceMappings"]:
         client.update_event_source_mapping(UUID=found["UUID"], **settings)
         return
     start = {"StartingPosition": "TRIM_HORIZON"} if mapping.reads_shards else {}
-    client.create_event_source_mapping(
-        EventSourceArn=mapping.source_arn, FunctionName=mapping.function, **settings, **start
-    )
+    client.create_event_source_mapping(EventSourceArn=mapping.source_arn, FunctionName=function, **settings, **start)
 
 
 def _drops(deployment: Deployment) -> None:
     if not deployment.entrances.landing:
         return
-    s3: Any = boto3.client("s3")
-    landing = deployment.project.environment.bucket("landing")
-    s3.put_bucket_notification_configuration(Bucket=landing, NotificationConfiguration={"EventBridgeConfiguration": {}})
     events = boto3.client("events")
     for rule in deployment.entrances.drop_rules():
-        events.put_rule(Name=rule.name, EventPattern=json.dumps(rule.pattern))
-        events.put_targets(Rule=rule.name, Targets=[{"Id": "queue", "Arn": rule.queue_arn}])
+        described = "Objects created below the prefixes that partners write to."
+        events.put_rule(Name=rule.name, Description=described, EventPattern=json.dumps(rule.pattern))
+        failed = {"Arn": deployment.entrances.dead_letters_arn}
+        events.put_targets(Rule=rule.name, Targets=[{"Id": "queue", "Arn": rule.queue_arn, "DeadLetterConfig": failed}])
 
 
 def _api(deployment: Deployment) -> None:
@@ -131,13 +144,27 @@ def _api(deployment: Deployment) -> None:
     for api in deployment.entrances.apis():
         if api.name in known:
             continue
-        api_id = client.create_api(Name=api.name, ProtocolType="HTTP")["ApiId"]
+        described = "Takes pushed events in."
+        api_id = client.create_api(Name=api.name, Description=described, ProtocolType="HTTP")["ApiId"]
         integration = client.create_integration(
             ApiId=api_id,
             IntegrationType="AWS_PROXY",
-            IntegrationUri=environment.arn("lambda", f"function:{api.function}"),
+            IntegrationUri=alias_arn(deployment, api.function),
             PayloadFormatVersion="2.0",
+            TimeoutInMillis=10000,
         )["IntegrationId"]
         client.create_route(ApiId=api_id, RouteKey=api.route, Target=f"integrations/{integration}")
         limits = {"ThrottlingRateLimit": api.calls_per_second, "ThrottlingBurstLimit": api.burst}
-        client.create_stage(ApiId=api_id, StageName="$default", AutoDeploy=True, DefaultRouteSettings=limits)
+        client.create_stage(
+            ApiId=api_id,
+            StageName="$default",
+            AutoDeploy=True,
+            DefaultRouteSettings={**limits, "DetailedMetricsEnabled": True},
+            AccessLogSettings={
+                "DestinationArn": environment.arn("logs", f"log-group:{api_log_group(api.name)}"),
+                "Format": json.dumps(_LOGGED),
+            },
+        )
+        permit(
+            api.function, "Api", "apigateway.amazonaws.com", environment.arn("execute-api", f"{api_id}/*/POST/events/*")
+        )

@@ -15,18 +15,16 @@ _RETRY = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 5}
 
 
 def deploy_schedules(deployment: Deployment, key: str) -> None:
-    """Makes or updates what starts runs and Maintain, its input encrypted with a key; safe to repeat.
-
-    No snapshots are taken: the namespace of the warehouse is not made here.
-    """
+    """Makes or updates what starts runs, Maintain and snapshots, its input encrypted with a key; safe to repeat."""
     client: Any = boto3.client("scheduler")
     environment = deployment.project.environment
     with suppress(client.exceptions.ConflictException):
         client.create_schedule_group(Name=environment.prefix)
-    for spec in deployment.schedules():
+    for spec in [*deployment.schedules(), *deployment.snapshots()]:
         settings = {
             "Name": spec.name,
             "GroupName": environment.prefix,
+            "Description": "See schedules and maintenance in config/environments.",
             "ScheduleExpression": spec.expression,
             "ScheduleExpressionTimezone": spec.time_zone,
             "State": "ENABLED" if spec.enabled else "DISABLED",

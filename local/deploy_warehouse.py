@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,10 +16,10 @@ from headwater.errors import LoadError
 _MIGRATION_SECONDS = 900
 
 
-def deploy_workgroup(deployment: Deployment, key: str) -> dict[str, str]:
+def deploy_workgroup(deployment: Deployment, keys: Mapping[str, str]) -> dict[str, str]:
     """Makes workgroup and namespace and returns their ARNs and that of the administrator's secret, as roles name them; safe to repeat.
 
-    `key` is the ARN of the key of secrets.
+    `keys` holds the ARN of each key by what it protects.
     """
     environment = deployment.project.environment
     warehouse = environment.warehouse
@@ -27,10 +28,29 @@ def deploy_workgroup(deployment: Deployment, key: str) -> dict[str, str]:
         redshift.create_namespace(
             namespaceName=warehouse.workgroup,
             dbName=warehouse.database,
+            kmsKeyId=keys["data"],
             manageAdminPassword=True,
-            adminPasswordSecretKmsKeyId=key,
+            adminPasswordSecretKmsKeyId=keys["secrets"],
+            iamRoles=[warehouse.copy_role],
+            defaultIamRoleArn=warehouse.copy_role,
+            logExports=["connectionlog", "useractivitylog", "userlog"],
         )
-        redshift.create_workgroup(workgroupName=warehouse.workgroup, namespaceName=warehouse.workgroup)
+        made = redshift.create_workgroup(
+            workgroupName=warehouse.workgroup,
+            namespaceName=warehouse.workgroup,
+            baseCapacity=warehouse.base_capacity,
+            maxCapacity=warehouse.max_capacity,
+            publiclyAccessible=False,
+            enhancedVpcRouting=False,
+        )["workgroup"]
+        for action, days in {"log": 1, "deactivate": 2}.items():
+            redshift.create_usage_limit(
+                resourceArn=made["workgroupArn"],
+                usageType="serverless-compute",
+                period="daily",
+                amount=warehouse.rpu_hours_a_day * days,
+                breachAction=action,
+            )
     return {
         "admin_secret": _secret(deployment),
         # IAM is asked about both by their names here.

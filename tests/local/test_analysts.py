@@ -95,7 +95,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
         aws.client("athena").create_work_group(Name=DEPLOYMENT.prefix, Configuration={"ResultConfiguration": results})
         for zone, name, rows in (("silver", "customers", CUSTOMERS), ("gold", "business_metrics", METRICS)):
             _table(aws, zone, name, rows)
-        secret = deploy_workgroup(DEPLOYMENT, keys["secrets"])["admin_secret"]
+        secret = deploy_workgroup(DEPLOYMENT, keys)["admin_secret"]
         wanted = Migrations.model_validate({**DEPLOYMENT.migrations(), "admin_secret": secret})
         Migrator(aws.client("redshift-data"), wanted, "test").migrate()
         yield aws
@@ -145,15 +145,18 @@ def test_both_queries_of_the_docs_run_with_what_the_role_has(account: Account) -
 def test_without_a_statement_of_the_policy_one_of_them_is_refused(account: Account, sid: str) -> None:
     account.grant()
     iam = account.aws.client("iam")
-    [name] = iam.list_role_policies(RoleName="analysts")["PolicyNames"]
-    document = iam.get_role_policy(RoleName="analysts", PolicyName=name)["PolicyDocument"]
+    [attached] = iam.list_attached_role_policies(RoleName="analysts")["AttachedPolicies"]
+    about = {"RoleName": "analysts", "PolicyArn": attached["PolicyArn"]}
+    document = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId="v1")["PolicyVersion"]["Document"]
     rest = {**document, "Statement": [part for part in document["Statement"] if part["Sid"] != sid]}
     try:
-        iam.put_role_policy(RoleName="analysts", PolicyName=name, PolicyDocument=json.dumps(rest))
+        iam.detach_role_policy(**about)
+        iam.put_role_policy(RoleName="analysts", PolicyName="rest", PolicyDocument=json.dumps(rest))
         with pytest.raises((ClientError, QueryError), match=r"(?i)access ?denied|not authorized|forbidden"):
             _ = account.query(ATHENA), account.query(REDSHIFT, engine="redshift")
     finally:
-        iam.put_role_policy(RoleName="analysts", PolicyName=name, PolicyDocument=json.dumps(document))
+        iam.delete_role_policy(RoleName="analysts", PolicyName="rest")
+        iam.attach_role_policy(**about)
 
 
 def test_an_analyst_sees_neither_the_hidden_columns_nor_the_rows_that_are_filtered(account: Account) -> None:

@@ -17,7 +17,9 @@ from headwater.ledger.positions import RecordsPosition, ShardsPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 from local import deploy
 from local.deploy_access import deploy_access
+from local.deploy_buckets import deploy_buckets
 from local.deploy_entrances import deploy_entrances
+from local.deploy_lambdas import deploy_lambdas
 from local.stack import ROOT
 from tests.support.aws import ROLE, Aws
 from tests.support.waiting import wait_for
@@ -45,10 +47,10 @@ class Entered:
 
     def deploy(self) -> None:
         keys = deploy_access(self.deployment)
-        deploy._buckets(self.deployment, keys["data"])
+        deploy_buckets(self.deployment, keys["data"])
         deploy._artifacts(self.deployment)
         deploy.put_secrets(self.deployment.prefix, {"http_push": {"stores": KEY}})
-        deploy._lambdas(self.deployment, keys["data"])
+        deploy_lambdas(self.deployment, keys["data"])
         deploy_entrances(self.deployment, keys)
 
     def machine(self) -> None:
@@ -126,7 +128,7 @@ def test_deploying_twice_makes_nothing_twice(entered: Entered) -> None:
     assert len([found for found in apis if found["Name"].startswith(own)]) == 1
 
 
-def test_records_of_both_shards_are_stored_once_each_and_poison_with_its_problem(entered: Entered) -> None:
+def test_records_of_every_shard_are_stored_once_each_and_poison_with_its_problem(entered: Entered) -> None:
     bodies = [json.dumps({"event_id": f"e{number}"}).encode() for number in range(40)]
     entered.put("web_events", *bodies, b"{not json", b"\xff")
     rows = entered.wait_rows("web_events", 42)
@@ -134,7 +136,7 @@ def test_records_of_both_shards_are_stored_once_each_and_poison_with_its_problem
     assert sorted(row["_problem"] for row in rows if "_problem" in row) == ["bad_encoding", "not_json"]
     position = entered.stream("web_events").position()
     assert isinstance(position, ShardsPosition)
-    assert set(position.shards) == {"shardId-000000000000", "shardId-000000000001"}
+    assert set(position.shards) == {f"shardId-00000000000{number}" for number in range(4)}
 
 
 def test_records_through_the_queue_are_stored_too(entered: Entered) -> None:

@@ -101,8 +101,8 @@ def test_a_usage_limit_is_changed_and_removed(aws: Aws) -> None:
 
 
 def test_what_the_local_stack_does_not_know_is_refused_by_name(aws: Aws) -> None:
-    with pytest.raises(ClientError, match="does not know CreateSnapshot"):
-        aws.client("redshift-serverless").create_snapshot(namespaceName="any", snapshotName="any")
+    with pytest.raises(ClientError, match="does not know RestoreFromSnapshot"):
+        aws.client("redshift-serverless").restore_from_snapshot(namespaceName="any", workgroupName="any")
 
 
 def _administrator(_authorization: str) -> Principal:

@@ -262,7 +262,7 @@ def test_the_local_deploy_makes_every_schedule_that_is_derived_and_may_be_repeat
     client = aws.client("scheduler")
     names = [found["Name"] for found in client.list_schedules()["Schedules"]]
     made = {name: client.get_schedule(Name=name, GroupName=deployment.prefix) for name in names}
-    for spec in deployment.schedules():
+    for spec in [*deployment.schedules(), *deployment.snapshots()]:
         found = made.pop(spec.name)
         assert (found["ScheduleExpression"], found["ScheduleExpressionTimezone"]) == (spec.expression, spec.time_zone)
         assert (found["Target"]["Arn"], found["Target"]["Input"]) == (spec.action, compact(spec.input))
