@@ -91,9 +91,22 @@ def make(root: Path) -> Path:
     subnets = [f"subnet-{number:017x}" for number in range(3)]
     network = {"vpc": "vpc-00000000000000000", "subnets": subnets, "endpoints": False}
     dev.write_text(yaml.safe_dump({**yaml.safe_load(dev.read_text()), "network": network}))
+    _local(root, {**network, "endpoints": True, "rds_proxies": declared["network"]["rds_proxies"]})
     for name, source in sources().items():
         (root / "config" / "sources" / f"{name}.yaml").write_text(yaml.safe_dump({"name": name, **source}))
         for table in (stream["table"] for stream in source["streams"].values()):
             said = {"table": table, "owner": "Anybody", "note": "Any row.", "key": ["id"], "columns": COLUMNS}
             (root / "config" / "tables" / f"{table}.yaml").write_text(yaml.safe_dump(said))
     return root
+
+
+def _local(root: Path, network: dict[str, Any]) -> None:
+    """Lets environment local have all that an environment can have; of sources, those of every kind are enough."""
+    path = root / "config" / "environments" / "local.yaml"
+    declared = yaml.safe_load(path.read_text())
+    del declared["sources"]
+    declared["without"] = sorted(source.stem for source in (root / "config" / "sources").glob("*.yaml"))
+    declared["network"] = {**network, "route_tables": ["rtb-00000000000000000"]}
+    declared["alerts"] = {"emails": ["any@example.com"], "slack_secret": "slack"}
+    declared["maintenance"] = {"cron": "0 3 * * ? *"}
+    path.write_text(yaml.safe_dump(declared))

@@ -66,7 +66,7 @@ def pack(root: Path) -> None:
     (out / "glue").mkdir()
     for name, content in glue.items():
         (out / "glue" / name).write_bytes(content)
-    for environment in ("dev", "prod"):
+    for environment in ("dev", "local", "prod"):
         project = load_project(root, environment)
         (out / environment).mkdir()
         (out / environment / "project.json").write_text(project.model_dump_json(by_alias=True))
