@@ -174,7 +174,6 @@ module "alerts" {
   prefix            = local.prefix
   environment       = var.environment
   region            = local.environment.region
-  account           = local.environment.account
   topic             = local.deployment.topic
   alerts            = local.environment.alerts
   slack             = one([for name, function in local.deployment.lambdas : module.lambdas.functions[name] if function.folder == "notify_slack"])

@@ -15,9 +15,10 @@ import pytest
 
 from headwater.client import Client, RunState
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.project import load_project
 from headwater.errors import QueryError
 from local import proofs
-from local.stack import Stack
+from local.stack import ROOT, Stack
 from local.terraform import NoProviderError, Terraform
 from tests.support.waiting import wait_for
 
@@ -37,10 +38,7 @@ class ByTerraform:
     def __init__(self, folder: Path, deployment: Deployment, stack: Stack) -> None:
         self._terraform = Terraform(folder, stack.aws_endpoint)
         self._deployment, self._stack = deployment, stack
-        try:
-            self._terraform.init(deployment)
-        except NoProviderError as error:
-            pytest.skip(str(error))
+        self._terraform.init(deployment)
 
     def deploy(self) -> None:
         self._stack.deploy(self._deployment, self._terraform.apply)
@@ -162,8 +160,19 @@ def _analyst(deployment: Deployment) -> tuple[str, str]:
     return session["AccessKeyId"], session["SessionToken"]
 
 
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skips, before a stack is started, where Terraform or its provider cannot be had."""
+    try:
+        Terraform(tmp_path_factory.mktemp("provider"), "-").init(Deployment(load_project(ROOT, "local"), ROOT))
+    except NoProviderError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="module", params=[ByTerraform, ByApi])
 def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
+    if request.param is ByTerraform:
+        request.getfixturevalue("provider")
     with own_stack(tmp_path_factory.mktemp("day"), HOUSEHOLDS, SOURCES) as stack:
         deployment = _deployment(stack)
         deployer = request.param(tmp_path_factory.mktemp("deployer"), deployment, stack)

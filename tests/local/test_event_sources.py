@@ -186,8 +186,8 @@ def test_messages_come_in_a_batch_and_are_deleted(route: Route) -> None:
 def test_a_message_that_keeps_failing_ends_in_the_dead_letter_queue_and_the_others_do_not(route: Route) -> None:
     letters = route.queue("letters")
     policy = json.dumps({"deadLetterTargetArn": letters, "maxReceiveCount": 2})
-    queue = route.queue("queue", VisibilityTimeout="1", RedrivePolicy=policy)
-    function = route.aws.function(NOTES, Timeout=1, Environment={"Variables": {"BUCKET": route.aws.bucket}})
+    queue = route.queue("queue", VisibilityTimeout="5", RedrivePolicy=policy)
+    function = route.aws.function(NOTES, Timeout=5, Environment={"Variables": {"BUCKET": route.aws.bucket}})
     answer = route.aws.client("lambda").create_event_source_mapping(
         EventSourceArn=queue, FunctionName=function, FunctionResponseTypes=["ReportBatchItemFailures"]
     )

@@ -71,7 +71,12 @@ class Maintained:
         self.ledger = Ledger(FolderBucket(root / "ledger"))  # type: ignore[arg-type]
         self.rates, self.refused = lake.table("silver", "fx_rates"), lake.table("quarantine", "fx_rates")
         self.job: Any = SimpleNamespace(
-            project=project, lake=lake, spark=lake.spark, lease=self._lease, run_id="this run"
+            project=project,
+            lake=lake,
+            spark=lake.spark,
+            lease=self._lease,
+            run_id="this run",
+            note_schema=lambda _zone, _table: None,
         )
 
     def _lease(self, name: str) -> AbstractContextManager[Lease]:

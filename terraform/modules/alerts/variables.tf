@@ -13,11 +13,6 @@ variable "region" {
   type        = string
 }
 
-variable "account" {
-  description = "Account of the environment."
-  type        = string
-}
-
 variable "topic" {
   description = "The topic that alerts go to."
   type        = object({ name = string, policy = string })
