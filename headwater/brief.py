@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from headwater.errors import HeadwaterError
-from headwater.log import get_logger, redact
+from headwater.log import get_logger, redact, shortened
 
 # A state has 256 KB, for all sources that fail at the same time.
 _MOST_CHARACTERS = 2000
@@ -25,6 +25,6 @@ def told_briefly() -> Iterator[None]:
         if said == text and len(text) <= _MOST_CHARACTERS:
             raise
         log.warning("failed", error=said)
-        brief = said if len(said) <= _MOST_CHARACTERS else f"{said[:_MOST_CHARACTERS]} …"
         # Its own text would be printed with it; where it came from is kept.
-        raise HeadwaterError(f"{type(error).__name__}: {brief}").with_traceback(error.__traceback__) from None
+        brief = f"{type(error).__name__}: {shortened(said, _MOST_CHARACTERS)}"
+        raise HeadwaterError(brief).with_traceback(error.__traceback__) from None

@@ -31,6 +31,11 @@ def redact(text: str) -> str:
     return _SECRET.sub(r"\1***", text)
 
 
+def shortened(text: str, most: int) -> str:
+    """Cuts a text off after so many characters, and shows that it did."""
+    return text if len(text) <= most else f"{text[:most]} …"
+
+
 @contextmanager
 def bind(**fields: object) -> Iterator[None]:
     """Adds fields to every log line of the block."""

@@ -46,6 +46,11 @@ class OpenProject:
         """Its ledger, on the raw bucket."""
         return Ledger(Bucket(boto3.client("s3"), self.project.environment.bucket("raw")))
 
+    @property
+    def lake(self) -> Bucket:
+        """The bucket of its lake."""
+        return Bucket(self.ledger.bucket.s3, self.project.environment.bucket("lake"))
+
     def streams(self, source: str | None = None) -> Iterator[StreamLedger]:
         """Opens the ledger of every stream, of one source or of all."""
         for name, declared in self.project.sources.items():

@@ -51,23 +51,26 @@ def deploy_workgroup(deployment: Deployment, keys: Mapping[str, str]) -> dict[st
                 amount=warehouse.rpu_hours_a_day * days,
                 breachAction=action,
             )
+    namespace = _namespace(deployment)
     return {
-        "admin_secret": _secret(deployment),
+        "admin_secret": namespace["adminPasswordSecretArn"],
         "workgroup_arn": redshift.get_workgroup(workgroupName=warehouse.workgroup)["workgroup"]["workgroupArn"],
-        "namespace_arn": redshift.get_namespace(namespaceName=warehouse.workgroup)["namespace"]["namespaceArn"],
+        "namespace_arn": namespace["namespaceArn"],
     }
 
 
 def migrate(deployment: Deployment) -> None:
     """Calls the Lambda that migrates the warehouse; LoadError says why it cannot."""
     client: Any = boto3.client("lambda", config=Config(read_timeout=_MIGRATION_SECONDS, retries={"max_attempts": 0}))
-    event = {**deployment.migrations(), "admin_secret": _secret(deployment)}
+    event = {**deployment.migrations(), "admin_secret": _namespace(deployment)["adminPasswordSecretArn"]}
     answer = client.invoke(FunctionName=deployment.migrator, Payload=json.dumps(event).encode())
     if "FunctionError" in answer:
         raise LoadError(json.loads(answer["Payload"].read())["errorMessage"])
 
 
-def _secret(deployment: Deployment) -> str:
+def _namespace(deployment: Deployment) -> dict[str, str]:
     redshift: Any = boto3.client("redshift-serverless")
-    found = redshift.get_namespace(namespaceName=deployment.project.environment.warehouse.workgroup)
-    return str(found["namespace"]["adminPasswordSecretArn"])
+    found: dict[str, str] = redshift.get_namespace(namespaceName=deployment.project.environment.warehouse.workgroup)[
+        "namespace"
+    ]
+    return found

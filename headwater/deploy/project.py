@@ -119,11 +119,11 @@ def restricted(project: Project, sources: frozenset[str]) -> Project:
     unknown = sorted(sources - project.sources.keys())
     if unknown:
         raise ConfigError(f"no such source: {', '.join(unknown)}; known: {', '.join(sorted(project.sources))}")
-    kept = {name: source for name, source in project.sources.items() if name in sources}
-    tables = {stream.table for source in kept.values() for stream in source.streams.values()}
+    sources_kept = {name: source for name, source in project.sources.items() if name in sources}
+    tables = {stream.table for source in sources_kept.values() for stream in source.streams.values()}
     return project.model_copy(
         update={
-            "sources": kept,
+            "sources": sources_kept,
             "tables": {name: table for name, table in project.tables.items() if name in tables},
             "quality": {table: policy for table, policy in project.quality.items() if table in tables},
             "gold": {name: table for name, table in project.gold.items() if set(table.inputs) <= tables},

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from headwater.errors import BooksError, QueryError
-from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Book
 from headwater.open_project import OpenProject
-from headwater.run.limits import AUDIT_SECONDS
+from headwater.run.limits import AUDIT_SECONDS, began, is_over
 from headwater.warehouse.data_api import has_finished, submit, unfinished
 
 _PATIENCE_SECONDS = 45.0
@@ -45,12 +44,12 @@ def audit_run(opened: OpenProject, client: Any, run: AuditedRun, audit: Mapping[
 
     `audit` is the last answer, empty at first. An entry that is there stays. BooksError when the run's books do not balance.
     """
-    since = datetime.fromisoformat(audit.get("since") or datetime.now(UTC).isoformat())
+    since = began(audit)
     statement: str = audit.get("statement") or submit(
         client, opened.project.environment.warehouse, _prepare(opened, run), f"audit {run.run_id}"
     )
     done = has_finished(client, statement, _PATIENCE_SECONDS)
-    if not done and datetime.now(UTC) - since > timedelta(seconds=AUDIT_SECONDS):
+    if not done and is_over(since, AUDIT_SECONDS):
         raise QueryError(f"audit: not entered since {since:%H:%M} UTC; {unfinished(client, statement)}")
     return {"done": done, "since": since.isoformat(), "statement": statement}
 
@@ -76,13 +75,12 @@ def _prepare(opened: OpenProject, run: AuditedRun) -> list[str]:
         f"{', '.join(str(value) for value in sums)} WHERE NOT EXISTS (SELECT 1 FROM etl.run_audit WHERE run_id = {run_id})"
     ]
     if results := _results(opened, run.run_id, books):
-        environment = opened.project.environment
-        lake = Bucket(opened.ledger.bucket.s3, environment.bucket("lake"))
+        copy_role = opened.project.environment.warehouse.copy_role
         key = f"load/_audit/{run.run_id}.json"
-        lake.write(key, "\n".join(json.dumps(result) for result in results).encode())
+        opened.lake.write(key, "\n".join(json.dumps(result) for result in results).encode())
         sqls += [
             f"DELETE FROM etl.quality_results WHERE run_id = {run_id}",
-            f"COPY etl.quality_results FROM {_text(f'{lake.uri}/{key}')} IAM_ROLE '{environment.warehouse.copy_role}' "
+            f"COPY etl.quality_results FROM {_text(f'{opened.lake.uri}/{key}')} IAM_ROLE '{copy_role}' "
             "FORMAT AS JSON 'auto'",
         ]
     return sqls

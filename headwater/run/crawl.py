@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 from headwater.config import Project
@@ -13,7 +12,7 @@ from headwater.errors import CrawlError
 from headwater.ledger.schemas import Schemas, digest_of
 from headwater.log import get_logger
 from headwater.open_project import OpenProject
-from headwater.run.limits import CRAWL_SECONDS
+from headwater.run.limits import CRAWL_SECONDS, began, is_over
 
 _MOST_CHARACTERS = 500
 
@@ -27,14 +26,15 @@ def crawl_changed(opened: OpenProject, glue: Any, crawl: Mapping[str, Any]) -> d
     run starts them again.
     """
     schemas = Schemas(opened.ledger.bucket)
-    since = datetime.fromisoformat(crawl.get("since") or datetime.now(UTC).isoformat())
-    crawlers: dict[str, dict[str, str]] = crawl.get("crawlers") or _changed(opened, schemas)
+    tables = _tables(opened.project)
+    since = began(crawl)
+    crawlers: dict[str, dict[str, str]] = crawl.get("crawlers") or _changed(tables, schemas)
     failed: list[str] = list(crawl.get("failed", []))
     for name, started in crawlers.items():
         if "before" not in started:
-            _start(opened, glue, name, started)
+            _start(opened, glue, name, tables[name], started)
     failed += _look(glue, schemas, crawlers)
-    if datetime.now(UTC) - since > timedelta(seconds=CRAWL_SECONDS):
+    if is_over(since, CRAWL_SECONDS):
         failed += [f"{name}: has not ended since {since:%H:%M} UTC" for name in crawlers]
         crawlers = {}
     if failed and not crawlers:
@@ -44,12 +44,12 @@ def crawl_changed(opened: OpenProject, glue: Any, crawl: Mapping[str, Any]) -> d
     return {"done": not crawlers, "since": since.isoformat(), "crawlers": crawlers, "failed": failed}
 
 
-def _changed(opened: OpenProject, schemas: Schemas) -> dict[str, dict[str, str]]:
+def _changed(tables: Mapping[str, list[str]], schemas: Schemas) -> dict[str, dict[str, str]]:
     """Lists the crawlers of which a table has another schema than when it was crawled, with the digest of what they will crawl."""
     noted, crawled = schemas.noted(), schemas.crawled()
     found = {}
-    for name, tables in _tables(opened.project).items():
-        digest = digest_of(tables, noted)
+    for name, crawled_tables in tables.items():
+        digest = digest_of(crawled_tables, noted)
         if digest is not None and digest != crawled.get(name):
             found[name] = {"digest": digest}
     return found
@@ -64,16 +64,15 @@ def _tables(project: Project) -> dict[str, list[str]]:
     }
 
 
-def _start(opened: OpenProject, glue: Any, name: str, started: dict[str, str]) -> None:
+def _start(opened: OpenProject, glue: Any, name: str, tables: list[str], started: dict[str, str]) -> None:
     """Starts a crawler over those of its tables that exist, and notes when the crawl before began; not while it is running."""
     crawler = glue.get_crawler(Name=name)["Crawler"]
     [target] = crawler["Targets"]["DeltaTargets"]
-    lake = opened.project.environment.bucket("lake")
-    s3 = opened.ledger.bucket.s3
+    lake = opened.lake
     there = [
-        f"s3://{lake}/{table}"
-        for table in sorted(_tables(opened.project)[name])
-        if s3.list_objects_v2(Bucket=lake, Prefix=f"{table}/_delta_log/", MaxKeys=1)["KeyCount"]
+        f"{lake.uri}/{table}"
+        for table in sorted(tables)
+        if lake.s3.list_objects_v2(Bucket=lake.name, Prefix=f"{table}/_delta_log/", MaxKeys=1)["KeyCount"]
     ]
     with suppress(glue.exceptions.CrawlerRunningException):
         if sorted(target["DeltaTables"]) != there:

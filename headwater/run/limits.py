@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from math import ceil
+from typing import Any
 
 from headwater.config import Project
 
@@ -21,6 +24,16 @@ _START_SECONDS = 900
 _ATTEMPTS = 2
 # Plan, the looks at verdicts and the alert, with their retries.
 _DECISIONS_SECONDS = 3600
+
+
+def began(last: Mapping[str, Any]) -> datetime:
+    """When a state that looks again and again first looked: `last` is its last answer, empty at first."""
+    return datetime.fromisoformat(last.get("since") or datetime.now(UTC).isoformat())
+
+
+def is_over(since: datetime, seconds: float) -> bool:
+    """True when more than so many seconds have passed since then."""
+    return datetime.now(UTC) - since > timedelta(seconds=seconds)
 
 
 def task_seconds(minutes: int) -> int:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from headwater.errors import LoadError, QueryError
-from headwater.ledger.bucket import Bucket
 from headwater.log import get_logger
 from headwater.open_project import OpenProject
-from headwater.run.limits import LOAD_SECONDS
+from headwater.run.limits import LOAD_SECONDS, began, is_over
 from headwater.warehouse.changes import ChangeLog
 from headwater.warehouse.data_api import has_finished, submit, unfinished
 from headwater.warehouse.load import Load, load_of
@@ -29,7 +27,7 @@ def load_changes(opened: OpenProject, client: Any, run_id: str, load: Mapping[st
     `load` is the last answer, empty at first. The warehouse's own ledger says what it lacks; where that is nothing, nothing but
     this question reaches it. LoadError when it refuses a load, whose table is as it was.
     """
-    since = datetime.fromisoformat(load.get("since") or datetime.now(UTC).isoformat())
+    since = began(load)
     warehouse = opened.project.environment.warehouse
     tables: dict[str, int] = dict(load["tables"]) if "tables" in load else _pending(opened)
     statement: str | None = load.get("statement")
@@ -48,7 +46,7 @@ def load_changes(opened: OpenProject, client: Any, run_id: str, load: Mapping[st
         log.info("loaded", table=table, run_id=run_id)
         del tables[table]
         statement = None
-    if statement is not None and datetime.now(UTC) - since > timedelta(seconds=LOAD_SECONDS):
+    if statement is not None and is_over(since, LOAD_SECONDS):
         raise LoadError(f"{', '.join(tables)}: not loaded since {since:%H:%M} UTC; {unfinished(client, statement)}")
     return {"done": not tables, "since": since.isoformat(), "tables": tables, "statement": statement}
 
@@ -62,14 +60,12 @@ def _pending(opened: OpenProject) -> dict[str, int]:
 
 
 def _prepare(opened: OpenProject, table: str, loaded: int, run_id: str) -> Load:
-    environment = opened.project.environment
     pending = _changes(opened, table).since(loaded)
-    lake = Bucket(opened.ledger.bucket.s3, environment.bucket("lake"))
     key = f"load/{table}/manifests/{pending[-1].version:09d}.json"
-    load = load_of(pending, f"{lake.uri}/{key}", environment.warehouse.copy_role, run_id)
-    lake.write(key, json.dumps(load.manifest).encode())
+    load = load_of(pending, f"{opened.lake.uri}/{key}", opened.project.environment.warehouse.copy_role, run_id)
+    opened.lake.write(key, json.dumps(load.manifest).encode())
     return load
 
 
 def _changes(opened: OpenProject, table: str) -> ChangeLog:
-    return ChangeLog(opened.ledger.bucket.s3, opened.project.environment.bucket("lake"), table)
+    return ChangeLog(opened.lake.s3, opened.lake.name, table)

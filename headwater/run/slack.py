@@ -9,6 +9,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from headwater.errors import ConfigError, FatalSourceError, RetriableSourceError
+from headwater.log import shortened
 
 _HOST = "hooks.slack.com"
 _SECONDS = 10
@@ -20,13 +21,11 @@ Send = Callable[[urllib.request.Request], int]
 
 def message(subject: str, text: str) -> dict[str, object]:
     """The Slack message of an alert; nothing in it can mention or link."""
-    if len(text) > _MOST_CHARACTERS:
-        text = text[:_MOST_CHARACTERS] + " …"
     return {
         "text": subject,
         "blocks": [
             {"type": "header", "text": {"type": "plain_text", "text": subject[:150]}},
-            {"type": "section", "text": {"type": "plain_text", "text": text}},
+            {"type": "section", "text": {"type": "plain_text", "text": shortened(text, _MOST_CHARACTERS)}},
         ],
     }
 

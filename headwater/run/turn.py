@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from headwater.errors import LedgerError
 from headwater.ledger.lease import Lease, take_lease
 from headwater.open_project import OpenProject
-from headwater.run.limits import TURN_SECONDS
+from headwater.run.limits import TURN_SECONDS, began, is_over
 
 
 def take_turn(opened: OpenProject, states: Any, execution_arn: str, turn: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,11 +27,10 @@ def take_turn(opened: OpenProject, states: Any, execution_arn: str, turn: Mappin
 
     name = machine.rpartition(":")[2]
     found = take_lease(opened.ledger.bucket, "run", name, run_id, ended)
-    now = datetime.now(UTC)
-    since = datetime.fromisoformat(turn.get("since") or now.isoformat())
+    since = began(turn)
     if isinstance(found, Lease):
         return {"taken": True, "waits_for": None, "since": since.isoformat()}
-    if now - since > timedelta(seconds=TURN_SECONDS):
+    if is_over(since, TURN_SECONDS):
         raise LedgerError(
             f"run {found.job_run_id} has had its turn since {found.taken_at:%Y-%m-%d %H:%M} UTC, and this run has waited for it "
             f"since {since:%Y-%m-%d %H:%M} UTC. hint: wait for that run or stop it, then run again with --start-from Check"

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from headwater.ledger.failures import Failures
 from headwater.ledger.stream import StreamLedger
+from headwater.log import shortened
 from headwater.open_project import OpenProject
 from headwater.run.alert import cause_of
 
@@ -72,9 +73,7 @@ def read_verdicts(
 
 
 def _failed(item: Mapping[str, Any], stage: str, error: Mapping[str, str]) -> dict[str, Any]:
-    cause = cause_of(error["Cause"])
-    if len(cause) > _MOST_CHARACTERS:
-        cause = f"{cause[:_MOST_CHARACTERS]} …"
+    cause = shortened(cause_of(error["Cause"]), _MOST_CHARACTERS)
     return {
         "source": item["source"],
         "status": "failed_in_part" if item["optional"] else "failed",

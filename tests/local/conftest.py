@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.gateway.server import running_gateway
+from local.postgres import PostgresServer, free_port
 from tests.support.aws import Aws, client_of, localstack, make_own_role
 
 
@@ -22,6 +23,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
         make_own_role(endpoint)
         yield endpoint, home
     client_of.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A server for the warehouse of a module's own gateway."""
+    with PostgresServer(tmp_path_factory.mktemp("warehouse") / "data", free_port()) as server:
+        yield server
 
 
 @pytest.fixture

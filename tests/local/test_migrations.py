@@ -19,7 +19,7 @@ from headwater.warehouse import data_api
 from headwater.warehouse.migrations import Access, AnyMigration, Migrations, Migrator, Table, View, Written
 from local.gateway.iam.principals import key_of
 from local.gateway.server import running_gateway
-from local.postgres import PostgresServer, free_port
+from local.postgres import PostgresServer
 from tests.support.aws import Aws, make_role
 from tests.support.paths import ROOT
 
@@ -82,12 +82,6 @@ class Warehouse:
         with psycopg.connect(self.dsn) as server:
             for statement in statements:
                 server.execute(statement.encode())
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("warehouse") / "data", free_port()) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

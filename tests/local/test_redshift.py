@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from local.gateway.server import running_gateway
-from local.postgres import PostgresServer, free_port
+from local.postgres import PostgresServer
 from tests.support.aws import Aws, assumed, make_own_role, person_role
 from tests.support.waiting import wait_for
 from tests.unit.test_redshift_words import VALUES
@@ -96,12 +96,6 @@ class Warehouse:
 
 def value(cell: dict[str, Any]) -> Any:
     return None if cell.get("isNull") else next(iter(cell.values()))
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("warehouse") / "data", free_port()) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

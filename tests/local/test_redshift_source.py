@@ -27,18 +27,12 @@ from headwater.sources import redshift as redshift_stream
 from headwater.sources import watermark
 from headwater.sources.redshift import unload
 from local.gateway.server import running_gateway
-from local.postgres import PostgresServer, free_port
+from local.postgres import PostgresServer
 from tests.support.aws import Aws, make_own_role
 
 WAREHOUSE = Warehouse(
     workgroup="local", database="headwater", copy_role="arn:aws:iam::123456789012:role/headwater-local"
 )
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("warehouse") / "data", free_port()) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -24,17 +25,17 @@ _PUT = (
     (IAMBackend, "create_policy_version", "policy_document"),
     (KmsBackend, "create_key", "policy"),
     (KmsBackend, "put_key_policy", "policy"),
-    (S3Backend, "put_bucket_policy", "policy"),
 )
 
 
 def install() -> None:
     """Has every policy read when it is put."""
     for backend, operation, parameter in _PUT:
-        _read_first(backend, operation, parameter)
+        _read_first(backend, operation, parameter, MalformedPolicyDocument)
+    _read_first(S3Backend, "put_bucket_policy", "policy", partial(S3ClientError, "MalformedPolicy"))
 
 
-def _read_first(backend: type, operation: str, parameter: str) -> None:
+def _read_first(backend: type, operation: str, parameter: str, refusal: Callable[[str], Exception]) -> None:
     original: Callable[..., Any] = getattr(backend, operation)
     declared = signature(original)
 
@@ -44,8 +45,7 @@ def _read_first(backend: type, operation: str, parameter: str) -> None:
             if document:
                 read(document.decode() if isinstance(document, bytes) else str(document))
         except PolicyError as error:
-            refused = S3ClientError("MalformedPolicy", str(error)) if backend is S3Backend else None
-            raise refused or MalformedPolicyDocument(str(error)) from None
+            raise refusal(str(error)) from None
         return original(self, *args, **named)
 
     setattr(backend, operation, put)

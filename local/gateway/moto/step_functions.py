@@ -54,7 +54,7 @@ from local.gateway.settings import GatewaySettings
 AwaitRun = Callable[[str, str, float], bool]
 
 _STOP_LOOK_SECONDS = 0.2
-_SDK_NAMES_THAT_DIFFER = {"cloudwatchlogs": "logs", "eventbridge": "events"}
+_SDK_NAMES_THAT_DIFFER = {"cloudwatchlogs": "logs", "eventbridge": "events", "sfn": "stepfunctions"}
 
 
 def install(settings: GatewaySettings, await_glue_run: AwaitRun) -> None:
@@ -246,8 +246,8 @@ def _plain(value: Any, of_time: Callable[[datetime | date], Any]) -> Any:
 
 
 @lru_cache(maxsize=128)
-def _boto_service(sdk_name: str) -> str:
-    # Step Functions writes `redshiftdata`, boto3 `redshift-data`.
+def boto_service(sdk_name: str) -> str:
+    """Names a service as boto3 does: Step Functions and Scheduler write `redshiftdata`, boto3 `redshift-data`."""
     if sdk_name in _SDK_NAMES_THAT_DIFFER:
         return _SDK_NAMES_THAT_DIFFER[sdk_name]
     services = boto3.session.Session().get_available_services()
@@ -266,7 +266,7 @@ def _name_sdk_errors() -> None:
     failure = StateTaskServiceAwsSdk._from_error
 
     def get_boto_service_name(self: StateTaskServiceAwsSdk, boto_service_name: str | None = None) -> str:
-        return _boto_service(boto_name(self, boto_service_name))
+        return boto_service(boto_name(self, boto_service_name))
 
     def eval_service_task(self: StateTaskServiceAwsSdk, env: Any, *args: Any, **named: Any) -> None:
         evaluate(self, env, *args, **named)

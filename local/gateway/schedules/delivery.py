@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import boto3
+from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.scheduler.models import Schedule
@@ -18,13 +19,13 @@ from moto.scheduler.models import Schedule
 from local.gateway.clock import CLOCK
 from local.gateway.iam.authority import Authority
 from local.gateway.iam.principals import key_of
+from local.gateway.moto.step_functions import boto_service
 from local.gateway.settings import GatewaySettings
 
 PRINCIPAL = "scheduler.amazonaws.com"
 """Who a target's role has to trust."""
 
 _UNIVERSAL = "arn:aws:scheduler:::aws-sdk:"
-_BOTO_NAMES = {"sfn": "stepfunctions", "redshiftserverless": "redshift-serverless", "redshiftdata": "redshift-data"}
 # AWS says of the delay between two attempts that it grows, not how long it is.
 _FIRST_DELAY_SECONDS = 30.0
 _THROTTLED = 429
@@ -103,8 +104,8 @@ class Delivery:
         arn = str(target["Arn"])
         if arn.startswith(_UNIVERSAL):
             service, _, action = arn.removeprefix(_UNIVERSAL).partition(":")
-            client = self._client(target["RoleArn"], _BOTO_NAMES.get(service, service))
-            method = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in action)
+            client = self._client(target["RoleArn"], boto_service(service))
+            method = xform_name(action)
             call = getattr(client, method)
             call(**_spelled(client, method, json.loads(text)))
         elif ":states:" in arn:
