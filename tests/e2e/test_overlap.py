@@ -1,9 +1,11 @@
-"""Two runs that are started at once: both end well, one waits for the other, and no row is there twice."""
+"""Runs at the same time: each ends well, they take turns, and no row is there twice."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import boto3
@@ -23,25 +25,40 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         yield Pipeline(stack, Client(stack.deployment()))
 
 
-def turns(pipeline: Pipeline, run_id: str) -> list[dict[str, Any]]:
-    """What a run was answered each time that it asked for its turn."""
+def start(pipeline: Pipeline, start_from: str | None = None) -> str:
+    return pipeline.client.start(run_input((SOURCE,), start_from, None, pipeline.stack.clock()))
+
+
+def end_well(pipeline: Pipeline, ids: list[str]) -> None:
+    ended = [pipeline.client.wait(run_id) for run_id in ids]
+    assert [(run.status, run.cause) for run in ended] == [("SUCCEEDED", None)] * len(ids)
+
+
+def turns(pipeline: Pipeline, run_id: str) -> list[tuple[datetime, dict[str, Any]]]:
+    """When a run asked for its turn, and what it was answered."""
     arn = pipeline.client.deployment.state_machine_arn.replace(":stateMachine:", ":execution:")
     pages = (
         boto3.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=f"{arn}:{run_id}")
     )
-    left = [event.get("stateExitedEventDetails", {}) for page in pages for event in page["events"]]
-    return [json.loads(details["output"])["turn"] for details in left if details.get("name") == "TakeTurn"]
+    left = [event for page in pages for event in page["events"] if event["type"] == "TaskStateExited"]
+    return [
+        (event["timestamp"], json.loads(event["stateExitedEventDetails"]["output"])["turn"])
+        for event in left
+        if event["stateExitedEventDetails"]["name"] == "TakeTurn"
+    ]
 
 
-def test_two_runs_at_once_take_turns_and_double_no_row(pipeline: Pipeline) -> None:
-    asked = run_input((SOURCE,), None, None, pipeline.stack.clock())
-    ids = [pipeline.client.start(asked) for _ in range(2)]
-    ended = [pipeline.client.wait(run_id) for run_id in ids]
-    assert [(run.status, run.cause) for run in ended] == [("SUCCEEDED", None)] * 2
-    waited = {run_id: [turn["waits_for"] for turn in turns(pipeline, run_id) if not turn["taken"]] for run_id in ids}
-    [first] = [run_id for run_id in ids if not waited[run_id]]
-    [second] = [run_id for run_id in ids if waited[run_id]]
-    assert set(waited[second]) == {first}
+def has_its_turn(pipeline: Pipeline, run_id: str) -> bool:
+    return any(answer["taken"] for _, answer in turns(pipeline, run_id))
+
+
+def test_two_runs_at_once_have_their_turns_one_after_the_other_and_double_no_row(pipeline: Pipeline) -> None:
+    ids = [start(pipeline) for _ in range(2)]
+    end_well(pipeline, ids)
+    began = {run_id: at for run_id in ids for at, answer in turns(pipeline, run_id) if answer["taken"]}
+    earlier, later = sorted(ids, key=lambda run_id: began[run_id])
+    ended = pipeline.client.describe(earlier).ended
+    assert ended is not None and ended <= began[later]
     table = pipeline.table("silver/fx_rates")
     assert table is not None
     rows = table.to_pyarrow_table()
@@ -50,3 +67,14 @@ def test_two_runs_at_once_take_turns_and_double_no_row(pipeline: Pipeline) -> No
     before = pipeline.content()
     pipeline.run_well(SOURCE)
     assert pipeline.content() == before
+
+
+def test_a_run_waits_for_the_run_that_has_the_turn(pipeline: Pipeline) -> None:
+    first = start(pipeline)
+    while not has_its_turn(pipeline, first):
+        assert pipeline.client.describe(first).status == "RUNNING"
+        time.sleep(0.05)
+    # It asks as its first deed, while the first run has all its jobs before it.
+    second = start(pipeline, "Check")
+    end_well(pipeline, [first, second])
+    assert {answer["waits_for"] for _, answer in turns(pipeline, second) if not answer["taken"]} == {first}
