@@ -58,7 +58,8 @@ def test_two_runs_at_once_have_their_turns_one_after_the_other_and_double_no_row
     began = {run_id: at for run_id in ids for at, answer in turns(pipeline, run_id) if answer["taken"]}
     earlier, later = sorted(ids, key=lambda run_id: began[run_id])
     ended = pipeline.client.describe(earlier).ended
-    assert ended is not None and ended <= began[later]
+    assert ended is not None
+    assert ended <= began[later]
     table = pipeline.table("silver/fx_rates")
     assert table is not None
     rows = table.to_pyarrow_table()
