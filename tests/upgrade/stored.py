@@ -32,6 +32,7 @@ _KAFKA = "kafka/data/"
 # Whoever reads the log later must not have come further than the log that was stored, however much both have written besides.
 _LEAD_BYTES = 8 << 20
 _LEAD_TRANSACTIONS = 500
+_SHARDS = 2
 _MOST_RECORDS = 500
 
 
@@ -107,8 +108,15 @@ def put_back(stack: Stack, deployment: Deployment, without_bookmark: str, path: 
             elif kind == "shop_log.json":
                 _catch_up(stack, deployment, json.loads(body))
     send("POST", f"{stack.aws_endpoint}/_headwater/modified", modified)
+    _put_back_record_streams(deployment)
     for source in ("http_push", "kafka", "kinesis", "s3_drops"):
         (stack.home / f"{source}.seeded").touch()
+
+
+def _put_back_record_streams(deployment: Deployment) -> None:
+    # A stream that is there keeps its shards, by whose numbers its reader goes.
+    for stream in deployment.entrances.record_streams():
+        boto3.client("kinesis").create_stream(StreamName=stream.name, ShardCount=_SHARDS)
 
 
 def put_records_again(stack: Stack, deployment: Deployment, stream: str = "web_events") -> None:
