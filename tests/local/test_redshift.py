@@ -793,7 +793,23 @@ def test_the_parts_of_a_batch_are_its_owners_too(warehouse: Warehouse) -> None:
     batch = own.batch_execute_statement(WorkgroupName="local", Database="headwater", Sqls=["SELECT 1", "SELECT 2"])[
         "Id"
     ]
-    warehouse.ended(batch)
+    wait_for(lambda: own.describe_statement(Id=batch)["Status"] == "FINISHED", 30)
     assert own.get_statement_result(Id=f"{batch}:2")["Records"] == [[{"longValue": 2}]]
     with pytest.raises(own.exceptions.ClientError, match="AccessDenied"):
         assumed(warehouse.aws, role, "redshift-data", "another").get_statement_result(Id=f"{batch}:2")
+
+
+def test_a_statement_is_told_to_who_submitted_it_alone_though_policies_let_others_ask(warehouse: Warehouse) -> None:
+    own, other = (assumed(warehouse.aws, person_role(warehouse.aws, DATA_API), "redshift-data") for _ in range(2))
+    batch = own.batch_execute_statement(WorkgroupName="local", Database="headwater", Sqls=["SELECT 1", "SELECT 2"])[
+        "Id"
+    ]
+    wait_for(lambda: own.describe_statement(Id=batch)["Status"] == "FINISHED", 30)
+    for asks in (other, warehouse.api):
+        for id_, calls in (
+            (batch, ("describe_statement", "cancel_statement")),
+            (f"{batch}:2", ("describe_statement", "get_statement_result")),
+        ):
+            for call in calls:
+                with pytest.raises(asks.exceptions.ResourceNotFoundException):
+                    getattr(asks, call)(Id=id_)
