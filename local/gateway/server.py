@@ -69,7 +69,7 @@ class Gateway:
         self.http_apis = http_api.HttpApis(settings, self.lambdas)
         self.glue = glue_runtime.install(settings, workers, self.authority)
         step_functions.install(settings, self.glue.await_end)
-        self.redshift_serverless = redshift_serverless.RedshiftServerless(settings, self.authority.caller)
+        self.redshift_serverless = redshift_serverless.RedshiftServerless(settings, self.authority.admit)
         scheduler.install(settings, self.authority)
         users = redshift_users.Users(settings, self.redshift_serverless)
         redshift.install(settings, users, self.authority)
@@ -89,14 +89,17 @@ class Gateway:
     def _served(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if self.http_apis.takes(environ):
             return self.http_apis.answer(environ, start_response)
-        if self.redshift_serverless.takes(environ):
-            return self.redshift_serverless.answer(environ, start_response)
         if not faults.TABLE.armed:
-            return self._moto(environ, start_response)
+            return self._aws(environ, start_response)
         fault = faults.TABLE.for_request(environ["REQUEST_METHOD"], _names_of(environ), self._caller(environ))
         if fault is None:
-            return self._moto(environ, start_response)
+            return self._aws(environ, start_response)
         return self._with_fault(fault, environ, start_response)
+
+    def _aws(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if self.redshift_serverless.takes(environ):
+            return self.redshift_serverless.answer(environ, start_response)
+        return self._moto(environ, start_response)
 
     def _caller(self, environ: Environ) -> str:
         signature = calls.signature(environ.get("HTTP_AUTHORIZATION", ""))
@@ -113,9 +116,9 @@ class Gateway:
 
     def _with_fault(self, fault: faults.Fault, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if fault.action == "drop_reply":
-            b"".join(self._moto(environ, lambda *_answer: None))
+            b"".join(self._aws(environ, lambda *_answer: None))
             raise ConnectionDroppedError
-        answer = list(self._moto(environ, start_response)) if fault.when == "after" else None
+        answer = list(self._aws(environ, start_response)) if fault.when == "after" else None
         if fault.action == "kill" and fault.job is not None:
             self.glue.kill_job(fault.job)
             # The job that asked has been killed, or was not the one to kill.

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
 
-import boto3
 import pytest
 
 from headwater.client import Client, run_input
