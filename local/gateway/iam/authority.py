@@ -26,6 +26,7 @@ from moto.sqs.models import sqs_backends
 from local.gateway import logs
 from local.gateway.calls import Asked, Call, Calls, asked_of, signature
 from local.gateway.iam.acts import acts
+from local.gateway.iam.documents import not_evaluated
 from local.gateway.iam.keys import Keys
 from local.gateway.iam.policy import Request, Statement, decide, read
 from local.gateway.iam.principals import Principal, Principals
@@ -83,7 +84,7 @@ class Authority:
         self.calls.note(Call.of(principal.name, principal.userid, asked))
         request = Request(principal.names, asked.action, asked.resource, {**principal.told, **asked.told})
         policy, delegated = self._policy_of(asked)
-        return decide(request, principal.identity, policy, delegated=delegated).allowed
+        return decide(request, principal.identity, policy, delegated=delegated, boundary=principal.boundary).allowed
 
     def allows_role(self, role_arn: str, service: str, *asked: Asked) -> bool:
         """Decides about what a service asks for in a role's name."""
@@ -168,6 +169,8 @@ class Authority:
             asked = [Asked(action, "*", {"redshift-data:statement-owner-iam-userid": (owner,)})]
         if not self.allows(principal, asked):
             raise _refusal(response, principal, action, asked[0].resource)
+        if refusal := not_evaluated(action, response._get_param, is_query=_is_query(response)):
+            raise refusal
 
     def keep_owner(self, statement: str) -> None:
         """Remembers that whoever is served in this thread has started a statement of the Data API."""
