@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -20,7 +21,7 @@ from urllib.request import urlopen
 from moto.glue.exceptions import EntityNotFoundException
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local.gateway import calls, faults, lake_formation, outbox
+from local.gateway import calls, ends, faults, lake_formation, outbox
 from local.gateway.athena import queries as athena
 from local.gateway.clock import CLOCK, ClockRequestError
 from local.gateway.glue import bookmarks, crawlers
@@ -68,7 +69,7 @@ class Gateway:
         events.install(settings, self.lambdas, self.authority)
         self.http_apis = http_api.HttpApis(settings, self.lambdas)
         self.glue = glue_runtime.install(settings, workers, self.authority)
-        step_functions.install(settings, self.glue.await_end)
+        step_functions.install(settings, self.glue.await_end, partial(ends.tell_of_execution, settings))
         self.redshift_serverless = redshift_serverless.RedshiftServerless(settings, self.authority.admit)
         scheduler.install(settings, self.authority)
         users = redshift_users.Users(settings, self.redshift_serverless)
