@@ -1,4 +1,4 @@
-"""A deployed project, opened: what is declared, its ledger, its secrets and its warehouse.
+"""A deployed project, opened: what is declared, its ledger and its secrets.
 
 Glue jobs, Lambdas and the command line share it; none of it needs Spark.
 """
@@ -17,10 +17,6 @@ from headwater.config import Project, load_deployed
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.secrets import read_secret, save_secret
-from headwater.warehouse import data_api
-
-# A workgroup that sleeps has to wake first.
-_STATEMENT_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
@@ -69,8 +65,3 @@ class OpenProject:
 
     def _secret(self, name: str) -> str:
         return f"{self.project.environment.prefix}/{name}"
-
-    def query(self, sql: str) -> tuple[tuple[str | None, ...], ...]:
-        """Runs one query in the warehouse and reads its rows; QueryError when the warehouse refuses."""
-        warehouse = self.project.environment.warehouse
-        return data_api.query(boto3.client("redshift-data"), warehouse, sql, _STATEMENT_SECONDS).rows

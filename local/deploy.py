@@ -13,7 +13,7 @@ from headwater.deploy.deployment import ZONES, Deployment
 from headwater.deploy.job_arguments import LIBRARY_KEY, PROJECT_KEY, WHEELS_KEY, jars
 from headwater.deploy.packages import jar, library_zip, wheels_zip
 from local.deploy_access import deploy_access, machine_log_group, role_arn
-from local.deploy_alerts import deploy_topic
+from local.deploy_alerts import deploy_bad_ends, deploy_topic
 from local.deploy_buckets import deploy_buckets
 from local.deploy_entrances import deploy_entrances
 from local.deploy_grants import deploy_grants
@@ -32,6 +32,7 @@ def deploy(deployment: Deployment) -> None:
     deploy_lambdas(deployment, keys["data"])
     deploy_topic(deployment, keys["alerts"])
     deploy_entrances(deployment, keys)
+    deploy_bad_ends(deployment)
     _crawlers(deployment)
     _athena(deployment, keys["data"])
     deploy_grants(deployment)

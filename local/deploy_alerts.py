@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import boto3
 
@@ -29,3 +30,49 @@ def deploy_topic(deployment: Deployment, key: str) -> None:
         if function.folder == "notify_slack":
             sns.subscribe(TopicArn=arn, Protocol="lambda", Endpoint=alias_arn(deployment, function.name))
             permit(function.name, "Alerts", "sns.amazonaws.com", arn)
+
+
+def deploy_bad_ends(deployment: Deployment) -> None:
+    """Makes the rules that tell of what a run cannot report itself, as terraform/modules/state_machine does; safe to repeat."""
+    events: Any = boto3.client("events")
+    for rule in _bad_ends(deployment):
+        name = f"{deployment.prefix}-{rule['name']}"
+        events.put_rule(Name=name, Description=rule["description"], EventPattern=json.dumps(rule["pattern"]))
+        transformer = {
+            "InputPathsMap": rule["paths"],
+            "InputTemplate": json.dumps(f"{deployment.prefix}: {rule['text']}"),
+        }
+        target = {"Id": "topic", "Arn": deployment.topic_arn, "InputTransformer": transformer}
+        target["DeadLetterConfig"] = {"Arn": deployment.entrances.dead_letters_arn}
+        events.put_targets(Rule=name, Targets=[target])
+
+
+def _bad_ends(deployment: Deployment) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": "ended-badly",
+            "description": "Executions that failed, timed out or were aborted.",
+            "pattern": {
+                "source": ["aws.states"],
+                "detail-type": ["Step Functions Execution Status Change"],
+                "detail": {
+                    "stateMachineArn": [deployment.state_machine_arn],
+                    "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+                },
+            },
+            "paths": {"run": "$.detail.name", "status": "$.detail.status"},
+            "text": "run <run> ended as <status>. The alert of the run, if there is one, tells the cause; otherwise its "
+            "execution does.",
+        },
+        {
+            "name": "maintain-failed",
+            "description": "Runs of Maintain that failed or timed out.",
+            "pattern": {
+                "source": ["aws.glue"],
+                "detail-type": ["Glue Job State Change"],
+                "detail": {"jobName": [f"{deployment.prefix}-maintain"], "state": ["FAILED", "ERROR", "TIMEOUT"]},
+            },
+            "paths": {"run": "$.detail.jobRunId", "status": "$.detail.state"},
+            "text": "Maintain <run> ended as <status>. Its log tells which tables are left; it is safe to start again.",
+        },
+    ]

@@ -11,6 +11,8 @@ import sqlglot
 
 from headwater.deploy.ddl import create_table
 from headwater.errors import ConfigError
+from headwater.warehouse.changes import ChangeFile
+from headwater.warehouse.load import load_of
 from headwater.warehouse.migrations import (
     MOST_BYTES,
     MOST_STATEMENTS,
@@ -23,11 +25,14 @@ from headwater.warehouse.migrations import (
 )
 
 if TYPE_CHECKING:
+    from headwater.config import GoldTable
     from headwater.deploy.deployment import Deployment
 
 _WRITTEN = re.compile(r"[0-9]{3}_[a-z0-9_]+")
 _MADE = re.compile(r"create table (?:if not exists )?analytics\.([a-z0-9_]+)")
 _ROLE = re.compile(r"TO ROLE ([a-z0-9_]+)")
+# Redshift lets everybody who can log in make tables in public.
+_CLOSE_PUBLIC = "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
 
 
 def migrations(deployment: Deployment) -> list[AnyMigration]:
@@ -41,7 +46,7 @@ def migrations(deployment: Deployment) -> list[AnyMigration]:
         Table(
             name=f"table {name}",
             relation=name,
-            sqls=(create_table(name, table),),
+            sqls=_making(name, table),
             grain=table.grain,
             columns={column: declared.type for column, declared in table.columns.items()},
         )
@@ -59,7 +64,9 @@ def _access(deployment: Deployment, path: Path) -> Access:
     users = {f"IAMR:{name}": role and f"{prefix}_{role}" for name, role in deployment.warehouse_users().items()}
     if strange := {role for role in users.values() if role} - {*roles}:
         raise ConfigError(f"{path}: no grant to {', '.join(sorted(strange))}; roles: {', '.join(roles)}")
-    return Access(name="access", sqls=granted, roles=roles, users=users)
+    # In a workgroup that was there before, others may live on it.
+    closed = () if environment.warehouse.existing else (_CLOSE_PUBLIC,)
+    return Access(name="access", sqls=(*closed, *granted), roles=roles, users=users)
 
 
 def statements(path: Path, **values: str) -> tuple[str, ...]:
@@ -75,10 +82,22 @@ def statements(path: Path, **values: str) -> tuple[str, ...]:
         raise ConfigError(
             f"{path}: {len(found)} statements, and one transaction of the Data API takes {most}. hint: two files"
         )
-    for number, statement in enumerate(found, 1):
+    return _fitting(str(path), found)
+
+
+def _fitting(where: str, sqls: tuple[str, ...]) -> tuple[str, ...]:
+    for number, statement in enumerate(sqls, 1):
         if (size := len(statement.encode())) > MOST_BYTES:
-            raise ConfigError(f"{path}: statement {number} has {size} bytes, and the Data API takes {MOST_BYTES}")
-    return found
+            raise ConfigError(f"{where}: statement {number} has {size} bytes, and the Data API takes {MOST_BYTES}")
+    return sqls
+
+
+def _making(name: str, table: GoldTable) -> tuple[str, ...]:
+    """What makes a gold table; ConfigError where the Data API would not take this or its loads."""
+    changes = ChangeFile(name, table.grain, tuple(table.columns), 0, ())
+    # The loads name each column thrice; what else is in them is short.
+    _fitting(f"gold table {name}: its load", load_of([changes], "s3://bucket/manifest", "role", "run").sqls)
+    return _fitting(f"gold table {name}", (create_table(name, table),))
 
 
 def _number(path: Path) -> str:

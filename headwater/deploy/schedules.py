@@ -8,7 +8,9 @@ from typing import Any
 
 from headwater.config import Environment
 
-# Each attempt of the scheduler's has an id of its own, so that one whose answer was lost may start a second run, as by hand.
+# Each attempt of the scheduler's has an id of its own, so one that is delivered twice starts a second run, which takes turns with the
+# first and finds nothing. A name that both had would be refused once the first run is over, and leave a dead letter; the scheduled
+# time has colons, which no execution's name may have.
 _EXECUTION = "<aws.scheduler.execution-id>"
 
 

@@ -12,10 +12,10 @@ from headwater.errors import BooksError, QueryError
 from headwater.ledger.entries import Book
 from headwater.open_project import OpenProject
 from headwater.run.limits import AUDIT_SECONDS, began, is_over
-from headwater.warehouse.data_api import has_finished, submit, unfinished
+from headwater.warehouse.data_api import BEGINS_WITHIN_SECONDS, has_finished, submit, unfinished
 
 _PATIENCE_SECONDS = 45.0
-"""How long one call waits for the statement."""
+"""How long one call waits for the statement, once it has begun."""
 
 
 def books_of(opened: OpenProject, run_id: str) -> list[Book]:
@@ -45,10 +45,12 @@ def audit_run(opened: OpenProject, client: Any, run: AuditedRun, audit: Mapping[
     `audit` is the last answer, empty at first. An entry that is there stays. BooksError when the run's books do not balance.
     """
     since = began(audit)
-    statement: str = audit.get("statement") or submit(
+    statement: str | None = audit.get("statement") or submit(
         client, opened.project.environment.warehouse, _prepare(opened, run), f"audit {run.run_id}"
     )
-    done = has_finished(client, statement, _PATIENCE_SECONDS)
+    done = statement is not None and has_finished(
+        client, statement, _PATIENCE_SECONDS, begins_within=BEGINS_WITHIN_SECONDS
+    )
     if not done and is_over(since, AUDIT_SECONDS):
         raise QueryError(f"audit: not entered since {since:%H:%M} UTC; {unfinished(client, statement)}")
     return {"done": done, "since": since.isoformat(), "statement": statement}

@@ -12,11 +12,13 @@ from headwater.log import get_logger
 from headwater.open_project import OpenProject
 from headwater.run.limits import LOAD_SECONDS, began, is_over
 from headwater.warehouse.changes import ChangeLog
-from headwater.warehouse.data_api import has_finished, submit, unfinished
+from headwater.warehouse.data_api import BEGINS_WITHIN_SECONDS, Rows, begin, has_finished, rows_of, submit, unfinished
 from headwater.warehouse.load import Load, load_of
 
 _PATIENCE_SECONDS = 45.0
-"""How long one call waits for its statements: the warehouse is awake, and goes on to the next table at once."""
+"""How long one call waits for its statements, once they have begun: the warehouse goes on to the next table at once."""
+
+_LOADED = "SELECT table_name, MAX(version) FROM etl.load_ledger GROUP BY table_name"
 
 log = get_logger(__name__)
 
@@ -24,37 +26,46 @@ log = get_logger(__name__)
 def load_changes(opened: OpenProject, client: Any, run_id: str, load: Mapping[str, Any]) -> dict[str, Any]:
     """Loads what the warehouse lacks, or goes on with it; `done` once all is loaded.
 
-    `load` is the last answer, empty at first. The warehouse's own ledger says what it lacks; where that is nothing, nothing but
-    this question reaches it. LoadError when it refuses a load, whose table is as it was.
+    `load` is the last answer, empty at first; `tables` of it is None until the warehouse's own ledger has said what it lacks. Where
+    that is nothing, nothing but this question reaches it. LoadError when it refuses a load, whose table is as it was.
     """
     since = began(load)
     warehouse = opened.project.environment.warehouse
-    tables: dict[str, int] = dict(load["tables"]) if "tables" in load else _pending(opened)
+    tables: dict[str, int] | None = load.get("tables")
     statement: str | None = load.get("statement")
     deadline = time.monotonic() + _PATIENCE_SECONDS
+
+    def ended(begun: str | None) -> bool:
+        patience = deadline - time.monotonic()
+        return begun is not None and has_finished(client, begun, patience, begins_within=BEGINS_WITHIN_SECONDS)
+
+    if tables is None:
+        statement = statement or begin(client, warehouse, _LOADED)
+        if statement is not None and ended(statement):
+            tables, statement = _pending(opened, rows_of(client, statement)), None
     while tables:
         table = next(iter(tables))
         if statement is None:
             prepared = _prepare(opened, table, tables[table], run_id)
             statement = submit(client, warehouse, prepared.sqls, prepared.load_id)
         try:
-            ended = has_finished(client, statement, deadline - time.monotonic())
+            if not ended(statement):
+                break
         except QueryError as error:
             raise LoadError(f"{table}: {error}") from None
-        if not ended:
-            break
         log.info("loaded", table=table, run_id=run_id)
-        del tables[table]
+        tables = {name: version for name, version in tables.items() if name != table}
         statement = None
-    if statement is not None and is_over(since, LOAD_SECONDS):
-        raise LoadError(f"{', '.join(tables)}: not loaded since {since:%H:%M} UTC; {unfinished(client, statement)}")
-    return {"done": not tables, "since": since.isoformat(), "tables": tables, "statement": statement}
+    done = tables == {}
+    if not done and is_over(since, LOAD_SECONDS):
+        late = ", ".join(tables or ("etl.load_ledger",))
+        raise LoadError(f"{late}: not loaded since {since:%H:%M} UTC; {unfinished(client, statement)}")
+    return {"done": done, "since": since.isoformat(), "tables": tables, "statement": statement}
 
 
-def _pending(opened: OpenProject) -> dict[str, int]:
+def _pending(opened: OpenProject, ledger: Rows) -> dict[str, int]:
     """Lists the tables with changes that the warehouse lacks, with the newest version that it has."""
-    rows = opened.query("SELECT table_name, MAX(version) FROM etl.load_ledger GROUP BY table_name")
-    loaded = {str(table): int(str(version)) for table, version in rows}
+    loaded = {str(table): int(str(version)) for table, version in ledger.rows}
     versions = {table: loaded.get(table, -1) for table in opened.project.gold}
     return {table: version for table, version in versions.items() if _changes(opened, table).latest_version() > version}
 

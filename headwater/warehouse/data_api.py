@@ -1,15 +1,23 @@
-"""The Redshift Data API, waited for: a statement's end and its rows."""
+"""The Redshift Data API, waited for: a statement's end and its rows.
+
+A warehouse that sleeps takes a while to wake, and one that is busy takes no more than so many statements: who has a state machine to
+wait for it begins a statement, and looks again when that has waited.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from headwater.errors import QueryError
 
 _LONGEST_POLL_SECONDS = 1.0
+BEGINS_WITHIN_SECONDS = 2.0
+"""How long a statement waits for a warehouse that is awake and has room for it, at most."""
+_NOT_BEGUN = {"SUBMITTED", "PICKED"}
+_FULL = "Redshift has as many active statements as it takes"
 
 
 class Place(Protocol):
@@ -34,20 +42,30 @@ def query(client: Any, place: Place, sql: str, seconds: float = 300, secret: str
 
     Redshift knows the asker by the IAM identity, or by the user whose `secret` it is, an ARN.
     """
-    statement = client.execute_statement(**_where(place, secret), Sql=sql)["Id"]
+    statement = _taken(begin(client, place, sql, secret))
     answer = finish(client, statement, seconds)
+    return rows_of(client, statement) if answer.get("HasResultSet") else Rows((), ())
+
+
+def begin(client: Any, place: Place, sql: str, secret: str | None = None) -> str | None:
+    """Starts one statement and returns its id; None while the warehouse has as many as it takes."""
+    return _accepted(client, lambda: client.execute_statement(**_where(place, secret), Sql=sql))
+
+
+def rows_of(client: Any, statement: str) -> Rows:
+    """Reads the rows of a query that has finished."""
     columns: tuple[str, ...] = ()
     rows: list[tuple[str | None, ...]] = []
-    if answer.get("HasResultSet"):
-        for page in client.get_paginator("get_statement_result").paginate(Id=statement):
-            columns = tuple(column["name"] for column in page["ColumnMetadata"])
-            rows += [tuple(_text(cell) for cell in record) for record in page["Records"]]
+    for page in client.get_paginator("get_statement_result").paginate(Id=statement):
+        columns = tuple(column["name"] for column in page["ColumnMetadata"])
+        rows += [tuple(_text(cell) for cell in record) for record in page["Records"]]
     return Rows(columns, tuple(rows))
 
 
 def run(client: Any, place: Place, sqls: Sequence[str], seconds: float, secret: str | None = None) -> None:
     """Runs statements as one transaction; QueryError when the warehouse refuses one or takes longer than `seconds`."""
-    finish(client, client.batch_execute_statement(**_where(place, secret), Sqls=list(sqls))["Id"], seconds)
+    given = {**_where(place, secret), "Sqls": list(sqls)}
+    finish(client, _taken(_accepted(client, lambda: client.batch_execute_statement(**given))), seconds)
 
 
 def finish(client: Any, statement: str, seconds: float) -> Mapping[str, Any]:
@@ -58,18 +76,22 @@ def finish(client: Any, statement: str, seconds: float) -> Mapping[str, Any]:
     return described
 
 
-def submit(client: Any, place: Place, sqls: Sequence[str], name: str) -> str:
-    """Starts a batch, which is one transaction, and returns its statement."""
-    statement: str = client.batch_execute_statement(**_where(place), Sqls=list(sqls), StatementName=name)["Id"]
-    return statement
+def submit(client: Any, place: Place, sqls: Sequence[str], name: str) -> str | None:
+    """Starts a batch, which is one transaction, and returns its id; None while the warehouse has as many statements as it takes."""
+    given = {**_where(place), "Sqls": list(sqls), "StatementName": name}
+    return _accepted(client, lambda: client.batch_execute_statement(**given))
 
 
-def has_finished(client: Any, statement: str, seconds: float) -> bool:
-    """Waits so long for the end of a statement or a batch and says whether it came; QueryError when it failed."""
-    deadline = time.monotonic() + seconds
+def has_finished(client: Any, statement: str, seconds: float, *, begins_within: float | None = None) -> bool:
+    """Waits so long for the end of a statement or a batch and says whether it came; QueryError when it failed.
+
+    With `begins_within` it does not wait for one that has not begun after so many seconds, for the warehouse sleeps or is busy.
+    """
+    now = time.monotonic()
+    deadline, begun_by = now + seconds, now + (seconds if begins_within is None else min(begins_within, seconds))
     delay = 0.05
     while (answer := client.describe_statement(Id=statement))["Status"] not in {"FINISHED", "FAILED", "ABORTED"}:
-        if time.monotonic() > deadline:
+        if time.monotonic() > (begun_by if answer["Status"] in _NOT_BEGUN else deadline):
             return False
         time.sleep(delay)
         delay = min(delay * 2, _LONGEST_POLL_SECONDS)
@@ -79,11 +101,26 @@ def has_finished(client: Any, statement: str, seconds: float) -> bool:
     return True
 
 
-def unfinished(client: Any, statement: str) -> str:
-    """Says how far a statement or a batch is that takes too long."""
+def unfinished(client: Any, statement: str | None) -> str:
+    """Says how far a statement or a batch is that takes too long; None is one that the warehouse has not taken."""
+    if statement is None:
+        return _FULL
     status = client.describe_statement(Id=statement)["Status"]
     waits = " and waits for the warehouse, which is asleep or busy" if status == "SUBMITTED" else ""
     return f"statement {statement} is {status}{waits}"
+
+
+def _accepted(client: Any, call: Callable[[], Mapping[str, Any]]) -> str | None:
+    try:
+        return str(call()["Id"])
+    except client.exceptions.ActiveStatementsExceededException:
+        return None
+
+
+def _taken(statement: str | None) -> str:
+    if statement is None:
+        raise QueryError(f"{_FULL}. hint: again when some have ended")
+    return statement
 
 
 def _where(place: Place, secret: str | None = None) -> dict[str, str]:

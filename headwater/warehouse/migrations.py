@@ -217,6 +217,10 @@ class Migrator:
                 for first in range(0, len(making), MOST_STATEMENTS):
                     self._run(making[first : first + MOST_STATEMENTS])
             own = [statement for statement in migration.statements(self._ask) if statement]
+            while len(own) > MOST_STATEMENTS - OWN_STATEMENTS:
+                # Only columns are so many: which of them are there is asked anew, should the rest fail.
+                self._run(own[:MOST_STATEMENTS])
+                own = own[MOST_STATEMENTS:]
             self._run([*_claim(migration), *own, *_note(migration, self.by)])
         except QueryError as error:
             if self._noted().get(migration.name) == digest(migration):

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -20,7 +21,7 @@ from urllib.request import urlopen
 from moto.glue.exceptions import EntityNotFoundException
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local.gateway import calls, faults, lake_formation, outbox
+from local.gateway import calls, ends, faults, lake_formation, outbox
 from local.gateway.athena import queries as athena
 from local.gateway.clock import CLOCK, ClockRequestError
 from local.gateway.glue import bookmarks, crawlers
@@ -68,8 +69,8 @@ class Gateway:
         events.install(settings, self.lambdas, self.authority)
         self.http_apis = http_api.HttpApis(settings, self.lambdas)
         self.glue = glue_runtime.install(settings, workers, self.authority)
-        step_functions.install(settings, self.glue.await_end)
-        self.redshift_serverless = redshift_serverless.RedshiftServerless(settings, self.authority.caller)
+        step_functions.install(settings, self.glue.await_end, partial(ends.tell_of_execution, settings))
+        self.redshift_serverless = redshift_serverless.RedshiftServerless(settings, self.authority.admit)
         scheduler.install(settings, self.authority)
         users = redshift_users.Users(settings, self.redshift_serverless)
         redshift.install(settings, users, self.authority)
@@ -89,14 +90,17 @@ class Gateway:
     def _served(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if self.http_apis.takes(environ):
             return self.http_apis.answer(environ, start_response)
-        if self.redshift_serverless.takes(environ):
-            return self.redshift_serverless.answer(environ, start_response)
         if not faults.TABLE.armed:
-            return self._moto(environ, start_response)
+            return self._aws(environ, start_response)
         fault = faults.TABLE.for_request(environ["REQUEST_METHOD"], _names_of(environ), self._caller(environ))
         if fault is None:
-            return self._moto(environ, start_response)
+            return self._aws(environ, start_response)
         return self._with_fault(fault, environ, start_response)
+
+    def _aws(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if self.redshift_serverless.takes(environ):
+            return self.redshift_serverless.answer(environ, start_response)
+        return self._moto(environ, start_response)
 
     def _caller(self, environ: Environ) -> str:
         signature = calls.signature(environ.get("HTTP_AUTHORIZATION", ""))
@@ -113,9 +117,9 @@ class Gateway:
 
     def _with_fault(self, fault: faults.Fault, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if fault.action == "drop_reply":
-            b"".join(self._moto(environ, lambda *_answer: None))
+            b"".join(self._aws(environ, lambda *_answer: None))
             raise ConnectionDroppedError
-        answer = list(self._moto(environ, start_response)) if fault.when == "after" else None
+        answer = list(self._aws(environ, start_response)) if fault.when == "after" else None
         if fault.action == "kill" and fault.job is not None:
             self.glue.kill_job(fault.job)
             # The job that asked has been killed, or was not the one to kill.

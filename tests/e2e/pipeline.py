@@ -84,7 +84,14 @@ class Pipeline:
         return DeltaTable(uri, storage_options=storage) if DeltaTable.is_deltatable(uri, storage) else None
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Reads the alerts that were sent."""
+        """Reads the alerts that runs sent."""
+        return [message for message in self._messages() if message["subject"]]
+
+    def bad_ends(self) -> list[str]:
+        """Reads what was told of runs from outside, which have no subject."""
+        return [message["message"] for message in self._messages() if not message["subject"]]
+
+    def _messages(self) -> list[dict[str, Any]]:
         return [json.loads(path.read_text()) for path in sorted(self.stack.outbox.glob("*.json"))]
 
 

@@ -1,4 +1,4 @@
-"""Runs at the same time: each ends well, they take turns, and no row is there twice."""
+"""Runs at the same time, as a schedule that is delivered twice starts them: each ends well, they take turns, and no row is doubled."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import boto3
 import pytest
 
 from headwater.client import Client, run_input
+from headwater.deploy.schedules import compact
+from tests.support.waiting import wait_for
 
-from .pipeline import Pipeline, own_stack
+from .pipeline import Faults, Pipeline, own_stack
 
 SOURCE = "fx_rates"
 
@@ -52,8 +54,26 @@ def has_its_turn(pipeline: Pipeline, run_id: str) -> bool:
     return any(answer["taken"] for _, answer in turns(pipeline, run_id))
 
 
-def test_two_runs_at_once_have_their_turns_one_after_the_other_and_double_no_row(pipeline: Pipeline) -> None:
-    ids = [start(pipeline) for _ in range(2)]
+def delivered_twice(pipeline: Pipeline) -> list[str]:
+    """Has the daily schedule fire, of which Scheduler delivers the call of its target twice, and names the runs."""
+    deployment, scheduler = pipeline.client.deployment, boto3.client("scheduler")
+    [daily] = [spec for spec in deployment.schedules() if spec.name.endswith("-daily")]
+    made = scheduler.get_schedule(Name=daily.name, GroupName=deployment.prefix)
+    asked = run_input((SOURCE,), None, None, pipeline.stack.clock())
+    target = {**made["Target"], "Input": compact({**daily.input, "Input": compact(asked)})}
+    Faults(pipeline.stack).arm(action="error", point="schedules.delivered")
+    # A rate fires first when it is made.
+    now = {"Name": "twice", "ScheduleExpression": "rate(10 days)", "Target": target, "KmsKeyArn": made["KmsKeyArn"]}
+    scheduler.create_schedule(**now, GroupName=deployment.prefix, FlexibleTimeWindow={"Mode": "OFF"})
+    wait_for(lambda: len(pipeline.client.runs()) == 2)
+    scheduler.delete_schedule(Name="twice", GroupName=deployment.prefix)
+    return [run.run_id for run in pipeline.client.runs()]
+
+
+def test_a_schedule_that_is_delivered_twice_starts_runs_that_take_turns_double_no_row_and_alert_nobody(
+    pipeline: Pipeline,
+) -> None:
+    ids = delivered_twice(pipeline)
     end_well(pipeline, ids)
     began = {run_id: at for run_id in ids for at, answer in turns(pipeline, run_id) if answer["taken"]}
     earlier, later = sorted(ids, key=lambda run_id: began[run_id])
@@ -65,6 +85,9 @@ def test_two_runs_at_once_have_their_turns_one_after_the_other_and_double_no_row
     rows = table.to_pyarrow_table()
     keys = rows.select([*pipeline.client.project.tables["fx_rates"].key]).to_pylist()
     assert len(keys) == len({tuple(key.values()) for key in keys}) > 0
+    assert pipeline.alerts() == []
+    queue = boto3.client("sqs").get_queue_url(QueueName=f"{pipeline.client.deployment.prefix}-dead-letters")["QueueUrl"]
+    assert "Messages" not in boto3.client("sqs").receive_message(QueueUrl=queue)
     before = pipeline.content()
     pipeline.run_well(SOURCE)
     assert pipeline.content() == before

@@ -220,3 +220,6 @@ def test_who_may_not_select_a_table_may_not_grant_it(account: Account) -> None:
 def test_what_an_analyst_may_not_write_in_the_warehouse_is_refused(account: Account) -> None:
     with pytest.raises(QueryError, match="permission denied"):
         account.query("DELETE FROM analytics.customer_analytics", engine="redshift")
+    for made in ("public", "analytics", "etl"):
+        with pytest.raises(QueryError, match="permission denied"):
+            account.query(f"CREATE TABLE {made}.own AS SELECT 1 AS one", engine="redshift")

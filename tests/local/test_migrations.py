@@ -152,6 +152,14 @@ def test_a_gold_table_gets_the_columns_that_it_lacks(warehouse: Warehouse) -> No
     assert warehouse.migrate(LEDGER, grown, access("reader")) == []
 
 
+def test_more_columns_than_one_batch_takes_come_all_the_same(warehouse: Warehouse) -> None:
+    warehouse.migrate(LEDGER, SALES)
+    grown = SALES.model_copy(update={"columns": {**SALES.columns, **{f"c{number}": "BIGINT" for number in range(90)}}})
+    assert warehouse.migrate(LEDGER, grown) == ["table sales"]
+    assert warehouse.query("SELECT COUNT(*) FROM svv_columns WHERE table_name = 'sales'") == [("92",)]
+    assert warehouse.migrate(LEDGER, grown) == []
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -105,7 +105,7 @@ def test_what_the_local_stack_does_not_know_is_refused_by_name(aws: Aws) -> None
         aws.client("redshift-serverless").restore_from_snapshot(namespaceName="any", workgroupName="any")
 
 
-def _administrator(_authorization: str) -> Principal:
+def _administrator(*_call: object) -> Principal:
     arn = "arn:aws:iam::123456789012:user/test"
     return Principal("test", arn, "-", frozenset({arn}), ())
 

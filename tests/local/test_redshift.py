@@ -20,7 +20,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from moto.core.exceptions import JsonRESTError
 
+from local.gateway.iam.principals import Principal
+from local.gateway.redshift.executions import Execution, Executions
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer
 from tests.support.aws import Aws, assumed, make_own_role, person_role
@@ -793,7 +796,102 @@ def test_the_parts_of_a_batch_are_its_owners_too(warehouse: Warehouse) -> None:
     batch = own.batch_execute_statement(WorkgroupName="local", Database="headwater", Sqls=["SELECT 1", "SELECT 2"])[
         "Id"
     ]
-    warehouse.ended(batch)
+    wait_for(lambda: own.describe_statement(Id=batch)["Status"] == "FINISHED", 30)
     assert own.get_statement_result(Id=f"{batch}:2")["Records"] == [[{"longValue": 2}]]
     with pytest.raises(own.exceptions.ClientError, match="AccessDenied"):
         assumed(warehouse.aws, role, "redshift-data", "another").get_statement_result(Id=f"{batch}:2")
+
+
+def test_a_statement_is_told_to_who_submitted_it_alone_though_policies_let_others_ask(warehouse: Warehouse) -> None:
+    own, other = (assumed(warehouse.aws, person_role(warehouse.aws, DATA_API), "redshift-data") for _ in range(2))
+    batch = own.batch_execute_statement(WorkgroupName="local", Database="headwater", Sqls=["SELECT 1", "SELECT 2"])[
+        "Id"
+    ]
+    wait_for(lambda: own.describe_statement(Id=batch)["Status"] == "FINISHED", 30)
+    for asks in (other, warehouse.api):
+        for id_, calls in (
+            (batch, ("describe_statement", "cancel_statement")),
+            (f"{batch}:2", ("describe_statement", "get_statement_result")),
+        ):
+            for call in calls:
+                with pytest.raises(asks.exceptions.ResourceNotFoundException):
+                    getattr(asks, call)(Id=id_)
+
+
+def test_a_row_of_more_than_64_kb_is_refused_and_what_fits_is_not(warehouse: Warehouse) -> None:
+    assert len(warehouse.rows("SELECT REPEAT('a', 65536)")[0][0]) == 64 << 10
+    answer = warehouse.api.execute_statement(
+        WorkgroupName="local", Database="headwater", Sql="SELECT REPEAT('a', 65000), REPEAT('b', 537)"
+    )
+    assert "Packet for query is too large" in warehouse.ended(answer["Id"])["Error"]
+
+
+def test_a_workgroup_takes_500_active_statements() -> None:
+    somebody = Principal("somebody", "arn", "-", frozenset(), ())
+    kept = Executions()
+
+    def ask(workgroup: str = "local", **more: str) -> Execution:
+        return kept.add({"WorkgroupName": workgroup, **more}, somebody, ["SELECT 1"], is_batch=False)[0]
+
+    first = ask(ClientToken="t")
+    for _ in range(499):
+        ask()
+    with pytest.raises(JsonRESTError) as refused:
+        ask()
+    assert refused.value.error_type == "ActiveStatementsExceededException"
+    assert ask(ClientToken="t") is first
+    assert ask("other")
+    first.move("FINISHED")
+    assert ask()
+
+
+def test_a_new_user_may_do_what_redshift_lets_everybody_do_and_nothing_else(warehouse: Warehouse) -> None:
+    role = person_role(warehouse.aws, DATA_API)
+    api = assumed(warehouse.aws, role, "redshift-data")
+    warehouse.done(
+        f"CREATE TABLE {warehouse.schema}.own (id INT)",
+        f"CREATE ROLE r_{warehouse.schema}",
+        f"CREATE VIEW {warehouse.schema}.seen AS SELECT id FROM {warehouse.schema}.own",
+    )
+
+    def asked(sql: str) -> tuple[str, Any]:
+        answer = api.execute_statement(WorkgroupName="local", Database="headwater", Sql=sql)
+        wait_for(lambda: api.describe_statement(Id=answer["Id"])["Status"] in ENDED, 30)
+        described = api.describe_statement(Id=answer["Id"])
+        if described["Status"] == "FAILED":
+            return "refused", described["Error"]
+        rows = api.get_statement_result(Id=answer["Id"])["Records"] if described["HasResultSet"] else []
+        return "done", [tuple(value(cell) for cell in row) for row in rows]
+
+    own, user = f"public.t_{warehouse.schema}", f"IAMR:{role.rpartition('/')[2]}"
+    assert asked(f"CREATE TABLE {own} AS SELECT 1 AS id")[0] == "done"
+    assert asked(f"SELECT id FROM {own}") == ("done", [(1,)])
+    assert asked("CREATE TEMP TABLE t (id INT)")[0] == "done"
+    for closed in (
+        f"SELECT * FROM {warehouse.schema}.own",
+        f"SELECT * FROM {warehouse.schema}.seen",
+        f"CREATE TABLE {warehouse.schema}.more (id INT)",
+        "CREATE SCHEMA another",
+        "CREATE ROLE another",
+        f'GRANT ROLE r_{warehouse.schema} TO "{user}"',
+    ):
+        did, error = asked(closed)
+        assert did == "refused", closed
+        assert "permission denied" in error, error
+    # Of the catalogs everybody sees what is his: other users' tables, roles and grants are not there.
+    mine = f"SELECT COUNT(*) FROM svv_tables WHERE table_schema = '{warehouse.schema}'"
+    assert (asked(mine), warehouse.rows(mine)) == (("done", [(0,)]), [(2,)])
+    roles = f"SELECT role_name FROM svv_roles WHERE role_name = 'r_{warehouse.schema}'"
+    grants = f"SELECT user_name FROM svv_user_grants WHERE role_name = 'r_{warehouse.schema}'"
+    warehouse.done(f"CREATE USER other_{warehouse.schema} PASSWORD DISABLE")
+    warehouse.done(f"GRANT ROLE r_{warehouse.schema} TO other_{warehouse.schema}")
+    assert (asked(roles), asked(grants)) == (("done", []), ("done", []))
+    assert len(warehouse.rows(grants)) == 1
+    warehouse.done(f'GRANT ROLE r_{warehouse.schema} TO "{user}"')
+    assert (asked(roles)[1], asked(grants)[1]) == ([(f"r_{warehouse.schema}",)], [(user,)])
+    # What is new has no grants, whatever its schema's other tables have.
+    warehouse.done(f"GRANT USAGE ON SCHEMA {warehouse.schema} TO ROLE r_{warehouse.schema}")
+    warehouse.done(f"GRANT SELECT ON ALL TABLES IN SCHEMA {warehouse.schema} TO ROLE r_{warehouse.schema}")
+    warehouse.done(f"CREATE TABLE {warehouse.schema}.newer (id INT)")
+    assert asked(f"SELECT * FROM {warehouse.schema}.seen")[0] == "done"
+    assert "permission denied" in asked(f"SELECT * FROM {warehouse.schema}.newer")[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,18 @@ from typing import Any
 
 import pytest
 
+from headwater.deploy.project import load_project
 from headwater.errors import QueryError
+from headwater.open_project import OpenProject
+from headwater.run.audit import AuditedRun, audit_run
+from headwater.run.load import load_changes
 from headwater.warehouse import data_api
+from headwater.warehouse.changes import ChangeLog
 from headwater.warehouse.migrations import Migrations, Migrator, Written
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer, free_port
 from tests.support.aws import Aws, make_own_role
+from tests.support.paths import ROOT
 from tests.support.waiting import wait_for
 
 HOUR = 3600
@@ -113,3 +120,36 @@ def test_queries_and_migrations_survive_it_and_where_nothing_works_nobody_waits(
     made = Written(name="001_made", sqls=("CREATE TABLE made (id BIGINT)",))
     wanted = Migrations(workgroup="local", database="headwater", admin_secret=asleep.secret, migrations=(made,))
     assert Migrator(asleep.api, wanted, "test").migrate() == ["001_made"]
+
+
+def test_a_load_and_an_audit_leave_the_wait_to_the_machine(asleep: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call of the function that finds the warehouse asleep is over at once; the call after the wait finds it awake."""
+    aws, opened = asleep.aws, OpenProject(load_project(ROOT, "local"))
+    warehouse = opened.project.environment.warehouse.model_copy(update={"workgroup": "local", "database": "headwater"})
+    environment = opened.project.environment.model_copy(update={"warehouse": warehouse})
+    opened = OpenProject(opened.project.model_copy(update={"environment": environment}))
+    monkeypatch.setattr(ChangeLog, "latest_version", lambda _self: -1)
+    monkeypatch.setattr(OpenProject, "streams", lambda _self: ())
+    aws.own("clock", "POST", {"pace": "skip"})
+    for made in (
+        "CREATE SCHEMA IF NOT EXISTS etl",
+        "CREATE TABLE etl.load_ledger (table_name VARCHAR(9), version BIGINT)",
+        "CREATE TABLE etl.run_audit (run_id VARCHAR(9), status VARCHAR(16), started_at TIMESTAMP, ended_at TIMESTAMP, "
+        "rows_extracted BIGINT, rows_inserted BIGINT, rows_updated BIGINT, rows_quarantined BIGINT)",
+    ):
+        data_api.query(asleep.api, Place(), made)
+    run = AuditedRun("run-1", "2024-05-06T07:08:09Z", in_part=False)
+    for looks in (
+        lambda last: load_changes(opened, asleep.api, "run-1", last),
+        lambda last: audit_run(opened, asleep.api, run, last),
+    ):
+        aws.own("clock", "POST", {"pace": "held"})
+        aws.moved(HOUR)
+        began = time.monotonic()
+        waits = looks({})
+        assert not waits["done"]
+        assert time.monotonic() - began < 15
+        asleep.waiting()
+        aws.moved(40)
+        wait_for(lambda waits=waits: asleep.status(waits["statement"]) == "FINISHED")
+        assert looks(waits)["done"]

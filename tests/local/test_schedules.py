@@ -230,6 +230,28 @@ def test_a_target_that_is_busy_is_tried_again_as_often_as_the_policy_says(aws: A
     assert len(_executions(aws, machine)) == 1
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"action": "error", "point": "schedules.delivered"},
+        {"action": "drop_reply", "path": "states.StartExecution"},
+    ],
+)
+def test_what_is_delivered_twice_starts_two_runs_by_two_names_and_leaves_no_dead_letter(
+    aws: Aws, fault: dict[str, str]
+) -> None:
+    """Scheduler may deliver again what has arrived, by itself or since it has not heard the answer."""
+    machine = _machine(aws)
+    url, arn = _dead_letters(aws)
+    aws.own("faults", "POST", fault)
+    name = _schedule(aws, "rate(10 days)", {**_start(machine), "DeadLetterConfig": {"Arn": arn}})
+    _until(aws, machine, 2)
+    aws.client("scheduler").delete_schedule(Name=name)
+    found = _executions(aws, machine)
+    assert len({execution["name"] for execution in found}) == len(found) == 2
+    assert "Messages" not in aws.client("sqs").receive_message(QueueUrl=url)
+
+
 def test_what_cannot_fire_is_refused_when_it_is_made(aws: Aws) -> None:
     client = aws.client("scheduler")
     with pytest.raises(client.exceptions.ValidationException, match="must be"):

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.project import load_project
+from headwater.deploy.resource_policies import topic_policy
+from local.deploy_access import deploy_access
+from local.deploy_alerts import deploy_bad_ends, deploy_topic
 from local.gateway.server import running_gateway
-from tests.support.aws import Aws, make_own_role
+from tests.support.aws import ROLE, Aws, make_own_role
+from tests.support.paths import ROOT
 from tests.support.waiting import wait_for
 
 MOST_EVENTS = 60
@@ -121,3 +129,97 @@ def test_a_task_with_too_large_an_input_is_not_begun(aws: Aws) -> None:
     refused = aws.executed(_caught(_invoke(function), ALL), {"text": "x" * (MOST_BYTES // 2)})
     assert (refused["status"], refused["error"]) == ("FAILED", "States.DataLimitExceeded")
     assert "TaskScheduled" not in _history(aws, refused)
+
+
+@pytest.fixture(scope="module")
+def deployment(aws: Aws) -> Iterator[Deployment]:
+    """The topic of alerts and what tells of bad ends, as the local deploy makes them."""
+    with pytest.MonkeyPatch.context() as patched:
+        given = {"ENDPOINT_URL": aws.endpoint, "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}
+        for name, value in {**given, "DEFAULT_REGION": "eu-west-1"}.items():
+            patched.setenv(f"AWS_{name}", value)
+        patched.setattr(boto3, "DEFAULT_SESSION", None)
+        deployment = Deployment(load_project(ROOT, "local"), ROOT)
+        deploy_topic(deployment, deploy_access(deployment)["alerts"])
+        deploy_bad_ends(deployment)
+        deploy_bad_ends(deployment)
+        yield deployment
+
+
+@contextmanager
+def _pipeline(aws: Aws, deployment: Deployment, definition: dict[str, Any]) -> Iterator[str]:
+    """The deployment's state machine with another definition, while the block runs."""
+    states = aws.client("stepfunctions")
+    made = states.create_state_machine(name=deployment.state_machine, definition=json.dumps(definition), roleArn=ROLE)
+    yield made["stateMachineArn"]
+    states.delete_state_machine(stateMachineArn=made["stateMachineArn"])
+
+
+def _told(aws: Aws, deployment: Deployment) -> list[str]:
+    messages = aws.own("outbox")["messages"]
+    return [message["message"] for message in messages if message["topic"] == deployment.topic_arn]
+
+
+@pytest.mark.parametrize(
+    ("machine", "status"),
+    [
+        (_for_ever(), "FAILED"),
+        (_caught({"Type": "Pass", "Parameters": {"x.$": "States.Format('{}{}{}', $.x, $.x, $.x)"}}), "FAILED"),
+        (
+            {
+                **_passes(1),
+                "TimeoutSeconds": 5,
+                "StartAt": "W",
+                "States": {"W": {"Type": "Wait", "Seconds": 60, "End": True}},
+            },
+            "TIMED_OUT",
+        ),
+        (None, "ABORTED"),
+    ],
+)
+def test_an_end_that_no_state_can_report_is_told_from_outside(
+    aws: Aws, deployment: Deployment, machine: dict[str, Any] | None, status: str
+) -> None:
+    states = aws.client("stepfunctions")
+    waits = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 3600, "End": True}}}
+    aws.own("clock", "POST", {"pace": "skip" if machine else "held"})
+    before = _told(aws, deployment)
+    with _pipeline(aws, deployment, machine or waits) as arn:
+        run = states.start_execution(stateMachineArn=arn, input=json.dumps({"x": "x" * 100_000}))["executionArn"]
+        if status == "TIMED_OUT":
+            aws.moved(10)
+        if status == "ABORTED":
+            states.stop_execution(executionArn=run)
+        assert aws.execution_ended(run)["status"] == status
+        wait_for(lambda: len(_told(aws, deployment)) > len(before))
+    aws.own("clock", "POST", {"pace": "skip"})
+    [told] = _told(aws, deployment)[len(before) :]
+    assert f"run {run.rpartition(':')[2]} ended as {status}" in told
+
+
+def test_a_run_that_ends_well_and_one_of_another_machine_are_told_of_by_nobody(
+    aws: Aws, deployment: Deployment
+) -> None:
+    before = _told(aws, deployment)
+    with _pipeline(aws, deployment, _passes(2)) as arn:
+        started = aws.client("stepfunctions").start_execution(stateMachineArn=arn)
+        aws.execution_ended(started["executionArn"])
+    assert aws.executed(_for_ever())["status"] == "FAILED"
+    assert _told(aws, deployment) == before
+
+
+def test_what_the_topic_does_not_let_events_do_is_not_told(aws: Aws, deployment: Deployment) -> None:
+    own = topic_policy(deployment)
+    closed = {**own, "Statement": [kept for kept in own["Statement"] if kept["Sid"] != "OwnRules"]}
+    told = []
+    for policy in (closed, own):
+        aws.client("sns").set_topic_attributes(
+            TopicArn=deployment.topic_arn, AttributeName="Policy", AttributeValue=json.dumps(policy)
+        )
+        before = _told(aws, deployment)
+        with _pipeline(aws, deployment, _for_ever()) as arn:
+            started = aws.client("stepfunctions").start_execution(stateMachineArn=arn)
+            aws.execution_ended(started["executionArn"])
+            wait_for(lambda: aws.own("clock")["working"] == 0)
+        told.append(len(_told(aws, deployment)) - len(before))
+    assert told == [0, 1]

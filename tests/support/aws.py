@@ -201,13 +201,15 @@ def client_of(endpoint: str, service: str, config: str = "{}", caller: str = "te
     return EndpointSession(endpoint, caller).client(service, config=Config(**json.loads(config)))
 
 
-def assumed(aws: Aws, role: str, service: str = "s3", session_name: str = "person") -> Any:
+def assumed(
+    aws: Aws, role: str, service: str = "s3", session_name: str = "person", config: Config | None = None
+) -> Any:
     """A client of a role that a person has assumed."""
     credentials = aws.client("sts").assume_role(RoleArn=role, RoleSessionName=session_name)["Credentials"]
     session = boto3.session.Session(
         credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"], "eu-west-1"
     )
-    return session.client(service, endpoint_url=aws.endpoint)
+    return session.client(service, endpoint_url=aws.endpoint, config=config)
 
 
 def person_role(aws: Aws, *statements: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from headwater.open_project import OpenProject
 from headwater.run import audit, load
 from headwater.run.audit import AuditedRun, audit_run
 from headwater.run.load import load_changes
+from headwater.warehouse import data_api
 from headwater.warehouse.changes import ChangeFile, ChangeLog
 from tests.support.fake_warehouse import FakeDataApi
 
@@ -30,7 +32,6 @@ def opened(project: Project, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) ->
     ledger.bucket.s3.create_bucket(Bucket=LAKE, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     opened = OpenProject(project)
     opened.__dict__["ledger"] = ledger
-    monkeypatch.setattr(OpenProject, "query", lambda _self, _sql: ())
     monkeypatch.setattr(load, "_PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(audit, "_PATIENCE_SECONDS", 0.0)
     return opened
@@ -68,15 +69,64 @@ def test_tables_are_loaded_one_after_the_other(opened: OpenProject, publish: Pub
     assert list(client.batches) == [f"{first}@3", f"{second}@5"]
 
 
-def test_where_nothing_is_lacking_no_statement_is_started(
-    opened: OpenProject, publish: Publish, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_nothing_is_lacking_no_statement_is_started(opened: OpenProject, publish: Publish) -> None:
     table = next(iter(opened.project.gold))
     publish(table, 3)
-    monkeypatch.setattr(OpenProject, "query", lambda _self, _sql: ((table, "3"),))
-    client = FakeDataApi()
+    client = FakeDataApi(rows=((table, "3"),))
     assert loaded(opened, client)["done"]
     assert client.batches == {}
+
+
+def test_while_the_warehouse_wakes_the_machine_waits_and_not_the_function(
+    opened: OpenProject, publish: Publish, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call is over in a second or two, though a function may wait for what has begun for most of a minute."""
+    for module in (load, audit):
+        monkeypatch.setattr(module, "_PATIENCE_SECONDS", 45.0)
+        monkeypatch.setattr(module, "BEGINS_WITHIN_SECONDS", 0.1)
+    table = next(iter(opened.project.gold))
+    publish(table, 3)
+    client = FakeDataApi(query_ends="SUBMITTED", ends="PICKED")
+    began = time.monotonic()
+    waits = loaded(opened, client)
+    assert (waits["done"], waits["tables"], waits["statement"]) == (False, None, "query")
+    assert loaded(opened, client, waits) == waits
+    client.query_ends = "FINISHED"
+    waits = loaded(opened, client, waits)
+    assert (waits["tables"], waits["statement"]) == ({table: -1}, f"{table}@3")
+    book(ledger, 1, 0)
+    assert audited(opened, client)["done"] is False
+    assert time.monotonic() - began < 10
+
+
+def test_a_warehouse_that_is_full_is_asked_again_later(opened: OpenProject, publish: Publish, ledger: Ledger) -> None:
+    table = next(iter(opened.project.gold))
+    publish(table, 3)
+    book(ledger, 1, 0)
+    client = FakeDataApi(is_full=True)
+    waits = loaded(opened, client)
+    assert (waits["done"], waits["tables"], waits["statement"]) == (False, None, None)
+    asked = loaded(opened, FakeDataApi(ends="STARTED"), waits)
+    assert asked["statement"] == f"{table}@3"
+    waits = loaded(opened, client, {**asked, "statement": None})
+    assert (waits["done"], waits["tables"], waits["statement"]) == (False, {table: -1}, None)
+    unaudited = audited(opened, client)
+    assert (unaudited["done"], unaudited["statement"]) == (False, None)
+    assert audited(opened, FakeDataApi(), unaudited)["done"]
+    for ask in (data_api.query, data_api.run):
+        with pytest.raises(QueryError, match="as many active statements as it takes"):
+            ask(client, opened.project.environment.warehouse, "SELECT 1", 1)
+
+
+def test_a_warehouse_that_never_answers_fails_in_time(
+    opened: OpenProject, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(next(iter(opened.project.gold)), 3)
+    monkeypatch.setattr(load, "LOAD_SECONDS", -1)
+    with pytest.raises(LoadError, match=r"etl\.load_ledger: not loaded since .* as many active statements"):
+        loaded(opened, FakeDataApi(is_full=True))
+    with pytest.raises(LoadError, match=r"etl\.load_ledger: not loaded since .* waits for the warehouse"):
+        loaded(opened, FakeDataApi(query_ends="SUBMITTED"))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from headwater.config.environment import ExistingWorkgroup
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.migrations import migrations, statements
 from headwater.deploy.project import load_project
@@ -31,6 +32,33 @@ def test_what_the_data_api_would_not_take_is_refused_by_file(tmp_path: Path, tex
     path.write_text(text)
     with pytest.raises(ConfigError, match=rf"grants\.sql: {said}"):
         statements(path, prefix="p")
+
+
+def test_a_gold_table_whose_load_the_data_api_would_not_take_is_refused_by_name() -> None:
+    name, table = next(iter(PROD.project.gold.items()))
+    for columns, fits in ((200, True), (400, False)):
+        wide = {f"c{number}_{'x' * 96}": "BIGINT" for number in range(columns)}
+        more = {
+            column: table.columns[table.grain[0]].model_copy(update={"type": type_}) for column, type_ in wide.items()
+        }
+        wider = table.model_copy(update={"columns": {**table.columns, **more}})
+        deployment = Deployment(PROD.project.model_copy(update={"gold": {name: wider}}), ROOT)
+        if fits:
+            assert migrations(deployment)
+        else:
+            with pytest.raises(ConfigError, match=f"gold table {name}: its load: statement 4 has 1.* takes 100000"):
+                migrations(deployment)
+
+
+def test_everybody_may_create_in_public_where_the_workgroup_is_not_ours_alone() -> None:
+    closed = "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+    assert closed in ACCESS.sqls
+    environment = PROD.project.environment
+    there = ExistingWorkgroup(admin_secret="arn:aws:secretsmanager:eu-west-1:123456789012:secret:x")
+    warehouse = environment.warehouse.model_copy(update={"existing": there})
+    project = PROD.project.model_copy(update={"environment": environment.model_copy(update={"warehouse": warehouse})})
+    [access] = [found for found in migrations(Deployment(project, ROOT)) if isinstance(found, Access)]
+    assert closed not in access.sqls
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from moto.glue.responses import GlueResponse
 
 from local.gateway import faults, logs
 from local.gateway.clock import CLOCK
+from local.gateway.ends import tell_of_job_run
 from local.gateway.glue.runs import ACTIVE, JobRun
 from local.gateway.glue.workers import Worker
 from local.gateway.iam.authority import Authority
@@ -108,8 +109,15 @@ class GlueRuntime:
     def finish(self, run: JobRun, state: str, message: str | None) -> None:
         """Ends a run: publishes its log, and starts the next attempt when the job allows one."""
         self._publish(run)
+        was_over = run.completed_on is not None
         # Nothing is skipped between an attempt and the next.
-        with self._lock, CLOCK.working():
+        with CLOCK.working():
+            self._end(run, state, message)
+            if not was_over:
+                tell_of_job_run(self.settings, run)
+
+    def _end(self, run: JobRun, state: str, message: str | None) -> None:
+        with self._lock:
             run.becomes(state, message)
             if state != "FAILED" or run.attempt >= (run.job.max_retries or 0) or self.closing.is_set():
                 return

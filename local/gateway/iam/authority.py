@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import parse_qs
 
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.exceptions import AccessDeniedError, InvalidClientTokenIdError, JsonRESTError, _RESTError
@@ -25,6 +26,7 @@ from moto.sqs.models import sqs_backends
 from local.gateway import logs
 from local.gateway.calls import Asked, Call, Calls, asked_of, signature
 from local.gateway.iam.acts import acts
+from local.gateway.iam.documents import not_evaluated
 from local.gateway.iam.keys import Keys
 from local.gateway.iam.policy import Request, Statement, decide, read
 from local.gateway.iam.principals import Principal, Principals
@@ -32,7 +34,10 @@ from local.gateway.settings import GatewaySettings
 
 # Everybody may ask who he is.
 _FREE = {"sts:GetCallerIdentity"}
+# A token says who asks for these, and nobody signs them.
+_UNSIGNED = {"AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"}
 _UNKNOWN = "The security token included in the request is invalid."
+_EXPIRED = "The security token included in the request is expired"
 _OWNED = {"redshift-data:DescribeStatement", "redshift-data:GetStatementResult", "redshift-data:CancelStatement"}
 
 
@@ -55,6 +60,17 @@ class Authority:
             raise JsonRESTError("UnrecognizedClientException", _UNKNOWN)
         return principal
 
+    def admit(self, authorization: str, asked: Iterable[Asked]) -> Principal:
+        """Finds who makes a call that the gateway answers without moto, by its header; JsonRESTError where that one may not make it."""
+        signed = signature(authorization)
+        if signed and self.principals.has_expired(signed[0]):
+            raise JsonRESTError("ExpiredTokenException", _EXPIRED)
+        principal = self.caller(authorization)
+        wanted = tuple(asked)
+        if not self.allows(principal, wanted):
+            raise JsonRESTError("AccessDeniedException", _denied(principal, wanted[0].action, wanted[0].resource))
+        return principal
+
     def allows(self, principal: Principal, asked: Iterable[Asked]) -> bool:
         """Decides about what is asked for and the uses of keys that it leads to, and notes each."""
         answers = [self._allows(principal, one) for one in asked]
@@ -68,7 +84,7 @@ class Authority:
         self.calls.note(Call.of(principal.name, principal.userid, asked))
         request = Request(principal.names, asked.action, asked.resource, {**principal.told, **asked.told})
         policy, delegated = self._policy_of(asked)
-        return decide(request, principal.identity, policy, delegated=delegated).allowed
+        return decide(request, principal.identity, policy, delegated=delegated, boundary=principal.boundary).allowed
 
     def allows_role(self, role_arn: str, service: str, *asked: Asked) -> bool:
         """Decides about what a service asks for in a role's name."""
@@ -131,9 +147,11 @@ class Authority:
 
     def judge(self, response: BaseResponse, resource: str) -> None:
         """Lets a request pass, or answers it as AWS answers what is not allowed."""
-        signed = signature(response.headers.get("Authorization", ""))
+        signed = signature(response.headers.get("Authorization", "")) or _presigned(response)
         if signed is None:
-            return
+            if response._get_action() in _UNSIGNED:
+                return
+            raise _unsigned(response)
         access_key, service = signed
         if self.principals.has_expired(access_key):
             raise _expired(response)
@@ -151,6 +169,8 @@ class Authority:
             asked = [Asked(action, "*", {"redshift-data:statement-owner-iam-userid": (owner,)})]
         if not self.allows(principal, asked):
             raise _refusal(response, principal, action, asked[0].resource)
+        if refusal := not_evaluated(action, response._get_param, is_query=_is_query(response)):
+            raise refusal
 
     def keep_owner(self, statement: str) -> None:
         """Remembers that whoever is served in this thread has started a statement of the Data API."""
@@ -160,6 +180,22 @@ class Authority:
         """True when whoever is served in this thread has started a statement, or, `as_role`, another session of the same role has."""
         owner, asks = self._owners.get(statement, "-"), str(getattr(self._served, "userid", "-"))
         return owner.partition(":")[0] == asks.partition(":")[0] if as_role else owner == asks
+
+
+def _presigned(response: BaseResponse) -> tuple[str, str] | None:
+    credential = parse_qs(response.parsed_url.query).get("X-Amz-Credential")
+    return signature(f"Credential={credential[0]}") if credential else None
+
+
+def _unsigned(response: BaseResponse) -> Exception:
+    said = "Request is missing Authentication Token"
+    refusal: Exception = JsonRESTError("MissingAuthenticationTokenException", said)
+    if isinstance(response, S3Response):
+        # Nothing here is public, though a policy names everybody: its account's buckets block that.
+        refusal = S3AccessDeniedError()
+    elif _is_query(response):
+        refusal = _RESTError("MissingAuthenticationToken", said)
+    return refusal
 
 
 def _unknown(response: BaseResponse) -> Exception:
@@ -172,12 +208,11 @@ def _unknown(response: BaseResponse) -> Exception:
 
 
 def _expired(response: BaseResponse) -> Exception:
-    said = "The security token included in the request is expired"
-    refusal: Exception = JsonRESTError("ExpiredTokenException", said)
+    refusal: Exception = JsonRESTError("ExpiredTokenException", _EXPIRED)
     if isinstance(response, S3Response):
-        refusal = S3ClientError("ExpiredToken", said)
+        refusal = S3ClientError("ExpiredToken", _EXPIRED)
     elif _is_query(response):
-        refusal = _RESTError("ExpiredToken", said)
+        refusal = _RESTError("ExpiredToken", _EXPIRED)
     return refusal
 
 
@@ -192,9 +227,12 @@ def _refusal(response: BaseResponse, principal: Principal, action: str, resource
     elif _is_query(response):
         refusal = AccessDeniedError(principal.arn, action)
     else:
-        message = f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource}"
-        refusal = JsonRESTError("AccessDeniedException", message)
+        refusal = JsonRESTError("AccessDeniedException", _denied(principal, action, resource))
     return refusal
+
+
+def _denied(principal: Principal, action: str, resource: str) -> str:
+    return f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource}"
 
 
 def install(authority: Authority) -> None:

@@ -72,7 +72,12 @@ class Decision:
 
 
 def decide(
-    request: Request, identity: Sequence[Statement], resource: Sequence[Statement] = (), *, delegated: bool = False
+    request: Request,
+    identity: Sequence[Statement],
+    resource: Sequence[Statement] = (),
+    *,
+    delegated: bool = False,
+    boundary: Sequence[Statement] | None = None,
 ) -> Decision:
     """Decides by IAM's rules within one account.
 
@@ -81,13 +86,18 @@ def decide(
         identity: the statements of who asks.
         resource: the statements of what is asked for.
         delegated: identities' statements count only where the resource's leave it to the account, as keys and roles have it.
+        boundary: the statements of who asks' permissions boundary, without which none of its own allows; None where it has none.
     """
     own = [statement for statement in identity if statement.is_about(request)]
     told = [statement for statement in resource if statement.is_about(request)]
     named = [statement for statement in told if statement.names(request)]
     left = [statement for statement in told if statement.names_account]
-    if denying := tuple(statement for statement in (*own, *named, *left) if not statement.allows):
+    bounds = [statement for statement in boundary or () if statement.is_about(request)]
+    if denying := tuple(statement for statement in (*own, *named, *left, *bounds) if not statement.allows):
         return Decision(False, denying)
+    if boundary is not None and not bounds:
+        # What a resource allows a role is bounded as well.
+        return Decision(False)
     if allowing := tuple(statement for statement in named if statement.allows):
         return Decision(True, allowing)
     if own and (left or not delegated):

@@ -34,6 +34,8 @@ class Principal:
     userid: str
     names: frozenset[str]
     identity: tuple[Statement, ...] = field(repr=False)
+    boundary: tuple[Statement, ...] | None = field(default=None, repr=False)
+    """What its permissions boundary says; None where it has none."""
 
     @property
     def told(self) -> dict[str, tuple[str, ...]]:
@@ -110,7 +112,14 @@ class Principals:
         arn = f"arn:aws:sts::{self._account}:assumed-role/{name}/{session}"
         identity = _statements(role.policies.values(), role.managed_policies.values()) if role and trusted else ()
         userid = f"{role.id if role else name}:{session}"
-        return Principal(name, role_arn, userid, frozenset({role_arn, arn}), identity)
+        boundary = self._boundary(role.permissions_boundary_arn) if role else None
+        return Principal(name, role_arn, userid, frozenset({role_arn, arn}), identity, boundary)
+
+    def _boundary(self, arn: str | None) -> tuple[Statement, ...] | None:
+        if not arn:
+            return None
+        policy = self._iam.managed_policies.get(arn)
+        return _statements((), [policy] if policy else ())
 
     def _user(self, access_key: str) -> Principal | None:
         for user in self._iam.users.values():

@@ -1,4 +1,4 @@
-"""EventBridge: S3's notifications in their real form, rules that can be switched off, functions and queues as targets."""
+"""EventBridge: events of services in their real form, rules that can be switched off, functions, queues and topics as targets."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from moto.events.models import EventsBackend, Rule, events_backends
 from moto.events.utils import EventTemplateParser
 from moto.s3 import notifications
 from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey
+from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 
 from local.gateway.calls import Asked
+from local.gateway.clock import CLOCK
 from local.gateway.iam.authority import Authority
 from local.gateway.lambdas.runtime import LambdaRuntime
 from local.gateway.settings import GatewaySettings
@@ -50,6 +52,12 @@ def install(settings: GatewaySettings, runtime: LambdaRuntime, authority: Author
                 queues = sqs_backends[self.account_id][self.region_name]
                 queues.send_message(name, json.dumps(_input(target, event)))
                 continue
+            if ":sns:" in target["Arn"]:
+                sent = Asked("sns:Publish", target["Arn"], {"aws:SourceArn": (str(self.arn),)})
+                if authority.in_service("events.amazonaws.com", sent):
+                    topics = sns_backends[self.account_id][self.region_name]
+                    topics.publish(message=json.dumps(_input(target, event)), arn=target["Arn"])
+                continue
             function = lambda_backends[self.account_id][self.region_name]._lambdas.get_arn(target["Arn"])
             if function is not None:
                 runtime.deliver(function, _input(target, event))
@@ -62,23 +70,33 @@ def install(settings: GatewaySettings, runtime: LambdaRuntime, authority: Author
     def send_event_bridge_message(
         account_id: str, bucket: FakeBucket, event_name: Any, key: FakeKey | FakeDeleteMarker
     ) -> None:
-        events: EventsBackend = events_backends[account_id][settings.region]
-        event = _s3_event(settings, bucket, str(getattr(event_name, "value", event_name)), key)
-        for bus in events.event_buses.values():
-            for rule in bus.rules.values():
-                try:
-                    rule.send_to_targets(event)
-                except Exception:  # noqa: BLE001 - the upload is done, and the next rule must hear of it, too
-                    traceback.print_exc(file=sys.stderr)
+        _send(account_id, _s3_event(settings, bucket, str(getattr(event_name, "value", event_name)), key))
 
     Rule.send_to_targets = send_to_targets
     vars(notifications)["_send_event_bridge_message"] = send_event_bridge_message
 
 
+def tell(
+    settings: GatewaySettings, source: str, detail_type: str, resources: list[str], detail: dict[str, Any]
+) -> None:
+    """Sends an event of one of AWS's services to whatever rules match it."""
+    _send(settings.account_id, _event(settings, source, detail_type, resources, detail))
+
+
+def _send(account_id: str, event: dict[str, Any]) -> None:
+    events: EventsBackend = events_backends[account_id][str(event["region"])]
+    for bus in events.event_buses.values():
+        for rule in bus.rules.values():
+            try:
+                rule.send_to_targets(event)
+            except Exception:  # noqa: BLE001 - it has happened, and the next rule must hear of it, too
+                traceback.print_exc(file=sys.stderr)
+
+
 def _delivered_here(target: dict[str, Any]) -> bool:
-    # To a queue, moto sends an event that lacks fields, and to a function none.
+    # To a queue, moto sends an event that lacks fields, and to a function or a topic none.
     arn = target["Arn"]
-    return ":lambda:" in arn or (":sqs:" in arn and not arn.endswith(".fifo"))
+    return ":lambda:" in arn or ":sns:" in arn or (":sqs:" in arn and not arn.endswith(".fifo"))
 
 
 def _input(target: dict[str, Any], event: dict[str, Any]) -> Any:
@@ -87,7 +105,8 @@ def _input(target: dict[str, Any], event: dict[str, Any]) -> Any:
     transformer = target.get("InputTransformer")
     if transformer is None:
         return event
-    return EventTemplateParser.parse(transformer.get("InputTemplate"), transformer.get("InputPathsMap", {}), event)
+    known = {"ingestion-time": event["time"], **event}
+    return EventTemplateParser.parse(transformer.get("InputTemplate"), transformer.get("InputPathsMap", {}), known)
 
 
 def _time(value: Any) -> str:
@@ -104,22 +123,29 @@ def _s3_event(
         found |= {"size": key.size, "etag": key.etag.strip('"')}
     if bucket.is_versioned:
         found["version-id"] = key.version_id
+    detail = {
+        "version": "0",
+        "bucket": {"name": bucket.name},
+        "object": found,
+        "request-id": uuid.uuid4().hex[:16].upper(),
+        "requester": settings.account_id,
+        "source-ip-address": "127.0.0.1",
+        "reason": _REASONS.get(name, name.removeprefix("s3:")),
+    }
+    return _event(settings, "aws.s3", notifications._detail_type(name), [f"arn:aws:s3:::{bucket.name}"], detail)
+
+
+def _event(
+    settings: GatewaySettings, source: str, detail_type: str, resources: list[str], detail: dict[str, Any]
+) -> dict[str, Any]:
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
-        "detail-type": notifications._detail_type(name),
-        "source": "aws.s3",
+        "detail-type": detail_type,
+        "source": source,
         "account": settings.account_id,
-        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "time": CLOCK.moment().strftime("%Y-%m-%dT%H:%M:%SZ"),
         "region": settings.region,
-        "resources": [f"arn:aws:s3:::{bucket.name}"],
-        "detail": {
-            "version": "0",
-            "bucket": {"name": bucket.name},
-            "object": found,
-            "request-id": uuid.uuid4().hex[:16].upper(),
-            "requester": settings.account_id,
-            "source-ip-address": "127.0.0.1",
-            "reason": _REASONS.get(name, name.removeprefix("s3:")),
-        },
+        "resources": resources,
+        "detail": detail,
     }

@@ -57,8 +57,8 @@ _STOP_LOOK_SECONDS = 0.2
 _SDK_NAMES_THAT_DIFFER = {"cloudwatchlogs": "logs", "eventbridge": "events", "sfn": "stepfunctions"}
 
 
-def install(settings: GatewaySettings, await_glue_run: AwaitRun) -> None:
-    """Makes the interpreter run executions, and run them as AWS does.
+def install(settings: GatewaySettings, await_glue_run: AwaitRun, ended: Callable[[Execution], None]) -> None:
+    """Makes the interpreter run executions, and run them as AWS does; `ended` hears of each that is over.
 
     `await_glue_run` waits until a job's run has ended; False after so many seconds that it has not: asking Glue's API
     again and again would show nothing more, at the cost of a request each time.
@@ -70,7 +70,7 @@ def install(settings: GatewaySettings, await_glue_run: AwaitRun) -> None:
     step_functions_limits.install(settings.most_events)
     _reuse_clients(settings)
     _name_executions()
-    _stop_executions()
+    _stop_executions(ended)
     _keep_sync_tasks_alive(await_glue_run)
     _name_sdk_errors()
     _count_retries_per_visit()
@@ -130,10 +130,12 @@ def _name_executions() -> None:
     StepFunctionsParserBackend.start_execution = start_execution
 
 
-def _stop_executions() -> None:
+def _stop_executions(ended: Callable[[Execution], None]) -> None:
     def stop_execution(self: StepFunctionResponse) -> ActionResult:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
-        _abort(execution, self._get_param("error"), self._get_param("cause"))
+        if execution.exec_status == ExecutionStatus.RUNNING:
+            _abort(execution, self._get_param("error"), self._get_param("cause"))
+            ended(execution)
         return ActionResult({"stopDate": execution.stop_date})
 
     reflect = BaseExecutionWorkerCommunication._reflect_execution_status
@@ -141,6 +143,7 @@ def _stop_executions() -> None:
     def reflect_unless_stopped(self: BaseExecutionWorkerCommunication) -> None:
         if self.execution.exec_status != ExecutionStatus.ABORTED:
             reflect(self)
+            ended(self.execution)
 
     describe = StepFunctionResponse.describe_execution
 
@@ -157,8 +160,6 @@ def _stop_executions() -> None:
 
 
 def _abort(execution: Any, error: str | None, cause: str | None) -> None:
-    if execution.exec_status != ExecutionStatus.RUNNING:
-        return
     # The execution is over at once, whatever its thread still waits for (a retry's delay, an answer).
     execution.exec_status = ExecutionStatus.ABORTED
     execution.stop_date = CLOCK.moment()

@@ -109,7 +109,11 @@ class _DataApi:
             raise ValidationException(
                 "id must satisfy regex pattern: ^[a-z0-9]{8}(-[a-z0-9]{4}){3}-[a-z0-9]{12}(:\\d+)?$"
             )
-        return self._executions.find(request["Id"])
+        found = self._executions.find(request["Id"])
+        # Redshift tells of statements only to who submitted them, whatever policies say; other sessions of its role count as it.
+        if not self._owns(found[0].id, as_role=True):
+            raise ResourceNotFoundException
+        return found
 
 
 def _check_request(request: dict[str, Any]) -> None:

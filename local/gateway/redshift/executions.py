@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from moto.core.exceptions import JsonRESTError
 from moto.redshiftdata.exceptions import ResourceNotFoundException
 
 from local.gateway.clock import CLOCK
@@ -16,6 +17,7 @@ from local.gateway.redshift.table import Session
 ENDED = {"FINISHED", "FAILED", "ABORTED"}
 _KEPT_SECONDS = 86_400
 _TOKENS_KEPT_SECONDS = 8 * 3600
+_MOST_ACTIVE = 500
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,16 @@ class Result:
     @property
     def size(self) -> int:
         """Its bytes."""
-        return sum(len(value) for row in self.rows for value in row if value is not None)
+        return sum(map(_bytes, self.rows))
+
+    @property
+    def largest_row(self) -> int:
+        """The bytes of its largest row."""
+        return max(map(_bytes, self.rows), default=0)
+
+
+def _bytes(row: list[bytes | None]) -> int:
+    return sum(len(value) for value in row if value is not None)
 
 
 @dataclass
@@ -157,12 +168,26 @@ class Executions:
     def add(
         self, request: dict[str, Any], principal: Principal, statements: list[str], *, is_batch: bool
     ) -> tuple[Execution, bool]:
-        """Keeps a new execution, and tells that it is new; a ClientToken that was seen before returns its execution."""
+        """Keeps a new execution, and tells that it is new; a ClientToken that was seen before returns its execution.
+
+        ActiveStatementsExceededException when as many as a warehouse takes have not ended.
+        """
         token = request.get("ClientToken")
         with self._lock:
             self._forget()
             if token in self._by_token:
                 return self._executions[self._by_token[token]], False
+            workgroup = request.get("WorkgroupName")
+            active = [
+                kept
+                for kept in self._executions.values()
+                if not kept.ended.is_set() and kept.request.get("WorkgroupName") == workgroup
+            ]
+            if len(active) >= _MOST_ACTIVE:
+                raise JsonRESTError(
+                    "ActiveStatementsExceededException",
+                    f"{workgroup} has {_MOST_ACTIVE} active statements, and takes no more",
+                )
             execution = Execution(request, [SubStatement(text) for text in statements], is_batch, principal)
             self._executions[execution.id] = execution
             if token:

@@ -66,10 +66,14 @@ CREATE VIEW redshift.svv_columns AS
 SELECT table_catalog, table_schema, table_name, column_name, ordinal_position, column_default, is_nullable, data_type,
        character_maximum_length, numeric_precision, numeric_scale FROM information_schema.columns;
 CREATE VIEW redshift.svv_roles AS
-SELECT oid AS role_id, rolname AS role_name FROM pg_roles WHERE NOT rolcanlogin AND rolname NOT LIKE 'pg\\_%';
+SELECT oid AS role_id, rolname AS role_name FROM pg_roles WHERE NOT rolcanlogin AND rolname NOT LIKE 'pg\\_%'
+  AND pg_has_role(current_user, oid, 'MEMBER');
 CREATE VIEW redshift.svv_user_grants AS
 SELECT u.oid AS user_id, u.rolname AS user_name, r.oid AS role_id, r.rolname AS role_name, m.admin_option
-FROM pg_auth_members m JOIN pg_roles u ON u.oid = m.member JOIN pg_roles r ON r.oid = m.roleid WHERE u.rolcanlogin;
+FROM pg_auth_members m JOIN pg_roles u ON u.oid = m.member JOIN pg_roles r ON r.oid = m.roleid WHERE u.rolcanlogin
+  AND (u.rolname = current_user OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user));
+-- PostgreSQL has stopped to let everybody create there, Redshift has not.
+GRANT CREATE, USAGE ON SCHEMA public TO PUBLIC;
 GRANT USAGE ON SCHEMA redshift TO PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA redshift TO PUBLIC;
 """

@@ -1,4 +1,4 @@
-"""The ids by which ARNs name a namespace or a workgroup."""
+"""The ids by which ARNs name a namespace, a workgroup or a snapshot."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import uuid
 
 
 def identity(kind: str, name: str) -> str:
-    """Makes the id of a namespace or a workgroup; AWS draws one, here it follows from the name, which is all that a call tells."""
+    """Makes the id of a namespace, a workgroup or a snapshot; AWS draws one, here it follows from the name that a call tells."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{kind}/{name}"))

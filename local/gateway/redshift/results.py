@@ -11,6 +11,7 @@ from local.gateway.redshift.lexemes import RedshiftError
 from local.gateway.redshift.table import Session
 
 _LARGEST_RESULT = 500 << 20
+_LARGEST_ROW = 64 << 10
 _LONG, _DOUBLE, _BOOLEAN = {"int2", "int4", "int8", "oid"}, {"float4", "float8"}, {"bool"}
 _TYPE_NAMES = {
     "jsonb": "super",
@@ -32,8 +33,12 @@ def query(session: Session, command: str) -> tuple[int, Result | None]:
         columns = [_column(session, column) for column in cursor.description]
         rows = [[answer.get_value(row, at) for at in range(answer.nfields)] for row in range(answer.ntuples)]
     result = Result(columns, rows)
+    if result.largest_row > _LARGEST_ROW:
+        raise RedshiftError("ERROR: Packet for query is too large: the Data API returns rows of 64 KB at most")
     if result.size > _LARGEST_RESULT:
-        raise RedshiftError("Query result size exceeded the maximum of 500 MB. hint: UNLOAD")
+        raise RedshiftError(
+            "ERROR: Database response exceeded size limit: the Data API returns 500 MB at most. hint: UNLOAD"
+        )
     return len(rows), result
 
 

@@ -9,8 +9,9 @@ import json
 import secrets
 import threading
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -18,10 +19,12 @@ from moto.core.exceptions import JsonRESTError
 from moto.secretsmanager.models import secretsmanager_backends
 from psycopg import sql
 
+from local.gateway.calls import Asked
 from local.gateway.clock import CLOCK
 from local.gateway.http_server import Environ, StartResponse
 from local.gateway.iam.principals import Principal
 from local.gateway.redshift.identities import identity
+from local.gateway.redshift.serverless_calls import asked_of
 from local.gateway.settings import GatewaySettings
 
 _TARGET = "RedshiftServerless."
@@ -63,9 +66,10 @@ class _RefusedError(Exception):
 class RedshiftServerless:
     """The API in one account and region."""
 
-    def __init__(self, settings: GatewaySettings, caller: Callable[[str], Principal]) -> None:
+    def __init__(self, settings: GatewaySettings, admit: Callable[[str, Sequence[Asked]], Principal]) -> None:
+        """`admit` finds who signed a call, by its Authorization header, and raises JsonRESTError where that one may not make it."""
         self._settings = settings
-        self._caller = caller
+        self._admit = admit
         self._namespaces: dict[str, Namespace] = {}
         self._lock = threading.Lock()
         self._kept: dict[str, dict[str, Fields]] = {"namespace": {}, "workgroup": {}, "usageLimit": {}, "snapshot": {}}
@@ -105,11 +109,10 @@ class RedshiftServerless:
         try:
             if name not in {"CreateNamespace", *self._operations}:
                 raise _RefusedError("UnknownOperationException", f"the local stack does not know {name}")
+            caller = self._admit(environ.get("HTTP_AUTHORIZATION", ""), list(asked_of(name, given, self._arn_named)))
             with self._lock:
-                if name == "CreateNamespace":
-                    document = self._create_namespace(given, self._caller(environ.get("HTTP_AUTHORIZATION", "")).arn)
-                else:
-                    document = self._operations[name](given)
+                own = {"CreateNamespace": partial(self._create_namespace, creator=caller.arn)}
+                document = (self._operations | own)[name](given)
         except _RefusedError as error:
             status, document = "400 Bad Request", {"__type": error.kind, "message": str(error)}
         except JsonRESTError as error:
@@ -125,8 +128,13 @@ class RedshiftServerless:
     def _arn(self, kind: str, identity: str) -> str:
         return f"arn:aws:redshift-serverless:{self._settings.region}:{self._settings.account_id}:{kind}/{identity}"
 
+    def _arn_named(self, kind: str, name: str) -> str:
+        if kind == "secret":
+            return f"arn:aws:secretsmanager:{self._settings.region}:{self._settings.account_id}:{name}"
+        return self._arn(kind, "*" if name == "*" else identity(kind, name))
+
     def _find(self, kind: str, given: Fields) -> Fields:
-        name = given["usageLimitId" if kind == "usageLimit" else f"{kind}Name"]
+        name = given.get("usageLimitId" if kind == "usageLimit" else f"{kind}Name")
         if name not in self._kept[kind]:
             raise _RefusedError("ResourceNotFoundException", f"{kind} {name} does not exist")
         return self._kept[kind][name]
@@ -235,7 +243,7 @@ class RedshiftServerless:
         namespace = self._find("namespace", given)
         made = {
             "namespaceArn": namespace["namespaceArn"],
-            "snapshotArn": self._arn("snapshot", str(uuid.uuid4())),
+            "snapshotArn": self._arn_named("snapshot", name),
             "snapshotCreateTime": CLOCK.moment().strftime("%Y-%m-%dT%H:%M:%SZ"),
             "snapshotRetentionPeriod": given.get("retentionPeriod", -1),
             "status": "AVAILABLE",

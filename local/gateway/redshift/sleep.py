@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from local.gateway.clock import CLOCK
 
-# AWS names neither. An idle time that no run reaches keeps a sleep out of it, which whoever polls within a function would sit out.
+# AWS names neither. An idle time that no run reaches keeps a sleep out of it, which a migration would sit out.
 _IDLE_SECONDS = 3600.0
 _WAKE_SECONDS = 40.0
 

@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.scheduler.models import Schedule
 
+from local.gateway import faults
 from local.gateway.clock import CLOCK
 from local.gateway.iam.authority import Authority
 from local.gateway.iam.principals import key_of
@@ -65,6 +66,12 @@ class Delivery:
                 text = text.replace(f"<aws.scheduler.{word}>", value)
             failure = self._attempt(schedule, text)
             if failure is None:
+                try:
+                    # Scheduler delivers at least once: what has arrived may be delivered again, with an id of its own.
+                    faults.hit("schedules.delivered")
+                except faults.InjectedFault:
+                    attempt += 1
+                    continue
                 return
             is_last = attempt > policy["MaximumRetryAttempts"]
             is_old = CLOCK.now() + delay > scheduled.timestamp() + policy["MaximumEventAgeInSeconds"]
