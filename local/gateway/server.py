@@ -69,7 +69,9 @@ class Gateway:
         self.http_apis = http_api.HttpApis(settings, self.lambdas)
         self.glue = glue_runtime.install(settings, workers, self.authority)
         step_functions.install(settings, self.glue.await_end)
-        self.redshift_serverless = redshift_serverless.RedshiftServerless(settings, self.authority.caller)
+        self.redshift_serverless = redshift_serverless.RedshiftServerless(
+            settings, self.authority.caller, self.authority.allows
+        )
         scheduler.install(settings, self.authority)
         users = redshift_users.Users(settings, self.redshift_serverless)
         redshift.install(settings, users, self.authority)

@@ -21,9 +21,11 @@ from moto.s3.models import s3_backends
 from moto.s3.responses import S3Response
 from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
+from moto.sts.responses import TokenResponse
 
 from local.gateway import logs
 from local.gateway.calls import Asked, Call, Calls, asked_of, signature
+from local.gateway.iam import web_identity
 from local.gateway.iam.acts import acts
 from local.gateway.iam.keys import Keys
 from local.gateway.iam.policy import Request, Statement, decide, read
@@ -66,9 +68,10 @@ class Authority:
 
     def _decides(self, principal: Principal, asked: Asked) -> bool:
         self.calls.note(Call.of(principal.name, principal.userid, asked))
-        request = Request(principal.names, asked.action, asked.resource, {**principal.told, **asked.told})
+        told = {**principal.told, **self._keys.aliases(asked.resource), **asked.told}
+        request = Request(principal.names, asked.action, asked.resource, told)
         policy, delegated = self._policy_of(asked)
-        return decide(request, principal.identity, policy, delegated=delegated).allowed
+        return decide(request, principal.identity, policy, boundary=principal.boundary, delegated=delegated).allowed
 
     def allows_role(self, role_arn: str, service: str, *asked: Asked) -> bool:
         """Decides about what a service asks for in a role's name."""
@@ -133,6 +136,8 @@ class Authority:
         """Lets a request pass, or answers it as AWS answers what is not allowed."""
         signed = signature(response.headers.get("Authorization", ""))
         if signed is None:
+            if isinstance(response, TokenResponse) and response._get_action() == "AssumeRoleWithWebIdentity":
+                self._judge_token(response)
             return
         access_key, service = signed
         if self.principals.has_expired(access_key):
@@ -151,6 +156,12 @@ class Authority:
             asked = [Asked(action, "*", {"redshift-data:statement-owner-iam-userid": (owner,)})]
         if not self.allows(principal, asked):
             raise _refusal(response, principal, action, asked[0].resource)
+
+    def _judge_token(self, response: TokenResponse) -> None:
+        role = self.principals.role(str(response._get_param("RoleArn")))
+        token = web_identity.read(self._settings.account_id, str(response._get_param("WebIdentityToken")))
+        if role is None or token is None or not token.may_assume(role):
+            raise _RESTError("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
 
     def keep_owner(self, statement: str) -> None:
         """Remembers that whoever is served in this thread has started a statement of the Data API."""

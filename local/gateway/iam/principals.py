@@ -34,6 +34,8 @@ class Principal:
     userid: str
     names: frozenset[str]
     identity: tuple[Statement, ...] = field(repr=False)
+    boundary: tuple[Statement, ...] | None = field(default=None, repr=False)
+    """What its permissions boundary says; None where it has none."""
 
     @property
     def told(self) -> dict[str, tuple[str, ...]]:
@@ -110,7 +112,12 @@ class Principals:
         arn = f"arn:aws:sts::{self._account}:assumed-role/{name}/{session}"
         identity = _statements(role.policies.values(), role.managed_policies.values()) if role and trusted else ()
         userid = f"{role.id if role else name}:{session}"
-        return Principal(name, role_arn, userid, frozenset({role_arn, arn}), identity)
+        return Principal(name, role_arn, userid, frozenset({role_arn, arn}), identity, self._boundary(role))
+
+    def _boundary(self, role: Role | None) -> tuple[Statement, ...] | None:
+        if role is None or not role.permissions_boundary_arn:
+            return None
+        return _statements((), [self._iam.managed_policies[role.permissions_boundary_arn]])
 
     def _user(self, access_key: str) -> Principal | None:
         for user in self._iam.users.values():

@@ -18,6 +18,7 @@ from moto.core.exceptions import JsonRESTError
 from moto.secretsmanager.models import secretsmanager_backends
 from psycopg import sql
 
+from local.gateway.calls import Asked
 from local.gateway.clock import CLOCK
 from local.gateway.http_server import Environ, StartResponse
 from local.gateway.iam.principals import Principal
@@ -26,6 +27,7 @@ from local.gateway.settings import GatewaySettings
 
 _TARGET = "RedshiftServerless."
 _PORT = 5439
+_NAMED = ("namespace", "workgroup", "snapshot")
 Fields = dict[str, Any]
 
 
@@ -63,9 +65,16 @@ class _RefusedError(Exception):
 class RedshiftServerless:
     """The API in one account and region."""
 
-    def __init__(self, settings: GatewaySettings, caller: Callable[[str], Principal]) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        caller: Callable[[str], Principal],
+        allows: Callable[[Principal, list[Asked]], bool],
+    ) -> None:
+        """`caller` finds who signed a request by its header, and `allows` decides what he may."""
         self._settings = settings
         self._caller = caller
+        self._allows = allows
         self._namespaces: dict[str, Namespace] = {}
         self._lock = threading.Lock()
         self._kept: dict[str, dict[str, Fields]] = {"namespace": {}, "workgroup": {}, "usageLimit": {}, "snapshot": {}}
@@ -105,17 +114,26 @@ class RedshiftServerless:
         try:
             if name not in {"CreateNamespace", *self._operations}:
                 raise _RefusedError("UnknownOperationException", f"the local stack does not know {name}")
+            caller = self._caller(environ.get("HTTP_AUTHORIZATION", ""))
+            self._require_allowed(caller, name, given)
             with self._lock:
-                if name == "CreateNamespace":
-                    document = self._create_namespace(given, self._caller(environ.get("HTTP_AUTHORIZATION", "")).arn)
-                else:
-                    document = self._operations[name](given)
+                is_new = name == "CreateNamespace"
+                document = self._create_namespace(given, caller.arn) if is_new else self._operations[name](given)
         except _RefusedError as error:
             status, document = "400 Bad Request", {"__type": error.kind, "message": str(error)}
         except JsonRESTError as error:
             status, document = "400 Bad Request", {"__type": error.error_type, "message": error.message}
         start_response(status, [("Content-Type", "application/x-amz-json-1.1")])
         return [json.dumps(document).encode()]
+
+    def _require_allowed(self, caller: Principal, name: str, given: Fields) -> None:
+        named = [self._kept[kind].get(given.get(f"{kind}Name", ""), {}).get(f"{kind}Arn") for kind in _NAMED]
+        resource = next(filter(None, named), "*")
+        if not self._allows(caller, [Asked(f"redshift-serverless:{name}", resource)]):
+            raise _RefusedError(
+                "AccessDeniedException",
+                f"User: {caller.arn} is not authorized to perform: redshift-serverless:{name} on resource: {resource}",
+            )
 
     def namespace_of(self, workgroup: str) -> Namespace | None:
         """Finds the namespace of a workgroup; None when there is no such workgroup."""
