@@ -9,11 +9,16 @@ from tests.support.paths import ROOT
 _PAGE = ROOT / "docs" / "deploy.md"
 
 
-def blocks(heading: str, language: str) -> list[str]:
-    """The code blocks of one language below a heading, in the page's order; AssertionError when there are none."""
+def text(heading: str) -> str:
+    """The text below a heading."""
     sections = re.split(r"^## ", _PAGE.read_text(), flags=re.MULTILINE)
     [section] = [section for section in sections if section.startswith(heading)]
-    found = re.findall(rf"^```{language}\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
+    return section
+
+
+def blocks(heading: str, language: str) -> list[str]:
+    """The code blocks of one language below a heading, in the page's order; AssertionError when there are none."""
+    found = re.findall(rf"^```{language}\n(.*?)^```", text(heading), flags=re.MULTILINE | re.DOTALL)
     assert found, f"docs/deploy.md has no {language} below {heading!r}"
     return found
 
@@ -25,7 +30,5 @@ def commands(heading: str) -> list[str]:
 
 
 def inline(heading: str, begins: str) -> list[str]:
-    """The commands within the text below a heading that begin so."""
-    sections = re.split(r"^## ", _PAGE.read_text(), flags=re.MULTILINE)
-    [section] = [section for section in sections if section.startswith(heading)]
-    return [code for code in re.findall(r"`([^`\n]+)`", section) if code.startswith(begins)]
+    """The code within the text below a heading that begins so."""
+    return [code for code in re.findall(r"`([^`\n]+)`", text(heading)) if code.startswith(begins)]

@@ -16,13 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 
 from local.terraform import take_any_provider
+from tests.support import deploy_page
 from tests.support.paths import ROOT
 
-_IGNORED = shutil.ignore_patterns("__pycache__", ".terraform*", "*.tfplan", "*.tfstate*", "build", ".git", ".venv", ".*_cache")
+_IGNORED = shutil.ignore_patterns(
+    "__pycache__", ".terraform*", "*.tfplan", "*.tfstate*", "build", ".git", ".venv", ".*_cache"
+)
 _PATHS = {"provider": {"aws": {"s3_use_path_style": True, "max_retries": 2}}}
 # What 5.46 lacks or wants, by file: lines, and what is there instead.
 _OLDER = {
@@ -54,9 +58,9 @@ class Said:
 class Newcomer:
     """A clone of the repository in a folder of its own, and the commands that are given in it."""
 
-    def __init__(self, folder: Path, endpoint: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.root = folder / "headwater"
-        self._endpoint = endpoint
+        self.endpoint = ""
         shutil.copytree(ROOT, self.root, ignore=_IGNORED)
         (self.root / ".venv").symlink_to(ROOT / ".venv")
         self._bin = folder / "bin"
@@ -76,6 +80,12 @@ class Newcomer:
                 text = text.replace(line, instead)
             path.write_text(text)
 
+    def initialises(self) -> None:
+        """Gives the page's first command; skips the test where Terraform or its provider cannot be had."""
+        said = self.types(deploy_page.commands("2. ")[0])
+        if not said.ok:
+            pytest.skip(f"no Terraform with the AWS provider on this machine: {said.words[-300:]}")
+
     def _on_path(self, name: str, script: str) -> None:
         path = self._bin / name
         path.write_text(f"#!/bin/sh\n{script}\n")
@@ -87,10 +97,11 @@ class Newcomer:
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             "PATH": f"{self._bin}:{os.environ['PATH']}",
             "PYTHONPATH": str(self.root),
-            "AWS_ENDPOINT_URL": self._endpoint,
+            "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_DEFAULT_REGION": "eu-west-1",
-            # S3 Control puts the account before the host, a name that nobody resolves; requests to 127.0.0.1 go there directly.
-            "HTTP_PROXY": self._endpoint,
+            # S3 Control puts the account before the host, a name that nobody resolves.
+            "HTTP_PROXY": self.endpoint,
+            "NO_PROXY": "127.0.0.1",
             # The clone has the tests' own environment, which is set up.
             "MAKEFLAGS": "-o setup",
             "TF_IN_AUTOMATION": "1",
@@ -118,7 +129,7 @@ class Newcomer:
         """The keys that a workflow gets for GitHub's token about a subject; ClientError when the role does not trust it."""
         claims = {"iss": "https://token.actions.githubusercontent.com", "aud": "sts.amazonaws.com", "sub": subject}
         body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-        sts = boto3.client("sts", "eu-west-1", endpoint_url=self._endpoint, config=Config(signature_version=UNSIGNED))
+        sts = boto3.client("sts", "eu-west-1", endpoint_url=self.endpoint, config=Config(signature_version=UNSIGNED))
         answer = sts.assume_role_with_web_identity(
             RoleArn=role, RoleSessionName="GitHubActions", WebIdentityToken=f"e30.{body}.c2ln"
         )
@@ -127,7 +138,7 @@ class Newcomer:
     def role(self, role: str) -> Keys:
         """The keys of a session of a role that a person assumes."""
         sts = boto3.client(
-            "sts", "eu-west-1", endpoint_url=self._endpoint, aws_access_key_id="local", aws_secret_access_key="local"
+            "sts", "eu-west-1", endpoint_url=self.endpoint, aws_access_key_id="local", aws_secret_access_key="local"
         )
         return _keys(sts.assume_role(RoleArn=role, RoleSessionName="ana")["Credentials"])
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.exceptions import AccessDeniedError, InvalidClientTokenIdError, JsonRESTError, _RESTError
-from moto.core.responses import BaseResponse
+from moto.core.responses import ActionResult, BaseResponse
 from moto.kms.models import kms_backends
 from moto.redshiftdata.responses import RedshiftDataAPIServiceResponse
 from moto.s3.exceptions import S3AccessDeniedError, S3ClientError, S3InvalidAccessKeyIdError
@@ -209,12 +209,17 @@ def _refusal(response: BaseResponse, principal: Principal, action: str, resource
 
 
 def install(authority: Authority) -> None:
-    """Has every signed call judged, and what the Data API has started kept by who started it."""
+    """Has every signed call judged, who asks told who he is, and what the Data API has started kept by who started it."""
 
     def judge(self: BaseResponse, _iam_request: type, resource: str = "*") -> None:
         authority.judge(self, resource)
 
+    def get_caller_identity(self: TokenResponse) -> ActionResult:
+        caller = authority.caller(self.headers["Authorization"])
+        return ActionResult({"UserId": caller.userid, "Account": self.current_account, "Arn": caller.caller})
+
     ActionAuthenticatorMixin._authenticate_and_authorize_action = judge
+    TokenResponse.get_caller_identity = get_caller_identity
     # Without a warehouse, moto's Data API is there, which knows no batches.
     for name in {"execute_statement", "batch_execute_statement"} & vars(RedshiftDataAPIServiceResponse).keys():
         _keep_owners(authority, name)

@@ -140,7 +140,9 @@ def _statement(given: Mapping[str, Any]) -> Statement:
         if element in given and f"Not{element}" in given:
             raise PolicyError(f"{element} and Not{element} in one statement")
     actions = _listed(given.get("Action", given.get("NotAction", ())))
-    wrong = [action for action in actions if action != "*" and not re.fullmatch(r"[A-Za-z0-9-]+:[A-Za-z0-9*?]+", action)]
+    wrong = [
+        action for action in actions if action != "*" and not re.fullmatch(r"[A-Za-z0-9-]+:[A-Za-z0-9*?]+", action)
+    ]
     if wrong or not actions:
         raise PolicyError(f"Action {', '.join(wrong) or '-'}: not service:Action")
     return Statement(

@@ -8,8 +8,8 @@ from typing import Any
 
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.iam.aws_managed_policies import aws_managed_policies_data
-from moto.iam.exceptions import NotFoundException
-from moto.iam.models import AWSManagedPolicy, IAMBackend, Role
+from moto.iam.exceptions import EntityAlreadyExists, InvalidInput, NotFoundException
+from moto.iam.models import SERVICE_NAME_CONVERSION, AWSManagedPolicy, IAMBackend, Role
 
 
 def install() -> None:
@@ -17,6 +17,8 @@ def install() -> None:
     _count_as_encrypted()
     _know_aws_policies()
     _ask_for_boundaries()
+    _make_service_roles_once()
+    _name_what_is_there()
 
 
 def _count_as_encrypted() -> None:
@@ -69,3 +71,30 @@ def _ask_for_boundaries() -> None:
         return create(self, role_name, document, path, permissions_boundary, *args, **named)
 
     IAMBackend.create_role = create_role
+
+
+def _make_service_roles_once() -> None:
+    SERVICE_NAME_CONVERSION["lakeformation"] = "LakeFormationDataAccess"
+    create = IAMBackend.create_service_linked_role
+
+    def create_service_linked_role(self: IAMBackend, service_name: str, description: str, suffix: str) -> Role:
+        path = f"/aws-service-role/{service_name}/"
+        taken = [role.name for role in self.roles.values() if role.path == path and role.name.endswith(suffix or "")]
+        if taken:
+            message = f"Service role name {taken[0]} has been taken in this account, please try a different suffix."
+            raise InvalidInput(message)
+        return create(self, service_name, description, suffix)
+
+    IAMBackend.create_service_linked_role = create_service_linked_role
+
+
+def _name_what_is_there() -> None:
+    create = IAMBackend.create_open_id_connect_provider
+
+    def create_open_id_connect_provider(self: IAMBackend, url: str, *args: Any, **named: Any) -> Any:
+        try:
+            return create(self, url, *args, **named)
+        except EntityAlreadyExists:
+            raise EntityAlreadyExists(f"Provider with url {url} already exists.") from None
+
+    IAMBackend.create_open_id_connect_provider = create_open_id_connect_provider

@@ -5,5 +5,6 @@ resource "aws_secretsmanager_secret" "this" {
   name                    = each.key
   description             = "Read by its own source's Extract job alone."
   kms_key_id              = var.keys.secrets
-  recovery_window_in_days = var.protected ? 30 : 7
+  # As long as a deleted secret can come back, its name is taken: an environment, or a source, could not be made anew.
+  recovery_window_in_days = var.protected ? 30 : 0
 }
