@@ -109,7 +109,7 @@ def test_administrators_of_others_stay(account: Account) -> None:
     role = "arn:aws:iam::123456789012:role/headwater-dev"
     assert named["DataLakeAdmins"] == {OTHERS, f"{role}-apply", "arn:aws:iam::123456789012:user/local"}
     assert named["ReadOnlyAdmins"] == {OTHERS, f"{role}-plan"}
-    assert settings["CreateTableDefaultPermissions"] == []
+    assert not settings.get("CreateTableDefaultPermissions")
 
 
 def test_a_second_apply_changes_nothing_and_no_longer_asks(account: Account) -> None:
