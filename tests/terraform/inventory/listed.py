@@ -68,6 +68,8 @@ def _meant() -> Iterator[tuple[str, str]]:
             yield integration["IntegrationId"], api["Name"]
     for group in pages("redshift-serverless", "list_workgroups", "workgroups"):
         yield group["workgroupId"], group["workgroupName"]
+    for namespace in pages("redshift-serverless", "list_namespaces", "namespaces"):
+        yield namespace["namespaceId"], namespace["namespaceName"]
     for secret in pages("secretsmanager", "list_secrets", "SecretList"):
         yield secret["ARN"], secret["ARN"][: -len("-abcdef")]
 
