@@ -84,7 +84,7 @@ class Newcomer:
         """Gives the page's first command; skips the test where Terraform or its provider cannot be had."""
         said = self.types(deploy_page.commands("2. ")[0])
         if not said.ok:
-            pytest.skip(f"no Terraform with the AWS provider on this machine: {said.words[-300:]}")
+            pytest.skip(f"no Terraform with the AWS provider on this machine: {' '.join(said.words.split())[:300]}")
 
     def _on_path(self, name: str, script: str) -> None:
         path = self._bin / name
