@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from local.gateway.iam.conditions import PolicyError, matches, parse
@@ -73,6 +73,13 @@ def test_a_denial_wins_over_everything(request: Request, identity: Any, resource
     assert not decide(request, statements(identity), statements([named, *resource]), delegated=delegated).allowed
 
 
+@example(
+    Request(frozenset({WHO[0]}), ACTIONS[0], RESOURCES[0]),
+    [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+    [],
+    [],
+    False,
+)
 @given(requests, identity_policy, resource_policy, identity_policy, st.booleans())
 def test_a_boundary_only_ever_takes_away(
     request: Request, identity: Any, resource: Any, boundary: Any, delegated: bool
