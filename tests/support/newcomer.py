@@ -66,6 +66,8 @@ class Newcomer:
         self._bin = folder / "bin"
         self._bin.mkdir()
         self._on_path("aws", f'PYTHONPATH={ROOT} exec {sys.executable} -m tests.support.aws_command "$@"')
+        # The clone has the tests' own environment, which is set up, and must not be set up for another folder.
+        self._on_path("make", f'exec {shutil.which("make")} --old-file=setup "$@"')
         terraform = self.root / "terraform"
         take_any_provider(terraform)
         for module in (terraform, terraform / "bootstrap"):
@@ -102,8 +104,6 @@ class Newcomer:
             # S3 Control puts the account before the host, a name that nobody resolves.
             "HTTP_PROXY": self.endpoint,
             "NO_PROXY": "127.0.0.1",
-            # The clone has the tests' own environment, which is set up.
-            "MAKEFLAGS": "-o setup",
             "TF_IN_AUTOMATION": "1",
             "TF_CLI_ARGS": "-no-color",
             **keys,
