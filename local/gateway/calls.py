@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from moto.athena.models import athena_backends
 from moto.core.responses import BaseResponse
+from moto.iam.models import iam_backends
 from moto.s3.responses import S3Response
 from moto.secretsmanager.models import secretsmanager_backends
 
@@ -20,11 +21,21 @@ from local.gateway.redshift.identities import identity
 from local.gateway.settings import GatewaySettings
 
 # What IAM calls otherwise than moto does.
-_IAM_NAMES = {"s3:HeadBucket": "s3:ListBucket", "lambda:Invoke": "lambda:InvokeFunction"}
+_IAM_NAMES = {
+    "s3:HeadBucket": "s3:ListBucket",
+    "lambda:Invoke": "lambda:InvokeFunction",
+    "budgets:DescribeBudget": "budgets:ViewBudget",
+    "budgets:CreateBudget": "budgets:ModifyBudget",
+    "budgets:UpdateBudget": "budgets:ModifyBudget",
+    "budgets:DeleteBudget": "budgets:ModifyBudget",
+}
+# Services that IAM calls otherwise than requests are signed for.
+_IAM_SERVICES = {"monitoring": "cloudwatch"}
 
 _JOB = ("JobName", "glue:{place}:job/{name}")
 _CRAWLER = ("Name", "glue:{place}:crawler/{name}")
 _WORKGROUP = ("WorkgroupName", "redshift-serverless:{place}:workgroup/{workgroup}")
+_FUNCTION = ("FunctionName", "lambda:{place}:function:{name}")
 _MACHINE = ("stateMachineArn", "states:{place}:stateMachine:{name}")
 _RESOURCES = {
     "athena:GetWorkGroup": ("WorkGroup", "athena:{place}:workgroup/{name}"),
@@ -36,7 +47,9 @@ _RESOURCES = {
     "glue:StartCrawler": _CRAWLER,
     "glue:StartJobRun": _JOB,
     "glue:UpdateCrawler": _CRAWLER,
-    "lambda:InvokeFunction": ("FunctionName", "lambda:{place}:function:{name}"),
+    "lambda:GetFunction": _FUNCTION,
+    "lambda:GetFunctionConfiguration": _FUNCTION,
+    "lambda:InvokeFunction": _FUNCTION,
     "redshift-data:BatchExecuteStatement": _WORKGROUP,
     "redshift-data:ExecuteStatement": _WORKGROUP,
     "sns:Publish": ("TopicArn", "sns:{place}:{name}"),
@@ -129,11 +142,19 @@ def _without_counts(path: str) -> str:
 
 def asked_of(settings: GatewaySettings, response: BaseResponse, service: str, resource: str) -> Iterator[Asked]:
     """Lists what a request asks for; `resource` is the ARN that moto knows, or `*`."""
-    action = f"{service}:{response._get_action()}"
+    action = f"{_IAM_SERVICES.get(service, service)}:{response._get_action()}"
     action = _IAM_NAMES.get(action, action)
+    if service == "apigateway":
+        # IAM knows the API's methods only.
+        action = f"apigateway:{response.method}"
     place = f"{settings.region}:{settings.account_id}"
     if isinstance(response, S3Response):
         yield from _of_s3(response, action, resource)
+    elif service == "iam":
+        yield _of_iam(settings, response, action)
+    elif action == "scheduler:GetSchedule":
+        group = response._get_param("groupName") or "default"
+        yield Asked(action, f"arn:aws:scheduler:{place}:schedule/{group}/{response._get_param('Name')}")
     elif action in _SECRETS:
         yield Asked(action, _secret_arn(settings, str(response._get_param("SecretId"))))
     elif action in _QUERIES:
@@ -159,6 +180,17 @@ def asked_of(settings: GatewaySettings, response: BaseResponse, service: str, re
             yield Asked(*login)
     else:
         yield Asked(action, resource)
+
+
+def _of_iam(settings: GatewaySettings, response: BaseResponse, action: str) -> Asked:
+    name, boundary = response._get_param("RoleName"), response._get_param("PermissionsBoundary")
+    if name is None:
+        return Asked(action, str(response._get_param("PolicyArn") or "*"))
+    role = iam_backends[settings.account_id]["aws"].roles.get(str(name))
+    arn = role.arn if role else f"arn:aws:iam::{settings.account_id}:role/{name}"
+    # Of a role that is there, its own boundary is told.
+    told = boundary or (role.permissions_boundary_arn if role else None)
+    return Asked(action, arn, {"iam:PermissionsBoundary": (told,)} if told else {})
 
 
 def _secret_arn(settings: GatewaySettings, name: str) -> str:

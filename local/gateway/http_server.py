@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from moto.core.request import (
     PRESERVED_HEADER_NAMES_ENVIRON_KEY,
@@ -60,14 +60,16 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def _environ(self, body: bytes) -> Environ:
-        path, _, query = self.path.partition("?")
+        # Through a proxy's eyes: a client that takes the gateway for its proxy names the host as well.
+        target = urlsplit(self.path)._replace(scheme="", netloc="").geturl() if "://" in self.path[:8] else self.path
+        path, _, query = target.partition("?")
         environ: Environ = {
             "REQUEST_METHOD": self.command,
             "SCRIPT_NAME": "",
             "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
             "QUERY_STRING": query,
-            "RAW_URI": self.path,
-            "REQUEST_URI": self.path,
+            "RAW_URI": target,
+            "REQUEST_URI": target,
             "SERVER_NAME": self.server.server_address[0],
             "SERVER_PORT": str(self.server.server_port),
             "SERVER_PROTOCOL": self.request_version,

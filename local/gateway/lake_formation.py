@@ -1,6 +1,7 @@
 """Lake Formation as far as it decides who sees what: filters of cells, who may grant them, and what Athena lets a role read.
 
-A user of IAM is an administrator of the lake here, as whoever applies is on AWS, and sees everything; a role sees what it was granted.
+A user of IAM is an administrator of the lake here, and sees everything; a role sees what it was granted, and grants what it may
+pass on, unless the settings name it as an administrator. A read-only administrator sees who was granted what.
 """
 
 from __future__ import annotations
@@ -81,17 +82,35 @@ class LakeFormation:
             raise InvalidInput(f"Columns {sorted(missing)} do not exist in table {key[1]}")
         self.filters[key] = given
 
-    def check_granter(self, principal: Principal, database: str, table: str) -> None:
-        """Refuses whoever may not pass on SELECT of a table."""
-        arn = _role(principal)
-        passes_on = arn is None or any(
-            "SELECT" in granted["PermissionsWithGrantOption"] and _is_table(granted["Resource"], database, table)
-            for granted in self._granted(arn)
-        )
-        if not passes_on:
+    def check_granter(self, principal: Principal, resource: dict[str, Any]) -> None:
+        """Refuses whoever may not pass on rights of a resource."""
+        if not self._passes_on(principal, resource):
+            [kind] = resource
             raise _AccessDeniedError(
-                f"Insufficient Lake Formation permission(s): Required Select with grant option on {table}"
+                f"Insufficient Lake Formation permission(s): Required Select with grant option on {kind} {resource[kind]}"
             )
+
+    def shown(self, principal: Principal, granted: dict[str, Any]) -> bool:
+        """True when a grant is shown to a caller: its own, one of what it may pass on, and to an administrator every one."""
+        own = granted["Principal"]["DataLakePrincipalIdentifier"] == principal.arn
+        return own or self._administers(principal, "ReadOnlyAdmins") or self._passes_on(principal, granted["Resource"])
+
+    def _administers(self, principal: Principal, *more: str) -> bool:
+        backend: LakeFormationBackend = lakeformation_backends[self._settings.account_id][self._settings.region]
+        settings = backend.get_data_lake_settings(self._settings.account_id)
+        named = [named for role in ("DataLakeAdmins", *more) for named in settings.get(role, ())]
+        return _role(principal) is None or {"DataLakePrincipalIdentifier": principal.arn} in named
+
+    def _passes_on(self, principal: Principal, resource: dict[str, Any]) -> bool:
+        if self._administers(principal):
+            return True
+        table = resource.get("DataCellsFilter") or resource.get("Table") or {}
+        name = str(table.get("TableName") or table.get("Name") or "")
+        return name != "" and any(
+            "SELECT" in granted["PermissionsWithGrantOption"]
+            and _is_table(granted["Resource"], table["DatabaseName"], name)
+            for granted in self._granted(principal.arn)
+        )
 
     def check_filter(self, cells: dict[str, str]) -> None:
         """Refuses a grant of a filter that is not there."""
@@ -115,17 +134,23 @@ def _is_table(resource: dict[str, Any], database: str, table: str) -> bool:
 
 
 def install(settings: GatewaySettings, authority: Authority) -> LakeFormation:
-    """Adds the filters of cells to moto's Lake Formation, and asks of every grant who makes it."""
+    """Adds the filters of cells to moto's Lake Formation, and asks of every grant who makes it, and who wants to see it."""
     lake = LakeFormation(settings, authority)
+    listed = LakeFormationResponse.list_permissions
 
     def put(*, is_new: bool) -> Callable[[LakeFormationResponse], str]:
         def answer(response: LakeFormationResponse) -> str:
             given = response._get_param("TableData")
-            lake.check_granter(lake.caller(response), given["DatabaseName"], given["TableName"])
+            lake.check_granter(lake.caller(response), {"DataCellsFilter": given})
             lake.put_filter(given, is_new=is_new)
             return "{}"
 
         return answer
+
+    def list_permissions(response: LakeFormationResponse) -> str:
+        answer, caller = json.loads(listed(response)), lake.caller(response)
+        found = [granted for granted in answer["PrincipalResourcePermissions"] if lake.shown(caller, granted)]
+        return json.dumps({**answer, "PrincipalResourcePermissions": found})
 
     def list_filters(_response: LakeFormationResponse) -> str:
         return json.dumps({"DataCellsFilters": list(lake.filters.values())})
@@ -134,8 +159,8 @@ def install(settings: GatewaySettings, authority: Authority) -> LakeFormation:
         def answer(response: LakeFormationResponse) -> str:
             caller = lake.caller(response)
             for entry in response._get_param("Entries") or [{"Resource": response._get_param("Resource")}]:
+                lake.check_granter(caller, entry["Resource"])
                 if cells := entry["Resource"].get("DataCellsFilter"):
-                    lake.check_granter(caller, cells["DatabaseName"], cells["TableName"])
                     lake.check_filter(cells)
             return original(response)
 
@@ -144,6 +169,7 @@ def install(settings: GatewaySettings, authority: Authority) -> LakeFormation:
     LakeFormationResponse.create_data_cells_filter = put(is_new=True)
     LakeFormationResponse.update_data_cells_filter = put(is_new=False)
     LakeFormationResponse.list_data_cells_filter = list_filters
+    LakeFormationResponse.list_permissions = list_permissions
     for path in ("CreateDataCellsFilter", "UpdateDataCellsFilter"):
         urls.url_paths[f"{{0}}/{path}$"] = urls.response.dispatch
     for name in _GRANTS:

@@ -19,6 +19,11 @@ resource "aws_glue_data_catalog_encryption_settings" "this" {
   #checkov:skip=CKV_AWS_94: encrypted at rest with Glue's own key, where this check wants a customer's
   for_each = setintersection(["catalog_encryption"], local.made)
 
+  lifecycle {
+    # Deleting it would leave the catalog without any encryption, when it is named in `existing` too late.
+    prevent_destroy = true
+  }
+
   data_catalog_encryption_settings {
     connection_password_encryption {
       return_connection_password_encrypted = true
@@ -38,4 +43,9 @@ resource "aws_s3_account_public_access_block" "this" {
   block_public_policy     = true
   ignore_public_acls      = true
   restrict_public_buckets = true
+
+  lifecycle {
+    # Deleting it would open the account, when it is named in `existing` too late.
+    prevent_destroy = true
+  }
 }

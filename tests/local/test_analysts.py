@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from local.gateway.iam.principals import key_of
 from local.gateway.server import running_gateway
 from local.gateway.settings import ACCOUNT_ID, REGION
 from local.postgres import PostgresServer, free_port
+from tests.support import deploy_page
 from tests.support.aws import Aws
 from tests.support.iam import recorded
 from tests.support.paths import ROOT
@@ -36,8 +38,11 @@ ANALYST = f"arn:aws:iam::{ACCOUNT_ID}:role/analysts"
 LEAVER = f"arn:aws:iam::{ACCOUNT_ID}:role/leaver"
 CUSTOMERS = pa.table({"customer_id": [1, 1, 2], "email": ["a@x", "b@x", "c@x"], "is_current": [False, True, True]})
 METRICS = pa.table({"month": ["2018-01", "2018-02"], "revenue": [1.5, 2.5]})
-ATHENA = "SELECT * FROM headwater_local_gold.business_metrics LIMIT 5"
-REDSHIFT = "SELECT segment, COUNT(*) FROM analytics.customer_analytics GROUP BY segment"
+ATHENA, REDSHIFT = (
+    re.findall('"(.*)"', command)[0].replace("headwater_dev", "headwater_local")
+    for command in deploy_page.commands("6. ")
+    if "_gold." in command or "analytics." in command
+)
 
 
 def project_with(analysts: Analysts) -> Deployment:

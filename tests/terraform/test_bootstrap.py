@@ -33,9 +33,14 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     shutil.copytree(HERE / "bootstrap", folder / "terraform" / "bootstrap" / "tests")
     # What a test has made, it removes again.
     kept = (
-        'resource "aws_lakeformation_data_lake_settings" "this" {\n  lifecycle {\n    prevent_destroy = false\n  }\n}\n'
+        "lakeformation_data_lake_settings",
+        "glue_data_catalog_encryption_settings",
+        "s3_account_public_access_block",
     )
-    (folder / "terraform" / "bootstrap" / "test_override.tf").write_text(kept)
+    removed = [
+        f'resource "aws_{kind}" "this" {{\n  lifecycle {{\n    prevent_destroy = false\n  }}\n}}\n' for kind in kept
+    ]
+    (folder / "terraform" / "bootstrap" / "test_override.tf").write_text("\n".join(removed))
     terraform = Terraform(folder / "terraform" / "bootstrap", folder / "data", settings)
     done = terraform("init", "-backend=false", "-input=false")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from local.gateway.iam.conditions import PolicyError, matches, parse
@@ -71,6 +71,34 @@ def test_a_denial_wins_over_everything(request: Request, identity: Any, resource
     assert not decide(request, statements([*identity, denies]), statements(resource), delegated=delegated).allowed
     named = denies | {"Principal": "*"}
     assert not decide(request, statements(identity), statements([named, *resource]), delegated=delegated).allowed
+
+
+@example(
+    Request(frozenset({WHO[0]}), ACTIONS[0], RESOURCES[0]),
+    [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+    [],
+    [],
+    False,
+)
+@given(requests, identity_policy, resource_policy, identity_policy, st.booleans())
+def test_a_boundary_only_ever_takes_away(
+    request: Request, identity: Any, resource: Any, boundary: Any, delegated: bool
+) -> None:
+    def allowed(bound: Any) -> bool:
+        return decide(request, statements(identity), statements(resource), boundary=bound, delegated=delegated).allowed
+
+    bounded = decide(request, statements(boundary)).allowed
+    assert allowed(statements(boundary)) is (allowed(None) and bounded)
+
+
+@given(requests, allowing)
+def test_what_a_statement_is_about_and_what_it_is_about_by_negation_are_opposites(request: Request, given: Any) -> None:
+    statement = {key: value for key, value in given.items() if key != "Condition"}
+    for element, other in (("Action", "Resource"), ("Resource", "Action")):
+        everything = {**statement, other: "*"}
+        negated = {f"Not{element}" if key == element else key: value for key, value in everything.items()}
+        [about], [not_about] = statements([everything]), statements([negated])
+        assert about.is_about(request) is not not_about.is_about(request)
 
 
 @given(requests, identity_policy, resource_policy, st.randoms(use_true_random=False), st.booleans())
@@ -169,7 +197,9 @@ def test_conditions_hold_as_iam_has_them(condition: Any, told: Any, holds: bool)
         ({"Action": "s3:Get", "Condition": {"NumericEquals": {"s3:prefix": "1"}}}, "NumericEquals"),
         ({"Action": "s3:Get", "Condition": {"StringEquals": {"aws:Unheard": "1"}}}, "aws:Unheard"),
         ({"Action": "s3:Get", "Condition": {"NullIfExists": {"s3:prefix": "true"}}}, "NullIfExists"),
-        ({"NotAction": "s3:Get"}, "NotAction"),
+        ({"Action": "s3:Get", "NotAction": "s3:Put"}, "Action and NotAction"),
+        ({"Action": "s3:Get", "Resource": "*", "NotResource": "b"}, "Resource and NotResource"),
+        ({"Action": "s3:Get", "NotPrincipal": "*"}, "NotPrincipal"),
         ({"Action": "s3"}, "service:Action"),
         ({"Action": []}, "service:Action"),
         ({"Action": "s3:Get", "Effect": "Maybe"}, "Maybe"),

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.exceptions import AccessDeniedError, InvalidClientTokenIdError, JsonRESTError, _RESTError
-from moto.core.responses import BaseResponse
+from moto.core.responses import ActionResult, BaseResponse
 from moto.kms.models import kms_backends
 from moto.redshiftdata.responses import RedshiftDataAPIServiceResponse
 from moto.s3.exceptions import S3AccessDeniedError, S3ClientError, S3InvalidAccessKeyIdError
@@ -22,9 +22,11 @@ from moto.s3.models import s3_backends
 from moto.s3.responses import S3Response
 from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
+from moto.sts.responses import TokenResponse
 
 from local.gateway import logs
 from local.gateway.calls import Asked, Call, Calls, asked_of, signature
+from local.gateway.iam import web_identity
 from local.gateway.iam.acts import acts
 from local.gateway.iam.documents import not_evaluated
 from local.gateway.iam.keys import Keys
@@ -82,7 +84,8 @@ class Authority:
 
     def _decides(self, principal: Principal, asked: Asked) -> bool:
         self.calls.note(Call.of(principal.name, principal.userid, asked))
-        request = Request(principal.names, asked.action, asked.resource, {**principal.told, **asked.told})
+        told = {**principal.told, **self._keys.aliases(asked.resource), **asked.told}
+        request = Request(principal.names, asked.action, asked.resource, told)
         policy, delegated = self._policy_of(asked)
         return decide(request, principal.identity, policy, delegated=delegated, boundary=principal.boundary).allowed
 
@@ -149,6 +152,9 @@ class Authority:
         """Lets a request pass, or answers it as AWS answers what is not allowed."""
         signed = signature(response.headers.get("Authorization", "")) or _presigned(response)
         if signed is None:
+            if isinstance(response, TokenResponse) and response._get_action() == "AssumeRoleWithWebIdentity":
+                self._judge_token(response)
+                return
             if response._get_action() in _UNSIGNED:
                 return
             raise _unsigned(response)
@@ -171,6 +177,12 @@ class Authority:
             raise _refusal(response, principal, action, asked[0].resource)
         if refusal := not_evaluated(action, response._get_param, is_query=_is_query(response)):
             raise refusal
+
+    def _judge_token(self, response: TokenResponse) -> None:
+        role = self.principals.role(str(response._get_param("RoleArn")))
+        token = web_identity.read(self._settings.account_id, str(response._get_param("WebIdentityToken")))
+        if role is None or token is None or not token.may_assume(role):
+            raise _RESTError("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
 
     def keep_owner(self, statement: str) -> None:
         """Remembers that whoever is served in this thread has started a statement of the Data API."""
@@ -236,12 +248,17 @@ def _denied(principal: Principal, action: str, resource: str) -> str:
 
 
 def install(authority: Authority) -> None:
-    """Has every signed call judged, and what the Data API has started kept by who started it."""
+    """Has every signed call judged, who asks told who he is, and what the Data API has started kept by who started it."""
 
     def judge(self: BaseResponse, _iam_request: type, resource: str = "*") -> None:
         authority.judge(self, resource)
 
+    def get_caller_identity(self: TokenResponse) -> ActionResult:
+        caller = authority.caller(self.headers["Authorization"])
+        return ActionResult({"UserId": caller.userid, "Account": self.current_account, "Arn": caller.caller})
+
     ActionAuthenticatorMixin._authenticate_and_authorize_action = judge
+    TokenResponse.get_caller_identity = get_caller_identity
     # Without a warehouse, moto's Data API is there, which knows no batches.
     for name in {"execute_statement", "batch_execute_statement"} & vars(RedshiftDataAPIServiceResponse).keys():
         _keep_owners(authority, name)

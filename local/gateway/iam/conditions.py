@@ -24,10 +24,15 @@ KEYS = frozenset(
         "aws:username",
         "cloudwatch:namespace",
         "iam:PassedToService",
+        "iam:PermissionsBoundary",
+        "kms:ResourceAliases",
         "kms:ViaService",
         "redshift-data:statement-owner-iam-userid",
         "s3:prefix",
         "s3:x-amz-acl",
+        "s3express:SessionMode",
+        "token.actions.githubusercontent.com:aud",
+        "token.actions.githubusercontent.com:sub",
     }
 )
 FAMILIES = ("kms:EncryptionContext:",)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from moto.awslambda.models import lambda_backends
 from moto.kinesis.models import kinesis_backends
 from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
+from moto.scheduler.models import scheduler_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
@@ -17,6 +19,8 @@ from local.gateway.settings import GatewaySettings
 
 _DECRYPTS = {
     *("s3:GetObject", "secretsmanager:GetSecretValue", "sqs:ReceiveMessage", "kinesis:GetRecords"),
+    # What they show is kept encrypted: a function's variables, a schedule's input.
+    *("lambda:GetFunction", "lambda:GetFunctionConfiguration", "scheduler:GetSchedule"),
 }
 _ENCRYPTS = {
     *(
@@ -52,6 +56,13 @@ class Keys:
         if action in _DECRYPTS or service in {"sqs", "sns"}:
             yield Asked("kms:Decrypt", arn, told)
 
+    def aliases(self, arn: str) -> dict[str, tuple[str, ...]]:
+        """What a request for a key tells of the key's aliases, by condition key; nothing where it is for something else."""
+        if not arn.startswith("arn:aws:kms:"):
+            return {}
+        key = kms_backends[self._account][self._region].keys.get(arn.rpartition("/")[2])
+        return {"kms:ResourceAliases": tuple(key.aliases)} if key and key.aliases else {}
+
     def _arn(self, key: str) -> str | None:
         """The ARN of a key that is given by its ARN, its id or an alias; None when there is no such key."""
         backend = kms_backends[self._account][self._region]
@@ -78,6 +89,16 @@ class Keys:
         if service == "sns":
             topic = sns_backends[self._account][self._region].topics.get(arn)
             return (topic.kms_master_key_id or None) if topic else None, {}
+        if service == "lambda":
+            functions = lambda_backends[self._account][self._region].list_functions()
+            own = next((made.kms_key_arn for made in functions if made.function_arn == arn), None)
+            return own, {"kms:EncryptionContext:aws:lambda:FunctionArn": (arn,)}
+        if service == "scheduler":
+            groups = scheduler_backends[self._account][self._region].schedule_groups.values()
+            own = next(
+                (made.kms_key_arn for group in groups for made in group.schedules.values() if made.arn == arn), None
+            )
+            return own, {"kms:EncryptionContext:aws:scheduler:schedule:arn": (arn,)}
         stream = kinesis_backends[self._account][self._region].streams.get(name.rpartition("/")[2])
         return (stream.key_id if stream and stream.encryption_type == "KMS" else None), {}
 

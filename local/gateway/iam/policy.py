@@ -15,7 +15,7 @@ from typing import Any
 
 from local.gateway.iam.conditions import Condition, Context, PolicyError, filled_in, matches, parse
 
-_ELEMENTS = {"Sid", "Effect", "Principal", "Action", "Resource", "Condition"}
+_ELEMENTS = {"Sid", "Effect", "Principal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
 _ACCOUNT = re.compile(r"arn:aws:iam::(\d{12}):root|(\d{12})")
 
 
@@ -32,7 +32,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement; who it is about is None where it belongs to an identity."""
+    """One statement; who it is about is None where it belongs to an identity.
+
+    It is about its actions and resources, or, by NotAction and NotResource, about all but these.
+    """
 
     sid: str
     allows: bool
@@ -40,17 +43,25 @@ class Statement:
     actions: tuple[str, ...]
     resources: tuple[str, ...]
     conditions: tuple[Condition, ...]
+    other_actions: bool = False
+    other_resources: bool = False
 
     def is_about(self, request: Request) -> bool:
         """True when the statement is about the request, whoever asks."""
         return (
-            any(matches(action.lower(), request.action.lower()) for action in self.actions)
-            and any(
-                filled is not None and matches(filled, request.resource)
-                for resource in self.resources
-                for filled in [filled_in(resource, request.context)]
-            )
+            self._has_action(request.action.lower()) is not self.other_actions
+            and self._has_resource(request) is not self.other_resources
             and all(condition.holds(request.context) for condition in self.conditions)
+        )
+
+    def _has_action(self, asked: str) -> bool:
+        return any(matches(action.lower(), asked) for action in self.actions)
+
+    def _has_resource(self, request: Request) -> bool:
+        return any(
+            filled is not None and matches(filled, request.resource)
+            for resource in self.resources
+            for filled in [filled_in(resource, request.context)]
         )
 
     def names(self, request: Request) -> bool:
@@ -126,19 +137,25 @@ def _statement(given: Mapping[str, Any]) -> Statement:
         raise PolicyError(f"element {unknown[0]} is not evaluated here; known: {', '.join(sorted(_ELEMENTS))}")
     if given.get("Effect") not in {"Allow", "Deny"}:
         raise PolicyError(f"Effect {given.get('Effect')!r}; known: Allow, Deny")
-    actions = _listed(given.get("Action", ()))
-    if not actions or not all(
-        action == "*" or re.fullmatch(r"[A-Za-z0-9-]+:[A-Za-z*?]+", action) for action in actions
-    ):
-        raise PolicyError(f"Action {', '.join(actions) or '-'}: not service:Action")
+    for element in ("Action", "Resource"):
+        if element in given and f"Not{element}" in given:
+            raise PolicyError(f"{element} and Not{element} in one statement")
+    actions = _listed(given.get("Action", given.get("NotAction", ())))
+    wrong = [
+        action for action in actions if action != "*" and not re.fullmatch(r"[A-Za-z0-9-]+:[A-Za-z0-9*?]+", action)
+    ]
+    if wrong or not actions:
+        raise PolicyError(f"Action {', '.join(wrong) or '-'}: not service:Action")
     return Statement(
         sid=str(given.get("Sid", "")),
         allows=given["Effect"] == "Allow",
         principals=_principals(given["Principal"]) if "Principal" in given else None,
         actions=actions,
         # A trust policy is about the role that it belongs to.
-        resources=_listed(given.get("Resource", "*")),
+        resources=_listed(given.get("Resource", given.get("NotResource", "*"))),
         conditions=parse(given.get("Condition", {})),
+        other_actions="NotAction" in given,
+        other_resources="NotResource" in given,
     )
 
 

@@ -38,6 +38,11 @@ class Principal:
     """What its permissions boundary says; None where it has none."""
 
     @property
+    def caller(self) -> str:
+        """The ARN by which STS tells it who it is: its session's, or a user's own."""
+        return next((name for name in self.names if ":assumed-role/" in name), self.arn)
+
+    @property
     def told(self) -> dict[str, tuple[str, ...]]:
         """What every request of it tells, by condition key."""
         told: dict[str, tuple[str, ...]] = {"aws:PrincipalArn": (self.arn,), "aws:userid": (self.userid,)}
