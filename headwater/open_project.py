@@ -20,7 +20,8 @@ from headwater.secrets import read_secret, save_secret
 from headwater.warehouse import data_api
 
 # A workgroup that sleeps has to wake first.
-_STATEMENT_SECONDS = 240.0
+STATEMENT_SECONDS = 240.0
+"""How long a query may take."""
 
 
 @dataclass(frozen=True)
@@ -73,4 +74,4 @@ class OpenProject:
     def query(self, sql: str) -> tuple[tuple[str | None, ...], ...]:
         """Runs one query in the warehouse and reads its rows; QueryError when the warehouse refuses."""
         warehouse = self.project.environment.warehouse
-        return data_api.query(boto3.client("redshift-data"), warehouse, sql, _STATEMENT_SECONDS).rows
+        return data_api.query(boto3.client("redshift-data"), warehouse, sql, STATEMENT_SECONDS).rows

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from headwater import open_project
 from headwater.config import Project
 from headwater.deploy.deployment import LAMBDAS, Deployment
 from headwater.deploy.project import load_project
@@ -137,6 +138,16 @@ def test_a_lambda_ends_before_its_task_does(definition: dict[str, Any], deployme
     for name, state in tasks(definition):
         if state["Resource"].endswith("lambda:invoke"):
             assert state["TimeoutSeconds"] > functions[state["Parameters"]["FunctionName"]], name
+
+
+def test_a_warehouse_that_slept_has_minutes_to_wake_and_is_asked_again(
+    definition: dict[str, Any], deployment: Deployment
+) -> None:
+    functions = {function.folder: function.timeout_seconds for function in deployment.lambdas()}
+    for state, folder in {"Load": "load_changes", "Audit": "audit_run"}.items():
+        assert functions[folder] > open_project.STATEMENT_SECONDS >= 180
+        again = [retry for retry in definition["States"][state]["Retry"] if "QueryError" in retry["ErrorEquals"]]
+        assert [retry["MaxAttempts"] >= 2 for retry in again] == [True], state
 
 
 def unkept(machine: dict[str, Any]) -> list[str]:
