@@ -339,7 +339,7 @@ def test_the_warehouse_is_made_by_migrations_alone_which_run_again_when_they_cha
     [invocation] = made["aws_lambda_invocation"].values()
     assert invocation["function_name"] == deployment["migrations"]["function"]
     called = json.loads(invocation["input"])
-    assert called.pop("admin_secret").startswith("arn:aws:secretsmanager:")
+    assert str(called.pop("admin_secret")).startswith("arn:aws:secretsmanager:")
     assert called == deployment["migrations"]["input"]
 
 
