@@ -181,7 +181,9 @@ def test_every_job_tells_spark_what_delta_needs(derived: dict[str, Any]) -> None
         launch = Launch.of(arguments)
         assert launch.formats == ("delta",), name
         assert launch.conf.get("spark.sql.extensions") == "io.delta.sql.DeltaSparkSessionExtension", name
-        assert launch.conf.get("spark.sql.catalog.spark_catalog") == "org.apache.spark.sql.delta.catalog.DeltaCatalog", name
+        assert (
+            launch.conf.get("spark.sql.catalog.spark_catalog") == "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+        ), name
         assert {key for key in launch.conf if key.startswith("spark.delta.logStore")}, name
         assert launch.conf.get("spark.hadoop.fs.s3a.endpoint.region") == derived["environment"]["region"], name
         # The first setting's name is the argument's own.

@@ -77,6 +77,8 @@ def test_endpoints_are_made_once_in_a_vpc(root: Path) -> None:
     change(root, "staging", network=NETWORK)
     lines = mistakes(Declared(root))
     assert [line.partition(":")[0] for line in lines] == ["config/environments/staging.yaml"]
-    assert "network.endpoints: vpc-1 gets its endpoints from dev; they serve all of it. hint: endpoints: false" in lines[0]
+    assert (
+        "network.endpoints: vpc-1 gets its endpoints from dev; they serve all of it. hint: endpoints: false" in lines[0]
+    )
     change(root, "staging", network={**NETWORK, "endpoints": False})
     assert mistakes(Declared(root)) == []
