@@ -25,7 +25,21 @@ FOLDER = ROOT / "tests" / "mutants"
 _ASSERTED = ("AssertionError", "assert ", "Failed: DID NOT RAISE", "Failed: DID NOT WARN")
 # What importing the library has set in this process, and what a mutant may leave out.
 _SET_BY_US = {"AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS"}
-_NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", ".*_cache", ".hypothesis", ".terraform", "*.tfstate*")
+_NOT_COPIED = shutil.ignore_patterns(
+    *(
+        ".git",
+        ".venv",
+        "build",
+        ".*_cache",
+        ".hypothesis",
+        ".terraform",
+        "*.tfstate*",
+        "spark-warehouse",
+        "metastore_db",
+    ),
+    # What Python is writing just now, of which another name remains.
+    "*.pyc.*",
+)
 
 
 class Declared(Strict):
