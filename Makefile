@@ -10,7 +10,7 @@ ifeq ($(filter 4.% 5.%,$(MAKE_VERSION)),)
 $(error GNU make 4 is needed, and this is $(MAKE_VERSION). hint: python3.11 -m local.setup sets up without make, then .venv/bin/python -m local.demo is the demo and 'python -m tests.run' runs the tests)
 endif
 
-.PHONY: help setup demo terraform-local test test-unit test-bare test-glue check package plan apply docs format up down clean lock
+.PHONY: help setup demo terraform-local test test-unit test-bare test-glue mutants check package plan apply docs format up down clean lock
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ test-bare: setup ## Set up and run on a machine made for it that has only Python
 
 test-glue: setup ## Run the jobs of tests/glue in AWS's own image of Glue 5.1: needs Docker, which downloads it
 	@HEADWATER_GLUE=container $(BIN)/python -m pytest tests/glue -q
+
+mutants: setup ## Take each defence away in turn, and expect its test to fail: an hour or so (ONLY="a word of its name or file")
+	@$(BIN)/python -m tests.mutants.run $(ONLY)
 
 check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform, workflows
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

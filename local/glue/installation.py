@@ -87,4 +87,6 @@ def _mark() -> Path:
 
 
 def _wanted() -> str:
-    return "\n".join([hashlib.sha256(LOCK.read_bytes()).hexdigest(), *(str(path) for path in _links().values())])
+    # Not where awsglue is: a copy of the checkout that uses its environment has the same.
+    packages = (str(_installed(name)) for name in (*_SPARK, "delta"))
+    return "\n".join([hashlib.sha256(LOCK.read_bytes()).hexdigest(), *packages])

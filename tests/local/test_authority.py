@@ -139,8 +139,7 @@ def test_a_function_whose_role_may_not_use_the_key_of_its_environment_does_not_s
         role = aws.client("lambda").get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
         aws.client("iam").put_role_policy(RoleName=role, PolicyName="own", PolicyDocument=text)
         said.append(json.load(aws.client("lambda").invoke(FunctionName=function)["Payload"]))
-    assert said[0]["errorType"] == "KMSAccessDeniedException"
-    assert said[1] == 1
+    assert [answer if answer == 1 else answer["errorType"] for answer in said] == ["KMSAccessDeniedException", 1]
 
 
 def test_a_function_without_the_right_to_log_leaves_no_log(aws: Aws) -> None:

@@ -26,7 +26,7 @@ def test_a_message_shows_again_after_its_visibility_timeout_and_not_before(held:
     held.moved(599)
     assert "Messages" not in sqs.receive_message(QueueUrl=url)
     held.moved(2)
-    assert len(sqs.receive_message(QueueUrl=url)["Messages"]) == 1
+    assert len(sqs.receive_message(QueueUrl=url).get("Messages", [])) == 1
 
 
 def test_an_iterator_expires_after_five_minutes(held: Aws) -> None:
@@ -54,9 +54,12 @@ def test_an_iterator_expires_after_five_minutes(held: Aws) -> None:
 )
 def test_a_session_ends_after_its_hour(held: Aws, service: str, method: str, code: str) -> None:
     client = assumed(held, person_role(held, {"Effect": "Allow", "Action": "*", "Resource": "*"}), service)
-    held.moved(3599)
-    getattr(client, method)()
-    held.moved(1)
-    with pytest.raises(ClientError) as error:
-        getattr(client, method)()
-    assert error.value.response["Error"]["Code"] == code
+    told = []
+    for seconds in (3599, 1):
+        held.moved(seconds)
+        try:
+            getattr(client, method)()
+            told.append("answers")
+        except ClientError as error:
+            told.append(error.response["Error"]["Code"])
+    assert told == ["answers", code]

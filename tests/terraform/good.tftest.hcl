@@ -96,3 +96,38 @@ run "prod_is_applied_with_all_that_it_asks_for" {
     error_message = "prod has schedules."
   }
 }
+
+run "existing_workgroup_is_used" {
+  command = apply
+
+  module {
+    source = "./modules/warehouse"
+  }
+
+  variables {
+    root            = "."
+    prefix          = "p"
+    region          = "eu-west-1"
+    results         = "s3://p-logs/athena/"
+    athena_scan_gib = 1
+    databases       = { gold = "p_gold" }
+    protected       = false
+    keys            = { data = "arn:aws:kms:eu-west-1:123456789012:key/data", secrets = "arn:aws:kms:eu-west-1:123456789012:key/secrets" }
+    copy_role       = { name = "p-copy", file = "copy", trust = "{}", permissions = "{\"Statement\": []}" }
+    arns = {
+      data_key      = "arn:aws:kms:eu-west-1:123456789012:key/data"
+      secrets_key   = "arn:aws:kms:eu-west-1:123456789012:key/secrets"
+      bookmarks_key = "arn:aws:kms:eu-west-1:123456789012:key/bookmarks"
+      alerts_key    = "arn:aws:kms:eu-west-1:123456789012:key/alerts"
+    }
+    warehouse = {
+      workgroup       = "theirs"
+      database        = "d"
+      base_capacity   = 8
+      max_capacity    = 16
+      rpu_hours_a_day = 1
+      snapshot_days   = 1
+      existing        = { admin_secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:theirs" }
+    }
+  }
+}

@@ -8,7 +8,7 @@ import pytest
 
 from headwater.config import AnySource, FilesSource, KafkaSource, KafkaStream
 from headwater.config.kafka_source import Iam
-from headwater.deploy.roles import RoleSpec, roles
+from headwater.deploy.roles import RoleSpec, analyst_policy, roles
 from headwater.errors import ConfigError
 from local.gateway.iam.conditions import matches
 from tests.support.paths import ROOT
@@ -131,6 +131,15 @@ def test_an_extract_job_reads_its_own_secret_and_no_other(place: Place, specs: d
         assert readable == own, name
 
 
+def test_an_extract_job_keeps_its_own_bookmark_and_no_other(place: Place, specs: dict[str, RoleSpec]) -> None:
+    environment = place.deployment.project.environment
+    jobs = [job.name for job in place.deployment.jobs() if job.source]
+    for name in jobs:
+        for action in ("glue:GetJobBookmark", "glue:UpdateJobBookmark"):
+            kept = [other for other in jobs if allows(specs[name], action, environment.arn("glue", f"job/{other}"))]
+            assert kept == [name], action
+
+
 def test_an_extract_job_writes_its_own_prefixes_and_no_other(place: Place, specs: dict[str, RoleSpec]) -> None:
     environment = place.deployment.project.environment
     raw, lake = (f"arn:aws:s3:::{environment.bucket(zone)}" for zone in ("raw", "lake"))
@@ -206,6 +215,22 @@ def test_the_state_machine_starts_every_job_of_a_run_and_no_other(place: Place, 
         for action in ("glue:StartJobRun", "glue:GetJobRun", "glue:BatchStopJobRun"):
             assert allows(role, action, f"{arn}/{job.name}") == (job.script != "maintain")
     assert not allows(role, "glue:StartJobRun", f"{arn}/another")
+
+
+def test_only_who_ran_a_statement_may_look_at_it(place: Place, specs: dict[str, RoleSpec]) -> None:
+    # A session's name is part of who it is: only a function or a job, whose session has one name, finds its statements again.
+    policies = {name: role.permissions for name, role in specs.items()}
+    policies["analyst"] = analyst_policy(place.deployment, LATE)
+    looking = {
+        name: allowed.get("Condition")
+        for name, policy in policies.items()
+        for allowed in policy["Statement"]
+        if {"redshift-data:DescribeStatement", "redshift-data:GetStatementResult"} & {*allowed["Action"]}
+    }
+    own = {"StringEquals": {"redshift-data:statement-owner-iam-userid": ["${aws:userid}"]}}
+    assert {"analyst", f"{place.deployment.prefix}-load_changes"} <= looking.keys()
+    assert {name: condition for name, condition in looking.items() if condition != own} == {}
+    assert place.deployment.state_machine not in looking
 
 
 def test_every_name_of_a_role_is_one_that_iam_takes(specs: dict[str, RoleSpec]) -> None:

@@ -139,8 +139,8 @@ def link(runtime: Path, distributions: set[str]) -> None:
 def test_the_zip_of_wheels_has_the_layout_that_glue_documents() -> None:
     with zipfile.ZipFile(io.BytesIO(packages.wheels_zip(ROOT))) as archive:
         names = archive.namelist()
+        assert [name for name in names if not re.fullmatch(r"wheels/[^/]+\.whl", name)] == ["wheels/requirements.txt"]
         pinned = archive.read("wheels/requirements.txt").decode().split()
-    assert [name for name in names if not re.fullmatch(r"wheels/[^/]+\.whl", name)] == ["wheels/requirements.txt"]
     packed = {canonicalize_name(name.split("/")[1].split("-")[0]) for name in names if name.endswith(".whl")}
     assert packed == {pin.partition("==")[0] for pin in pinned} == set(packages.glue_modules())
 

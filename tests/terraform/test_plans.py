@@ -245,6 +245,50 @@ def _roles(part: Any) -> Iterator[dict[str, str]]:
             yield from _roles(inner)
 
 
+def test_lines_are_counted_in_the_groups_that_jobs_write_to(made: Made, deployment: dict[str, Any]) -> None:
+    written = {group["name"] for group in made["aws_cloudwatch_log_group"].values()}
+    counted: dict[str, set[str]] = {}
+    for lines in made["aws_cloudwatch_log_metric_filter"].values():
+        counted.setdefault(lines["metric_transformation"][0]["name"], set()).add(lines["log_group_name"])
+    extract, silver = (
+        {f"{job['log_group']}/output" for job in deployment["jobs"].values() if job["script"] == script}
+        for script in ("extract", "silver")
+    )
+    assert counted == {
+        **dict.fromkeys(("started", "appended", "token"), extract),
+        **dict.fromkeys(("extracted", "quarantined"), silver),
+    }
+    assert extract | silver <= written
+
+
+def test_a_queue_takes_no_place_that_its_function_has_not_reserved(made: Made, deployment: dict[str, Any]) -> None:
+    # A receive that Lambda refuses counts towards the dead letters.
+    queues = [
+        mapping
+        for mapping in made["aws_lambda_event_source_mapping"].values()
+        if ":sqs:" in mapping["event_source_arn"]
+    ]
+    reserved = deployment["environment"]["reserved_concurrency"] or 10
+    assert queues
+    assert [one["scaling_config"] and one["scaling_config"][0]["maximum_concurrency"] < reserved for one in queues] == [
+        True for _ in queues
+    ]
+
+
+def test_who_knocks_without_a_key_is_limited_by_what_is_declared(made: Made, deployment: dict[str, Any]) -> None:
+    limits = ("throttling_rate_limit", "throttling_burst_limit")
+    stages = [stage["default_route_settings"][0] for stage in made["aws_apigatewayv2_stage"].values()]
+    assert [tuple(stage[limit] for limit in limits) for stage in stages] == [
+        (api["calls_per_second"], api["burst"]) for api in deployment["entrances"]["apis"].values()
+    ]
+
+
+def test_a_workgroup_that_is_there_is_not_made_again(applied: dict[str, Made]) -> None:
+    existing = applied["existing"]
+    assert {kind for kind in existing if "redshiftserverless" in kind} == {"aws_redshiftserverless_workgroup"}
+    assert [address for address in existing["aws_redshiftserverless_workgroup"] if ".data." not in f".{address}"] == []
+
+
 def test_entrances_are_made_as_they_were_derived(made: Made, deployment: dict[str, Any]) -> None:
     derived = deployment["entrances"]
     assert _by("name", made["aws_kinesis_stream"], "retention_period") == {
@@ -295,7 +339,7 @@ def test_the_warehouse_is_made_by_migrations_alone_which_run_again_when_they_cha
     [invocation] = made["aws_lambda_invocation"].values()
     assert invocation["function_name"] == deployment["migrations"]["function"]
     called = json.loads(invocation["input"])
-    assert called.pop("admin_secret").startswith("arn:aws:secretsmanager:")
+    assert str(called.pop("admin_secret")).startswith("arn:aws:secretsmanager:")
     assert called == deployment["migrations"]["input"]
 
 

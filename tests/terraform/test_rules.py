@@ -101,6 +101,30 @@ def test_every_folder_pins_the_same_provider() -> None:
     assert {folder: pin for folder, pin in pins.items() if pin != ["~> 6.0"]} == {}
 
 
+def test_nothing_that_expires_or_runs_as_whoever_applies_is_a_resource() -> None:
+    # The Data API forgets a statement after a day, and the next plan would run it again, as another user.
+    made = {kind for folder in FOLDERS for kind, _ in resources(folder)}
+    assert "aws_redshiftserverless_workgroup" in made
+    assert "aws_redshiftdata_statement" not in made
+
+
+def test_nothing_of_an_environment_is_said_by_hand() -> None:
+    # What is said to one apply on its command line, the next one forgets.
+    declared = hcl2.loads((ROOT / "terraform" / "variables.tf").read_text())["variable"]
+    assert [name.strip('"') for block in declared for name in block] == ["environment", "glue_version"]
+
+
+def test_what_aws_or_a_run_completes_is_no_difference() -> None:
+    kept = {
+        kind.removeprefix("aws_"): [str(name).strip("${}") for name in lifecycle.get("ignore_changes", [])]
+        for folder in FOLDERS
+        for (kind, _), body in resources(folder).items()
+        for lifecycle in body.get("lifecycle", [])
+    }
+    assert kept["redshiftserverless_workgroup"] == ["config_parameter"]
+    assert kept["glue_crawler"] == ["delta_target"]
+
+
 def test_no_resource_is_counted() -> None:
     # A counted resource moves when another goes; one with a key stays.
     counted = [key for folder in FOLDERS for key, body in resources(folder).items() if "count" in body]

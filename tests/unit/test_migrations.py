@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +14,8 @@ from headwater.config.environment import ExistingWorkgroup
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.migrations import migrations, statements
 from headwater.deploy.project import load_project
-from headwater.errors import ConfigError
-from headwater.warehouse.migrations import Access, Written, digest
+from headwater.errors import ConfigError, HeadwaterError
+from headwater.warehouse.migrations import Access, AnyMigration, Migrations, Migrator, Written, digest
 from tests.support.paths import ROOT
 
 PROD = Deployment(load_project(ROOT, "prod"), ROOT)
@@ -105,6 +108,67 @@ def test_a_role_first_loses_all_that_it_has_on_tables() -> None:
     assert {("".join(schema), role) for schema, role in granted} == lost
     first_grant = next(number for number, sql in enumerate(ACCESS.sqls) if sql.startswith("GRANT"))
     assert all(not sql.startswith("REVOKE") for sql in ACCESS.sqls[first_grant:])
+
+
+@dataclass
+class EmptyWarehouse:
+    """A Data API that has nothing to tell, as a new warehouse; its first `refused` batches fail as the text says."""
+
+    refused: list[str] = field(default_factory=list)
+    secrets: list[str | None] = field(default_factory=list)
+    batches: list[Sequence[str]] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+
+    def execute_statement(self, *, Sql: str, SecretArn: str | None = None, **_: Any) -> dict[str, str]:  # noqa: N803
+        self.secrets.append(SecretArn)
+        return {"Id": "query"}
+
+    def batch_execute_statement(self, *, Sqls: Sequence[str], SecretArn: str | None = None, **_: Any) -> dict[str, str]:  # noqa: N803
+        self.secrets.append(SecretArn)
+        self.batches.append(Sqls)
+        return {"Id": "batch"}
+
+    def describe_statement(self, *, Id: str) -> dict[str, Any]:  # noqa: N803
+        if Id == "batch" and self.refused and len(self.batches) > 1:
+            return {"Status": "FAILED", "Error": self.refused.pop(0)}
+        return {"Status": "FINISHED"}
+
+    def migrate(self, *migrations: AnyMigration) -> list[str]:
+        """What ran, or what was said instead."""
+        wanted = Migrations(workgroup="w", database="d", migrations=migrations, admin_secret="arn:secret")
+        try:
+            return Migrator(self, wanted, "test", self.waits.append).migrate()
+        except HeadwaterError as error:
+            return [f"refused: {error}"]
+
+
+def test_whoever_migrates_does_so_as_the_administrator_whose_secret_is_named() -> None:
+    warehouse = EmptyWarehouse()
+    assert warehouse.migrate(*migrations(PROD))[-1] == "access"
+    assert len(warehouse.secrets) > 10
+    assert {*warehouse.secrets} == {"arn:secret"}
+
+
+def test_grants_are_one_transaction_which_is_tried_again_when_another_is_in_its_way() -> None:
+    conflict = "ERROR: could not complete because of conflict with concurrent transaction"
+    warehouse = EmptyWarehouse(refused=[conflict, conflict])
+    assert warehouse.migrate(Written(name="001_one", sqls=ACCESS.sqls)) == ["001_one"]
+    granting = [[sql for sql in batch if sql.startswith("GRANT")] for batch in warehouse.batches]
+    assert [len(grants) for grants in granting if grants] == [sum(sql.startswith("GRANT") for sql in ACCESS.sqls)] * 3
+    assert len(warehouse.waits) == 2
+
+
+def test_roles_and_users_that_are_there_are_not_made_again() -> None:
+    there = {"role_name": [ACCESS.roles[0]], "usename": [next(iter(ACCESS.users))]}
+
+    def ask(sql: str) -> Sequence[Sequence[str | None]]:
+        return [[name] for name in there[sql.split()[1]]]
+
+    making = ACCESS.before(ask)
+    assert len(making) == len(ACCESS.roles) + len(ACCESS.users) - 2
+    assert [
+        sql for sql in making for name in (f" {ACCESS.roles[0]}", f'"{next(iter(ACCESS.users))}"') if name in sql
+    ] == []
 
 
 def test_everybody_who_speaks_to_the_warehouse_has_a_user_there() -> None:

@@ -139,6 +139,12 @@ def test_a_lambda_ends_before_its_task_does(definition: dict[str, Any], deployme
             assert state["TimeoutSeconds"] > functions[state["Parameters"]["FunctionName"]], name
 
 
+def test_a_warehouse_that_could_not_be_asked_is_asked_again(definition: dict[str, Any]) -> None:
+    for state in ("Load", "Audit"):
+        again = [retry for retry in definition["States"][state]["Retry"] if "QueryError" in retry["ErrorEquals"]]
+        assert [retry["MaxAttempts"] >= 2 for retry in again] == [True], state
+
+
 def unkept(machine: dict[str, Any]) -> list[str]:
     """The tasks that do not retry what their service says when it is asked too much, or retry it at one fixed moment."""
     found = []

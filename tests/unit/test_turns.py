@@ -87,7 +87,7 @@ NAMES = ("a", "b", "c", "d")
 
 
 @settings(max_examples=60, deadline=None)
-@given(steps=st.lists(st.tuples(st.sampled_from(NAMES), st.booleans()), min_size=1, max_size=25))
+@given(steps=st.lists(st.tuples(st.sampled_from(NAMES), st.booleans()), min_size=8, max_size=40))
 def test_of_whatever_runs_ask_and_end_no_two_have_the_turn_at_once(
     steps: list[tuple[str, bool]], opened_anew: Any
 ) -> None:
