@@ -5,7 +5,7 @@ else deploys, and all of it goes away. Once as Terraform provisions AWS, once th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,9 @@ def _analyst(deployment: Deployment) -> tuple[str, str]:
     policies = {made["PolicyName"]: made["Arn"] for made in iam.list_policies(Scope="Local")["Policies"]}
     if policy in policies:
         trust = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}}'
-        iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust)
+        # The local deploy makes it; Terraform has it made elsewhere.
+        with suppress(iam.exceptions.EntityAlreadyExistsException):
+            iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust)
         iam.attach_role_policy(RoleName=role, PolicyArn=policies[policy])
     arn = iam.get_role(RoleName=role)["Role"]["Arn"]
     session = boto3.client("sts").assume_role(RoleArn=arn, RoleSessionName="ana")["Credentials"]
