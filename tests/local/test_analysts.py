@@ -28,7 +28,7 @@ from local.deploy_warehouse import deploy_workgroup
 from local.gateway.iam.principals import key_of
 from local.gateway.server import running_gateway
 from local.gateway.settings import ACCOUNT_ID, REGION
-from local.postgres import PostgresServer, free_port
+from local.postgres import PostgresServer
 from tests.support import deploy_page
 from tests.support.aws import Aws
 from tests.support.iam import recorded
@@ -92,11 +92,10 @@ class Account:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+def gateway(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     home = tmp_path_factory.mktemp("gateway")
     with (
-        PostgresServer(tmp_path_factory.mktemp("warehouse") / "data", free_port()) as server,
-        running_gateway(home, warehouse_dsn=server.dsn) as url,
+        running_gateway(home, warehouse_dsn=postgres.dsn) as url,
         pytest.MonkeyPatch.context() as environment,
     ):
         aws = Aws(url, home, "-")

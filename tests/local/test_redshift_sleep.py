@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from headwater.warehouse import data_api
 from headwater.warehouse.changes import ChangeLog
 from headwater.warehouse.migrations import Migrations, Migrator, Written
 from local.gateway.server import running_gateway
-from local.postgres import PostgresServer, free_port
+from local.postgres import PostgresServer
 from tests.support.aws import Aws, make_own_role
 from tests.support.paths import ROOT
 from tests.support.waiting import wait_for
@@ -58,13 +57,12 @@ class Warehouse:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
-    with PostgresServer(tmp_path_factory.mktemp("warehouse") / "data", free_port()) as postgres:
-        home: Path = tmp_path_factory.mktemp("sleep")
-        with running_gateway(home, warehouse_dsn=postgres.dsn) as endpoint:
-            make_own_role(endpoint)
-            aws = Aws(endpoint, home, "-")
-            yield Warehouse(aws, aws.workgroup("local"))
+def made(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    home = tmp_path_factory.mktemp("sleep")
+    with running_gateway(home, warehouse_dsn=postgres.dsn) as endpoint:
+        make_own_role(endpoint)
+        aws = Aws(endpoint, home, "-")
+        yield Warehouse(aws, aws.workgroup("local"))
 
 
 @pytest.fixture
