@@ -1,5 +1,10 @@
 # Plans that must not be: each validation refuses what it is there for.
-mock_provider "aws" {}
+mock_provider "aws" {
+  # The provider checks the form of what it is given, also where it is mocked.
+  mock_data "aws_vpc" {
+    defaults = { cidr_block = "10.0.0.0/16" }
+  }
+}
 
 run "unknown_environment_is_refused" {
   command = plan
