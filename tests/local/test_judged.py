@@ -33,7 +33,7 @@ ANSWERED_BEFORE_MOTO = {
     "local/gateway/lambdas/http_api.py": "whoever sends has no identity of the account: the function refuses senders itself",
     "local/gateway/redshift/serverless.py": "judged, as the calls of every service are",
 }
-CLIENTS = re.compile(r"""(?:client|ask|pages|plainly|boto_service)\(\s*"([a-z0-9-]+)"\s*[,)]""")
+CLIENTS = re.compile(r"""(?:client|ask(?=\([^)]*,)|pages|plainly|boto_service)\(\s*"([a-z0-9-]+)"\s*[,)]""")
 
 
 def filled(shape: Any) -> Any:

@@ -120,9 +120,9 @@ def test_a_policy_that_is_not_evaluated_is_refused_wherever_it_is_put(aws: Aws) 
     puts = refusals(aws)
     assert set(puts) == READ
     for place, put in puts.items():
-        for odd in ({"Condition": ODD}, {"Condition": {"NumericEquals": {"s3:prefix": "1"}}}, {"NotAction": "s3:*"}):
+        for odd in (ODD, {"NumericEquals": {"s3:prefix": "1"}}):
             with pytest.raises(ClientError, match="not evaluated here"):
-                put(policy(place, f"arn:aws:s3:::{aws.bucket}/*", **odd))
+                put(policy(place, f"arn:aws:s3:::{aws.bucket}/*", Condition=odd))
     for place, put in puts.items():
         put(policy(place, f"arn:aws:s3:::{aws.bucket}/*", Condition={"Bool": {"aws:SecureTransport": "true"}}))
 

@@ -112,9 +112,7 @@ def _administrator(*_call: object) -> Principal:
 
 def test_a_namespace_brings_its_database(tmp_path: Path) -> None:
     with PostgresServer(tmp_path / "data", free_port()) as server:
-        api = RedshiftServerless(
-            GatewaySettings(port=1, home=tmp_path, warehouse_dsn=server.dsn), _administrator, lambda *_: True
-        )
+        api = RedshiftServerless(GatewaySettings(port=1, home=tmp_path, warehouse_dsn=server.dsn), _administrator)
         body = json.dumps({"namespaceName": "n", "dbName": "lake"}).encode()
         environ: dict[str, Any] = {
             "HTTP_X_AMZ_TARGET": "RedshiftServerless.CreateNamespace",

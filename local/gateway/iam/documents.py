@@ -29,11 +29,11 @@ _Find = Callable[[_Given], Any]
 
 
 def _of(parameter: str) -> _Find:
-    return lambda given: given.get(parameter)
+    return lambda given: given[parameter]
 
 
 def _within(parameter: str) -> _Find:
-    return lambda given: (given.get(parameter) or {}).get("Policy")
+    return lambda given: (given[parameter] or {}).get("Policy")
 
 
 def _of_topic(given: _Given) -> Any:
@@ -96,7 +96,9 @@ def _read_first(backend: type, operation: str, find: _Find, refusal: Callable[[s
     declared = signature(original)
 
     def put(self: Any, *args: Any, **named: Any) -> Any:
-        document = find(declared.bind(self, *args, **named).arguments)
+        given = declared.bind(self, *args, **named)
+        given.apply_defaults()
+        document = find(given.arguments)
         try:
             if document:
                 read(document.decode() if isinstance(document, bytes) else str(document))

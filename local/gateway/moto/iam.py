@@ -60,7 +60,7 @@ def _ask_for_boundaries() -> None:
     def create_role(
         self: IAMBackend,
         role_name: str,
-        document: str,
+        assume_role_policy_document: str,
         path: str,
         permissions_boundary: str | None,
         *args: Any,
@@ -68,7 +68,7 @@ def _ask_for_boundaries() -> None:
     ) -> Role:
         if permissions_boundary and permissions_boundary not in self.managed_policies:
             raise NotFoundException(f"Scope ARN: {permissions_boundary} does not exist or is not attachable.")
-        return create(self, role_name, document, path, permissions_boundary, *args, **named)
+        return create(self, role_name, assume_role_policy_document, path, permissions_boundary, *args, **named)
 
     IAMBackend.create_role = create_role
 
