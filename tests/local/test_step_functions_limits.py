@@ -151,8 +151,11 @@ def _pipeline(aws: Aws, deployment: Deployment, definition: dict[str, Any]) -> I
     """The deployment's state machine with another definition, while the block runs."""
     states = aws.client("stepfunctions")
     made = states.create_state_machine(name=deployment.state_machine, definition=json.dumps(definition), roleArn=ROLE)
-    yield made["stateMachineArn"]
-    states.delete_state_machine(stateMachineArn=made["stateMachineArn"])
+    try:
+        yield made["stateMachineArn"]
+    finally:
+        states.delete_state_machine(stateMachineArn=made["stateMachineArn"])
+        aws.own("clock", "POST", {"pace": "skip"})
 
 
 def _told(aws: Aws, deployment: Deployment) -> list[str]:
@@ -192,7 +195,6 @@ def test_an_end_that_no_state_can_report_is_told_from_outside(
             states.stop_execution(executionArn=run)
         assert aws.execution_ended(run)["status"] == status
         wait_for(lambda: len(_told(aws, deployment)) > len(before))
-    aws.own("clock", "POST", {"pace": "skip"})
     [told] = _told(aws, deployment)[len(before) :]
     assert f"run {run.rpartition(':')[2]} ended as {status}" in told
 
