@@ -112,7 +112,7 @@ class Declared:
 
 
 def restricted(project: Project, sources: frozenset[str]) -> Project:
-    """The project with some of its sources, their policies, and the gold tables that can be made from them.
+    """The project with some of its sources, their policies, the gold tables that can be made from them, and what is hidden of these.
 
     ConfigError names the sources that are not declared.
     """
@@ -121,12 +121,21 @@ def restricted(project: Project, sources: frozenset[str]) -> Project:
         raise ConfigError(f"no such source: {', '.join(unknown)}; known: {', '.join(sorted(project.sources))}")
     sources_kept = {name: source for name, source in project.sources.items() if name in sources}
     tables = {stream.table for source in sources_kept.values() for stream in source.streams.values()}
+    gold = {name: table for name, table in project.gold.items() if set(table.inputs) <= tables}
+    analysts = project.environment.analysts
+    hidden = {
+        "hidden_columns": {
+            name: hidden for name, hidden in analysts.hidden_columns.items() if name in tables | gold.keys()
+        },
+        "row_filters": {name: shown for name, shown in analysts.row_filters.items() if name in tables | gold.keys()},
+    }
     return project.model_copy(
         update={
+            "environment": project.environment.model_copy(update={"analysts": analysts.model_copy(update=hidden)}),
             "sources": sources_kept,
             "tables": {name: table for name, table in project.tables.items() if name in tables},
             "quality": {table: policy for table, policy in project.quality.items() if table in tables},
-            "gold": {name: table for name, table in project.gold.items() if set(table.inputs) <= tables},
+            "gold": gold,
         }
     )
 

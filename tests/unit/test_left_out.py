@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import Declared, load_project
+from headwater.deploy.project import Declared, load_project, restricted
 from headwater.validate.understanding import mistakes
 from tests.support.paths import ROOT
 
@@ -41,6 +41,20 @@ def test_a_source_that_is_left_out_takes_along_what_needs_it(root: Path) -> None
     jobs = [job.name for job in Deployment(left, root).jobs()]
     assert "headwater-dev-fx_rates-extract" in jobs
     assert "headwater-dev-kafka-extract" not in jobs
+
+
+@pytest.mark.parametrize("source", sorted(load_project(ROOT, "local").sources))
+def test_what_is_hidden_is_hidden_of_tables_that_are_there(source: str) -> None:
+    whole = load_project(ROOT, "local")
+    assert whole.environment.analysts.hidden_columns
+    assert whole.environment.analysts.row_filters
+    alone = restricted(whole, frozenset({source}))
+    there = alone.tables.keys() | alone.gold.keys()
+    for kept, declared in (
+        (alone.environment.analysts.hidden_columns, whole.environment.analysts.hidden_columns),
+        (alone.environment.analysts.row_filters, whole.environment.analysts.row_filters),
+    ):
+        assert kept == {table: told for table, told in declared.items() if table in there}
 
 
 @pytest.mark.parametrize(
