@@ -122,12 +122,11 @@ def restricted(project: Project, sources: frozenset[str]) -> Project:
     sources_kept = {name: source for name, source in project.sources.items() if name in sources}
     tables = {stream.table for source in sources_kept.values() for stream in source.streams.values()}
     gold = {name: table for name, table in project.gold.items() if set(table.inputs) <= tables}
+    there = tables | gold.keys()
     analysts = project.environment.analysts
     hidden = {
-        "hidden_columns": {
-            name: hidden for name, hidden in analysts.hidden_columns.items() if name in tables | gold.keys()
-        },
-        "row_filters": {name: shown for name, shown in analysts.row_filters.items() if name in tables | gold.keys()},
+        "hidden_columns": {name: columns for name, columns in analysts.hidden_columns.items() if name in there},
+        "row_filters": {name: condition for name, condition in analysts.row_filters.items() if name in there},
     }
     return project.model_copy(
         update={

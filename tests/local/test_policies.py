@@ -120,9 +120,13 @@ def test_a_policy_that_is_not_evaluated_is_refused_wherever_it_is_put(aws: Aws) 
     puts = refusals(aws)
     assert set(puts) == READ
     for place, put in puts.items():
-        for odd in (ODD, {"NumericEquals": {"s3:prefix": "1"}}):
-            with pytest.raises(ClientError, match="not evaluated here"):
-                put(policy(place, f"arn:aws:s3:::{aws.bucket}/*", Condition=odd))
+        for odd, said in (
+            ({"Condition": ODD}, "not evaluated here"),
+            ({"Condition": {"NumericEquals": {"s3:prefix": "1"}}}, "not evaluated here"),
+            ({"NotAction": "s3:*"}, "Action and NotAction in one statement"),
+        ):
+            with pytest.raises(ClientError, match=said):
+                put(policy(place, f"arn:aws:s3:::{aws.bucket}/*", **odd))
     for place, put in puts.items():
         put(policy(place, f"arn:aws:s3:::{aws.bucket}/*", Condition={"Bool": {"aws:SecureTransport": "true"}}))
 
