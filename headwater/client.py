@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import boto3
 
-from headwater.config import InsertWrite, MergeWrite, Project
+from headwater.config import Project, ReplaceWrite
 from headwater.deploy.deployment import Deployment
 from headwater.errors import ConfigError, HeadwaterError, QueryError
 from headwater.ledger.entries import Decision, Manifest
@@ -287,27 +287,41 @@ class Client:
         )
 
     def replay(self, stream: str, batch: int) -> Manifest:
-        """Replays a batch's raw rows as a new batch, so that the policy of today judges them.
+        """Offers the quarantined rows of a batch again, as a new batch, so that the policy of today judges them.
 
-        Rows that are in silver already stay as they are; those that were quarantined get another chance.
+        They keep their place in the order of arrival: what has come later than they did stays as it is.
         """
         ledger = self.stream_ledger(stream)
         table = self.project.tables[self.project.source(ledger.source).streams[ledger.stream].table]
-        if not isinstance(table.write, MergeWrite | InsertWrite):
+        if isinstance(table.write, ReplaceWrite):
             raise ConfigError(f"{stream}: write {table.write.kind} takes no old rows again. hint: backfill the window")
         latest = ledger.latest()
         if latest is None or batch > latest.batch:
             known = "none" if latest is None else f"1 to {latest.batch}"
             raise ConfigError(f"{stream}: batch {batch} does not exist; known: {known}")
-        old = ledger.manifest(batch)
+        old, book = ledger.manifest(batch), ledger.book(batch)
+        if old.replays is not None:
+            raise ConfigError(f"{stream}: batch {batch} is a replay. hint: replay batch {old.replays} again")
+        if book is None or not book.quarantined:
+            raise ConfigError(
+                f"{stream}: no rows of batch {batch} are in quarantine. hint: `headwater quarantine list` says of which there are"
+            )
         replayed = old.model_copy(
             update={
                 "batch": latest.batch + 1,
                 "run_id": f"replay-of-{batch}",
+                "attempt": secrets.token_hex(6),
                 "created_at": datetime.now(UTC),
                 "mode": "backfill",
+                "files": (),
+                "rows": book.quarantined,
+                "replays": batch,
                 "position_before": latest.position_after,
                 "position_after": latest.position_after,
+                "fields": latest.fields,
+                "drift": (),
+                "taken": (),
+                "reads": (),
             }
         )
         ledger.commit(replayed)

@@ -11,7 +11,7 @@ from headwater.config.expression import JmesPath
 from headwater.config.http_auth import AnyAuth, NoAuth
 from headwater.config.http_paging import AnyPaging, OnePage, Paging
 from headwater.config.secret_name import no_secrets
-from headwater.config.stream import JsonStream, Rollout, SourceBase
+from headwater.config.stream import JsonStream, Order, Rollout, SourceBase
 from headwater.config.strict import Name, Strict
 
 
@@ -121,6 +121,11 @@ class HttpStream(JsonStream):
             return f"newest `{self.read.field}`, {again}; history {self.read.history_days} days"
         again = f"{self.read.reread_days} days read again"
         return f"day of `{self.read.field}`, {again}; history {self.read.history_days} days"
+
+    @property
+    def order(self) -> Order:
+        """What makes one row of a key newer than another: an answer says what is true now."""
+        return "reading"
 
     @property
     def tells_days(self) -> bool:

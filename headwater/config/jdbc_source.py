@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from headwater.config.relation import RelationStream
 from headwater.config.secret_name import SecretName
-from headwater.config.stream import Disagreement, SourceBase
+from headwater.config.stream import Disagreement, Order, SourceBase
 from headwater.config.strict import Name, Strict
 from headwater.config.table import InsertWrite, Table
 
@@ -86,6 +86,11 @@ class JdbcStream(RelationStream):
     day: Name | None = Field(
         None, description="Column of the relation that a backfill's days are about; the watermark's column if absent."
     )
+
+    @property
+    def order(self) -> Order:
+        """What makes one row of a key newer than another: a log has an order of its own."""
+        return "version" if isinstance(self.read, LogRead) else super().order
 
     @property
     def position_note(self) -> str:

@@ -179,6 +179,10 @@ class _Bounds(Strict):
             raise ValueError(f"least, {self.least:g}, is above most, {self.most:g}: no batch would hold")
         return self
 
+    def holds(self, value: float) -> bool:
+        """True when a number lies within the bounds."""
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
 
 class MeanBetween(_Bounds, CheckBase):
     """The mean of a batch's values lies within bounds."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from headwater.config.stream import Disagreement, StreamBase, unfed
+from headwater.config.stream import Disagreement, Order, StreamBase, unfed
 from headwater.config.strict import Identifier
 from headwater.config.table import Table
 
@@ -29,6 +29,11 @@ class RelationStream(StreamBase):
         min_length=1,
         description="Condition in the database's own SQL, without WHERE, which every row that is read meets.",
     )
+
+    @property
+    def order(self) -> Order:
+        """What makes one row of a key newer than another: a relation is read as it is now."""
+        return "reading"
 
     @property
     def needed(self) -> tuple[str, ...]:

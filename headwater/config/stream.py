@@ -16,6 +16,9 @@ Disagreement = tuple[str, str]
 """A place within a stream, and what there contradicts the silver table that the stream feeds."""
 
 
+Order = Literal["reading", "version"]
+"""Of what is read as it is now, what was read later is newer; of events, what has the greater version, and then what came later."""
+
 Drift = Annotated[
     Literal["evolve", "strict", "quarantine"],
     Field(
@@ -53,6 +56,11 @@ class StreamBase(Strict):
     def raw_fields(self) -> tuple[str, ...] | None:
         """Fields that a raw row may have; None where it has whatever the source does."""
         return None
+
+    @property
+    def order(self) -> Order:
+        """What makes one row of a key newer than another."""
+        return "version"
 
     @property
     def tells_days(self) -> bool:

@@ -14,7 +14,8 @@ from pyspark.sql import functions as F
 from headwater.config import JsonStream, KafkaStream, Policy, Stream, Table
 from headwater.errors import ConfigError
 from headwater.explore.found import Field, Sample
-from headwater.lake.tables import BATCH, FILE, REASONS, text_columns
+from headwater.lake.columns import BATCH, FILE, REASONS, ROW
+from headwater.lake.tables import text_columns
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.raw import ADDED, to_line
 from headwater.quality.predicates import judge_rows, row_predicates
@@ -33,9 +34,8 @@ def bronze(spark: SparkSession, stream: Stream, sample: Sample) -> DataFrame:
         rows = text_columns(lines, [*stream.raw_fields, *ADDED])
     else:
         rows = _columns(spark, sample)
-    return rows.select(
-        F.lit(1).alias(BATCH), F.lit("sample").alias(FILE), *[F.col(f"`{name}`") for name in rows.columns]
-    )
+    place = (F.lit(1).alias(BATCH), F.lit("sample").alias(FILE), F.lit(None).cast("bigint").alias(ROW))
+    return rows.select(*place, *[F.col(f"`{name}`") for name in rows.columns])
 
 
 def judged(stream: Stream, table: Table, policy: Policy | None, raw: DataFrame) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import takewhile
 from typing import Any
 
@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 _TXN_APP_ID = "spark.databricks.delta.write.txnAppId"
 _TXN_VERSION = "spark.databricks.delta.write.txnVersion"
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+_RESTORED = "restored"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,14 @@ class Commit:
     operation: str
     metrics: dict[str, int]
     metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Restored:
+    """A RESTORE: the version that it made, and the one that it went back to."""
+
+    version: int
+    to: int
 
 
 @dataclass(frozen=True)
@@ -70,12 +79,45 @@ class Table:
         return newest - sum(1 for _ in arranging)
 
     def transaction(self, app_id: str) -> int:
-        """Finds the last transaction version that an application committed; 0 when it never did."""
-        snapshot = self._snapshot()
-        if int(snapshot.version()) < 0:
+        """Finds the last transaction of an application that the table's rows have; 0 when they have none.
+
+        A RESTORE takes rows back, but not the transaction that brought them: from then on what counts is what the version that was
+        restored had, and what has been committed since.
+        """
+        return self._transaction(app_id, self._snapshot())
+
+    def _transaction(self, app_id: str, snapshot: Any) -> int:
+        version = int(snapshot.version())
+        if version < 0:
             return 0
-        last = snapshot.transactions().get(app_id)
-        return int(last.get()) if last.isDefined() else 0
+        restored = self._restored(version)
+        last = snapshot.transactions().get(_since(app_id, restored))
+        if last.isDefined():
+            return int(last.get())
+        if restored is None:
+            return 0
+        before = self._log().getSnapshotAt(restored.to, _none(self.spark), _none(self.spark))
+        return self._transaction(app_id, before)
+
+    def _restored(self, version: int) -> _Restored | None:
+        """Finds the newest RESTORE up to a version; every commit of ours carries it on, so the log is not read any further."""
+        for number, lines in self._log_lines(version):
+            commit = _commit(number, lines)
+            if commit.operation == "RESTORE":
+                return _Restored(number, self._restored_to(lines))
+            if _RESTORED in commit.metadata:
+                carried = commit.metadata[_RESTORED]
+                return _Restored(*carried) if carried else None
+        return None
+
+    def _restored_to(self, lines: Iterable[str]) -> int:
+        told = next(json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"'))
+        to = told["operationParameters"]
+        if to.get("version") is not None:
+            return int(to["version"])
+        jvm: Any = self.spark._jvm
+        moment = jvm.java.sql.Timestamp.valueOf(to["timestamp"])
+        return int(self._log().history().getActiveCommitAtTime(moment, True, False, False).version())
 
     def changes(self, since: int) -> DataFrame:
         """Reads the change data feed from version `since` on, with `_change_type` and `_commit_version`."""
@@ -93,18 +135,22 @@ class Table:
                 return commit
         raise LookupError(f"{self.path}: no commit of transaction {transaction} of {app_id}")
 
-    def appended(self, app_id: str, transaction: int) -> DataFrame | None:
-        """Reads what one transaction appended, from the files of its commit; None when later commits may have moved it.
+    def appended(self, app_id: str, after: int) -> DataFrame | None:
+        """Reads what an application has appended after a transaction, from the files of its commits.
 
-        The rest of the table is not read: its cost does not grow with the table.
+        None when other commits lie between, which may have moved the rows. The rest of the table is not read: the cost does not grow
+        with the table.
         """
+        added: list[str] = []
         for version, lines in self._log_lines(self.version()):
             commit = _commit(version, lines)
             if commit.operation != "WRITE" or commit.metadata.get("app_id") != app_id:
                 return None
-            if commit.metadata["transaction"] <= transaction:
-                own = commit.metadata["transaction"] == transaction
-                return self._rows_of(line for line in lines if line.startswith('{"add"')) if own else None
+            if commit.metadata["transaction"] > after:
+                added += [line for line in lines if line.startswith('{"add"')]
+            # A log that was cleaned up ends before it has told all.
+            if commit.metadata["transaction"] <= after or version == 0:
+                return self._rows_of(added)
         return None
 
     def latest_metadata(self) -> dict[str, Any]:
@@ -147,9 +193,11 @@ class Table:
     def transact(self, app_id: str, transaction: int, **metadata: object) -> Iterator[None]:
         """Makes every write inside carry a transaction id, so that Delta skips one it has seen, and the metadata."""
         conf = self.spark.conf
-        conf.set(_TXN_APP_ID, app_id)
+        restored = self._restored(self.version())
+        told = {"app_id": app_id, "transaction": transaction, _RESTORED: restored and astuple(restored)}
+        conf.set(_TXN_APP_ID, _since(app_id, restored))
         conf.set(_TXN_VERSION, str(transaction))
-        conf.set(_USER_METADATA, json.dumps({"app_id": app_id, "transaction": transaction, **metadata}))
+        conf.set(_USER_METADATA, json.dumps({**told, **metadata}))
         try:
             yield
         finally:
@@ -163,6 +211,11 @@ class Table:
     def _log(self) -> Any:
         jvm: Any = self.spark._jvm
         return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path)
+
+
+def _since(app_id: str, restored: _Restored | None) -> str:
+    """Names an application as Delta knows it since a RESTORE, after which it would skip what is missing as seen."""
+    return f"{app_id}@{restored.version}" if restored else app_id
 
 
 def _commit(version: int, lines: Iterable[str]) -> Commit:

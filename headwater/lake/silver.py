@@ -1,4 +1,9 @@
-"""How a batch's valid rows change a silver table: the newest version of each key, or a history of versions, in one commit."""
+"""How valid rows change a silver table: what becomes of each is decided and counted first, then carried out in one commit.
+
+A row that has arrived is an `insert`, an `update`, `unchanged` where it says what is there, a `duplicate` where another row of its
+key comes after it, or `stale` where it is older than what is there. What is carried out are *operations*: the table's rows that are
+new, changed or gone.
+"""
 
 from __future__ import annotations
 
@@ -10,58 +15,108 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from headwater import config
-from headwater.config import InsertWrite, MergeWrite, Name, ReplaceWrite, Scd2Write
-from headwater.config.table import SCD2_COLUMNS
+from headwater.config import InsertWrite, ReplaceWrite, Scd2Write
+from headwater.config.stream import Order
+from headwater.errors import BooksError
+from headwater.lake.columns import BATCH, PLACE
 from headwater.lake.delta import Table
-from headwater.ledger.entries import Manifest
 
 Bounds = Mapping[str, tuple[Any, Any]]
 
+FATE = "_fate"
+OPERATION = "_operation"
+_THERE = "_there"
+
 
 @dataclass(frozen=True)
-class SilverCounts:
-    """What one silver write did with the valid rows of a batch."""
+class Restated:
+    """The accounts' days that a batch replaces, among the rows whose columns have the values of `own`."""
 
-    written_from: int
-    inserted: int
-    updated: int
-    deleted: int
+    slices: Sequence[Mapping[str, str]]
+    own: Mapping[str, str]
 
 
-def write(table: Table, declared: config.Table, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> None:
-    """Writes valid rows as the table is declared, in one commit."""
+@dataclass(frozen=True)
+class Arrived:
+    """Rows of batches that go to a table together: `valid` and `refused`, both with the table's columns and their place.
+
+    `bounds` are the least and the greatest values of key columns: Delta skips the files outside of them. `restated` is what a batch
+    replaces, and `later`, where rows come again, the keys that have arrived since they first did.
+    """
+
+    valid: DataFrame
+    refused: DataFrame
+    bounds: Bounds
+    order: Order
+    restated: Restated | None = None
+    later: DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What becomes of each row that has arrived (`fates`), what changes in the table (`operations`), and what a refused row saves.
+
+    `fates` has a batch and a fate for each row; `kept` the rows that a batch would have deleted, had one of its own not been refused.
+    """
+
+    fates: DataFrame
+    operations: DataFrame
+    kept: DataFrame | None = None
+
+
+def decide(table: Table, declared: config.Table, arrived: Arrived) -> Decided:
+    """Decides what becomes of rows that have arrived."""
     if isinstance(declared.write, Scd2Write):
-        _write_scd2(table, declared, declared.write, valid, bounds)
+        return _decide_versions(table, declared, declared.write, arrived)
+    return _decide_newest(table, declared, arrived)
+
+
+def carry_out(
+    table: Table, declared: config.Table, operations: DataFrame, counts: Mapping[str, int], bounds: Bounds
+) -> None:
+    """Changes the table in one commit, also where there is nothing to change: the commit says how far the table is.
+
+    `counts` are the operations by kind.
+    """
+    columns = list(declared.types)
+    if set(counts) <= {"insert"}:
+        operations.select(*columns).write.format("delta").mode("append").save(table.path)
+        return
+    keys = [*declared.key, "valid_from"] if isinstance(declared.write, Scd2Write) else declared.key
+    on = _same("s.", "t.", keys)
+    if not counts.get("delete") or isinstance(declared.write, Scd2Write):
+        on = on & _within("t.", bounds)
+    values = {name: f"s.`{name}`" for name in columns}
+    (
+        table.delta()
+        .alias("t")
+        .merge(operations.alias("s"), on)
+        .whenMatchedDelete(f"s.{OPERATION} = 'delete'")
+        .whenMatchedUpdate(f"s.{OPERATION} = 'update'", set=values)
+        .whenNotMatchedInsert(f"s.{OPERATION} = 'insert'", values=values)
+        .execute()
+    )
+
+
+def hold_to_commit(table: Table, metrics: Mapping[str, int], counts: Mapping[str, int]) -> None:
+    """BooksError when a commit has done something else than what was decided; `counts` are the operations by kind."""
+    if "numTargetRowsInserted" in metrics:
+        done = {kind: metrics[f"numTargetRows{kind.capitalize()}{'d' if kind[-1] == 'e' else 'ed'}"] for kind in _KINDS}
     else:
-        _write_newest(table, declared, manifest, valid, bounds)
+        done = {"insert": metrics.get("numOutputRows", 0)}
+    decided = {kind: counts.get(kind, 0) for kind in _KINDS}
+    if any(decided[kind] != done.get(kind, 0) for kind in _KINDS):
+        raise BooksError(
+            f"{table.path}: decided were {decided}, but the commit has {done}. hint: look at the table's newest version, RESTORE "
+            "the one before it and run again"
+        )
 
 
-def counts(table: Table, declared: config.Table, app_id: str, batch: int) -> SilverCounts:
-    """Reads what the commit of a batch did from its metrics."""
-    metrics = table.commit_of(app_id, batch).metrics
-    if "numSourceRows" not in metrics:
-        written = metrics.get("numOutputRows", 0)
-        return SilverCounts(written_from=written, inserted=written, updated=0, deleted=0)
-    inserted = metrics.get("numTargetRowsInserted", 0)
-    updated = metrics.get("numTargetRowsUpdated", 0)
-    deleted = metrics.get("numTargetRowsDeleted", 0)
-    written_from = metrics["numSourceRows"]
-    if isinstance(declared.write, InsertWrite):
-        return SilverCounts(written_from, inserted, 0, 0)
-    return SilverCounts(written_from, inserted, updated, deleted)
-
-
-def newest(rows: DataFrame, key: Sequence[Name], version: Name | None) -> DataFrame:
-    """Keeps one row for each key: the one with the newest version; equal versions are broken by content."""
-    newest_first = [F.xxhash64(*rows.columns).desc()]
-    if version is not None:
-        newest_first.insert(0, F.col(version).desc_nulls_last())
-    ranked = rows.withColumn("_rank", F.row_number().over(Window.partitionBy(*key).orderBy(*newest_first)))
-    return ranked.where("_rank = 1").drop("_rank")
+_KINDS = ("insert", "update", "delete")
 
 
 def _same(left: str, right: str, columns: Sequence[str]) -> Column:
-    return _all([F.col(f"{left}.`{name}`").eqNullSafe(F.col(f"{right}.`{name}`")) for name in columns])
+    return _all([F.col(f"{left}`{name}`").eqNullSafe(F.col(f"{right}`{name}`")) for name in columns])
 
 
 def _all(conditions: Sequence[Column]) -> Column:
@@ -75,80 +130,194 @@ def _within(table: str, bounds: Bounds) -> Column:
     return _all([F.col(f"{table}`{name}`").between(F.lit(lo), F.lit(hi)) for name, (lo, hi) in bounds.items()])
 
 
-def _write_newest(table: Table, declared: config.Table, manifest: Manifest, valid: DataFrame, bounds: Bounds) -> None:
-    rows = newest(valid, declared.key, declared.version)
-    if not table.exists():
-        rows.write.format("delta").mode("append").save(table.path)
-        return
-    on = _same("s", "t", declared.key) & _within("t.", bounds)
-    merge = table.delta().alias("t").merge(rows.alias("s"), on)
-    if isinstance(declared.write, MergeWrite | ReplaceWrite):
-        changed = ~_same("s", "t", [name for name in declared.columns if name not in declared.key])
-        if declared.version is not None:
-            old, new = F.col(f"t.`{declared.version}`"), F.col(f"s.`{declared.version}`")
+def _ranked(rows: DataFrame, by: Sequence[str], newest_first: Sequence[Column]) -> DataFrame:
+    return rows.withColumn("_rank", F.row_number().over(Window.partitionBy(*by).orderBy(*newest_first)))
+
+
+def _oldest_first(declared: config.Table, order: Order) -> list[Column]:
+    """Orders the rows of a key; what was stored before rows knew their place is told apart by its content."""
+    version = [] if declared.version is None else [F.col(declared.version).asc_nulls_first()]
+    batch, *place = [F.col(name).asc_nulls_first() for name in PLACE]
+    first = [batch, *version] if order == "reading" else [*version, batch]
+    return [*first, *place, F.xxhash64(*declared.columns).asc()]
+
+
+def newest_first(declared: config.Table, order: Order) -> list[Column]:
+    """Orders the rows of a key, the one that counts first; where rows are never changed that is the one that arrived first."""
+    if isinstance(declared.write, InsertWrite):
+        return [*[F.col(name).asc_nulls_first() for name in PLACE], F.xxhash64(*declared.columns).asc()]
+    version = [] if declared.version is None else [F.col(declared.version).desc_nulls_last()]
+    batch, *place = [F.col(name).desc_nulls_last() for name in PLACE]
+    first = [batch, *version] if order == "reading" else [*version, batch]
+    return [*first, *place, F.xxhash64(*declared.columns).desc()]
+
+
+def _there(table: Table, declared: config.Table, rows: DataFrame, bounds: Bounds) -> DataFrame:
+    """The table's rows that have the keys of some rows."""
+    keys = rows.select(*[F.col(f"`{name}`").alias(f"_key_{name}") for name in declared.key]).distinct()
+    on = _all([F.col(f"`{name}`").eqNullSafe(F.col(f"_key_{name}")) for name in declared.key])
+    return table.read().where(_within("", bounds)).join(keys, on, "left_semi").select(*declared.types)
+
+
+def _decide_newest(table: Table, declared: config.Table, arrived: Arrived) -> Decided:
+    rows = _ranked(arrived.valid, declared.key, newest_first(declared, arrived.order))
+    same, stale, there = F.lit(False), F.lit(False), F.lit(False)
+    if table.exists():
+        found = _there(table, declared, arrived.valid, arrived.bounds)
+        found = found.select(F.struct(*declared.columns).alias(_THERE))
+        rows = rows.join(found, _same("", f"{_THERE}.", declared.key), "left")
+        there = F.col(_THERE).isNotNull()
+        same = _same("", f"{_THERE}.", [name for name in declared.columns if name not in declared.key])
+        if isinstance(declared.write, InsertWrite):
+            same = F.lit(True)
+        if arrived.order == "version" and declared.version is not None:
+            old, new = F.col(f"{_THERE}.`{declared.version}`"), F.col(f"`{declared.version}`")
             # A row without a version is the oldest: any other replaces it, and of two the one that comes later.
-            changed = changed & (old.isNull() | (new >= old))
-        merge = merge.whenMatchedUpdateAll(changed)
-    merge = merge.whenNotMatchedInsertAll()
-    if isinstance(declared.write, ReplaceWrite) and manifest.slices:
-        merge = merge.whenNotMatchedBySourceDelete(_in_slices(declared.write, manifest.slices))
-    merge.execute()
+            stale = old.isNotNull() & ~F.coalesce(new >= old, F.lit(False))
+        if arrived.later is not None:
+            later = arrived.later.select(*[F.col(name).alias(f"_later_{name}") for name in declared.key]).distinct()
+            on = _all([F.col(name).eqNullSafe(F.col(f"_later_{name}")) for name in declared.key])
+            rows = rows.join(later.withColumn("_later", F.lit(True)), on, "left")
+            stale = stale | F.coalesce(F.col("_later"), F.lit(False))
+    fate = (
+        F.when(F.col("_rank") > 1, "duplicate")
+        .when(~there, "insert")
+        .when(same, "unchanged")
+        .when(stale, "stale")
+        .otherwise("update")
+    )
+    rows = rows.withColumn(FATE, fate)
+    changed = rows.where(F.col(FATE).isin("insert", "update"))
+    operations = changed.select(*declared.columns, F.col(FATE).alias(OPERATION))
+    kept = None
+    if isinstance(declared.write, ReplaceWrite) and arrived.restated and table.exists():
+        vanished = _vanished(table, declared, declared.write, arrived, arrived.restated)
+        gone = vanished.join(arrived.refused.alias("r"), _may_restate(declared), "left_anti")
+        kept = vanished.join(arrived.refused.alias("r"), _may_restate(declared), "left_semi")
+        operations = operations.unionByName(gone.select(*declared.columns, F.lit("delete").alias(OPERATION)))
+    return Decided(rows.select(BATCH, FATE), operations, kept)
 
 
-def _in_slices(write: ReplaceWrite, slices: Sequence[dict[str, str]]) -> Column:
+def _vanished(
+    table: Table, declared: config.Table, write: ReplaceWrite, arrived: Arrived, restated: Restated
+) -> DataFrame:
+    """The table's rows of the accounts' days that a batch restates and no valid row of it has."""
     days: dict[str, list[str]] = {}
-    for piece in slices:
+    for piece in restated.slices:
         days.setdefault(piece["account"], []).append(piece["day"])
     covered = F.lit(False)
     for account, listed in days.items():
-        day = F.col(f"t.`{write.day}`").cast("string").isin(listed)
-        covered = covered | ((F.col(f"t.`{write.account}`") == account) & day)
-    return covered
+        day = F.col(f"`{write.day}`").cast("string").isin(listed)
+        covered = covered | ((F.col(f"`{write.account}`") == account) & day)
+    own = _all([F.col(f"`{name}`").eqNullSafe(F.lit(value)) for name, value in restated.own.items()])
+    there = table.read().where(covered & own).alias("t")
+    return there.join(arrived.valid.select(*declared.key).alias("v"), _same("t.", "v.", declared.key), "left_anti")
 
 
-def _write_scd2(table: Table, declared: config.Table, write: Scd2Write, valid: DataFrame, bounds: Bounds) -> None:
-    """Closes changed versions and opens new ones in one MERGE, so that no reader sees a gap or an overlap."""
+def _may_restate(declared: config.Table) -> Column:
+    """True where a refused row is of the key of a row of the table, or has lost what would tell that it is not."""
+    told = [F.col(f"r.`{name}`") for name in declared.key]
+    return _all(
+        [value.isNull() | (value == F.col(f"t.`{name}`")) for name, value in zip(declared.key, told, strict=True)]
+    )
+
+
+def _decide_versions(table: Table, declared: config.Table, write: Scd2Write, arrived: Arrived) -> Decided:
+    """Lays what is there and what has arrived on one time line for each key, and compares it with the one that is there.
+
+    A version begins at the first instant at which its content was told, and remembers, in the column that says when, the last: so
+    what comes late is put where it belongs, and what was true again after it begins anew.
+    """
     assert declared.version is not None  # noqa: S101 - config refuses scd2 without a version
-    tracked = [name for name in declared.columns if name not in (*declared.key, declared.version, *write.ignore)]
-    by_key = Window.partitionBy(*declared.key).orderBy(declared.version)
-    rows = newest(valid, (*declared.key, declared.version), declared.version)
-    rows = rows.withColumn("_content", F.xxhash64(*tracked))
+    key, version = list(declared.key), declared.version
+    content = F.struct(*[name for name in declared.columns if name not in (*key, version, *write.ignore)])
+    said = F.struct(*declared.columns)
+    told_last = F.greatest(F.col("valid_from"), F.col(version))
+    rows = arrived.valid
     if table.exists():
-        current = (
-            table.read()
-            .where(F.col("is_current") & _within("", bounds))
-            .select(
-                *declared.key, F.col(declared.version).alias("_current_version"), F.xxhash64(*tracked).alias("_current")
-            )
-        )
-        rows = rows.join(current, list(declared.key), "left").where(
-            F.col("_current_version").isNull() | (F.col(declared.version) > F.col("_current_version"))
-        )
+        there = _there(table, declared, rows, arrived.bounds)
     else:
-        rows = rows.withColumns({"_current": F.lit(None).cast("bigint")})
-    before = F.coalesce(F.lag("_content").over(by_key), F.col("_current"))
-    rows = rows.where(F.col(declared.version).isNotNull()).withColumn("_before", before)
-    versions = rows.where(F.col("_before").isNull() | (F.col("_before") != F.col("_content")))
-    versions = versions.withColumns(
-        {
-            "valid_from": F.col(declared.version),
-            "valid_to": F.lead(declared.version).over(by_key),
-            "_first": F.lag(declared.version).over(by_key).isNull(),
-        }
-    ).withColumn("is_current", F.col("valid_to").isNull())
-    columns = [*declared.columns, *SCD2_COLUMNS]
-    if not table.exists():
-        versions.select(*columns).write.format("delta").mode("append").save(table.path)
-        return
-    # The first new version of a key comes twice: to be opened, and to close the version that was current.
-    twice = F.when(F.col("_first"), F.array(F.lit(False), F.lit(True))).otherwise(F.array(F.lit(False)))
-    source = versions.select(*columns, F.explode(twice).alias("_closing"))
-    on = _same("s", "t", declared.key) & F.col("s._closing") & F.col("t.is_current") & _within("t.", bounds)
-    (
-        table.delta()
-        .alias("t")
-        .merge(source.alias("s"), on)
-        .whenMatchedUpdate(set={"valid_to": "s.valid_from", "is_current": "false"})
-        .whenNotMatchedInsert(condition="NOT s._closing", values={name: f"s.`{name}`" for name in columns})
-        .execute()
+        there = rows.sparkSession.createDataFrame([], _schema_of(declared))
+    current = there.where("is_current").select(*[F.col(n).alias(f"_key_{n}") for n in key], told_last.alias("_told"))
+    rows = rows.join(current, _all([F.col(name) == F.col(f"_key_{name}") for name in key]), "left")
+    instant = F.col(version)
+    if arrived.order == "reading":
+        # What is read later is what is true now, even if it says that it was written earlier.
+        read = Window.partitionBy(*key).orderBy(*_oldest_first(declared, arrived.order))
+        instant = F.greatest(F.max(version).over(read.rowsBetween(Window.unboundedPreceding, 0)), F.col("_told"))
+    before = there.withColumn("_instant", F.explode(F.array_distinct(F.array("valid_from", told_last)))).select(
+        *key,
+        "_instant",
+        F.least(F.col(version), F.col("_instant")).alias("_told"),
+        F.lit(None).cast("bigint").alias(BATCH),
+        said.alias("_said"),
+        content.alias("_content"),
+        F.lit(0).alias("_order"),
+    )
+    order = F.row_number().over(Window.partitionBy(*key).orderBy(*_oldest_first(declared, arrived.order)))
+    now = rows.select(
+        *key,
+        instant.alias("_instant"),
+        F.col(version).alias("_told"),
+        F.col(BATCH).cast("bigint").alias(BATCH),
+        said.alias("_said"),
+        content.alias("_content"),
+        order.alias("_order"),
+    )
+    same_instant = Window.partitionBy(*key, "_instant")
+    # Every step from here on is about the rows of one key: they are brought together once.
+    told = (
+        before.unionByName(now)
+        .repartition(*key)
+        .withColumns(
+            {
+                "_last": F.row_number().over(same_instant.orderBy(F.col("_order").desc())) == 1,
+                "_was": F.max(F.when(F.col("_order") == 0, F.struct("_content"))).over(same_instant),
+                "_known": F.max(F.col("_order") == 0).over(Window.partitionBy(*key)),
+            }
+        )
+    )
+    in_time = Window.partitionBy(*key).orderBy("_instant")
+    line = told.where("_last").withColumn("_before", F.lag(F.struct("_content")).over(in_time))
+    line = line.withColumn("_begins", ~F.col("_before").eqNullSafe(F.struct("_content")))
+    fate = (
+        F.when(
+            F.col("_was").isNotNull(),
+            F.when(F.col("_was").eqNullSafe(F.struct("_content")), "unchanged").otherwise("update"),
+        )
+        .when(F.col("_begins"), F.when(F.col("_known") | F.col("_before").isNotNull(), "update").otherwise("insert"))
+        .otherwise("unchanged")
+    )
+    fates = told.where("NOT _last AND _order > 0").select(BATCH, F.lit("duplicate").alias(FATE))
+    fates = fates.unionByName(line.where("_order > 0").select(BATCH, fate.alias(FATE)))
+    runs = line.withColumn("_run", F.sum(F.col("_begins").cast("int")).over(in_time)).groupBy(*key, "_run")
+    versions = runs.agg(
+        F.min("_instant").alias("valid_from"),
+        F.max_by("_said", "_instant").alias("_said"),
+        # What was told again is remembered by when, so that it stands in the way of what is older.
+        F.when(F.min("_instant") == F.max("_instant"), F.max("_told")).otherwise(F.max("_instant")).alias("_told"),
+    ).withColumn("valid_to", F.lead("valid_from").over(Window.partitionBy(*key).orderBy("valid_from")))
+    columns = [F.col("_told" if name == version else f"_said.`{name}`").alias(name) for name in declared.columns]
+    versions = versions.select(*columns, "valid_from", "valid_to", F.col("valid_to").isNull().alias("is_current"))
+    return Decided(fates, _compared(there, versions, [*key, "valid_from"], list(declared.types)))
+
+
+def _schema_of(declared: config.Table) -> str:
+    return ", ".join(f"`{name}` {type_}" for name, type_ in declared.types.items())
+
+
+def _compared(there: DataFrame, wanted: DataFrame, key: Sequence[str], columns: Sequence[str]) -> DataFrame:
+    """What makes of rows that are there the rows that are wanted."""
+    old = there.select(F.struct(*columns).alias("_old"))
+    new = wanted.select(F.struct(*columns).alias("_new"))
+    both = old.join(new, _same("_old.", "_new.", key), "full_outer")
+    operation = (
+        F.when(F.col("_old").isNull(), "insert")
+        .when(F.col("_new").isNull(), "delete")
+        .when(~F.col("_old").eqNullSafe(F.col("_new")), "update")
+    )
+    return (
+        both.select(F.coalesce("_new", "_old").alias("_row"), operation.alias(OPERATION))
+        .where(F.col(OPERATION).isNotNull())
+        .select("_row.*", OPERATION)
     )

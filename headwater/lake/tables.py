@@ -11,24 +11,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from headwater import config
 from headwater.config import JsonStream, Stream
-from headwater.lake import silver
+from headwater.errors import BooksError, LedgerError
+from headwater.lake.columns import BATCH, FILE, RAW, REASONS, ROW
 from headwater.lake.delta import Table
-from headwater.lake.silver import Bounds, SilverCounts
 from headwater.ledger.entries import Manifest
 from headwater.ledger.raw import ADDED
 
 Zone = Literal["bronze", "silver", "gold", "quarantine"]
 
-BATCH = "_batch"
-FILE = "_file"
-REASONS = "_reasons"
-RAW = "_raw"
 _PLAIN = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,126}$")
 
 
@@ -47,71 +43,103 @@ class Lake:
         """Opens a table of another zone."""
         return Table(self.spark, f"{self.root}/{zone}/{name}")
 
-    def append_bronze(self, raw_root: str, manifest: Manifest, stream: Stream, *, evolves: bool) -> None:
-        """Appends a batch's raw rows to bronze, once.
+    def append_bronze(self, raw_root: str, batches: Sequence[Manifest], stream: Stream, *, evolves: bool) -> int:
+        """Appends the raw rows of batches that follow each other to bronze, once; returns the version of the table that has them.
 
         JSON lines become one text column for each field, nested values as JSON text; Parquet keeps its types. Fields that
-        are not declared become columns too where the stream `evolves`.
+        are not declared become columns too where the stream `evolves`. BooksError when other rows were written than the batches have.
         """
-        paths = [f"{raw_root}/{file.key}" for file in manifest.files]
-        if not paths:
-            return
-        if manifest.format == "parquet":
-            rows = self.spark.read.parquet(*paths)
-        else:
-            assert isinstance(stream, JsonStream)  # noqa: S101 - only these write JSON lines
-            names = [*stream.raw_fields, *ADDED]
-            names += _evolved(names, manifest.fields) if evolves else []
-            rows = text_columns(self.spark.read.text(paths), names)
-        table = self.bronze(manifest.source, manifest.stream)
-        app_id = app_id_of(manifest)
-        with table.transact(app_id, manifest.batch, rows=manifest.rows):
-            (
-                rows.select(F.lit(manifest.batch).alias(BATCH), F.col("_metadata.file_path").alias(FILE), *rows.columns)
-                .write.format("delta")
-                .mode("append")
-                .option("mergeSchema", "true")
-                .save(table.path)
+        last = batches[-1]
+        table = self.bronze(last.source, last.stream)
+        app_id = app_id_of(last)
+        rows = self._raw(raw_root, batches, stream, evolves=evolves)
+        with table.transact(app_id, last.batch, rows=sum(manifest.rows for manifest in batches)):
+            rows.write.format("delta").mode("append").option("mergeSchema", "true").save(table.path)
+        return self.hold_to_batches(table, app_id, batches)
+
+    def hold_to_batches(self, table: Table, app_id: str, batches: Sequence[Manifest]) -> int:
+        """The version that the commit of batches made; BooksError when it has other rows than their manifests say."""
+        commit = table.commit_of(app_id, batches[-1].batch)
+        written, expected = (
+            commit.metrics.get("numOutputRows", 0),
+            sum(manifest.rows for manifest in batches if manifest.replays is None),
+        )
+        if written != expected:
+            raise BooksError(
+                f"{app_id}: batches {batches[0].batch} to {batches[-1].batch} have {expected} rows, and {written} came to bronze. "
+                f"hint: RESTORE {table.path} to version {commit.version - 1} and run again"
             )
+        return commit.version
 
-    def batch(self, manifest: Manifest) -> DataFrame:
-        """Reads one batch's bronze rows.
+    def _raw(self, raw_root: str, batches: Sequence[Manifest], stream: Stream, *, evolves: bool) -> DataFrame:
+        paths = [f"{raw_root}/{file.key}" for manifest in batches for file in manifest.files]
+        last = batches[-1]
+        names = [*(stream.raw_fields or ()), *ADDED] if isinstance(stream, JsonStream) else []
+        names += _evolved(names, last.fields) if evolves and names else []
+        if not paths:
+            told = [f"{BATCH} int", f"{FILE} string", f"{ROW} bigint", *(f"`{name}` string" for name in names)]
+            return self.spark.createDataFrame([], ", ".join(told))
+        if last.format == "parquet":
+            # A column that a later batch has first must not be left out.
+            rows = self.spark.read.option("mergeSchema", len(batches) > 1).parquet(*paths)
+            place = F.col("_metadata.row_index")
+        else:
+            rows = text_columns(self.spark.read.text(paths), names)
+            # A compressed file is read by one task from its first line on: within each the number grows.
+            place = F.monotonically_increasing_id()
+        added = [_batch_of(batches).alias(BATCH), F.col("_metadata.file_path").alias(FILE), place.alias(ROW)]
+        return rows.select(*added, *rows.columns)
 
-        From the files of its own commit where they are as they were, which costs the same however long the table has grown.
+    def batches(self, batches: Sequence[Manifest], stream: Stream) -> DataFrame:
+        """Reads the bronze rows of batches that follow each other; LedgerError when bronze has not all of them.
+
+        From the files of their own commits where they are as they were, which costs the same however long the table has grown. A
+        batch that replays an earlier one has the rows of that which are in quarantine.
         """
-        table = self.bronze(manifest.source, manifest.stream)
-        if manifest.files:
-            appended = table.appended(app_id_of(manifest), manifest.batch)
-            if appended is not None:
-                return appended
-        return table.read().where(F.col(BATCH) == manifest.batch)
+        first, last = batches[0], batches[-1]
+        app_id = app_id_of(last)
+        table = self.bronze(last.source, last.stream)
+        there = table.transaction(app_id)
+        if there < last.batch:
+            raise LedgerError(
+                f"{app_id}: bronze has the batches up to {there}, and not up to {last.batch}. hint: run the source from Extract "
+                "on, which appends what is missing; `headwater rewind` first where nothing new comes"
+            )
+        if last.replays is not None:
+            return _with_declared(table.read().where(F.col(BATCH) == last.replays), stream)
+        appended = table.appended(app_id, first.batch - 1)
+        rows = (table.read() if appended is None else appended).where(F.col(BATCH).between(first.batch, last.batch))
+        return _with_declared(rows, stream)
 
-    def write_silver(
-        self, declared: config.Table, manifest: Manifest, valid: DataFrame, bounds: Bounds
-    ) -> SilverCounts:
-        """Writes a batch's valid rows to silver in one commit, once; returns what the commit did.
+    def later(self, replay: Manifest, stream: Stream) -> DataFrame:
+        """Reads the bronze rows that have come after the batch that another replays."""
+        rows = self.bronze(replay.source, replay.stream).read()
+        return _with_declared(rows.where(F.col(BATCH) > F.lit(replay.replays)), stream)
 
-        `valid` has the table's columns; the newest version of each key wins, ties are broken by content. `bounds` are the least and
-        the greatest values of key columns: Delta skips the files outside of them.
+    def quarantined(self, declared: config.Table, source: str, stream: str, batches: tuple[int, int]) -> DataFrame:
+        """Reads what is in quarantine of a stream's first to last batch: batch, raw file, row as it came, and reasons."""
+        told = (F.col("source") == source) & (F.col("stream") == stream) & F.col("batch").between(*batches)
+        rows = self.table("quarantine", declared.table).read().where(told)
+        # Rows that say the same came from one file to one fate.
+        return rows.select("batch", "raw_file", "raw", "reasons").dropDuplicates(["batch", "raw_file", "raw"])
+
+    def write_quarantine(self, declared: config.Table, batches: Sequence[Manifest], refused: DataFrame) -> int:
+        """Appends the refused rows of batches in one commit, once: typed and as they came, with every reason, batch and raw file.
+
+        Returns how many rows the commit has.
         """
-        table = self.table("silver", declared.table)
-        app_id = app_id_of(manifest)
-        if table.transaction(app_id) < manifest.batch:
-            with table.transact(app_id, manifest.batch, rows=manifest.rows):
-                silver.write(table, declared, manifest, valid, bounds)
-        return silver.counts(table, declared, app_id, manifest.batch)
-
-    def write_quarantine(self, declared: config.Table, manifest: Manifest, refused: DataFrame) -> None:
-        """Appends a batch's refused rows, once: typed and as they came, with every reason, batch and raw file."""
+        last = batches[-1]
         table = self.table("quarantine", declared.table)
         payload = [name for name in refused.columns if not name.startswith("_")]
-        with table.transact(app_id_of(manifest), manifest.batch):
+        app_id = app_id_of(last)
+        runs = F.create_map(*[F.lit(told) for manifest in batches for told in (manifest.batch, manifest.run_id)])
+        with table.transact(app_id, last.batch):
             (
                 refused.select(
-                    F.lit(manifest.source).alias("source"),
-                    F.lit(manifest.stream).alias("stream"),
-                    F.lit(manifest.batch).cast("bigint").alias("batch"),
-                    F.lit(manifest.run_id).alias("run_id"),
+                    F.lit(last.source).alias("source"),
+                    F.lit(last.stream).alias("stream"),
+                    F.col(BATCH).cast("bigint").alias("batch"),
+                    runs[F.col(BATCH)].alias("run_id"),
                     F.col(FILE).alias("raw_file"),
                     F.col(REASONS).alias("reasons"),
                     F.to_json(F.struct(*payload), {"ignoreNullFields": "false"}).alias("row"),
@@ -121,12 +149,30 @@ class Lake:
                 .mode("append")
                 .save(table.path)
             )
+        return table.commit_of(app_id, last.batch).metrics.get("numOutputRows", 0)
 
 
 def text_columns(lines: DataFrame, names: Iterable[str]) -> DataFrame:
     """Reads JSON lines, a column `value`, as one text column for each field, nested values as JSON text."""
     fields = T.StructType([T.StructField(name, T.StringType()) for name in names])
     return lines.select(F.from_json("value", fields).alias("row")).select("row.*")
+
+
+def _with_declared(rows: DataFrame, stream: Stream) -> DataFrame:
+    """The rows with a column for each field that they may have: bronze lacks those that were declared since it was written."""
+    names = [*(stream.raw_fields or ()), *ADDED] if isinstance(stream, JsonStream) else []
+    known = {name.lower() for name in rows.columns}
+    lacking = {name: F.lit(None).cast("string") for name in names if name.lower() not in known}
+    if ROW not in rows.columns:
+        lacking[ROW] = F.lit(None).cast("bigint")
+    return rows.withColumns(lacking)
+
+
+def _batch_of(batches: Sequence[Manifest]) -> Column:
+    """The batch of a raw row; of several batches, the one below whose number its file lies."""
+    if len(batches) == 1:
+        return F.lit(batches[0].batch)
+    return F.regexp_extract(F.col("_metadata.file_path"), r"/data/(\d{9})/", 1).cast("int")
 
 
 def _evolved(names: Sequence[str], fields: Iterable[str]) -> list[str]:

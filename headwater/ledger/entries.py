@@ -51,7 +51,8 @@ class Manifest(Entry):
 
     `window` are the first and the last day of a backfill's batch; `fields` is what all batches so far taught of the rows,
     `drift` how this one's rows differ from those before, `taken` the files of the landing bucket that it holds. `seconds` is
-    how long the batch took from its beginning to this manifest, and `reads` what of it the source took.
+    how long the batch took from its beginning to this manifest, and `reads` what of it the source took. A batch that `replays`
+    another has no files: its rows are those of the other that are in quarantine.
     """
 
     source: str
@@ -73,6 +74,14 @@ class Manifest(Entry):
     taken: tuple[TakenFile, ...] = ()
     seconds: float | None = None
     reads: tuple[SourceRead, ...] = ()
+    replays: int | None = None
+
+
+class Carried(Entry):
+    """The batches up to one are in bronze, since a version of the table."""
+
+    batch: int
+    version: int
 
 
 class CheckResult(Entry):
@@ -109,7 +118,10 @@ class Decision(Entry):
 
 
 class Book(Entry):
-    """What became of every row of a batch; `balances` says that none is missing."""
+    """What became of every row of a batch, each number counted where it happens; `balances` says that none is missing.
+
+    `stale` rows are older than what silver has. `deleted` are rows of silver that the batch no longer has.
+    """
 
     source: str
     stream: str
@@ -121,6 +133,7 @@ class Book(Entry):
     unchanged: int
     quarantined: int
     duplicates: int
+    stale: int = 0
     deleted: int = 0
     discarded: int = 0
     reasons: dict[str, int] = {}
@@ -129,7 +142,7 @@ class Book(Entry):
     def balances(self) -> bool:
         """True when the rows extracted equal the rows accounted for."""
         accounted = self.silver_inserted + self.silver_updated + self.unchanged + self.quarantined + self.duplicates
-        return self.extracted == accounted + self.discarded
+        return self.extracted == accounted + self.stale + self.discarded
 
 
 class LeaseHolder(Entry):

@@ -6,6 +6,7 @@ one request however long the history is.
 
     <source>/<stream>/data/<batch>/<attempt>/part-*      raw files, invisible until a manifest names them
     <source>/<stream>/manifests/<countdown>.json         one batch
+    <source>/<stream>/bronze/<countdown>.json            up to which batch bronze has them
     <source>/<stream>/verdicts/<countdown>.json          what Check said of it
     <source>/<stream>/decisions/<countdown>.json         release or discard, by a person, of a batch that was halted
     <source>/<stream>/books/<countdown>.json             what became of its rows in silver
@@ -14,15 +15,20 @@ one request however long the history is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from headwater.errors import LedgerError
 from headwater.ledger.bucket import Bucket, countdown, counted_down
-from headwater.ledger.entries import Book, Decision, Manifest, Verdict
+from headwater.ledger.entries import Book, Carried, Decision, Manifest, Verdict
 from headwater.ledger.positions import Position
 
 FIRST_BATCH = 1
+_READ_AT_ONCE = 16
+_Read = TypeVar("_Read")
 _ORPHAN_AGE_SECONDS = 24 * 3600
 
 
@@ -89,7 +95,31 @@ class StreamLedger:
             if number <= batch:
                 break
             newer.append(number)
-        return [self.manifest(number) for number in reversed(newer)]
+        return self.manifests(newer[-1], newer[0]) if newer else []
+
+    def manifests(self, first: int, last: int) -> list[Manifest]:
+        """Reads the manifests of batches that follow each other, oldest first, several at once."""
+        return self._side_by_side(self.manifest, first, last)
+
+    def verdicts(self, first: int, last: int) -> list[Verdict | None]:
+        """Reads what Check said of batches that follow each other, several at once."""
+        return self._side_by_side(self.verdict, first, last)
+
+    def _side_by_side(self, read: Callable[[int], _Read], first: int, last: int) -> list[_Read]:
+        with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
+            return list(pool.map(read, range(first, last + 1)))
+
+    def extracted_up_to(self) -> int:
+        """Finds the newest batch; 0 before the first."""
+        return self._newest("manifests") or 0
+
+    def carry(self, carried: Carried) -> None:
+        """Records that bronze has the batches up to one; what was recorded before stands."""
+        self.bucket.create(self._key("bronze", carried.batch), carried.model_dump_json(indent=1).encode())
+
+    def carried_up_to(self) -> int:
+        """Finds the newest batch that bronze has; 0 before the first."""
+        return self._newest("bronze") or 0
 
     def commit(self, manifest: Manifest) -> None:
         """Makes a batch exist; LedgerError when another writer made this batch first."""

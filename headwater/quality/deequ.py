@@ -6,7 +6,7 @@ Deequ reads the same typed rows as the row predicates, so a reason in quarantine
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 # PyDeequ refuses to be imported without it.
@@ -70,17 +70,11 @@ def _deequ(declared: AnyBatchCheck, check: Check) -> Check:
         case DistinctAtLeast(that=column, least=least):
             return check.hasApproxCountDistinct(column, lambda number: number >= least)
         case MeanBetween(that=column):
-            return check.hasMean(column, _within(declared))
+            return check.hasMean(column, declared.holds)
         case Size():
-            return check.hasSize(_within(declared))
+            return check.hasSize(declared.holds)
         case _ as never:
             assert_never(never)
-
-
-def _within(bounds: MeanBetween | Size) -> Callable[[float], bool]:
-    least = float("-inf") if bounds.least is None else bounds.least
-    most = float("inf") if bounds.most is None else bounds.most
-    return lambda value: least <= value <= most
 
 
 def _results(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, assert_never, get_args
+from typing import Any, assert_never
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -22,8 +22,8 @@ from headwater.config.policy import (
     Positive,
     RowPredicateCheck,
 )
-from headwater.lake.tables import RAW, REASONS
-from headwater.ledger.raw import PROBLEM, Problem
+from headwater.lake.columns import BATCH, FILE, RAW, REASONS
+from headwater.ledger.raw import PROBLEM
 from headwater.quality.typed import UNREADABLE
 
 
@@ -100,12 +100,6 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def reason_ids(predicates: Sequence[RowPredicate], known: Iterable[Known]) -> list[str]:
-    """Lists every reason that a row can be quarantined for."""
-    quarantining = [predicate.id for predicate in predicates if predicate.level == "quarantine"]
-    return [*quarantining, *(check.id for check in known), *get_args(Problem)]
-
-
 def judge_rows(rows: DataFrame, predicates: Sequence[RowPredicate], known: Mapping[Known, DataFrame]) -> DataFrame:
     """Adds to each shaped row every reason for which it must not reach silver; an empty list for a good row.
 
@@ -131,29 +125,55 @@ def judge_rows(rows: DataFrame, predicates: Sequence[RowPredicate], known: Mappi
 
 @dataclass(frozen=True)
 class Summary:
-    """What one pass over judged rows found: how many are refused, how often for each reason, and where the good ones lie.
+    """What one pass over judged rows found of each batch: its rows, those refused, how often for each reason; and where the good lie.
 
     `bounds` holds the least and the greatest value of each key column that is a number or a date.
     """
 
-    refused: int
-    reasons: dict[str, int]
+    rows: dict[int, int]
+    refused: dict[int, int]
+    reasons: dict[int, dict[str, int]]
     bounds: dict[str, tuple[Any, Any]]
 
 
-def summarize(judged: DataFrame, ids: Sequence[str], key: Sequence[str]) -> Summary:
-    """Counts the refused rows and their reasons, and bounds the keys of the good ones, in one pass."""
-    refused = F.size(REASONS) > 0
-    sums = [F.sum(F.array_contains(REASONS, name).cast("bigint")).alias(name) for name in ids]
+def as_decided(rows: DataFrame, quarantined: DataFrame) -> DataFrame:
+    """Gives typed rows the reasons that those of them have which are in quarantine already, and the others none.
+
+    `quarantined` has batch, raw file, row as it came and reasons.
+    """
+    reasons = F.coalesce("_told_reasons", F.array().cast("array<string>")).alias(REASONS)
+    kept = [name for name in rows.columns if name not in {UNREADABLE, RAW}]
+    return _told(rows, quarantined, "left").select(*kept, F.to_json(RAW).alias(RAW), reasons)
+
+
+def refused_before(rows: DataFrame, quarantined: DataFrame) -> DataFrame:
+    """Those typed rows that are in quarantine already, to be judged anew."""
+    return _told(rows, quarantined, "left_semi")
+
+
+def _told(rows: DataFrame, quarantined: DataFrame, how: str) -> DataFrame:
+    told = quarantined.select(*[F.col(name).alias(f"_told_{name}") for name in ("batch", "raw_file", "raw", "reasons")])
+    same = (F.col(BATCH) == F.col("_told_batch")) & (F.col(FILE) == F.col("_told_raw_file"))
+    return rows.join(told, same & (F.to_json(RAW) == F.col("_told_raw")), how)
+
+
+def summarize(judged: DataFrame, key: Sequence[str]) -> Summary:
+    """Counts the rows of each batch, the refused ones and their reasons, and bounds the keys of the good ones, in one pass."""
     kinds = (T.IntegerType, T.LongType, T.DateType)
     ranged = [field.name for field in judged.schema.fields if field.name in key and isinstance(field.dataType, kinds)]
-    good = [F.when(~refused, F.col(name)) for name in ranged]
-    bounds = [
-        f(value).alias(f"_{end}_{i}") for i, value in enumerate(good) for end, f in (("lo", F.min), ("hi", F.max))
-    ]
-    [row] = judged.agg(F.sum(refused.cast("bigint")).alias("_refused"), *sums, *bounds).collect()
-    return Summary(
-        int(row["_refused"] or 0),
-        {name: int(row[name]) for name in ids if row[name]},
-        {name: (row[f"_lo_{i}"], row[f"_hi_{i}"]) for i, name in enumerate(ranged) if row[f"_lo_{i}"] is not None},
-    )
+    bounds = [f(F.when(F.size(REASONS) == 0, F.col(f"`{name}`"))) for name in ranged for f in (F.min, F.max)]
+    # A row has few of the many combinations of reasons: they are told apart here and added up below.
+    found = judged.groupBy(BATCH, REASONS).agg(F.count("*"), *bounds).collect()
+    summary = Summary({}, {}, {}, {})
+    for batch, reasons, rows, *ends in found:
+        summary.rows[batch] = summary.rows.get(batch, 0) + rows
+        if reasons:
+            summary.refused[batch] = summary.refused.get(batch, 0) + rows
+        for reason in reasons:
+            counted = summary.reasons.setdefault(batch, {})
+            counted[reason] = counted.get(reason, 0) + rows
+        for name, least, most in zip(ranged, ends[::2], ends[1::2], strict=True):
+            if least is not None:
+                before = summary.bounds.get(name, (least, most))
+                summary.bounds[name] = (min(least, before[0]), max(most, before[1]))
+    return summary

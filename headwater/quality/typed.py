@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from headwater.config import JsonStream, Stream, Table
-from headwater.lake.tables import BATCH, FILE, RAW
+from headwater.lake.columns import BATCH, FILE, RAW, ROW
 from headwater.ledger.raw import PARSER, PROBLEM
 
 UNREADABLE = "_unreadable"
@@ -18,7 +18,7 @@ UNREADABLE = "_unreadable"
 def typed(stream: Stream, table: Table, raw: DataFrame) -> DataFrame:
     """Casts raw rows of a stream to the typed columns of the table that it feeds.
 
-    Keeps the row as it came, its raw file, the problem of one that cannot be read, and the names of columns that did not.
+    Keeps the row as it came, its place, the problem of one that cannot be read, and the names of columns that did not.
     """
     unreadable = []
     values = []
@@ -30,8 +30,8 @@ def typed(stream: Stream, table: Table, raw: DataFrame) -> DataFrame:
             unreadable.append(F.when(value.isNotNull() & cast.isNull(), F.lit(name)))
     lost = F.array_compact(F.array(*unreadable)) if unreadable else F.array().cast("array<string>")
     problem = F.col(PROBLEM) if isinstance(stream, JsonStream) else F.lit(None).cast("string").alias(PROBLEM)
-    as_it_came = F.struct(*[F.col(f"`{name}`") for name in raw.columns if name not in {BATCH, FILE}]).alias(RAW)
-    return raw.select(*values, F.col(FILE), problem, lost.alias(UNREADABLE), as_it_came)
+    as_it_came = F.struct(*[F.col(f"`{name}`") for name in raw.columns if name not in {BATCH, FILE, ROW}]).alias(RAW)
+    return raw.select(*values, BATCH, FILE, ROW, problem, lost.alias(UNREADABLE), as_it_came)
 
 
 def _value(stream: Stream, name: str) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headwater.config import Drift
+from headwater.config import Drift, Policy
+from headwater.config.policy import Size
 from headwater.ledger.entries import CheckResult, Manifest, VerdictName
 
 
@@ -22,6 +23,14 @@ def judge_drift(manifest: Manifest, drift: Drift) -> CheckResult | None:
         passed=False,
         value=float(len(manifest.drift)),
         message=message,
+    )
+
+
+def check_size(policy: Policy | None, rows: int) -> tuple[CheckResult, ...]:
+    """Runs the checks of a batch that are about its number of rows alone."""
+    sizes = [check for check in (policy.batch if policy else ()) if isinstance(check, Size)]
+    return tuple(
+        CheckResult(check=check.id, level=check.level, passed=check.holds(rows), value=float(rows)) for check in sizes
     )
 
 

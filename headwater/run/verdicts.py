@@ -20,7 +20,7 @@ Stage = Literal["Extract", "Check", "Silver"]
 
 @dataclass(frozen=True)
 class _Waiting:
-    """The batches of a source that wait for silver: whether some are unjudged, whether some may pass, and which are halted."""
+    """What waits of a source: whether bronze has batches without a verdict, whether a batch may pass, and what is halted."""
 
     unjudged: bool
     passing: bool
@@ -34,12 +34,15 @@ def read_verdicts(
     sources: Sequence[Mapping[str, Any]],
     outcomes: Iterable[Mapping[str, Any]],
     error: Mapping[str, str],
+    start_from: str = "Extract",
 ) -> dict[str, Any]:
     """Sorts the sources of a run once the stage `after` has had its turn.
 
     Returns `outcomes`, one for each source that has come to its end; `check` and `silver`, the sources that wait for these, joined by
     commas; and `failures`, whether the run has to `stop` before Gold and whether it fails at least `in_part`. `error` is what
-    failed the job run of the stage, empty when nothing did: only then has a source failed whose batches still wait for it.
+    failed the job run of the stage, empty when nothing did: only then has a source failed whose batches still wait for it. Where a
+    run starts from Check or Silver, every source is given to that stage, whether or not the ledger knows of anything that waits: of a
+    table that was restored it does not.
     """
     failures = Failures(opened.ledger.bucket, run_id)
     known = {outcome["source"]: outcome for outcome in outcomes}
@@ -53,6 +56,9 @@ def read_verdicts(
             continue
         if "error" in before:
             ended.append(_failed(item, before["stage"], before["error"]))
+            continue
+        if after == "Extract" and start_from.lower() in waiting:
+            waiting[start_from.lower()].append(name)
             continue
         found = _waiting(opened.streams(name))
         step = _next_step(found, after, failed=bool(error))
@@ -83,21 +89,23 @@ def _failed(item: Mapping[str, Any], stage: str, error: Mapping[str, str]) -> di
 
 
 def _waiting(streams: Iterable[StreamLedger]) -> _Waiting:
+    """Looks at the first batch that waits of each stream, which is what holds back those behind it: however many they are."""
     unjudged = passing = False
     halted = []
     for ledger in streams:
-        for manifest in ledger.since(ledger.closed_up_to()):
-            verdict = ledger.verdict(manifest.batch)
-            if verdict is None:
-                unjudged = True
-            elif verdict.verdict == "halt" and ledger.decision(manifest.batch) is None:
-                failed = ", ".join(
-                    f"{check.check} {check.message}".strip() for check in verdict.checks if not check.passed
-                )
-                halted.append(f"{ledger.source}.{ledger.stream} batch {manifest.batch}: {failed}")
-            else:
-                # A batch that a person has decided on is no longer held back.
-                passing = True
+        first, judged = ledger.closed_up_to() + 1, ledger.judged_up_to()
+        unjudged = unjudged or judged < ledger.carried_up_to()
+        verdict = ledger.verdict(first) if first <= judged else None
+        if verdict is None:
+            continue
+        if verdict.verdict == "halt" and ledger.decision(first) is None:
+            failed = ", ".join(f"{check.check} {check.message}".strip() for check in verdict.checks if not check.passed)
+            behind = ledger.extracted_up_to() - first
+            waits = f"; {behind} more wait behind it" if behind else ""
+            halted.append(f"{ledger.source}.{ledger.stream} batch {first}: {failed}{waits}")
+        else:
+            # A batch that a person has decided on is no longer held back.
+            passing = True
     return _Waiting(unjudged, passing, "; ".join(halted))
 
 
@@ -107,8 +115,9 @@ def _next_step(found: _Waiting, after: Stage, *, failed: bool) -> str:
     # Where the job did not fail, what has no verdict was extracted since, by another run, which will see to it.
     if found.unjudged and after == "Check" and failed:
         return "failed"
-    if found.halted:
-        return "halted"
+    # What is halted holds back its own stream: the others go on to silver first.
     if found.passing and after != "Silver":
         return "silver"
-    return "failed" if found.passing and failed else "succeeded"
+    if found.passing and failed:
+        return "failed"
+    return "halted" if found.halted else "succeeded"

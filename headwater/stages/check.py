@@ -1,14 +1,20 @@
-"""Check: every new batch of a source gets a verdict: pass, warn or halt."""
+"""Check: every batch that bronze has gets a verdict: pass, warn or halt."""
 
 from __future__ import annotations
 
-from headwater.job import Job
-from headwater.ledger.entries import Manifest, Verdict
+from typing import TYPE_CHECKING
+
+from headwater.config import Policy, Stream, Table
+from headwater.ledger.entries import CheckResult, Manifest, Verdict
 from headwater.log import get_logger
+from headwater.quality.batches import check_batches
 from headwater.quality.deequ import verify
 from headwater.quality.predicates import row_predicates
-from headwater.quality.typed import typed
-from headwater.quality.verdict import judge_drift, worst
+from headwater.quality.verdict import check_size, judge_drift, worst
+from headwater.stages.together import hold_to_manifests, together, typed_rows
+
+if TYPE_CHECKING:
+    from headwater.job import Job
 
 log = get_logger(__name__)
 
@@ -20,40 +26,67 @@ def check_source(job: Job) -> None:
 
 
 def check_stream(job: Job, stream: str) -> None:
-    """Judges the batches of a stream that have no verdict yet, oldest first."""
+    """Judges the batches of a stream that bronze has and that have no verdict yet, oldest first."""
     ledger = job.ledger.stream(job.source_name, stream)
-    for manifest in ledger.since(ledger.judged_up_to()):
-        with job.sized(manifest.rows):
-            verdict = ledger.judge(_judge(job, stream, manifest))
-        failed = [result.check for result in verdict.checks if not result.passed]
-        log.info("judged", stream=stream, batch=manifest.batch, verdict=verdict.verdict, failed=failed)
+    for group in together(ledger, ledger.judged_up_to(), ledger.carried_up_to()):
+        with job.sized(sum(manifest.rows for manifest in group)):
+            checks = _checks(job, stream, [manifest for manifest in group if manifest.rows])
+        for manifest in group:
+            verdict = ledger.judge(_verdict(job, stream, manifest, checks.get(manifest.batch)))
+            failed = [result.check for result in verdict.checks if not result.passed]
+            log.info("judged", stream=stream, batch=manifest.batch, verdict=verdict.verdict, failed=failed)
 
 
-def _judge(job: Job, stream: str, manifest: Manifest) -> Verdict:
-    declared = job.source.streams[stream]
-    table = job.project.tables[declared.table]
-    policy = job.project.quality.get(table.table)
+def _checks(job: Job, stream: str, group: list[Manifest]) -> dict[int, tuple[CheckResult, ...]]:
+    """Runs the checks of batches that have rows, by batch.
+
+    Deequ looks at all of them at once: what it says of one batch is its verdict. Of several it cannot say which is bad, so they are
+    counted batch by batch, in one pass; that both agree on the rows as a whole is held to.
+    """
+    if not group:
+        return {}
+    declared, table, policy = _declared(job, stream)
+    predicates = row_predicates(declared, table, policy)
+    last = group[-1]
     # One repository file a month: Deequ rewrites the file on every append.
-    metrics = f"{job.source_name}/{stream}/metrics/{manifest.created_at:%Y-%m}.json"
-    with job.kept(typed(declared, table, job.lake.batch(manifest)), manifest.rows) as rows:
-        checks = verify(
+    metrics = f"{job.source_name}/{stream}/metrics/{last.created_at:%Y-%m}.json"
+    rows = sum(manifest.rows for manifest in group)
+    with job.kept(typed_rows(job, stream, group), rows) as typed:
+        by_batch = check_batches(typed, predicates, policy)
+        hold_to_manifests(group, by_batch.rows)
+        whole = verify(
+            typed,
             rows,
-            manifest.rows,
-            row_predicates(declared, table, policy),
+            predicates,
             policy,
             f"{job.ledger.bucket.uri}/{metrics}",
-            {"source": job.source_name, "stream": stream, "batch": str(manifest.batch), "run_id": job.run_id},
+            {"source": job.source_name, "stream": stream, "batch": str(last.batch), "run_id": job.run_id},
         )
+    if len(group) == 1:
+        return {last.batch: whole}
+    by_batch.hold_to(whole)
+    return by_batch.results
+
+
+def _declared(job: Job, stream: str) -> tuple[Stream, Table, Policy | None]:
+    declared = job.source.streams[stream]
+    table = job.project.tables[declared.table]
+    return declared, table, job.project.quality.get(table.table)
+
+
+def _verdict(job: Job, stream: str, manifest: Manifest, checks: tuple[CheckResult, ...] | None) -> Verdict:
     drift = judge_drift(manifest, job.project.drift_of(job.source_name, stream))
-    told = (drift,) if drift else ()
-    # Deequ fails every check of an empty batch, which says nothing about the data.
-    counted = (*(checks if manifest.rows else ()), *told)
+    if checks is None:
+        # Of no rows nothing can be said but how many they are.
+        _, _, policy = _declared(job, stream)
+        checks = check_size(policy, 0)
+    checks = (*checks, drift) if drift else checks
     return Verdict(
         source=job.source_name,
         stream=stream,
         batch=manifest.batch,
         run_id=job.run_id,
-        verdict=worst(counted),
+        verdict=worst(checks),
         rows=manifest.rows,
-        checks=(*checks, *told),
+        checks=checks,
     )

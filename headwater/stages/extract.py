@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from headwater.config import JsonStream
-from headwater.job import Job, now
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.entries import Days, Manifest
+from headwater.ledger.entries import Carried, Days, Manifest
 from headwater.ledger.lease import Lease
 from headwater.ledger.stream import StreamLedger
 from headwater.log import APPENDED, bind, get_logger
 from headwater.sources.days import DAY
 from headwater.sources.kinds import Read, kind_of
+from headwater.stages.together import together
+
+if TYPE_CHECKING:
+    from headwater.job import Job
 
 MOST_BATCHES = 100
 """Batches of one stream in one run; what is left has its turn in the next."""
@@ -43,7 +46,7 @@ def extract_stream(job: Job, stream: str) -> list[Manifest]:
                     log.info("backfilled", since=since, until=until, part=number, parts=len(parts))
                 elif manifest is None or not kind.bounded:
                     break
-        swept = ledger.sweep(now())
+        swept = ledger.sweep(datetime.now(UTC))
         rows = sum(manifest.rows for manifest in extracted)
         log.info(
             "extracted" if extracted else "nothing new",
@@ -86,24 +89,29 @@ def _parts(job: Job, stream: str, ledger: StreamLedger, days: Days) -> Iterator[
 
 
 def append_bronze(job: Job, stream: str, extracted: list[Manifest], lease: Lease) -> None:
-    """Appends to bronze every batch that it lacks, in order.
+    """Appends to bronze every batch that it lacks, in order, those that wait together in one commit.
 
     The bookmark says which manifests arrived; Delta's transaction id says which batches are in. A bookmark that was reset
     or fell behind therefore neither doubles nor skips a batch. LedgerError when another run has taken the `lease` over.
     """
     ledger = job.ledger.stream(job.source_name, stream)
-    arrived = {manifest.batch: manifest for manifest in (*job.arrived(stream), *extracted)}
-    if not arrived:
+    arrived = [*job.arrived(stream), *extracted]
+    newest = ledger.extracted_up_to()
+    if not arrived and ledger.carried_up_to() >= newest:
         return
     table = job.lake.bronze(job.source_name, stream)
-    appended = table.transaction(f"{job.source_name}.{stream}")
+    app_id = f"{job.source_name}.{stream}"
     declared = job.source.streams[stream]
     evolves = job.project.drift_of(job.source_name, stream) == "evolve"
-    for batch in range(appended + 1, max(arrived) + 1):
-        manifest = arrived.get(batch) or ledger.manifest(batch)
+    appended = table.transaction(app_id)
+    if ledger.carried_up_to() < appended:
+        # A run that died has appended it, or a version that recorded nothing of it.
+        ledger.carry(Carried(batch=appended, version=table.version()))
+    for group in together(ledger, appended, newest):
+        rows = sum(manifest.rows for manifest in group)
         lease.check()
-        with job.sized(manifest.rows):
-            job.lake.append_bronze(job.ledger.bucket.uri, manifest, declared, evolves=evolves)
-        log.info(APPENDED, stream=stream, batch=batch, rows=manifest.rows)
-    if table.exists():
-        job.note_schema("bronze", table)
+        with job.sized(rows):
+            version = job.lake.append_bronze(job.ledger.bucket.uri, group, declared, evolves=evolves)
+        ledger.carry(Carried(batch=group[-1].batch, version=version))
+        log.info(APPENDED, stream=stream, batch=group[-1].batch, batches=len(group), rows=rows)
+    job.note_schema("bronze", table)

@@ -1,19 +1,46 @@
-"""Silver: the valid rows of judged batches go to conformed tables, the others to quarantine with their reasons."""
+"""Silver: the valid rows of judged batches go to conformed tables, the others to quarantine with their reasons.
+
+What becomes of a row is decided once. Quarantine is committed first, then silver, then the books are closed, and a run that died
+between two of these is gone on from: what is in quarantine stays refused, whatever would be judged of it today, and what silver's
+commit did is read from the commit.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from headwater.config import Scd2Write, Stream
-from headwater.job import Job
-from headwater.lake.tables import REASONS
+from headwater.config import ReplaceWrite, Scd2Write, Stream, Table
+from headwater.errors import BooksError
+from headwater.lake.columns import BATCH, PLACE, REASONS
+from headwater.lake.silver import FATE, OPERATION, Arrived, Decided, Restated, carry_out, decide, hold_to_commit
 from headwater.ledger.entries import Book, Manifest
 from headwater.ledger.lease import Lease
+from headwater.ledger.stream import StreamLedger
 from headwater.log import CLOSED, get_logger
-from headwater.quality.predicates import judge_rows, reason_ids, row_predicates, summarize
+from headwater.quality.predicates import Summary, as_decided, judge_rows, row_predicates, summarize
 from headwater.quality.typed import typed
+from headwater.stages.together import hold_to_manifests, together, typed_rows
+
+if TYPE_CHECKING:
+    from headwater.job import Job
 
 log = get_logger(__name__)
+
+_LITERAL = re.compile(r"\s*'([^'\\]*)'\s*")
+_COUNTED_AS = {
+    "insert": "silver_inserted",
+    "update": "silver_updated",
+    "unchanged": "unchanged",
+    "duplicate": "duplicates",
+    "stale": "stale",
+}
+_TOLD = {"extracted", *_COUNTED_AS.values(), "quarantined", "deleted"}
 
 
 def silver_source(job: Job) -> None:
@@ -25,74 +52,214 @@ def silver_source(job: Job) -> None:
 def silver_stream(job: Job, stream: str) -> None:
     """Writes the judged batches of a stream to silver in order, up to the first that is held back."""
     ledger = job.ledger.stream(job.source_name, stream)
-    declared = job.source.streams[stream]
-    for manifest in ledger.since(ledger.closed_up_to()):
-        verdict = ledger.verdict(manifest.batch)
-        decision = ledger.decision(manifest.batch) if verdict and verdict.verdict == "halt" else None
-        if verdict is None or (verdict.verdict == "halt" and decision is None):
-            log.warning("held back", stream=stream, batch=manifest.batch)
-            return
-        if decision is not None and decision.decision == "discard":
-            book = _book(job, manifest, discarded=manifest.rows)
-        else:
-            with job.lease(f"silver/{declared.table}") as lease, job.sized(manifest.rows):
-                book = _write(job, declared, manifest, lease)
+    table = job.project.tables[job.source.streams[stream].table]
+    app_id = f"{job.source_name}.{stream}"
+    silver, quarantine = job.lake.table("silver", table.table), job.lake.table("quarantine", table.table)
+    written, judged = silver.transaction(app_id), ledger.judged_up_to()
+    if judged <= written <= ledger.closed_up_to():
+        return
+    with job.lease(f"silver/{table.table}") as lease:
+        written = _close_written(job, ledger, silver.transaction(app_id), table)
+        # What a run that died has refused is gone on from by itself: it is not judged again.
+        refused = max(written, quarantine.transaction(app_id))
+        for after, up_to in ((written, refused), (refused, judged)):
+            for group in together(ledger, after, up_to, alone=isinstance(table.write, ReplaceWrite)):
+                free, discarded = _free(ledger, group)
+                if free:
+                    with job.sized(sum(manifest.rows for manifest in free)):
+                        books = _write(job, stream, free, discarded, lease, decided=up_to == refused)
+                    _close(ledger, books)
+                if len(free) < len(group):
+                    log.warning("held back", stream=stream, batch=group[len(free)].batch)
+                    return
+
+
+def _close_written(job: Job, ledger: StreamLedger, written: int, table: Table) -> int:
+    """Closes the books that silver's newest commit of the stream has and a run that died has not closed; the batch to go on after."""
+    closed = ledger.closed_up_to()
+    if closed >= written:
+        return written
+    commit = job.lake.table("silver", table.table).commit_of(f"{ledger.source}.{ledger.stream}", written)
+    if "books" not in commit.metadata:
+        # An earlier version wrote silver before quarantine, and no books: its last batch is gone through again.
+        return closed
+    _close(ledger, [Book.model_validate(book) for book in commit.metadata["books"]])
+    return written
+
+
+def _close(ledger: StreamLedger, books: Iterable[Book]) -> None:
+    for book in books:
         ledger.close(book)
-        log.info(
-            CLOSED, stream=stream, batch=manifest.batch, balances=book.balances, **book.model_dump(include=_COUNTS)
-        )
+        told = book.model_dump(include=_TOLD)
+        log.info(CLOSED, stream=book.stream, batch=book.batch, balances=book.balances, **told)
+        if book.stale:
+            log.warning("stale rows", stream=book.stream, batch=book.batch, rows=book.stale)
 
 
-_COUNTS = {"extracted", "silver_inserted", "silver_updated", "unchanged", "quarantined", "duplicates", "deleted"}
+def _free(ledger: StreamLedger, group: list[Manifest]) -> tuple[list[Manifest], set[int]]:
+    """The batches of a group up to the first that is held back, and which of them a person has discarded."""
+    free: list[Manifest] = []
+    discarded = set()
+    for manifest, verdict in zip(group, ledger.verdicts(group[0].batch, group[-1].batch), strict=True):
+        if verdict is None:
+            break
+        if verdict.verdict == "halt":
+            decision = ledger.decision(manifest.batch)
+            if decision is None:
+                break
+            if decision.decision == "discard":
+                discarded.add(manifest.batch)
+        free.append(manifest)
+    return free, discarded
 
 
-def _write(job: Job, stream: Stream, manifest: Manifest, lease: Lease) -> Book:
-    table, policy = job.project.tables[stream.table], job.project.quality.get(stream.table)
-    predicates = row_predicates(stream, table, policy)
+def _write(
+    job: Job, stream: str, group: list[Manifest], discarded: set[int], lease: Lease, *, decided: bool
+) -> list[Book]:
+    """Writes what a group has to quarantine and to silver; returns its books, which are in silver's commit."""
+    declared = job.source.streams[stream]
+    table, last = job.project.tables[declared.table], group[-1]
+    app_id = f"{job.source_name}.{stream}"
+    silver = job.lake.table("silver", table.table)
+    carried = [manifest for manifest in group if manifest.rows and manifest.batch not in discarded]
+    found, counted = Summary({}, {}, {}, {}), _Counted({}, {})
+    with ExitStack() as kept:
+        judged = _no_rows(job, table)
+        if carried:
+            rows = _judged(job, stream, carried, decided=decided)
+            judged = kept.enter_context(job.kept(rows, sum(manifest.rows for manifest in carried)))
+            found = summarize(judged, table.key)
+            hold_to_manifests(carried, found.rows)
+            if found.refused and last.replays is None:
+                _quarantine(job, table, group, judged.where(F.size(REASONS) > 0), sum(found.refused.values()), lease)
+        arrived = _arrived(job, stream, last, judged, found, restates=last.batch not in discarded)
+        decision = decide(silver, table, arrived)
+        operations = decision.operations
+        if carried or arrived.restated:
+            operations = kept.enter_context(job.kept(operations, sum(manifest.rows for manifest in group)))
+            counted = _count(decision, operations)
+        if arrived.restated and found.refused and decision.kept is not None and (rows_kept := decision.kept.count()):
+            log.warning("kept what refused rows may restate", stream=stream, batch=last.batch, rows=rows_kept)
+        books = [_book(job, manifest, manifest.batch in discarded, found, counted) for manifest in group]
+        _hold_to_balance(books)
+        lease.check()
+        if silver.transaction(app_id) < last.batch:
+            books_told = [book.model_dump(mode="json") for book in books]
+            with silver.transact(app_id, last.batch, books=books_told, run_id=job.run_id):
+                carry_out(silver, table, operations, counted.operations, found.bounds)
+            hold_to_commit(silver, silver.commit_of(app_id, last.batch).metrics, counted.operations)
+    job.note_schema("silver", silver)
+    return books
+
+
+def _no_rows(job: Job, table: Table) -> DataFrame:
+    columns = [f"`{name}` {column.type}" for name, column in table.columns.items()]
+    place = zip(PLACE, ("int", "string", "bigint"), strict=True)
+    added = [*(f"{name} {type_}" for name, type_ in place), f"{REASONS} array<string>"]
+    return job.spark.createDataFrame([], ", ".join([*columns, *added]))
+
+
+def _judged(job: Job, stream: str, carried: list[Manifest], *, decided: bool) -> DataFrame:
+    """The rows of batches with the reasons for which they are refused: as a run that died has decided, or as is judged now."""
+    declared = job.source.streams[stream]
+    table, policy = job.project.tables[declared.table], job.project.quality.get(declared.table)
+    first, last = carried[0], carried[-1]
+    rows = typed_rows(job, stream, carried)
+    if len(carried) <= last.batch - first.batch:
+        rows = rows.where(F.col(BATCH).isin([manifest.batch for manifest in carried]))
+    if decided:
+        return as_decided(rows, job.lake.quarantined(table, job.source_name, stream, (first.batch, last.batch)))
     known = {
         check: job.lake.table("silver", check.table).read().select(check.column)
         for check in (policy.known if policy else ())
     }
-    rows = typed(stream, table, job.lake.batch(manifest))
-    with job.kept(judge_rows(rows, predicates, known), manifest.rows) as judged:
-        found = summarize(judged, reason_ids(predicates, known), table.key)
-        valid = judged.where(F.size(REASONS) == 0).select(*table.columns)
-        lease.check()
-        counts = job.lake.write_silver(table, manifest, valid, found.bounds)
-        job.note_schema("silver", job.lake.table("silver", table.table))
-        if found.refused:
-            job.lake.write_quarantine(table, manifest, judged.where(F.size(REASONS) > 0))
-            job.note_schema("quarantine", job.lake.table("quarantine", table.table))
-    valid_rows = manifest.rows - found.refused
-    inserted, updated = counts.inserted, counts.updated
-    if isinstance(table.write, Scd2Write):
-        # A closed version is the old side of an update: the row that caused it was inserted as the new version.
-        inserted, duplicates = inserted - updated, 0
-    else:
-        duplicates = valid_rows - counts.written_from
-    return _book(
-        job,
-        manifest,
-        silver_inserted=inserted,
-        silver_updated=updated,
-        unchanged=valid_rows - duplicates - inserted - updated,
-        quarantined=found.refused,
-        duplicates=duplicates,
-        deleted=counts.deleted,
-        reasons=found.reasons,
+    return judge_rows(rows, row_predicates(declared, table, policy), known)
+
+
+def _quarantine(job: Job, table: Table, group: list[Manifest], refused: DataFrame, rows: int, lease: Lease) -> None:
+    """Appends refused rows to quarantine, unless a run that died has; BooksError when other rows were written than were judged."""
+    last = group[-1]
+    quarantine = job.lake.table("quarantine", table.table)
+    if quarantine.transaction(f"{last.source}.{last.stream}") >= last.batch:
+        return
+    lease.check()
+    written = job.lake.write_quarantine(table, group, refused)
+    job.note_schema("quarantine", quarantine)
+    if written != rows:
+        raise BooksError(
+            f"{last.source}.{last.stream}: {rows} rows up to batch {last.batch} were refused, and {written} are in quarantine. "
+            f"hint: RESTORE {quarantine.path} to the version before its newest and run again"
+        )
+
+
+def _arrived(job: Job, stream: str, last: Manifest, judged: DataFrame, found: Summary, *, restates: bool) -> Arrived:
+    declared = job.source.streams[stream]
+    table = job.project.tables[declared.table]
+    replayed = last.replays is not None
+    order, later = declared.order, None
+    if replayed and isinstance(table.write, Scd2Write):
+        # What comes again goes to where it belongs in time.
+        order = "version"
+    elif replayed and (order == "reading" or table.version is None):
+        later = typed(declared, table, job.lake.later(last, declared)).select(*table.key)
+    columns = [*table.columns, *PLACE]
+    return Arrived(
+        valid=judged.where(F.size(REASONS) == 0).select(*columns),
+        refused=judged.where(F.size(REASONS) > 0).select(*columns),
+        bounds=found.bounds,
+        order=order,
+        restated=Restated(last.slices, _own(declared, table)) if last.slices and restates else None,
+        later=later,
     )
 
 
-def _book(job: Job, manifest: Manifest, **counts: object) -> Book:
-    zeros = {"silver_inserted": 0, "silver_updated": 0, "unchanged": 0, "quarantined": 0, "duplicates": 0}
-    return Book.model_validate(
-        {
-            "source": manifest.source,
-            "stream": manifest.stream,
-            "batch": manifest.batch,
-            "run_id": job.run_id,
-            "extracted": manifest.rows,
-            **zeros,
-            **counts,
-        }
+def _own(stream: Stream, table: Table) -> Mapping[str, str]:
+    """The columns that have one value in every row of a stream: by these its rows are told from those of others."""
+    told = {name: _LITERAL.fullmatch(stream.columns.get(name) or "") for name in table.columns}
+    return {name: match[1] for name, match in told.items() if match}
+
+
+class _Counted:
+    """How many rows of each batch had which fate, and how many operations of each kind there are."""
+
+    def __init__(self, fates: dict[int, dict[str, int]], operations: dict[str, int]) -> None:
+        self.fates = fates
+        self.operations = operations
+
+
+def _count(decision: Decided, operations: DataFrame) -> _Counted:
+    fates = decision.fates.select(BATCH, F.col(FATE).alias("kind"), F.lit(False).alias("operation"))
+    done = operations.select(F.lit(0).alias(BATCH), F.col(OPERATION).alias("kind"), F.lit(True).alias("operation"))
+    counted = _Counted({}, {})
+    for row in fates.unionAll(done).groupBy(BATCH, "kind", "operation").count().collect():
+        kinds = counted.operations if row.operation else counted.fates.setdefault(row[BATCH], {})
+        kinds[row.kind] = row["count"]
+    return counted
+
+
+def _book(job: Job, manifest: Manifest, discarded: bool, found: Summary, counted: _Counted) -> Book:
+    batch = manifest.batch if manifest.replays is None else manifest.replays
+    fates = counted.fates.get(batch, {})
+    alone = manifest.slices is not None
+    return Book(
+        source=manifest.source,
+        stream=manifest.stream,
+        batch=manifest.batch,
+        run_id=job.run_id,
+        extracted=manifest.rows,
+        **{name: fates.get(fate, 0) for fate, name in _COUNTED_AS.items()},
+        quarantined=found.refused.get(batch, 0),
+        deleted=counted.operations.get("delete", 0) if alone else 0,
+        discarded=manifest.rows if discarded else 0,
+        reasons=found.reasons.get(batch, {}),
     )
+
+
+def _hold_to_balance(books: Iterable[Book]) -> None:
+    """BooksError, before anything is committed, when some row of a batch has no fate or two."""
+    for book in books:
+        if not book.balances:
+            told = ", ".join(f"{name} {number}" for name, number in book.model_dump(include=_TOLD).items())
+            raise BooksError(
+                f"{book.source}.{book.stream}: batch {book.batch} does not balance: {told}, discarded {book.discarded}"
+            )

@@ -9,5 +9,11 @@ from headwater.run.verdicts import read_verdicts
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Returns the outcomes known so far, and the sources whose batches wait for Check and for Silver."""
     return read_verdicts(
-        OpenProject.deployed(), event["run_id"], event["after"], event["sources"], event["outcomes"], event["error"]
+        OpenProject.deployed(),
+        event["run_id"],
+        event["after"],
+        event["sources"],
+        event["outcomes"],
+        event["error"],
+        event.get("start_from", "Extract"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from headwater.ledger.stream import StreamLedger
 from headwater.sources.jdbc.stream import extract
 from local.awsglue.context import GlueContext
 
+NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)
 _LONG_AGO = datetime(2000, 1, 1)  # noqa: DTZ001
 
 
@@ -42,6 +43,9 @@ class FolderBucket:
     def read(self, key: str) -> bytes | None:
         path = self.root / key
         return path.read_bytes() if path.exists() else None
+
+    def upload(self, path: Path, key: str) -> None:
+        self.create(key, path.read_bytes())
 
     def keys(self, prefix: str, page: int = 1000) -> Iterator[tuple[str, datetime, int]]:
         for path in sorted(self.root.rglob("*")):

@@ -18,6 +18,8 @@ from headwater.ledger.raw import ADDED
 from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed
 
+from .shop import placed
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,7 +32,7 @@ def shaped(spark: SparkSession, project: Project, source: str, stream: str, **ra
     """One raw row as silver would have it, and the reasons against it."""
     declared = project.sources[source].streams[stream]
     assert isinstance(declared, HttpStream)
-    names = [*declared.raw, *ADDED, "_file"]
+    names = [*declared.raw, *ADDED]
     unknown = raw.keys() - set(names)
     assert not unknown
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in raw.items()}
@@ -38,7 +40,7 @@ def shaped(spark: SparkSession, project: Project, source: str, stream: str, **ra
     rows: DataFrame = spark.createDataFrame([tuple(texts.get(name) for name in names)], schema)
     table = project.tables[declared.table]
     judged = judge_rows(
-        typed(declared, table, rows), row_predicates(declared, table, project.quality.get(table.table)), {}
+        typed(declared, table, placed(rows)), row_predicates(declared, table, project.quality.get(table.table)), {}
     )
     [row] = judged.collect()
     return row, row["_reasons"]

@@ -12,13 +12,15 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from headwater.config import HttpStream
-from headwater.lake.tables import FILE, REASONS
+from headwater.lake.columns import REASONS
 from headwater.ledger.raw import ADDED, to_line
 from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed
 from local.simulators import clevertap as simulator
 from local.world.clevertap import Device, Event, Profile
 from tests.support.declared import http_source, policy, table
+
+from .shop import placed
 
 ACCOUNT = "4R7-5K6-466Z"
 PHONE = Device("__g1", "Android", "10", "1.1.7", "xiaomi", "M2006")
@@ -35,7 +37,7 @@ def shaped(spark: SparkSession, name: str, *rows: dict[str, Any], parser: str | 
     added = {"_account": ACCOUNT, **({"_parser": parser} if parser else {})}
     fields = ", ".join(f"`{field}` string" for field in (*declared.raw_fields, *ADDED))
     lines = spark.createDataFrame([(to_line({**row, **added}),) for row in rows], "value string")
-    raw = lines.select(F.from_json("value", fields).alias("row")).select("row.*", F.lit("s3://raw/f").alias(FILE))
+    raw = placed(lines.select(F.from_json("value", fields).alias("row")).select("row.*"))
     into = table(declared.table)
     judged = judge_rows(typed(declared, into, raw), row_predicates(declared, into, policy(into.table)), {})
     # How the raw row looked is kept with a refused one, and differs between the versions by nature.

@@ -28,7 +28,8 @@ from pyspark.sql import functions as F
 
 from headwater.config import KafkaSource, Table
 from headwater.errors import FatalSourceError, LostOffsetsError
-from headwater.lake.tables import REASONS, Lake
+from headwater.lake.columns import REASONS
+from headwater.lake.tables import Lake
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Manifest
@@ -162,10 +163,10 @@ class Stream:
         """Takes the newest batch to bronze and judges it: the reasons for each row, by id."""
         declared = self.source.streams["sales"]
         lake = Lake(self.spark, f"file://{self.root}/lake")
-        lake.append_bronze(f"file://{self.root}", self.batches[-1], declared, evolves=True)
-        shaped = typed(declared, SALES, lake.batch(self.batches[-1]))
+        lake.append_bronze(f"file://{self.root}", [self.batches[-1]], declared, evolves=True)
+        shaped = typed(declared, SALES, lake.batches([self.batches[-1]], declared))
         judged = judge_rows(shaped, row_predicates(declared, SALES, None), {})
-        lake.write_quarantine(SALES, self.batches[-1], judged.where(F.size(REASONS) > 0))
+        lake.write_quarantine(SALES, [self.batches[-1]], judged.where(F.size(REASONS) > 0))
         return {row.id: row[REASONS] for row in judged.collect()}
 
     def quarantined(self) -> dict[str, dict[str, Any]]:
@@ -417,7 +418,8 @@ def test_a_tombstone_that_deletes_is_a_row_with_its_key_and_its_time_alone(strea
     assert (row["_key"], row["_tombstone"], row["_problem"]) == ("a", True, None)
     sales.judged()
     lake = Lake(sales.spark, f"file://{sales.root}/lake")
-    shaped = typed(sales.source.streams["sales"], SALES, lake.batch(sales.batches[-1])).orderBy("offset").collect()
+    declared = sales.source.streams["sales"]
+    shaped = typed(declared, SALES, lake.batches([sales.batches[-1]], declared)).orderBy("offset").collect()
     assert [(row.id, row.amount, row.deleted_at) for row in shaped] == [
         ("a", Decimal("1.10"), None),
         ("a", None, datetime(2024, 1, 1)),  # noqa: DTZ001 - Spark's session is in UTC
@@ -490,7 +492,8 @@ def test_avro_is_read_by_the_schema_it_was_written_with(stream: Make, registry: 
     assert all(row["_value_encoding"] == "base64" for row in rows)
     sales.judged()
     lake = Lake(sales.spark, f"file://{sales.root}/lake")
-    shaped = typed(sales.source.streams["sales"], SALES, lake.batch(sales.batches[-1])).orderBy("offset").collect()
+    declared = sales.source.streams["sales"]
+    shaped = typed(declared, SALES, lake.batches([sales.batches[-1]], declared)).orderBy("offset").collect()
     assert [row.amount for row in shaped] == [Decimal("12345678.90"), Decimal("-0.01"), Decimal("0.00")]
 
 

@@ -15,6 +15,8 @@ from headwater.quality.predicates import judge_rows, row_predicates, summarize
 from headwater.quality.typed import typed
 from headwater.quality.verdict import judge_drift, worst
 
+from .shop import placed
+
 TAGS = {"source": "shop", "stream": "sales", "batch": "1", "run_id": "r"}
 
 
@@ -43,10 +45,8 @@ def policy(rows: list[dict[str, Any]] | None = None, batch: list[dict[str, Any]]
 def raw(
     spark: SparkSession, *rows: tuple[str | None, ...], parser: str | None = None, problem: str | None = None
 ) -> DataFrame:
-    return spark.createDataFrame(
-        [(*row, "s3://raw/f", parser, problem) for row in rows],
-        "id string, amount string, kind string, _file string, _parser string, _problem string",
-    )
+    told = [(*row, parser, problem) for row in rows]
+    return placed(spark.createDataFrame(told, "id string, amount string, kind string, _parser string, _problem string"))
 
 
 def reasons(rows: DataFrame, declared: Policy | None = None) -> list[list[str]]:
@@ -126,8 +126,8 @@ def test_reasons_are_counted_by_reason_and_rows_once(spark: SparkSession) -> Non
         row_predicates(stream(), SALES, declared),
         {},
     )
-    found = summarize(judged, ["positive", "kind"], ["id", "kind"])
-    assert (found.refused, found.reasons) == (2, {"positive": 2, "kind": 1})
+    found = summarize(judged, ["id", "kind"])
+    assert (found.rows, found.refused, found.reasons) == ({1: 3}, {1: 2}, {1: {"positive": 2, "kind": 1}})
     assert found.bounds == {"id": (3, 3)}
 
 

@@ -10,13 +10,15 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 from starlette.requests import Request
 
-from headwater.lake.tables import FILE, REASONS
+from headwater.lake.columns import REASONS
 from headwater.ledger.raw import ADDED, to_line
 from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed
 from local.simulators import zendesk as simulator
 from local.world.zendesk import Rating, Ticket
 from tests.support.declared import http_source, policy, table
+
+from .shop import placed
 
 AT = datetime(2018, 1, 2, 3, 4, 5, tzinfo=UTC)
 REQUEST = Request({"type": "http", "scheme": "https", "server": ("api", 443), "path": "/", "headers": []})
@@ -27,7 +29,7 @@ def shaped(spark: SparkSession, name: str, *rows: dict[str, Any]) -> list[Row]:
     declared = http_source("zendesk").streams[name]
     fields = ", ".join(f"`{field}` string" for field in (*declared.raw_fields, *ADDED))
     lines = spark.createDataFrame([(to_line(row),) for row in rows], "value string")
-    raw = lines.select(F.from_json("value", fields).alias("row")).select("row.*", F.lit("s3://raw/f").alias(FILE))
+    raw = placed(lines.select(F.from_json("value", fields).alias("row")).select("row.*"))
     fed = table(declared.table)
     judged = judge_rows(typed(declared, fed, raw), row_predicates(declared, fed, policy(fed.table)), {})
     return judged.select(*fed.columns, REASONS).collect()

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import pytest
 
 from headwater.config import Project
-from headwater.ledger.entries import Book, CheckResult, Decision, Verdict
+from headwater.ledger.bucket import Bucket
+from headwater.ledger.entries import Book, Carried, CheckResult, Decision, Verdict
 from headwater.ledger.failures import Failures
 from headwater.ledger.positions import KeyPosition
 from headwater.ledger.stream import Ledger, StreamLedger
@@ -48,9 +49,10 @@ def read(
     error: dict[str, str] = NO_ERROR,
     outcomes: Sequence[dict[str, Any]] = (),
     optional: bool = False,
+    start_from: str = "Extract",
 ) -> dict[str, Any]:
     sources = [{"source": "rds_postgres", "optional": optional}, {"source": "fx_rates", "optional": False}]
-    return read_verdicts(opened, "run-1", after, sources, outcomes, error)
+    return read_verdicts(opened, "run-1", after, sources, outcomes, error, start_from)
 
 
 def status(found: dict[str, Any], source: str) -> str | None:
@@ -59,6 +61,13 @@ def status(found: dict[str, Any], source: str) -> str | None:
         if outcome["source"] == source:
             return " ".join([outcome["status"], *([outcome["stage"]] if "stage" in outcome else [])])
     return None
+
+
+def extract(stream: StreamLedger, key: int = 1, *, carried: bool = True) -> None:
+    """Commits a batch, which bronze has as well once it is carried there."""
+    batch = writer(stream).commit(KeyPosition(key=key)).batch
+    if carried:
+        stream.carry(Carried(batch=batch, version=0))
 
 
 def judge(stream: StreamLedger, batch: int, verdict: Literal["pass", "warn", "halt"], *checks: CheckResult) -> None:
@@ -85,7 +94,7 @@ def close(stream: StreamLedger, batch: int) -> None:
 
 
 def test_a_source_of_which_no_batch_waits_has_come_to_its_end(opened: OpenProject, rates: StreamLedger) -> None:
-    writer(rates).commit(KeyPosition(key=1))
+    extract(rates)
     judge(rates, 1, "pass")
     close(rates, 1)
     found = read(opened)
@@ -96,7 +105,7 @@ def test_sources_wait_together_for_the_stage_that_is_next(
     opened: OpenProject, orders: StreamLedger, rates: StreamLedger
 ) -> None:
     for stream in (orders, rates):
-        writer(stream).commit(KeyPosition(key=1))
+        extract(stream)
     assert read(opened)["check"] == "rds_postgres,fx_rates"
     judge(orders, 1, "warn")
     found = read(opened)
@@ -106,7 +115,7 @@ def test_sources_wait_together_for_the_stage_that_is_next(
 
 
 def test_one_halted_batch_halts_its_source_until_a_person_decides(opened: OpenProject, orders: StreamLedger) -> None:
-    writer(orders).commit(KeyPosition(key=1))
+    extract(orders)
     judge(orders, 1, "halt", CheckResult(check="order_id_unique", level="halt", passed=False, message="0.9"))
     found = read(opened)
     [halted] = [outcome for outcome in found["outcomes"] if outcome["status"] == "failed"]
@@ -118,19 +127,48 @@ def test_one_halted_batch_halts_its_source_until_a_person_decides(opened: OpenPr
 
 def test_a_batch_without_a_verdict_is_checked_before_anything_halts(opened: OpenProject, ledger: Ledger) -> None:
     orders, customers = (ledger.stream("rds_postgres", name) for name in ("orders", "customers"))
-    writer(orders).commit(KeyPosition(key=1))
+    extract(orders)
     judge(orders, 1, "halt")
-    writer(customers).commit(KeyPosition(key=1))
+    extract(customers)
     assert read(opened)["check"] == "rds_postgres"
     judge(customers, 1, "pass")
-    assert status(read(opened, "Check"), "rds_postgres") == "failed Check"
+    assert read(opened, "Check")["silver"] == "rds_postgres"
+    close(customers, 1)
+    assert status(read(opened, "Silver"), "rds_postgres") == "failed Check"
+
+
+def test_what_bronze_has_not_waits_for_a_later_run(opened: OpenProject, orders: StreamLedger) -> None:
+    extract(orders, carried=False)
+    found = read(opened)
+    assert (status(found, "rds_postgres"), found["check"]) == ("succeeded", "")
+
+
+def test_what_waits_behind_a_halted_batch_is_counted_and_costs_nothing(
+    opened: OpenProject, orders: StreamLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in range(1, 41):
+        extract(orders, key)
+        judge(orders, key, "halt" if key == 1 else "pass")
+    asked: list[str] = []
+    get = Bucket.read
+    monkeypatch.setattr(Bucket, "read", lambda self, key: asked.append(key) or get(self, key))
+    found = read(opened, "Check")
+    assert found["outcomes"][0]["error"]["Cause"] == "rds_postgres.orders batch 1: ; 39 more wait behind it"
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("stage", ["check", "silver"])
+def test_a_run_that_starts_from_a_stage_gives_it_every_source(opened: OpenProject, stage: str) -> None:
+    found = read(opened, start_from=stage.capitalize())
+    assert found[stage] == "rds_postgres,fx_rates"
+    assert read(opened)[stage] == ""
 
 
 def test_a_source_that_fails_in_a_job_for_several_keeps_none_of_them(
     opened: OpenProject, orders: StreamLedger, rates: StreamLedger
 ) -> None:
     for stream in (orders, rates):
-        writer(stream).commit(KeyPosition(key=1))
+        extract(stream)
     judge(rates, 1, "pass")
     Failures(opened.ledger.bucket, "run-1").write("Check", "rds_postgres", "LedgerError", "LedgerError: taken over")
     found = read(opened, "Check", error=KILLED)
@@ -142,7 +180,7 @@ def test_a_job_that_was_killed_fails_the_sources_that_it_did_not_get_to(
     opened: OpenProject, orders: StreamLedger, rates: StreamLedger
 ) -> None:
     for stream in (orders, rates):
-        writer(stream).commit(KeyPosition(key=1))
+        extract(stream)
         judge(stream, 1, "pass")
     close(orders, 1)
     found = read(opened, "Silver", error=KILLED)
@@ -151,16 +189,16 @@ def test_a_job_that_was_killed_fails_the_sources_that_it_did_not_get_to(
 
 
 def test_what_another_run_has_extracted_since_fails_nothing(opened: OpenProject, orders: StreamLedger) -> None:
-    writer(orders).commit(KeyPosition(key=1))
+    extract(orders)
     judge(orders, 1, "pass")
-    writer(orders).commit(KeyPosition(key=2))
+    extract(orders, 2)
     assert read(opened, "Check")["silver"] == "rds_postgres"
     close(orders, 1)
     assert status(read(opened, "Silver"), "rds_postgres") == "succeeded"
 
 
 def test_an_optional_source_that_failed_lets_the_others_go_on(opened: OpenProject, rates: StreamLedger) -> None:
-    writer(rates).commit(KeyPosition(key=1))
+    extract(rates)
     failed = {"source": "rds_postgres", "status": "failed", "stage": "Extract", "error": KILLED}
     extracted = {"source": "fx_rates", "status": "extracted"}
     found = read(opened, outcomes=[failed, extracted], optional=True)
@@ -173,7 +211,7 @@ def test_an_optional_source_that_failed_lets_the_others_go_on(opened: OpenProjec
 
 def test_however_much_is_halted_the_state_has_room_for_it(opened: OpenProject, orders: StreamLedger) -> None:
     checks = [CheckResult(check=f"check_{i}", level="halt", passed=False, message="x" * 50) for i in range(10_000)]
-    writer(orders).commit(KeyPosition(key=1))
+    extract(orders)
     judge(orders, 1, "halt", *checks)
     found = read(opened)
     assert len(found["outcomes"][0]["error"]["Cause"]) < 1_100

@@ -1,0 +1,12 @@
+"""Columns that the pipeline adds to the rows of the lake."""
+
+from __future__ import annotations
+
+BATCH = "_batch"
+FILE = "_file"
+ROW = "_file_row"
+"""Where a row stood in its raw file: greater than of those before it; NULL in what was appended before there was the column."""
+REASONS = "_reasons"
+RAW = "_raw"
+PLACE = (BATCH, FILE, ROW)
+"""What orders rows as they arrived."""

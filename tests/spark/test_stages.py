@@ -1,0 +1,518 @@
+"""From raw to silver, stage by stage: each takes its work from the one before, counts what it does, and is gone on from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from headwater.errors import BooksError, LedgerError
+from headwater.lake.delta import Commit, Table
+from headwater.ledger.entries import Carried, Manifest
+from headwater.stages import check, silver
+
+from .shop import SOURCE, STREAM, Shop, at, people, policy, raw_of
+
+POSITIVE = policy({"id": "id_positive", "that": "id", "is": "positive"})
+AD = ("account", "day", "ad", "cost", "platform")
+
+
+@pytest.fixture
+def shop(spark: SparkSession, tmp_path: Path) -> Shop:
+    return Shop(spark, tmp_path, people(), policy=POSITIVE)
+
+
+# One stage after the other.
+
+
+def test_what_bronze_has_not_is_not_judged(shop: Shop) -> None:
+    shop.batch([(1, "Graz", at(1))])
+    shop.append()
+    shop.batch([(2, "Linz", at(1))])
+    shop.check()
+    assert shop.stream.judged_up_to() == 1
+    shop.silver()
+    shop.run()
+    assert shop.cities() == {1: "Graz", 2: "Linz"}
+
+
+def test_a_batch_that_bronze_has_not_is_named_and_stays_for_a_later_run(shop: Shop) -> None:
+    shop.batch([(1, "Graz", at(1))])
+    shop.append()
+    shop.batch([(2, "Linz", at(1))])
+    shop.stream.carry(Carried(batch=2, version=9))
+    with pytest.raises(LedgerError, match=r"shop\.people: bronze has the batches up to 1, and not up to 2"):
+        shop.check()
+    shop.halt(1)
+    shop.halt(2)
+    shop.release(1)
+    shop.release(2)
+    with pytest.raises(LedgerError, match="not up to 2"):
+        shop.silver()
+    shop.run()
+    assert shop.cities() == {1: "Graz", 2: "Linz"}
+
+
+def test_what_was_appended_and_not_recorded_is_recorded_by_the_next_run(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.batch([(1, "Graz", at(1))])
+    with monkeypatch.context() as patch:
+        patch.setattr("headwater.ledger.stream.StreamLedger.carry", _die)
+        with pytest.raises(KilledError):
+            shop.append()
+    assert shop.stream.carried_up_to() == 0
+    shop.run()
+    assert shop.cities() == {1: "Graz"}
+    assert shop.lake.bronze(SOURCE, STREAM).read().count() == 1
+
+
+def test_a_first_batch_without_rows_passes_and_the_next_comes_after_it(shop: Shop) -> None:
+    shop.batch()
+    shop.run()
+    assert (shop.rows(), shop.counts(1)) == ([], {})
+    shop.batch([(1, "Graz", at(1))])
+    shop.run()
+    assert shop.cities() == {1: "Graz"}
+
+
+def test_no_rows_where_rows_are_expected_halt(spark: SparkSession, tmp_path: Path) -> None:
+    expecting = policy(batch=[{"id": "rows", "is": "size", "least": 1, "level": "halt"}])
+    shop = Shop(spark, tmp_path, people(), policy=expecting)
+    shop.batch()
+    shop.run()
+    verdict = shop.stream.verdict(1)
+    assert verdict is not None
+    assert (verdict.verdict, [check.check for check in verdict.checks]) == ("halt", ["rows"])
+
+
+# What waits together, goes together.
+
+
+def test_three_hundred_batches_are_one_append_one_verification_and_one_write(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified = []
+    monkeypatch.setattr(check, "verify", lambda *given: verified.append(given[1]) or ())
+    for number in range(1, 301):
+        shop.batch([(number, "Graz", at(1)), (1000, str(number), at(1))])
+    shop.run()
+    assert verified == [600]
+    assert shop.lake.bronze(SOURCE, STREAM).version() == 0
+    assert shop.lake.table("silver", "people").version() == 0
+    assert len(shop.rows()) == 301
+    assert shop.cities()[1000] == "300"
+    assert shop.counts(300) == {"extracted": 2, "silver_inserted": 2}
+    assert shop.counts(299) == {"extracted": 2, "silver_inserted": 1, "duplicates": 1}
+
+
+def test_a_bad_batch_halts_itself_and_those_behind_it_alone(spark: SparkSession, tmp_path: Path) -> None:
+    none = policy({"id": "id_positive", "that": "id", "is": "positive", "level": "halt"})
+    shop = Shop(spark, tmp_path, people(), policy=none)
+    for number in (1, 2, -3, 4, 5):
+        shop.batch([(number, "Graz", at(1))])
+    shop.run()
+    verdicts = [verdict and verdict.verdict for verdict in shop.stream.verdicts(1, 5)]
+    assert verdicts == ["pass", "pass", "halt", "pass", "pass"]
+    assert shop.cities() == {1: "Graz", 2: "Graz"}
+    shop.halted = shop.stream.closed_up_to()  # type: ignore[attr-defined]
+    shop.discard(3)
+    shop.run()
+    assert shop.cities() == {1: "Graz", 2: "Graz", 4: "Graz", 5: "Graz"}
+    assert shop.counts(3) == {"extracted": 1, "discarded": 1}
+
+
+CHECKS: list[dict[str, Any]] = [
+    {"id": "unique", "that": "id", "is": "unique"},
+    {"id": "share", "that": "city", "is": "complete_share", "least": 0.5},
+    {"id": "distinct", "that": "id", "is": "distinct_at_least", "least": 2},
+    {"id": "mean", "that": "id", "is": "mean_between", "least": 2, "most": 4},
+    {"id": "size", "is": "size", "least": 2, "most": 3},
+]
+
+
+def test_of_many_batches_each_has_the_verdict_that_it_has_alone(spark: SparkSession, tmp_path: Path) -> None:
+    declared = policy(
+        {"id": "far", "that": "id", "is": "between", "least": 1, "most": 6, "may_fail": 0.4, "least_rows": 2},
+        {"id": "named", "that": "city", "is": "complete", "level": "warn", "may_fail": 0.5, "least_rows": 1},
+        batch=[check | {"level": "halt"} for check in CHECKS],
+    )
+    batches: list[list[tuple[Any, ...]]] = [
+        [(2, "Graz", at(1)), (3, "Linz", at(1))],
+        [(2, "Graz", at(1)), (2, "Linz", at(1))],
+        [(2, None, at(1)), (3, None, at(1)), (4, "Ulm", at(1))],
+        [(9, "Graz", at(1)), (8, "Graz", at(1))],
+        [(3, "Graz", at(1))],
+        [(None, "Graz", at(1)), (3, "Graz", at(1)), (4, None, at(1))],
+        [(None, None, at(1)), (None, None, at(1))],
+    ]
+    together, alone = (Shop(spark, tmp_path / name, people(), policy=declared) for name in ("together", "alone"))
+    for rows in batches:
+        together.batch(rows)
+        alone.batch(rows)
+        alone.append()
+        alone.check()
+    together.append()
+    together.check()
+    told = [
+        [
+            (verdict.verdict, sorted((check.check, check.level, check.passed) for check in verdict.checks))
+            for verdict in shop.stream.verdicts(1, len(batches))
+            if verdict
+        ]
+        for shop in (together, alone)
+    ]
+    assert told[0] == told[1]
+    assert {verdict for verdict, _ in told[0]} == {"pass", "halt"}
+
+
+# Every number is counted where it happens, and a difference stops the batch.
+
+
+def _one_more(metric: str) -> Callable[[Commit], Commit]:
+    def lie(commit: Commit) -> Commit:
+        return Commit(
+            commit.version,
+            commit.operation,
+            commit.metrics | {metric: commit.metrics.get(metric, 0) + 1},
+            commit.metadata,
+        )
+
+    return lie
+
+
+@pytest.mark.parametrize(
+    ("table", "metric", "step"),
+    [
+        ("bronze", "numOutputRows", "append"),
+        ("quarantine", "numOutputRows", "silver"),
+        ("silver", "numTargetRowsInserted", "silver"),
+        ("silver", "numTargetRowsUpdated", "silver"),
+        ("silver", "numTargetRowsDeleted", "silver"),
+    ],
+)
+def test_a_commit_that_counts_one_more_than_was_decided_is_noticed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, table: str, metric: str, step: str
+) -> None:
+    shop.batch([(1, "Graz", at(1))])
+    shop.run()
+    shop.batch([(1, "Wien", at(2)), (2, "Linz", at(2)), (-1, "Ulm", at(2))])
+    told = Table.commit_of
+
+    def commit_of(self: Table, app_id: str, transaction: int) -> Commit:
+        commit = told(self, app_id, transaction)
+        return _one_more(metric)(commit) if f"/{table}/" in self.path else commit
+
+    monkeypatch.setattr(Table, "commit_of", commit_of)
+    steps = {"append": [shop.append], "silver": [shop.append, shop.check, shop.silver]}[step]
+    for step_ in steps[:-1]:
+        step_()
+    with pytest.raises(BooksError):
+        steps[-1]()
+    assert shop.stream.closed_up_to() == 1
+
+
+@pytest.mark.parametrize("counted", ["insert", "update", "unchanged", "duplicate", "stale"])
+def test_a_fate_that_counts_one_more_is_noticed_before_anything_is_written(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, counted: str
+) -> None:
+    shop.batch([(1, "Graz", at(1))])
+    honest = silver._count
+
+    def lie(*given: Any) -> Any:
+        told = honest(*given)
+        told.fates[1][counted] = told.fates[1].get(counted, 0) + 1
+        return told
+
+    monkeypatch.setattr(silver, "_count", lie)
+    with pytest.raises(BooksError, match="batch 1 does not balance"):
+        shop.run()
+    assert not shop.lake.table("silver", "people").exists()
+    assert shop.stream.closed_up_to() == 0
+
+
+@pytest.mark.parametrize("stage", ["check", "silver"])
+@pytest.mark.parametrize("damage", ["doubled", "lost"])
+def test_a_row_that_bronze_has_lost_or_doubled_is_noticed(shop: Shop, stage: str, damage: str) -> None:
+    shop.batch([(1, "Graz", at(1)), (2, "Linz", at(1))])
+    shop.append()
+    if stage == "silver":
+        shop.check()
+    bronze = shop.lake.bronze(SOURCE, STREAM)
+    if damage == "lost":
+        bronze.delta().delete("id = '1'")
+    else:
+        rows = bronze.read().where("id = '1'").localCheckpoint()
+        rows.write.format("delta").mode("append").save(bronze.path)
+    with pytest.raises(BooksError, match="batch 1 has 2 rows, and bronze has"):
+        shop.check() if stage == "check" else shop.silver()
+    assert not shop.lake.table("silver", "people").exists()
+
+
+def test_deequ_and_the_counts_by_batch_are_held_to_each_other(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = check.check_batches
+
+    def lie(*given: Any) -> Any:
+        told = honest(*given)
+        told.meeting["id_positive"] -= 1
+        return told
+
+    shop.batch([(1, "Graz", at(1))])
+    shop.batch([(2, "Graz", at(1))])
+    shop.append()
+    monkeypatch.setattr(check, "check_batches", lie)
+    with pytest.raises(BooksError, match=r"check id_positive: a share of 0\.5 batch by batch, and of 1\.0 by Deequ"):
+        shop.check()
+
+
+# What becomes of a row is decided once.
+
+
+class KilledError(Exception):
+    """The process ends here."""
+
+
+def _die(*_: object, **__: object) -> None:
+    raise KilledError
+
+
+@pytest.mark.parametrize("then", ["stricter", "milder", "as before"])
+def test_what_a_run_that_died_has_refused_stays_refused_and_nothing_else(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    shop.batch([(1, "Graz", at(1)), (-2, "Linz", at(1)), (-2, "Linz", at(1)), (3, "Ulm", at(1))])
+    with monkeypatch.context() as patch:
+        patch.setattr(silver, "carry_out", _die)
+        with pytest.raises(KilledError):
+            shop.run()
+    assert len(shop.quarantined()) == 2
+    shop.policy = {
+        "stricter": policy({"id": "is_1", "that": "id", "is": "between", "least": 1, "most": 1}),
+        "milder": None,
+        "as before": POSITIVE,
+    }[then]
+    shop.batch([(-4, "Bonn", at(1))])
+    shop.run()
+    refused = sorted(raw_of(row)["id"] for row in shop.quarantined())
+    assert refused == sorted(["-2", "-2", *([] if then == "milder" else ["-4"])])
+    assert shop.cities() == {1: "Graz", 3: "Ulm"} | ({-4: "Bonn"} if then == "milder" else {})
+    assert shop.counts(1) == {"extracted": 4, "silver_inserted": 2, "quarantined": 2}
+    assert shop.book(1).reasons == {"id_positive": 2}
+
+
+def test_a_run_that_died_before_it_closed_its_books_is_gone_on_from(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.batch([(1, "Graz", at(1)), (-2, "Linz", at(1))])
+    shop.batch([(1, "Wien", at(2))])
+    with monkeypatch.context() as patch:
+        patch.setattr("headwater.ledger.stream.StreamLedger.close", _die)
+        with pytest.raises(KilledError):
+            shop.run()
+    assert shop.stream.closed_up_to() == 0
+    shop.policy = policy({"id": "none", "that": "city", "is": "in_set", "values": ["Nowhere"]})
+    shop.silver("another")
+    assert shop.cities() == {1: "Wien"}
+    assert shop.counts(1) == {"extracted": 2, "duplicates": 1, "quarantined": 1}
+    assert shop.counts(2) == {"extracted": 1, "silver_inserted": 1}
+    assert shop.book(2).run_id == "run"
+
+
+# Order and identity of versions.
+
+SAME = [(1, None), (1, "Graz"), (1, "Wien")]
+
+
+@pytest.mark.parametrize("write", ["merge", "scd2"])
+@pytest.mark.parametrize("day", [1, 2, 3])
+def test_what_is_read_later_is_true_now_whatever_it_says_of_when(
+    spark: SparkSession, tmp_path: Path, write: str, day: int
+) -> None:
+    shop = Shop(spark, tmp_path, people({"kind": write}), "reading")
+    shop.batch([(1, "Graz", at(2))])
+    shop.run()
+    shop.batch([(1, "Wien", at(day))])
+    shop.run()
+    now = [row.city for row in shop.rows() if write == "merge" or row.is_current]
+    assert now == ["Wien"]
+    assert shop.counts(2) == {"extracted": 1, "silver_updated": 1}
+
+
+@pytest.mark.parametrize("write", ["merge", "scd2"])
+def test_a_value_that_moves_to_a_neighbour_is_another_row(spark: SparkSession, tmp_path: Path, write: str) -> None:
+    columns = {
+        "id": {"type": "bigint"},
+        "first": {"type": "string"},
+        "last": {"type": "string"},
+        "seen": {"type": "timestamp"},
+    }
+    table = people({"kind": write}, columns=columns)
+    shop = Shop(spark, tmp_path, table, raw=("id", "first", "last", "seen"))
+    shop.batch([(1, "Ada", None, at(1))])
+    shop.run()
+    shop.batch([(1, None, "Ada", at(2))])
+    shop.run()
+    assert ("Ada", None) not in [(row.first, row.last) for row in shop.rows() if write == "merge" or row.is_current]
+
+
+def test_what_is_older_than_silver_is_counted_as_stale(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = Shop(spark, tmp_path, people())
+    shop.batch([(1, "Graz", at(5)), (2, "Linz", None)])
+    shop.run()
+    shop.batch([(1, "Old", at(2)), (2, "Ulm", None)])
+    shop.run()
+    assert shop.cities() == {1: "Graz", 2: "Ulm"}
+    assert shop.counts(2) == {"extracted": 2, "silver_updated": 1, "stale": 1}
+    assert '"event": "stale rows", "stream": "people", "batch": 2, "rows": 1' in caplog.text
+
+
+def test_a_correction_wins_by_file_and_line_where_nothing_else_orders_them(spark: SparkSession, tmp_path: Path) -> None:
+    shop = Shop(spark, tmp_path, people(version=False))
+    first = [(number, "first", at(1)) for number in range(50)]
+    shop.batch([*first, (0, "corrected below", at(1))], [(number, "corrected", at(1)) for number in range(1, 50)])
+    shop.run()
+    assert set(shop.cities().values()) == {"corrected below", "corrected"}
+    assert shop.counts(1) == {"extracted": 100, "silver_inserted": 50, "duplicates": 50}
+
+
+# Replacing, replaying, restoring.
+
+
+@pytest.fixture
+def ads(spark: SparkSession, tmp_path: Path) -> Shop:
+    types = {"account": "string", "day": "date", "ad": "int", "cost": "int", "platform": "string"}
+    table = people(
+        {"kind": "replace", "account": "account", "day": "day"},
+        version=False,
+        key=["platform", "account", "day", "ad"],
+        columns={name: {"type": type_} for name, type_ in types.items()},
+    )
+    costs = policy({"id": "cost", "that": "cost", "is": "non_negative"})
+    return Shop(spark, tmp_path, table, "reading", costs, AD[:-1], {"platform": "'mine'"})
+
+
+def costs(shop: Shop) -> set[tuple[Any, ...]]:
+    return {(row.platform, row.account, row.day.day, row.ad, row.cost) for row in shop.rows()}
+
+
+def day_of(*days: int, account: str = "a") -> tuple[dict[str, str], ...]:
+    return tuple({"account": account, "day": f"2024-01-{day:02d}"} for day in days)
+
+
+MONDAY, TUESDAY = "2024-01-01", "2024-01-02"
+
+
+def test_what_a_restatement_has_no_more_is_deleted_within_its_days_alone(ads: Shop) -> None:
+    ads.batch([("a", MONDAY, 1, 10), ("a", MONDAY, 2, 20), ("a", TUESDAY, 1, 30), ("b", MONDAY, 1, 40)])
+    ads.batch([("a", MONDAY, 1, 11)], slices=day_of(1))
+    ads.batch(slices=day_of(2))
+    ads.run()
+    assert costs(ads) == {("mine", "a", 1, 1, 11), ("mine", "b", 1, 1, 40)}
+    assert ads.counts(2) == {"extracted": 1, "silver_updated": 1, "deleted": 1}
+    assert ads.counts(3) == {"deleted": 1}
+
+
+@pytest.mark.parametrize("refused", [("a", MONDAY, 2, -20), ("a", MONDAY, None, 20)])
+def test_a_refused_restatement_keeps_the_row_that_it_may_be_about(
+    ads: Shop, refused: Sequence[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    ads.batch([("a", MONDAY, 1, 10), ("a", MONDAY, 2, 20), ("a", TUESDAY, 3, 30)])
+    ads.batch([("a", MONDAY, 1, 11), refused], slices=day_of(1, 2))
+    ads.run()
+    assert costs(ads) == {("mine", "a", 1, 1, 11), ("mine", "a", 1, 2, 20)}
+    assert ads.counts(2) == {"extracted": 2, "silver_updated": 1, "quarantined": 1, "deleted": 1}
+    assert '"event": "kept what refused rows may restate", "stream": "people", "batch": 2, "rows": 1' in caplog.text
+
+
+def test_the_days_of_another_platform_are_not_restated(ads: Shop, spark: SparkSession) -> None:
+    ads.batch([("a", MONDAY, 1, 10)])
+    ads.run()
+    silver = ads.lake.table("silver", "people")
+    other = silver.read().withColumn("platform", F.lit("other")).localCheckpoint()
+    other.write.format("delta").mode("append").save(silver.path)
+    ads.batch(slices=day_of(1))
+    ads.run()
+    assert costs(ads) == {("other", "a", 1, 1, 10)}
+
+
+def replay(shop: Shop, batch: int) -> Manifest:
+    """As `headwater quarantine replay` commits one."""
+    old, latest, book = shop.stream.manifest(batch), shop.stream.latest(), shop.book(batch)
+    assert latest is not None
+    replayed = old.model_copy(
+        update={"batch": latest.batch + 1, "files": (), "rows": book.quarantined, "replays": batch}
+    )
+    shop.stream.commit(replayed)
+    return replayed
+
+
+@pytest.mark.parametrize(
+    ("order", "version"), [("version", True), ("version", False), ("reading", True), ("reading", False)]
+)
+def test_a_replay_offers_what_was_refused_and_writes_over_nothing_that_came_later(
+    spark: SparkSession, tmp_path: Path, order: Any, version: bool
+) -> None:
+    cities = policy({"id": "city", "that": "city", "is": "in_set", "values": ["Graz", "Wien"]})
+    shop = Shop(spark, tmp_path, people(version=version), order, cities)
+    shop.batch([(1, "Linz", at(2)), (2, "Linz", at(2)), (3, "Graz", at(2)), (4, "Ulm", at(2)), (5, "Linz", at(9))])
+    shop.batch([(1, "Wien", at(3)), (3, "Wien", at(3))])
+    shop.run()
+    shop.policy = policy({"id": "city", "that": "city", "is": "in_set", "values": ["Graz", "Wien", "Linz"]})
+    again = replay(shop, 1)
+    shop.run()
+    assert shop.cities() == {1: "Wien", 2: "Linz", 3: "Wien", 5: "Linz"}
+    assert shop.counts(again.batch) == {"extracted": 4, "silver_inserted": 2, "quarantined": 1, "stale": 1}
+    assert len(shop.quarantined()) == 4
+    assert shop.lake.bronze(SOURCE, STREAM).read().count() == 7
+
+
+def test_a_replayed_version_goes_to_where_it_belongs_in_time(spark: SparkSession, tmp_path: Path) -> None:
+    cities = policy({"id": "city", "that": "city", "is": "in_set", "values": ["Graz", "Wien"]})
+    shop = Shop(spark, tmp_path, people({"kind": "scd2"}), "reading", cities)
+    for city, day in (("Graz", 1), ("Linz", 2), ("Wien", 3)):
+        shop.batch([(1, city, at(day))])
+    shop.run()
+    shop.policy = None
+    replay(shop, 2)
+    shop.run()
+    found = sorted((row.valid_from.day, row.city, row.valid_to and row.valid_to.day) for row in shop.rows())
+    assert found == [(1, "Graz", 2), (2, "Linz", 3), (3, "Wien", None)]
+
+
+def restore(table: Table, version: int) -> None:
+    table.delta().restoreToVersion(version)
+
+
+def test_bronze_that_was_restored_gets_back_what_it_lacks(shop: Shop) -> None:
+    for number in (1, 2, 3):
+        shop.batch([(number, "Graz", at(1))])
+        shop.append()
+    bronze = shop.lake.bronze(SOURCE, STREAM)
+    restore(bronze, 0)
+    shop.run()
+    assert sorted(row.id for row in bronze.read().collect()) == ["1", "2", "3"]
+    restore(bronze, 1)
+    restore(bronze, 0)
+    shop.append()
+    shop.append()
+    assert sorted(row.id for row in bronze.read().collect()) == ["1", "2", "3"]
+
+
+def test_silver_that_was_restored_or_dropped_gets_back_what_it_lacks(shop: Shop) -> None:
+    for number in (1, 2, 3):
+        shop.batch([(number, "Graz", at(1)), (-number, "Linz", at(1))])
+        shop.run()
+    table = shop.lake.table("silver", "people")
+    restore(table, 0)
+    assert shop.cities() == {1: "Graz"}
+    shop.policy = None
+    shop.silver()
+    assert shop.cities() == {1: "Graz", 2: "Graz", 3: "Graz"}
+    assert len(shop.quarantined()) == 3
+    assert shop.counts(3) == {"extracted": 2, "silver_inserted": 1, "quarantined": 1}
