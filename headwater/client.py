@@ -230,13 +230,16 @@ class Client:
         answer = self._step_functions.list_executions(
             stateMachineArn=self.deployment.state_machine_arn, maxResults=most
         )
+        rows: dict[str, int] = {}
+        for book in books_of(self.opened, {item["name"] for item in answer["executions"]}):
+            rows[book.run_id] = rows.get(book.run_id, 0) + book.extracted
         return [
             ListedRun(
                 run_id=item["name"],
                 status=item["status"],
                 started=item["startDate"],
                 ended=item.get("stopDate"),
-                rows=sum(book.extracted for book in books_of(self.opened, item["name"])),
+                rows=rows.get(item["name"], 0),
             )
             for item in sorted(answer["executions"], key=lambda item: item["startDate"], reverse=True)
         ]

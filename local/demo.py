@@ -146,7 +146,7 @@ def _pipeline(stack: Stack, client: Client, label: str) -> dict[str, Any]:
     assert found.ended is not None  # noqa: S101 - watch() returns once it has
     if found.status != "SUCCEEDED":
         console.print(f"[red]{run_id} {found.status}[/] {found.error}: {found.cause}")
-    books = books_of(client.opened, run_id)
+    books = books_of(client.opened, {run_id})
     verdicts = [client.opened.ledger.stream(book.source, book.stream).verdict(book.batch) for book in books]
     return {
         "run_id": run_id,

@@ -135,21 +135,23 @@ def _ranked(rows: DataFrame, by: Sequence[str], newest_first: Sequence[Column]) 
 
 
 def _oldest_first(declared: config.Table, order: Order) -> list[Column]:
-    """Orders the rows of a key; what was stored before rows knew their place is told apart by its content."""
-    version = [] if declared.version is None else [F.col(declared.version).asc_nulls_first()]
-    batch, *place = [F.col(name).asc_nulls_first() for name in PLACE]
-    first = [batch, *version] if order == "reading" else [*version, batch]
-    return [*first, *place, F.xxhash64(*declared.columns).asc()]
+    """Orders the rows of a key as they follow each other."""
+    return [value.asc_nulls_first() for value in _ordered_by(declared, order)]
 
 
-def newest_first(declared: config.Table, order: Order) -> list[Column]:
+def _newest_first(declared: config.Table, order: Order) -> list[Column]:
     """Orders the rows of a key, the one that counts first; where rows are never changed that is the one that arrived first."""
     if isinstance(declared.write, InsertWrite):
-        return [*[F.col(name).asc_nulls_first() for name in PLACE], F.xxhash64(*declared.columns).asc()]
-    version = [] if declared.version is None else [F.col(declared.version).desc_nulls_last()]
-    batch, *place = [F.col(name).desc_nulls_last() for name in PLACE]
+        return [value.asc_nulls_first() for value in _ordered_by(declared.model_copy(update={"version": None}), order)]
+    return [value.desc_nulls_last() for value in _ordered_by(declared, order)]
+
+
+def _ordered_by(declared: config.Table, order: Order) -> list[Column]:
+    """What orders the rows of a key; what was stored before rows knew their place is told apart by its content."""
+    version = [] if declared.version is None else [declared.version]
+    batch, *place = PLACE
     first = [batch, *version] if order == "reading" else [*version, batch]
-    return [*first, *place, F.xxhash64(*declared.columns).desc()]
+    return [*[F.col(f"`{name}`") for name in (*first, *place)], F.xxhash64(*declared.columns)]
 
 
 def _there(table: Table, declared: config.Table, rows: DataFrame, bounds: Bounds) -> DataFrame:
@@ -160,7 +162,7 @@ def _there(table: Table, declared: config.Table, rows: DataFrame, bounds: Bounds
 
 
 def _decide_newest(table: Table, declared: config.Table, arrived: Arrived) -> Decided:
-    rows = _ranked(arrived.valid, declared.key, newest_first(declared, arrived.order))
+    rows = _ranked(arrived.valid, declared.key, _newest_first(declared, arrived.order))
     same, stale, there = F.lit(False), F.lit(False), F.lit(False)
     if table.exists():
         found = _there(table, declared, arrived.valid, arrived.bounds)

@@ -105,6 +105,10 @@ class StreamLedger:
         """Reads what Check said of batches that follow each other, several at once."""
         return self._side_by_side(self.verdict, first, last)
 
+    def books(self, first: int, last: int) -> list[Book | None]:
+        """Reads what became of the rows of batches that follow each other, several at once."""
+        return self._side_by_side(self.book, first, last)
+
     def _side_by_side(self, read: Callable[[int], _Read], first: int, last: int) -> list[_Read]:
         with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
             return list(pool.map(read, range(first, last + 1)))

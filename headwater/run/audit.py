@@ -1,30 +1,38 @@
-"""The audit of a run: its books added up, and its check results, in the warehouse."""
+"""The audit of a run: the books that no audit has entered yet, added up, and their check results, in the warehouse."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from headwater.errors import BooksError, QueryError
 from headwater.ledger.entries import Book
+from headwater.ledger.stream import StreamLedger
 from headwater.open_project import OpenProject
 from headwater.run.limits import AUDIT_SECONDS, began, is_over
 from headwater.warehouse.data_api import BEGINS_WITHIN_SECONDS, has_finished, submit, unfinished
 
+_ENTERED_KEY = "load/_audit/entered.json"
 _PATIENCE_SECONDS = 45.0
 """How long one call waits for the statement, once it has begun."""
 
 
-def books_of(opened: OpenProject, run_id: str) -> list[Book]:
-    """Reads the books that one run closed, newest batches only; costs as much as the run did."""
+MOST_AT_FIRST = 100
+"""Books of a stream that its first audit enters: the ledger keeps what is older."""
+Reach = dict[str, tuple[int, int]]
+"""The first and the last batch of each stream, written as `source.stream`, whose books an audit enters."""
+
+
+def books_of(opened: OpenProject, run_ids: Collection[str]) -> list[Book]:
+    """Reads the books that some runs closed, which are the newest ones; costs as much as the runs did."""
     books = []
     for ledger in opened.streams():
         for batch in range(ledger.closed_up_to(), 0, -1):
             book = ledger.book(batch)
-            if book is None or book.run_id != run_id:
+            if book is None or book.run_id not in run_ids:
                 break
             books.append(book)
     return books
@@ -53,49 +61,95 @@ def audit_run(opened: OpenProject, client: Any, run: AuditedRun, audit: Mapping[
     )
     if not done and is_over(since, AUDIT_SECONDS):
         raise QueryError(f"audit: not entered since {since:%H:%M} UTC; {unfinished(client, statement)}")
+    if done:
+        _move_on(opened, run)
     return {"done": done, "since": since.isoformat(), "statement": statement}
 
 
 def _prepare(opened: OpenProject, run: AuditedRun) -> list[str]:
-    """Makes the SQL of a run's audit; the check results, as many as they are, go by a file."""
-    books = books_of(opened, run.run_id)
+    """Makes the SQL of a run's audit: every book that none has entered, also those of runs that never came to theirs.
+
+    Books and check results, as many as they are, go by files; one that is entered already is replaced.
+    """
+    reach = _reach(opened)
+    opened.lake.write(_reach_key(run), json.dumps(reach).encode())
+    books = [book for ledger, batches in _streams(opened, reach) for book in ledger.books(*batches) if book]
     if not all(book.balances for book in books):
         wrong = ", ".join(f"{book.source}.{book.stream} batch {book.batch}" for book in books if not book.balances)
-        raise BooksError(f"the books of run {run.run_id} do not balance: {wrong}")
+        raise BooksError(f"the books that run {run.run_id} finds do not balance: {wrong}")
     started = datetime.fromisoformat(run.started_at).astimezone(UTC)
+    own = [book for book in books if book.run_id == run.run_id]
     sums = [
-        sum(book.extracted for book in books),
-        sum(book.silver_inserted for book in books),
-        sum(book.silver_updated for book in books),
-        sum(book.quarantined for book in books),
+        sum(getattr(book, name) for book in own)
+        for name in ("extracted", "silver_inserted", "silver_updated", "quarantined")
     ]
     status = "failed_in_part" if run.in_part else "succeeded"
     run_id = _text(run.run_id)
-    sqls = [
+    return [
         "INSERT INTO etl.run_audit (run_id, status, started_at, ended_at, rows_extracted, rows_inserted, rows_updated, "
         f"rows_quarantined) SELECT {run_id}, '{status}', '{started:%Y-%m-%d %H:%M:%S}', GETDATE(), "
-        f"{', '.join(str(value) for value in sums)} WHERE NOT EXISTS (SELECT 1 FROM etl.run_audit WHERE run_id = {run_id})"
+        f"{', '.join(str(value) for value in sums)} WHERE NOT EXISTS (SELECT 1 FROM etl.run_audit WHERE run_id = {run_id})",
+        *_entered(opened, run, "books", reach, [book.model_dump(exclude={"reasons"}) for book in books]),
+        *_entered(opened, run, "quality_results", reach, _results(opened, books)),
     ]
-    if results := _results(opened, run.run_id, books):
-        copy_role = opened.project.environment.warehouse.copy_role
-        key = f"load/_audit/{run.run_id}.json"
-        opened.lake.write(key, "\n".join(json.dumps(result) for result in results).encode())
-        sqls += [
-            f"DELETE FROM etl.quality_results WHERE run_id = {run_id}",
-            f"COPY etl.quality_results FROM {_text(f'{opened.lake.uri}/{key}')} IAM_ROLE '{copy_role}' "
-            "FORMAT AS JSON 'auto'",
-        ]
-    return sqls
 
 
-def _results(opened: OpenProject, run_id: str, books: Iterable[Book]) -> list[dict[str, Any]]:
-    """Lists the check results of a run's batches as rows of etl.quality_results."""
+def _entered(
+    opened: OpenProject, run: AuditedRun, table: str, reach: Reach, rows: list[dict[str, Any]]
+) -> Iterator[str]:
+    """Makes the SQL that puts rows in a table of etl in place of those about the same batches."""
+    if not rows:
+        return
+    key = f"load/_audit/{run.run_id}.{table}.json"
+    opened.lake.write(key, "\n".join(json.dumps(row) for row in rows).encode())
+    said = (
+        f"source = {_text(source)} AND stream = {_text(stream)} AND batch BETWEEN {first} AND {last}"
+        for name, (first, last) in reach.items()
+        for source, _, stream in [name.partition(".")]
+    )
+    yield f"DELETE FROM etl.{table} WHERE {' OR '.join(f'({batches})' for batches in said)}"
+    copy_role = opened.project.environment.warehouse.copy_role
+    yield f"COPY etl.{table} FROM {_text(f'{opened.lake.uri}/{key}')} IAM_ROLE '{copy_role}' FORMAT AS JSON 'auto'"
+
+
+def _reach(opened: OpenProject) -> Reach:
+    """Finds the books that no audit has entered."""
+    entered = json.loads(opened.lake.read(_ENTERED_KEY) or b"{}")
+    reach = {}
+    for ledger in opened.streams():
+        name, closed = f"{ledger.source}.{ledger.stream}", ledger.closed_up_to()
+        first = entered.get(name, max(0, closed - MOST_AT_FIRST)) + 1
+        if first <= closed:
+            reach[name] = (first, closed)
+    return reach
+
+
+def _move_on(opened: OpenProject, run: AuditedRun) -> None:
+    """Records what this audit has entered; one that dies before leaves the next to enter the same once more."""
+    reach = json.loads(opened.lake.read(_reach_key(run)) or b"{}")
+    entered = json.loads(opened.lake.read(_ENTERED_KEY) or b"{}")
+    entered |= {name: last for name, (_, last) in reach.items()}
+    opened.lake.write(_ENTERED_KEY, json.dumps(entered, sort_keys=True).encode())
+
+
+def _reach_key(run: AuditedRun) -> str:
+    return f"load/_audit/{run.run_id}.reach.json"
+
+
+def _streams(opened: OpenProject, reach: Reach) -> Iterator[tuple[StreamLedger, tuple[int, int]]]:
+    for ledger in opened.streams():
+        if batches := reach.get(f"{ledger.source}.{ledger.stream}"):
+            yield ledger, batches
+
+
+def _results(opened: OpenProject, books: Iterable[Book]) -> list[dict[str, Any]]:
+    """Lists the check results of batches as rows of etl.quality_results."""
     rows = []
     for book in books:
         verdict = opened.ledger.stream(book.source, book.stream).verdict(book.batch)
         for check in verdict.checks if verdict else ():
             row = {
-                "run_id": run_id,
+                "run_id": book.run_id,
                 "source": book.source,
                 "stream": book.stream,
                 "batch": book.batch,

@@ -11,7 +11,7 @@ GRANT TEMP ON DATABASE ${database} TO ROLE ${prefix}_loader;
 -- audit_run: enters the run and its check results.
 GRANT USAGE ON SCHEMA etl TO ROLE ${prefix}_auditor;
 GRANT SELECT, INSERT ON etl.run_audit TO ROLE ${prefix}_auditor;
-GRANT SELECT, INSERT, DELETE ON etl.quality_results TO ROLE ${prefix}_auditor;
+GRANT SELECT, INSERT, DELETE ON etl.books, etl.quality_results TO ROLE ${prefix}_auditor;
 -- analysts.roles of the environment.
 GRANT USAGE ON SCHEMA analytics TO ROLE ${prefix}_analyst;
 GRANT SELECT ON ALL TABLES IN SCHEMA analytics TO ROLE ${prefix}_analyst;

@@ -31,7 +31,7 @@ def main() -> None:
         stack.deploy()
         client = Client(stack.deployment())
         run = Pipeline(stack, client).run_well()
-        books = books_of(client.opened, run.run_id)
+        books = books_of(client.opened, {run.run_id})
     read = {source: sum(book.extracted for book in books if book.source == source) for source in sorted(_SOURCES)}
     assert all(read.values()), read
     assert all(book.balances for book in books), books

@@ -58,7 +58,7 @@ class Story:
 
 def _books(client: Client, run: RunState) -> dict[tuple[str, str], list[Book]]:
     found: dict[tuple[str, str], list[Book]] = {}
-    for book in books_of(client.opened, run.run_id):
+    for book in books_of(client.opened, {run.run_id}):
         found.setdefault((book.source, book.stream), []).append(book)
     return found
 

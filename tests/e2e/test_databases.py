@@ -36,7 +36,7 @@ def test_a_backfill_brings_nothing_new_and_leaves_the_positions(pipeline: Pipeli
     }
     run = client.wait(client.start(asked))
     assert run.status == "SUCCEEDED", run.cause
-    found = list(books_of(client.opened, run.run_id))
+    found = list(books_of(client.opened, {run.run_id}))
     assert Counter(book.stream for book in found) == {"payments": 2, "inventory": 2}
     assert all(book.silver_inserted == book.silver_updated == 0 and book.balances for book in found)
     assert [ledger.position() for ledger in ledgers] == before

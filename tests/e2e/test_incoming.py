@@ -55,7 +55,7 @@ def test_what_comes_in_is_in_silver_or_in_quarantine_once(story: Story, step: in
 def test_a_file_that_somebody_drops_is_in_silver_without_anybody_starting_a_run(story: Story) -> None:
     assert story.dropped.status == "SUCCEEDED"
     client = story.pipeline.client
-    [book] = books_of(client.opened, story.dropped.run_id)
+    [book] = books_of(client.opened, {story.dropped.run_id})
     assert book.balances
     assert book.extracted == 1
     database = client.project.environment.database("silver")

@@ -152,7 +152,7 @@ def _stage(stack: Stack, first: Pipeline, twin: Pipeline) -> Stage:
     failed = []
     for pipeline in (first, twin):
         run = pipeline.run_well(SOURCE)
-        assert all(book.balances for book in books_of(pipeline.client.opened, run.run_id))
+        assert all(book.balances for book in books_of(pipeline.client.opened, {run.run_id}))
         for stream in STREAMS:
             failed += [check.check for check in newest(pipeline, stream)[1].checks if not check.passed]
     return Stage(

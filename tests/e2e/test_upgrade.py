@@ -52,7 +52,7 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
         idle_picture, after_idle = environment.picture(pipeline), footprint(pipeline.client)
         stack.advance(*environment.STEP)
         run = pipeline.run_well()
-        balanced = all(book.balances for book in books_of(pipeline.client.opened, run.run_id))
+        balanced = all(book.balances for book in books_of(pipeline.client.opened, {run.run_id}))
         yield Upgraded(found, idle, before_idle, after_idle, idle_picture, environment.picture(pipeline), balanced)
 
 

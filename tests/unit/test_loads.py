@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -157,10 +158,10 @@ def test_a_load_that_never_ends_fails_in_time(
         loaded(opened, FakeDataApi(ends=status))
 
 
-def book(ledger: Ledger, batch: int, checks: int, extracted: int = 1) -> None:
+def book(ledger: Ledger, batch: int, checks: int, extracted: int = 1, run_id: str = "run-1") -> None:
     stream = ledger.stream("fx_rates", "rates")
     counts = {"silver_updated": 0, "unchanged": 0, "quarantined": 0, "duplicates": 0}
-    named = {"source": "fx_rates", "stream": "rates", "batch": batch, "run_id": "run-1"}
+    named = {"source": "fx_rates", "stream": "rates", "batch": batch, "run_id": run_id}
     stream.close(Book(**named, extracted=extracted, silver_inserted=1, **counts))
     results = tuple(
         CheckResult(check=f"check_{i}", level="warn", passed=i % 2 == 0, value=None if i % 3 else 0.5, message="")
@@ -182,9 +183,9 @@ def test_ten_thousand_check_results_go_by_a_file_and_not_by_the_state(opened: Op
     answer = audited(opened, client)
     [sqls] = client.batches.values()
     assert len(json.dumps(answer)) < 500
-    assert [sql.split()[0] for sql in sqls] == ["INSERT", "DELETE", "COPY"]
+    assert [sql.split()[0] for sql in sqls] == ["INSERT", "DELETE", "COPY", "DELETE", "COPY"]
     assert max(len(sql) for sql in sqls) < 1_000
-    body = Bucket(ledger.bucket.s3, LAKE).read("load/_audit/run-1.json")
+    body = Bucket(ledger.bucket.s3, LAKE).read("load/_audit/run-1.quality_results.json")
     assert body is not None
     rows = [json.loads(line) for line in body.splitlines()]
     assert len(rows) == 10_000
@@ -192,7 +193,7 @@ def test_ten_thousand_check_results_go_by_a_file_and_not_by_the_state(opened: Op
         "run_id": "run-1",
         "source": "fx_rates",
         "stream": "rates",
-        "batch": 10,
+        "batch": 1,
         "check_id": "check_0",
         "level": "warn",
         "passed": True,
@@ -206,9 +207,51 @@ def test_an_audit_is_repeated_without_entering_anything_twice(opened: OpenProjec
     book(ledger, 1, 2)
     client = FakeDataApi()
     audited(opened, client)
-    [[entry, delete, _]] = client.batches.values()
+    [[entry, *files]] = client.batches.values()
     assert "WHERE NOT EXISTS (SELECT 1 FROM etl.run_audit WHERE run_id = 'run-1')" in entry
-    assert delete == "DELETE FROM etl.quality_results WHERE run_id = 'run-1'"
+    batches = "(source = 'fx_rates' AND stream = 'rates' AND batch BETWEEN 1 AND 1)"
+    assert files[::2] == [f"DELETE FROM etl.books WHERE {batches}", f"DELETE FROM etl.quality_results WHERE {batches}"]
+
+
+def entered(client: FakeDataApi, ledger: Ledger, run_id: str) -> list[tuple[str, int]]:
+    """Which books a run's audit enters: run and batch."""
+    body = Bucket(ledger.bucket.s3, LAKE).read(f"load/_audit/{run_id}.books.json")
+    return [(row["run_id"], row["batch"]) for row in map(json.loads, (body or b"").splitlines())]
+
+
+def test_what_a_run_that_died_has_closed_is_entered_once_by_the_next(opened: OpenProject, ledger: Ledger) -> None:
+    book(ledger, 1, 1, run_id="died")
+    book(ledger, 2, 1, run_id="overtaken")
+    book(ledger, 3, 1)
+    client = FakeDataApi()
+    audited(opened, client)
+    assert entered(client, ledger, "run-1") == [("died", 1), ("overtaken", 2), ("run-1", 3)]
+    [[entry, *_]] = client.batches.values()
+    assert "GETDATE(), 1, 1, 0, 0 WHERE" in entry
+    book(ledger, 4, 1, run_id="run-2")
+    audit_run(opened, client, replace(RUN, run_id="run-2"), {})
+    assert entered(client, ledger, "run-2") == [("run-2", 4)]
+
+
+def test_an_audit_that_did_not_come_to_its_end_leaves_its_books_to_the_next(
+    opened: OpenProject, ledger: Ledger
+) -> None:
+    book(ledger, 1, 1)
+    client = FakeDataApi(ends="STARTED")
+    assert not audited(opened, client)["done"]
+    audit_run(opened, client, replace(RUN, run_id="run-2"), {})
+    assert entered(client, ledger, "run-2") == [("run-1", 1)]
+
+
+def test_the_first_audit_of_a_stream_with_a_history_enters_its_newest_books(
+    opened: OpenProject, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "MOST_AT_FIRST", 2)
+    for batch in range(1, 5):
+        book(ledger, batch, 1)
+    client = FakeDataApi()
+    audited(opened, client)
+    assert entered(client, ledger, "run-1") == [("run-1", 3), ("run-1", 4)]
 
 
 def test_books_that_do_not_balance_reach_no_warehouse(opened: OpenProject, ledger: Ledger) -> None:
