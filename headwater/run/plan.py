@@ -26,7 +26,7 @@ def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[s
     if unknown:
         raise ConfigError(f"run input: {', '.join(unknown)} unknown; known: {', '.join(sorted(known))}")
     project = opened.project
-    sources = list(asked.get("sources") or project.sources)
+    sources = list(dict.fromkeys(asked.get("sources") or project.sources))
     for name in sources:
         project.source(name)
     start_from = asked.get("start_from") or "Extract"

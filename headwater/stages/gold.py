@@ -2,11 +2,14 @@
 
 A file holds two queries. `affected` lists the values of some grain columns that changed rows (views `changed_<silver table>`)
 touch; `rows` computes the rows for them. Rows of affected values that are computed no more are deleted. The silver versions
-that were read ride in the gold commit, so a rerun starts exactly after them.
+that were read ride in the gold commit, so a rerun starts exactly after them; with them what the rows were computed by, so that a
+changed query computes the whole table anew, in one commit.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from string import Template
@@ -37,9 +40,17 @@ def build_gold(job: Job, table: str, lease: Lease) -> None:
     """
     declared = job.project.gold[table]
     gold = job.lake.table("gold", table)
-    used: dict[str, int] = gold.latest_metadata().get("silver", {})
+    built = gold.latest_metadata()
+    values = {"reporting_currency": job.project.environment.reporting_currency}
+    definition = definition_of(declared, values)
+    used: dict[str, int] = built.get("silver", {})
     silver = {name: job.lake.table("silver", name) for name in declared.inputs}
     versions = {name: source.data_version(used.get(name, -1)) for name, source in silver.items()}
+    # Rows of two definitions in one table would be worth nothing, and of a table that was made anew no changes are told.
+    anew = built.get("definition") != definition or any(
+        used.get(name, -1) > version for name, version in versions.items()
+    )
+    used = {} if anew else used
     missing = [name for name, version in versions.items() if version < 0]
     if missing:
         log.warning("waits for silver", table=table, missing=missing)
@@ -51,15 +62,25 @@ def build_gold(job: Job, table: str, lease: Lease) -> None:
     rows_of = {name: source.read() for name, source in silver.items()}
     changed = {name: _changed(source, used.get(name), versions[name]) for name, source in silver.items()}
     version = gold.version()
-    values = {"reporting_currency": job.project.environment.reporting_currency}
-    with computed(job.spark, table, declared, rows_of, changed, values, increment=version >= 0) as (affected, rows):
+    with computed(job.spark, table, declared, rows_of, changed, values, increment=not anew) as (affected, rows):
         lease.check()
-        with gold.transact(f"gold.{table}", version + 2, silver=versions, run_id=job.run_id):
-            if version < 0:
-                rows.write.format("delta").mode("append").save(gold.path)
+        with gold.transact(f"gold.{table}", version + 2, silver=versions, definition=definition, run_id=job.run_id):
+            if version < 0 or _shape(gold.read()) != _shape(rows):
+                rows.write.format("delta").mode("overwrite").option("overwriteSchema", True).save(gold.path)
             else:
-                _replace_affected(gold, declared, rows, affected)
-    log.info("built", table=table, silver=versions)
+                _replace(gold, declared, rows, None if anew else affected)
+    log.info("built", table=table, anew=anew, silver=versions)
+
+
+def definition_of(declared: GoldTable, values: Mapping[str, str]) -> str:
+    """Names what a table's rows are computed by: its queries, its columns, and what stands in place of the placeholders."""
+    columns = {name: column.type for name, column in declared.columns.items()}
+    told = [declared.affected, declared.rows, declared.grain, columns, values]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def _shape(rows: DataFrame) -> list[tuple[str, str]]:
+    return [(field.name, field.dataType.simpleString()) for field in rows.schema]
 
 
 def _changed(source: Table, used: int | None, version: int) -> DataFrame:
@@ -128,18 +149,19 @@ def _fitting(table: str, name: str, column: GoldColumn, required: bool) -> Colum
     return fitting.alias(name)
 
 
-def _replace_affected(gold: Table, declared: GoldTable, rows: DataFrame, affected: DataFrame) -> None:
+def _replace(gold: Table, declared: GoldTable, rows: DataFrame, affected: DataFrame | None) -> None:
+    """Makes of the affected rows, or of all, what was computed; a row that is as it was is left alone."""
     rows = rows.persist()
     try:
         on = " AND ".join(f"t.`{name}` <=> s.`{name}`" for name in declared.grain)
         others = [name for name in rows.columns if name not in declared.grain]
         differs = " OR ".join(f"NOT (t.`{name}` <=> s.`{name}`)" for name in others)
         # The affected rows that are computed no more come along as deletions.
-        gone = (
-            gold.read()
-            .join(F.broadcast(affected), affected.columns, "left_semi")
-            .join(rows.select(*declared.grain), list(declared.grain), "left_anti")
-            .select(*declared.grain, F.lit(True).alias("_gone"))
+        old = gold.read()
+        if affected is not None:
+            old = old.join(F.broadcast(affected), affected.columns, "left_semi")
+        gone = old.join(rows.select(*declared.grain), list(declared.grain), "left_anti").select(
+            *declared.grain, F.lit(True).alias("_gone")
         )
         source = rows.withColumn("_gone", F.lit(False)).unionByName(gone, allowMissingColumns=True)
         values = {name: f"s.`{name}`" for name in rows.columns}

@@ -14,9 +14,9 @@ from pyspark.sql import SparkSession
 from headwater.config import GoldColumn, GoldTable
 from headwater.errors import ConfigError
 from headwater.lake.tables import Lake
-from headwater.stages.gold import build_gold
+from headwater.stages.gold import build_gold, definition_of
 from tests.support import declared
-from tests.support.gold_cases import FOLDER, TABLES, Case, Gold, cases, few_rows, frame, together
+from tests.support.gold_cases import FOLDER, TABLES, VALUES, Case, Gold, cases, few_rows, frame, together
 
 ALL = [pytest.param(table, case, id=f"{table}: {case.name}") for table in TABLES for case in cases(table)]
 STEPS = [param for param in ALL if isinstance(case := param.values[1], Case) and case.then]
@@ -126,7 +126,8 @@ def test_a_table_that_is_read_no_more_makes_no_work(spark: SparkSession, lake: L
     for name, rows in gold.inputs(together(cases(gold.table))).items():
         rows.write.format("delta").save(lake.table("silver", name).path)
     target = lake.table("gold", gold.table)
-    with target.transact("gold.customer_analytics", 1, silver={"orders": 0, "customers": 7}):
+    told = {"silver": {"orders": 0, "customers": 7}, "definition": definition_of(gold.declared, VALUES)}
+    with target.transact("gold.customer_analytics", 1, **told):
         frame(spark, [], gold.columns).write.format("delta").save(target.path)
     job: Any = SimpleNamespace(project=declared.project(), lake=lake, spark=spark, run_id="this run")
     build_gold(job, gold.table, SimpleNamespace(check=lambda: None))  # type: ignore[arg-type]
