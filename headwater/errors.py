@@ -15,6 +15,7 @@ HeadwaterError
 │       ├── PagingError            the source's paging repeats itself or leaves its host
 │       └── SchemaDriftError       the rows have changed their shape beyond what any table could take
 ├── LedgerError            another writer holds or has taken this place; run again
+│   └── TakenError             another writer's batch has this number; what was written for it counts for nothing
 ├── BooksError             rows were lost or counted twice on their way; a person must look before anyone trusts the run
 ├── CrawlError             a crawler ended without success; the catalog may lack what is new, the lake lacks nothing
 └── QueryError             the warehouse or Athena refused a statement, or did not finish it in time
@@ -86,6 +87,10 @@ class PagingError(FatalSourceError):
 
 class LedgerError(HeadwaterError):
     """A lease or a batch number belongs to another writer."""
+
+
+class TakenError(LedgerError):
+    """Another writer's manifest has a batch's number."""
 
 
 class BooksError(HeadwaterError):
