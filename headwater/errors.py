@@ -19,6 +19,7 @@ HeadwaterError
 ├── BooksError             rows were lost or counted twice on their way; a person must look before anyone trusts the run
 ├── CrawlError             a crawler ended without success; the catalog may lack what is new, the lake lacks nothing
 └── QueryError             the warehouse or Athena refused a statement, or did not finish it in time
+    ├── ConflictError          another transaction was in the way of this one; run again
     └── LoadError              the warehouse refused a load; its tables are as they were
 """
 
@@ -103,6 +104,10 @@ class CrawlError(HeadwaterError):
 
 class QueryError(HeadwaterError):
     """An engine refused a statement, or did not finish it in time."""
+
+
+class ConflictError(QueryError):
+    """The warehouse refused a transaction because of another one."""
 
 
 class LoadError(QueryError):

@@ -24,6 +24,9 @@ rival        another writer goes first
 FAULTS: Sequence[Fault] = ("lost_reply", "late", "conflict", "refused", "broken_off", "rival")
 
 
+_NOW = datetime.now(UTC)
+
+
 def _error(status: int, code: str) -> ClientError:
     return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")  # type: ignore[typeddict-item]
 
@@ -90,9 +93,11 @@ class FaultyS3:
         """Lists objects, in pages."""
         return self
 
-    def paginate(self, *, Prefix: str, **_: Any) -> Iterator[Mapping[str, Any]]:  # noqa: N803
-        """Has one page."""
-        self._begin()
+    def paginate(self, *, Prefix: str, PaginationConfig: Mapping[str, int], **_: Any) -> Iterator[Mapping[str, Any]]:  # noqa: N803
+        """Has as many pages as there have to be."""
         found = sorted(key for key in self.objects if key.startswith(Prefix))
-        now = datetime.now(UTC)
-        yield {"Contents": [{"Key": key, "LastModified": now, "Size": len(self.objects[key])} for key in found]}
+        size = PaginationConfig["PageSize"]
+        for first in range(0, max(len(found), 1), size):
+            self._begin()
+            page = [key for key in found[first : first + size] if key in self.objects]
+            yield {"Contents": [{"Key": key, "LastModified": _NOW, "Size": len(self.objects[key])} for key in page]}
