@@ -15,9 +15,11 @@ HeadwaterError
 │       ├── PagingError            the source's paging repeats itself or leaves its host
 │       └── SchemaDriftError       the rows have changed their shape beyond what any table could take
 ├── LedgerError            another writer holds or has taken this place; run again
+│   └── TakenError             another writer's batch has this number; what was written for it counts for nothing
 ├── BooksError             rows were lost or counted twice on their way; a person must look before anyone trusts the run
 ├── CrawlError             a crawler ended without success; the catalog may lack what is new, the lake lacks nothing
 └── QueryError             the warehouse or Athena refused a statement, or did not finish it in time
+    ├── ConflictError          another transaction was in the way of this one; run again
     └── LoadError              the warehouse refused a load; its tables are as they were
 """
 
@@ -88,6 +90,10 @@ class LedgerError(HeadwaterError):
     """A lease or a batch number belongs to another writer."""
 
 
+class TakenError(LedgerError):
+    """Another writer's manifest has a batch's number."""
+
+
 class BooksError(HeadwaterError):
     """The books of a run do not balance."""
 
@@ -98,6 +104,10 @@ class CrawlError(HeadwaterError):
 
 class QueryError(HeadwaterError):
     """An engine refused a statement, or did not finish it in time."""
+
+
+class ConflictError(QueryError):
+    """The warehouse refused a transaction because of another one."""
 
 
 class LoadError(QueryError):

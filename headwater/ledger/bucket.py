@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +12,16 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from headwater.errors import LedgerError
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _COUNTDOWN_FROM = 999_999_999
+# S3's answers to a conditional write: two at the same moment, of which this one is to be tried again, and an object is there.
+_CONFLICT = 409
+_IS_THERE = 412
+_CONFLICT_WAITS = (0.1, 0.2, 0.4, 0.8, 1.6)
 
 
 def countdown(number: int) -> str:
@@ -39,15 +47,25 @@ class Bucket:
         return f"s3://{self.name}"
 
     def create(self, key: str, body: bytes) -> bool:
-        """Creates an object; False when it is there already."""
-        try:
-            self.s3.put_object(Bucket=self.name, Key=key, Body=body, IfNoneMatch="*")
-        except ClientError as error:
-            # 409 is S3's answer to two conditional writes at the same moment: the other one is about to exist.
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] in {409, 412}:
-                return False
-            raise
-        return True
+        """Creates an object; False when another is there, whose bytes were read and are not these.
+
+        LedgerError when S3 says again and again that another write is going on, so that nobody knows what will be there.
+        """
+        for longest in (*_CONFLICT_WAITS, None):
+            try:
+                self.s3.put_object(Bucket=self.name, Key=key, Body=body, IfNoneMatch="*")
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] not in {_CONFLICT, _IS_THERE}:
+                    raise
+            else:
+                return True
+            # What is in the way may be this very write: its reply was lost, and boto3 has sent it again.
+            there = self.read(key)
+            if there is not None:
+                return there == body
+            if longest is not None:
+                time.sleep(random.uniform(0, longest))
+        raise LedgerError(f"s3://{self.name}/{key}: other writes were going on at each try. hint: run again")
 
     def write(self, key: str, body: bytes) -> None:
         """Writes an object, over the one that is there."""

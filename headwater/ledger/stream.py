@@ -1,8 +1,9 @@
 """The ledger: what has been extracted, how far, and who may write, kept in S3 beside the raw data.
 
 A batch exists once its manifest does. Manifests, verdicts, decisions and leases are created with `If-None-Match: *`, so of two
-writers one wins and the other gets an error. The newest entry of a kind sorts first (keys count down), so finding it costs
-one request however long the history is.
+writers one wins and the other gets an error. Whose bytes are there has won, however many replies were lost: what a writer creates
+bears something that is no other writer's, or means the same whoever wrote it. The newest entry of a kind sorts first (keys count
+down), so finding it costs one request however long the history is.
 
     <source>/<stream>/data/<batch>/<attempt>/part-*      raw files, invisible until a manifest names them
     <source>/<stream>/manifests/<countdown>.json         one batch
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from headwater.errors import LedgerError
+from headwater.errors import LedgerError, TakenError
 from headwater.ledger.bucket import Bucket, countdown, counted_down
 from headwater.ledger.entries import Book, Carried, Decision, Manifest, Verdict
 from headwater.ledger.positions import Position
@@ -126,10 +127,10 @@ class StreamLedger:
         return self._newest("bronze") or 0
 
     def commit(self, manifest: Manifest) -> None:
-        """Makes a batch exist; LedgerError when another writer made this batch first."""
+        """Makes a batch exist; TakenError when another writer made this batch first, whose manifest is there."""
         body = manifest.model_dump_json(indent=1).encode()
         if not self.bucket.create(self._key("manifests", manifest.batch), body):
-            raise LedgerError(
+            raise TakenError(
                 f"{self.prefix}: batch {manifest.batch} was committed by another writer; nothing of this one counts. "
                 "hint: run again"
             )

@@ -21,7 +21,7 @@ import fastjsonschema
 
 from headwater.config import FilesSource, FilesStream, HttpEntrance
 from headwater.config.files_source import PUSHED
-from headwater.errors import HeadwaterError
+from headwater.errors import HeadwaterError, LedgerError
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.raw import to_line
 from headwater.ledger.untrusted import read_json
@@ -146,11 +146,14 @@ class PushReceiver:
         name = hashlib.sha256(f"{sender}\n{key}".encode()).hexdigest()
         path = f"{stream.prefix}{name}.json"
         added = dict(zip(PUSHED, (self.now().isoformat(timespec="milliseconds"), sender, key), strict=True))
-        if bucket.create(path, f"{to_line({**event, **added})}\n".encode()):
-            return Answer(202, {"accepted": True, "duplicate": False, "id": name})
-        stored = bucket.read(path)
+        try:
+            if bucket.create(path, f"{to_line({**event, **added})}\n".encode()):
+                return Answer(202, {"accepted": True, "duplicate": False, "id": name})
+            stored = bucket.read(path)
+        except LedgerError:
+            stored = None
         if stored is None:
-            # Two at the same moment: S3 told this one so before the other's file could be read.
+            # Others with this key were being written at the same moment, and none of them could be read.
             raise RefusedError(
                 409, "in_progress", "another request with this Idempotency-Key is being taken; try again"
             )

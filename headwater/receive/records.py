@@ -27,7 +27,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from headwater.config import KinesisStream, QueueDelivery
-from headwater.errors import LedgerError
+from headwater.errors import TakenError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.positions import RecordsPosition, ShardPlace, ShardsPosition
 from headwater.ledger.raw import PROBLEM, Problem
@@ -167,8 +167,9 @@ class _RecordReceiver:
                 return []
             try:
                 self._commit(writer, fresh)
-            except LedgerError:
-                # Another shard's invocation committed first: its batch counts, and this one gets the next number.
+            except TakenError:
+                # Another shard's invocation committed first: its batch counts, and this one gets the next number. After any other
+                # error the files stay, since this batch's own manifest may be there and name them.
                 log.info("number taken", batch=writer.batch, attempt=attempt)
                 self._forget(writer)
                 self.sleep(random.uniform(0, min(_WAIT_SECONDS * 2**attempt, _LONGEST_WAIT_SECONDS)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from string import Template
 from typing import TYPE_CHECKING
@@ -21,9 +21,10 @@ from pyspark.sql import functions as F
 from headwater.config import GoldColumn, GoldTable
 from headwater.errors import ConfigError
 from headwater.lake.delta import Table
+from headwater.ledger.bucket import Bucket
 from headwater.ledger.lease import Lease
 from headwater.log import get_logger
-from headwater.warehouse.changes import ChangeFile, ChangeLog
+from headwater.warehouse.changes import FIRST, ChangeFile, ChangeLog
 
 if TYPE_CHECKING:
     from headwater.job import Job
@@ -179,32 +180,41 @@ def _replace(gold: Table, declared: GoldTable, rows: DataFrame, affected: DataFr
 
 
 def publish_gold(job: Job, table: str) -> None:
-    """Writes what changed in a gold table since the last publication as one change file for COPY, once."""
+    """Writes what changed in a gold table since the last publication, or all that it holds, as one change file for COPY, once."""
     gold = job.lake.table("gold", table)
-    bucket = job.project.environment.bucket("lake")
-    changes = ChangeLog(job.ledger.bucket.s3, bucket, table)
+    changes = ChangeLog(Bucket(job.ledger.bucket.s3, job.project.environment.bucket("lake")), table)
     last = changes.latest_version()
     version = gold.data_version(last)
     if version <= last:
         return
     grain = job.project.gold[table].grain
     columns = [name for name in gold.read().columns if not name.startswith("_")]
+    since, number = changes.next_since(last, columns)
+    found = _all(gold) if since == FIRST else _newest_changes(gold, since, grain)
+    rows = found.select(*columns, "_change", F.lit(version).cast("bigint").alias("_version"))
+    job.note_schema("gold", gold)
+    folder = changes.folder(version)
+    rows.coalesce(1).write.parquet(f"{job.lake.root}/{folder}")
+    # Counted in the file itself: what the warehouse copies is held to it.
+    count = job.spark.read.parquet(f"{job.lake.root}/{folder}").count()
+    entries = changes.entries(folder)
+    changes.publish(ChangeFile(table, grain, tuple(columns), version, entries, since, count, number))
+    log.info("published", table=table, since=since, version=version, rows=count)
+
+
+def _all(gold: Table) -> DataFrame:
+    return gold.read().withColumn("_change", F.lit("upsert"))
+
+
+def _newest_changes(gold: Table, since: int, grain: Sequence[str]) -> DataFrame:
+    """What became of each row that has changed after a version."""
     by_grain = Window.partitionBy(*grain).orderBy(
         F.col("_commit_version").desc(), F.when(F.col("_change_type") == "delete", 1).otherwise(0)
     )
-    rows = (
-        gold.changes(last + 1)
+    return (
+        gold.changes(since + 1)
         .where("_change_type <> 'update_preimage'")
         .withColumn("_rank", F.row_number().over(by_grain))
         .where("_rank = 1")
-        .select(
-            *columns,
-            F.when(F.col("_change_type") == "delete", "delete").otherwise("upsert").alias("_change"),
-            F.lit(version).cast("bigint").alias("_version"),
-        )
+        .withColumn("_change", F.when(F.col("_change_type") == "delete", "delete").otherwise("upsert"))
     )
-    job.note_schema("gold", gold)
-    folder = changes.folder(version)
-    rows.coalesce(1).write.mode("overwrite").parquet(f"{job.lake.root}/{folder}")
-    changes.publish(ChangeFile.listed(job.ledger.bucket.s3, bucket, table, grain, columns, version))
-    log.info("published", table=table, since=last, version=version)

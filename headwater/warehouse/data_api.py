@@ -6,17 +6,23 @@ wait for it begins a statement, and looks again when that has waited.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from headwater.errors import QueryError
+from headwater.errors import ConflictError, QueryError
 
 _LONGEST_POLL_SECONDS = 1.0
 BEGINS_WITHIN_SECONDS = 2.0
 """How long a statement waits for a warehouse that is awake and has room for it, at most."""
 _NOT_BEGUN = {"SUBMITTED", "PICKED"}
+# Of two transactions in each other's way Redshift refuses one, which may be tried again.
+_CONFLICT = re.compile(
+    r"ERROR: ?1023\b|Serializable isolation violation|conflict with concurrent transaction|deadlock detected"
+)
+_SHOWN = 200
 _FULL = "Redshift has as many active statements as it takes"
 
 
@@ -76,14 +82,19 @@ def finish(client: Any, statement: str, seconds: float) -> Mapping[str, Any]:
     return described
 
 
-def submit(client: Any, place: Place, sqls: Sequence[str], name: str) -> str | None:
-    """Starts a batch, which is one transaction, and returns its id; None while the warehouse has as many statements as it takes."""
-    given = {**_where(place), "Sqls": list(sqls), "StatementName": name}
+def submit(client: Any, place: Place, sqls: Sequence[str], name: str, token: str | None = None) -> str | None:
+    """Starts a batch, which is one transaction, and returns its id; None while the warehouse has as many statements as it takes.
+
+    Whoever asks with a `token` again within eight hours gets the id of the batch that he had started.
+    """
+    given = {**_where(place), "Sqls": list(sqls), "StatementName": name} | ({"ClientToken": token} if token else {})
     return _accepted(client, lambda: client.batch_execute_statement(**given))
 
 
 def has_finished(client: Any, statement: str, seconds: float, *, begins_within: float | None = None) -> bool:
     """Waits so long for the end of a statement or a batch and says whether it came; QueryError when it failed.
+
+    ConflictError when another transaction was in its way.
 
     With `begins_within` it does not wait for one that has not begun after so many seconds, for the warehouse sleeps or is busy.
     """
@@ -97,7 +108,10 @@ def has_finished(client: Any, statement: str, seconds: float, *, begins_within: 
         delay = min(delay * 2, _LONGEST_POLL_SECONDS)
     if answer["Status"] != "FINISHED":
         # A statement that somebody aborted has no error.
-        raise QueryError(f"Redshift refused: {answer.get('Error', answer['Status'])}")
+        error = answer.get("Error", answer["Status"])
+        failed = [part["QueryString"] for part in answer.get("SubStatements", ()) if part["Status"] == "FAILED"]
+        told = "".join(f" in: {sql[:_SHOWN]}" for sql in failed)
+        raise (ConflictError if _CONFLICT.search(error) else QueryError)(f"Redshift refused: {error}{told}")
     return True
 
 

@@ -1,7 +1,9 @@
 """The SQL of a staged, transactional, idempotent load.
 
-A load's SQL is one transaction: stage the change file, upsert, and note the load in etl.load_ledger. Every statement that
-touches the target asks the ledger first, so replaying a load changes nothing.
+A load's SQL is one transaction. It takes the turn of etl.load_turn first: snapshot isolation lets two transactions insert the same
+rows into one table, but of two that update one row Redshift refuses the later. Then it stages the change files, holds what is staged
+to what was published, upserts, and notes the load in etl.load_ledger. Every statement that touches the target asks the ledger first,
+so that a load that is repeated or overtaken changes nothing.
 """
 
 from __future__ import annotations
@@ -39,15 +41,19 @@ def load_of(changes: Sequence[ChangeFile], manifest_uri: str, copy_role: str, ru
         if not _PLAIN.match(value):
             raise ConfigError(f"{table}: {value!r} has characters that do not belong in SQL")
     columns = ", ".join(newest.columns)
+    grain = ", ".join(newest.grain)
     same_key = " AND ".join(f"analytics.{table}.{name} = incoming.{name}" for name in newest.grain)
     # Not this load, and none after it: what an older run had prepared never overwrites what a newer one has loaded.
     unseen = f"NOT EXISTS (SELECT 1 FROM etl.load_ledger WHERE table_name = '{table}' AND version >= {newest.version})"
-    grain = ", ".join(newest.grain)
+    replaced = f"WHERE {unseen}" if changes[0].is_whole else f"USING incoming WHERE {same_key} AND {unseen}"
     sqls = (
+        f"UPDATE etl.load_turn SET run_id = '{run_id}', taken_at = GETDATE()",
+        "SELECT 1 / COUNT(*) AS there_is_a_turn_to_take FROM etl.load_turn",
         f"CREATE TEMP TABLE incoming AS SELECT {columns}, CAST('' AS VARCHAR(6)) AS _change, CAST(0 AS BIGINT) AS _version "
         f"FROM analytics.{table} WHERE 1 = 0",
         f"COPY incoming FROM '{manifest_uri}' IAM_ROLE '{copy_role}' FORMAT AS PARQUET MANIFEST",
-        f"DELETE FROM analytics.{table} USING incoming WHERE {same_key} AND {unseen}",
+        *_checks(changes),
+        f"DELETE FROM analytics.{table} {replaced}",
         f"INSERT INTO analytics.{table} ({columns}) SELECT {columns} FROM (SELECT {columns}, _change, ROW_NUMBER() OVER "
         f"(PARTITION BY {grain} ORDER BY _version DESC) AS recency FROM incoming) AS ranked "
         f"WHERE recency = 1 AND _change = 'upsert' AND {unseen}",
@@ -62,3 +68,22 @@ def load_of(changes: Sequence[ChangeFile], manifest_uri: str, copy_role: str, ru
         for url, size in change.entries
     ]
     return Load(load_id, table, {"entries": entries}, sqls)
+
+
+def _checks(changes: Sequence[ChangeFile]) -> list[str]:
+    """Statements that divide by zero, each in the name of what it asks, where what is staged is not what was published."""
+    grain = changes[-1].grain
+    published = [change.rows for change in changes if change.rows is not None]
+    keyed = " AND ".join(f"COUNT({name}) = COUNT(*)" for name in grain)
+    twice = f"SELECT 1 AS one FROM incoming GROUP BY {', '.join(grain)}, _version HAVING COUNT(*) > 1"
+    checks = [
+        f"SELECT 1 / CASE WHEN {keyed} THEN 1 ELSE 0 END AS no_key_is_null FROM incoming",
+        f"SELECT 1 / CASE WHEN COUNT(*) = 0 THEN 1 ELSE 0 END AS no_key_is_there_twice FROM ({twice}) AS twice",
+    ]
+    # What an earlier version of Headwater has published does not say how many rows it has.
+    if len(published) == len(changes):
+        checks.insert(
+            0,
+            f"SELECT 1 / CASE WHEN COUNT(*) = {sum(published)} THEN 1 ELSE 0 END AS as_many_rows_as_published FROM incoming",
+        )
+    return checks

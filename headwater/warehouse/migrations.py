@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from headwater.config.strict import Strict
-from headwater.errors import ConfigError, LoadError, QueryError
+from headwater.errors import ConfigError, ConflictError, LoadError, QueryError
 from headwater.log import Logger
 from headwater.warehouse import data_api
 
@@ -30,7 +30,6 @@ OWN_STATEMENTS = 4
 _STATEMENT_SECONDS = 300.0
 # Whoever writes a table meanwhile is in the way of a GRANT on it.
 _CONFLICT_WAITS = (2.0, 10.0, 30.0, 60.0)
-_CONFLICTS = ("1023", "conflict with concurrent transaction")
 _LEDGER = (
     "CREATE SCHEMA IF NOT EXISTS etl",
     "CREATE TABLE IF NOT EXISTS etl.migrations (name VARCHAR(256) NOT NULL, digest VARCHAR(64) NOT NULL, "
@@ -236,8 +235,8 @@ class Migrator:
         for wait in (*_CONFLICT_WAITS, None):
             try:
                 data_api.run(self.api, self.wanted, sqls, _STATEMENT_SECONDS, self.wanted.admin_secret)
-            except QueryError as error:
-                if wait is None or not any(sign in str(error) for sign in _CONFLICTS):
+            except ConflictError:
+                if wait is None:
                     raise
                 self.sleep(wait)
             else:

@@ -7,6 +7,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA analytics FROM ROLE ${prefix}_analyst;
 GRANT USAGE ON SCHEMA analytics, etl TO ROLE ${prefix}_loader;
 GRANT SELECT, INSERT, DELETE ON ALL TABLES IN SCHEMA analytics TO ROLE ${prefix}_loader;
 GRANT SELECT, INSERT ON etl.load_ledger TO ROLE ${prefix}_loader;
+GRANT SELECT, UPDATE ON etl.load_turn TO ROLE ${prefix}_loader;
 GRANT TEMP ON DATABASE ${database} TO ROLE ${prefix}_loader;
 -- audit_run: enters the run and its check results.
 GRANT USAGE ON SCHEMA etl TO ROLE ${prefix}_auditor;

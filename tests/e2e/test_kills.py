@@ -20,6 +20,7 @@ RAW = "/headwater-small-raw/rds_postgres/orders"
 LAKE = "/headwater-small-lake"
 EXTRACT = "headwater-small-rds_postgres-extract"
 SILVER = "headwater-small-silver"
+GOLD = "headwater-small-gold"
 MAINTAIN = "headwater-small-maintain"
 
 ORDERS_LOG = "orders/_delta_log/[0-9]+.json"
@@ -29,6 +30,12 @@ PLACES = {
     "after the bronze commit, before job.commit": (EXTRACT, f"{LAKE}/bronze/rds_postgres/{ORDERS_LOG}", "after"),
     "in the silver MERGE": (SILVER, f"{LAKE}/silver/{ORDERS_LOG}", "before"),
     "between the silver and the quarantine commit": (SILVER, f"{LAKE}/silver/{ORDERS_LOG}", "after"),
+    "after the gold commit, before anything of it is published": (
+        GOLD,
+        f"{LAKE}/gold/customer_analytics/_delta_log/[0-9]+.json",
+        "after",
+    ),
+    "after the change file, before its publication": (GOLD, f"{LAKE}/load/customer_analytics/published/", "before"),
 }
 UNHEARD = "after the Redshift COMMIT, before the state machine hears of it"
 

@@ -105,6 +105,8 @@ IDLE = (
     Idle("No Lambda fails for good, and most read no queue.", "kms:Decrypt", "*", _NO_QUEUE, "UseDeadLetterKey"),
     Idle("No upload of many parts breaks off.", "s3:AbortMultipartUpload"),
     Idle("No batch is halted, so nobody decides about one.", "s3:GetObject", f"{_S3}-raw/*/*/decisions/*"),
+    Idle("No load is refused.", "s3:PutObject", f"{_S3}-lake/load/*/refused/*", ("load_changes",)),
+    Idle("No book is closed twice.", "s3:GetObject", f"{_S3}-raw/*/*/books/*", ("silver",)),
     Idle("No source fails in a job that takes several.", "s3:*", f"{_S3}-raw/_failures/*"),
     Idle("No file is old enough to be swept.", "s3:DeleteObject", f"{_S3}-raw/*/data/*", _NOT_BY_SPARK),
     Idle("Maintain holds no lease.", "glue:GetJobRun", f"*:job/{DEPLOYMENT.prefix}-maintain"),

@@ -21,6 +21,7 @@ from headwater.deploy.project import load_project, restricted
 from headwater.errors import LedgerError
 from headwater.lake.delta import Table
 from headwater.lake.tables import Lake
+from headwater.ledger.bucket import Bucket
 from headwater.ledger.lease import Lease, hold_lease
 from headwater.ledger.stream import Ledger
 from headwater.stages import maintain
@@ -236,7 +237,7 @@ def test_gold_has_nothing_to_do_after_maintain_and_goes_on_with_what_comes_next(
         s3 = boto3.client("s3", region_name="us-east-1")
         s3.create_bucket(Bucket=project.environment.bucket("lake"))
         maintained.job.ledger = SimpleNamespace(bucket=SimpleNamespace(s3=s3))
-        published = ChangeLog(s3, project.environment.bucket("lake"), "thousands").latest_version
+        published = ChangeLog(Bucket(s3, project.environment.bucket("lake")), "thousands").latest_version
         gold = maintained.job.lake.table("gold", "thousands")
 
         def run_gold() -> None:

@@ -26,15 +26,18 @@ class FakeDataApi:
     rows: Sequence[tuple[str, ...]] = ()
     is_full: bool = False
     batches: dict[str, Sequence[str]] = field(default_factory=dict)
+    tokens: list[str] = field(default_factory=list)
     statuses: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def batch_execute_statement(self, *, Sqls: Sequence[str], StatementName: str = "", **_: Any) -> dict[str, str]:  # noqa: N803
+    def batch_execute_statement(self, **given: Any) -> dict[str, str]:
         """Starts a batch."""
         if self.is_full:
             raise ActiveStatementsExceededError
-        self.batches[StatementName] = Sqls
-        self.statuses.setdefault(StatementName, {"Status": self.ends})
-        return {"Id": StatementName}
+        name = given.get("StatementName", "")
+        self.batches[name] = given["Sqls"]
+        self.tokens.append(given.get("ClientToken", ""))
+        self.statuses.setdefault(name, {"Status": self.ends})
+        return {"Id": name}
 
     def describe_statement(self, *, Id: str) -> dict[str, str]:  # noqa: N803
         """Tells of a batch."""

@@ -144,8 +144,10 @@ def test_only_a_halted_batch_can_be_decided_about_and_once(orders: StreamLedger)
         orders.decide(release)
     orders.judge(verdict(1))
     orders.decide(release)
+    # The very same decision is this one's repetition.
+    orders.decide(release)
     with pytest.raises(LedgerError, match="before"):
-        orders.decide(release)
+        orders.decide(release.model_copy(update={"at": datetime.now(UTC)}))
 
 
 def test_a_book_balances_only_when_every_row_is_accounted_for() -> None:

@@ -18,7 +18,7 @@ from headwater.ledger.stream import Ledger
 from headwater.open_project import OpenProject
 from headwater.run import audit, load
 from headwater.run.audit import AuditedRun, audit_run
-from headwater.run.load import load_changes
+from headwater.run.load import MOST_TRIES, load_changes
 from headwater.warehouse import data_api
 from headwater.warehouse.changes import ChangeFile, ChangeLog
 from tests.support.fake_warehouse import FakeDataApi
@@ -43,14 +43,14 @@ def publish(ledger: Ledger) -> Publish:
     def one(table: str, version: int) -> None:
         entries = ((f"s3://{LAKE}/load/{table}/{version}.parquet", 10),)
         change = ChangeFile(table, ("id",), ("id", "total"), version, entries)
-        ChangeLog(ledger.bucket.s3, LAKE, table).publish(change)
+        ChangeLog(Bucket(ledger.bucket.s3, LAKE), table).publish(change)
 
     return one
 
 
 def loaded(opened: OpenProject, client: FakeDataApi, before: Any = None) -> dict[str, Any]:
-    answer = load_changes(opened, client, "run-1", before or {})
-    assert set(answer) == {"done", "since", "tables", "statement"}
+    answer = load_changes(opened, client, "run-1", before or {}, lambda _: None)
+    assert set(answer) == {"done", "since", "tables", "statement", "tries"}
     return answer
 
 
@@ -142,6 +142,79 @@ def test_a_load_that_is_refused_or_aborted_fails_the_run_with_what_is_known(
     client = FakeDataApi(statuses={f"{table}@3": status})
     with pytest.raises(LoadError, match=f"{table}: .*{told}"):
         loaded(opened, client)
+
+
+def tried(opened: OpenProject, client: FakeDataApi, before: Any = None) -> dict[str, Any]:
+    """The answer, or the error in place of one."""
+    try:
+        return loaded(opened, client, before)
+    except LoadError as error:
+        return {"done": str(error), "tables": None, "statement": None, "tries": None}
+
+
+CONFLICTS = (
+    "ERROR: 1023 Detail: Serializable isolation violation on table in Redshift",
+    "ERROR: could not complete because of conflict with concurrent transaction",
+    "ERROR: deadlock detected Detail: Process 1 waits for ShareLock on transaction 2",
+)
+
+
+@pytest.mark.parametrize("conflict", CONFLICTS)
+def test_a_load_that_another_transaction_was_in_the_way_of_is_tried_again_under_another_token(
+    opened: OpenProject, publish: Publish, conflict: str
+) -> None:
+    table = next(iter(opened.project.gold))
+    publish(table, 3)
+    client = FakeDataApi(statuses={f"{table}@3": {"Status": "FAILED", "Error": conflict}})
+    waits = tried(opened, client)
+    assert (waits["done"], waits["tables"], waits["statement"], waits["tries"]) == (False, None, None, 2)
+    client.statuses[f"{table}@3"] = {"Status": "FINISHED"}
+    assert loaded(opened, client, waits)["done"]
+    assert len({*client.tokens}) == len(client.tokens) == 2
+
+
+def test_what_another_run_has_loaded_meanwhile_is_not_loaded_again(opened: OpenProject, publish: Publish) -> None:
+    table = next(iter(opened.project.gold))
+    publish(table, 3)
+    client = FakeDataApi(statuses={f"{table}@3": {"Status": "FAILED", "Error": CONFLICTS[0]}})
+    waits = loaded(opened, client)
+    client.rows = ((table, "5"),)
+    assert loaded(opened, client, waits)["done"]
+    assert len(client.tokens) == 1
+
+
+def test_a_load_that_others_are_always_in_the_way_of_fails_after_six_tries(
+    opened: OpenProject, publish: Publish
+) -> None:
+    table = next(iter(opened.project.gold))
+    publish(table, 3)
+    client = FakeDataApi(statuses={f"{table}@3": {"Status": "FAILED", "Error": CONFLICTS[0]}})
+    waits: Any = {}
+    for number in range(1, MOST_TRIES):
+        waits = tried(opened, client, waits)
+        assert (waits["done"], waits["tries"]) == (False, number + 1)
+    with pytest.raises(LoadError, match=r"1023 .*, 6 times\. hint: run again"):
+        loaded(opened, client, waits)
+    assert len(client.tokens) == MOST_TRIES == 6
+
+
+def test_a_call_that_is_made_again_asks_under_the_same_token(opened: OpenProject, publish: Publish) -> None:
+    table = next(iter(opened.project.gold))
+    publish(table, 3)
+    client = FakeDataApi(ends="STARTED")
+    for _ in range(2):
+        loaded(opened, client)
+    assert len(client.tokens) == 2
+    assert len({*client.tokens}) == 1
+
+
+def test_a_refusal_names_the_statement_that_was_refused(opened: OpenProject, publish: Publish) -> None:
+    table = next(iter(opened.project.gold))
+    publish(table, 3)
+    parts = [{"Status": status, "QueryString": f"SELECT {status}"} for status in ("FINISHED", "FAILED", "ABORTED")]
+    refused: Any = {"Status": "FAILED", "Error": "ERROR: Divide by zero", "SubStatements": parts}
+    with pytest.raises(LoadError, match=r"Divide by zero in: SELECT FAILED$"):
+        loaded(opened, FakeDataApi(statuses={f"{table}@3": refused}))
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_a_gold_table_whose_load_the_data_api_would_not_take_is_refused_by_name(
         if fits:
             assert migrations(deployment)
         else:
-            with pytest.raises(ConfigError, match=f"gold table {name}: its load: statement 4 has 1.* takes 100000"):
+            with pytest.raises(ConfigError, match=f"gold table {name}: its load: statement 8 has 1.* takes 100000"):
                 migrations(deployment)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from headwater.config import FilesSource, Project
+from headwater.errors import LedgerError
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger
 from headwater.open_project import OpenProject
@@ -34,7 +36,11 @@ def receiver(project: Project, ledger: Ledger, s3: S3Client) -> PushReceiver:
     s3.create_bucket(Bucket=LANDING, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     opened = OpenProject(project)
     vars(opened)["ledger"] = ledger
-    return PushReceiver(opened, lambda _: KEYS, lambda: datetime(2018, 1, 2, tzinfo=UTC))
+    # Each request comes a millisecond after the last.
+    moments = count()
+    return PushReceiver(
+        opened, lambda _: KEYS, lambda: datetime(2018, 1, 2, tzinfo=UTC) + timedelta(milliseconds=next(moments))
+    )
 
 
 def request(body: Any = EVENT, **changes: Any) -> PushRequest:
@@ -106,7 +112,10 @@ def test_keys_of_two_senders_do_not_meet(receiver: PushReceiver, s3: S3Client) -
 def test_of_two_at_the_same_moment_the_one_that_cannot_see_the_other_is_told_to_try_again(
     receiver: PushReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Bucket, "create", lambda *_: False)
+    def conflict(*_: Any) -> bool:
+        raise LedgerError("other writes were going on at each try")
+
+    monkeypatch.setattr(Bucket, "create", conflict)
     assert told(receiver.receive(request())) == (409, "in_progress")
 
 
