@@ -45,7 +45,7 @@ class RowPredicate:
 
 
 def row_predicates(stream: Stream, table: Table, policy: Policy | None) -> list[RowPredicate]:
-    """Lists what every row of a stream must meet on its way to a table: its key is there, its text is readable, its policy holds."""
+    """Lists what every row of a stream must meet on its way to a table: its key is there, its values fit, its policy holds."""
     required = list(table.key)
     if isinstance(table.write, Scd2Write) and table.version is not None:
         required.append(table.version)
@@ -54,12 +54,12 @@ def row_predicates(stream: Stream, table: Table, policy: Policy | None) -> list[
     predicates = [
         RowPredicate(f"{name}_complete", f"`{name}` IS NOT NULL") for name in required if f"{name}_complete" not in ids
     ]
-    if isinstance(stream, JsonStream):
-        predicates += [
-            RowPredicate(f"{name}_readable", f"NOT array_contains({UNREADABLE}, '{name}')")
-            for name, column in table.columns.items()
-            if column.type != "string"
-        ]
+    predicates += [
+        RowPredicate(f"{name}_readable", f"NOT array_contains({UNREADABLE}, '{name}')")
+        for name, column in table.columns.items()
+        # Whatever JSON has, is text as well.
+        if not (isinstance(stream, JsonStream) and column.type == "string")
+    ]
     types = {name: column.type for name, column in table.columns.items()}
     predicates += [RowPredicate(check.id, _sql(check, types[check.that]), check.level, check) for check in declared]
     # A row that cannot be read at all has that one reason, and fails nothing else.
