@@ -10,13 +10,13 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from headwater.quality.exact import exact
+from tests.support.draws import drawn
 
 SPACE = st.sampled_from(["", "", "", " ", "\t", "\n "])
 DIGITS = st.text("0123456789", min_size=1, max_size=24)
@@ -35,19 +35,6 @@ DECIMALS = [
     "decimal(38,18)",
 ]
 EXACT = Context(prec=2000)
-
-
-def drawn(strategy: st.SearchStrategy[Any], number: int) -> list[Any]:
-    """Draws values for one Spark job: a job for each would take hours."""
-    values: list[Any] = []
-
-    @settings(max_examples=number, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck))
-    @given(strategy)
-    def draw(value: Any) -> None:
-        values.append(value)
-
-    draw()
-    return values
 
 
 @st.composite
