@@ -29,6 +29,8 @@ BATCH = "_batch"
 FILE = "_file"
 REASONS = "_reasons"
 RAW = "_raw"
+MICROSECONDS = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
+"""What `to_json` writes times by; left alone, it cuts them off at milliseconds."""
 _PLAIN = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,126}$")
 
 _UNREAD = "_unread"
@@ -122,7 +124,7 @@ class Lake:
                     F.lit(manifest.run_id).alias("run_id"),
                     F.col(FILE).alias("raw_file"),
                     F.col(REASONS).alias("reasons"),
-                    F.to_json(F.struct(*payload), {"ignoreNullFields": "false"}).alias("row"),
+                    F.to_json(F.struct(*payload), {"ignoreNullFields": "false", **MICROSECONDS}).alias("row"),
                     F.col(RAW).alias("raw"),
                 )
                 .write.format("delta")

@@ -9,11 +9,13 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from headwater.lake.tables import MICROSECONDS
+
 _BITS: dict[type[T.DataType], int] = {T.ByteType: 8, T.ShortType: 16, T.IntegerType: 32, T.LongType: 64}
 _DIGITS: dict[type[T.DataType], int] = {T.FloatType: 24, T.DoubleType: 53}
 _INTEGER = T.DecimalType(38, 0)
 
-# Bounded, since Spark works for hours on a number of a million digits, or one with an exponent of a thousand million.
+# Bounded, since a cast to decimal works through each digit: half a minute for 1e-9999999, and ten times that for a nine more.
 _PLAIN = r"^\s*[+-]?(?=\.?[0-9])[0-9]{{0,99}}(\.[0-9]{{0,{scale}}}0{{0,99}})?\s*\z"
 _SCIENTIFIC = r"^\s*[+-]?([0-9]{1,99}\.?[0-9]{0,99}|\.[0-9]{1,99})[eE][+-]?[0-9]{1,3}\s*\z"
 _FLOAT = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*\z"
@@ -32,7 +34,7 @@ def exact(value: Column, given: T.DataType, wanted: T.DataType) -> Column:
     """Casts a value of type `given`; NULL where it is NULL, or would be another value as `wanted`.
 
     A number in a text may be written in any way: blanks around it, `+5`, `007`, `10.50` and `1e3` are numbers. A date or a
-    timestamp has year, month and day; a float is the nearest that there is to a text.
+    timestamp has year, month and day; a float is the nearest that there is to a text. A nested value in a text is JSON.
     """
     match given, wanted:
         case _ if _alike(given, wanted):
@@ -109,6 +111,8 @@ def _text(value: Column, given: T.DataType) -> Column:
         case T.BinaryType():
             text = F.decode(value, "UTF-8")
             return F.when(F.encode(text, "UTF-8") == value, text)
+        case T.ArrayType() | T.MapType() | T.StructType():
+            return F.to_json(value, {"ignoreNullFields": "false", **MICROSECONDS})
         case _:
             return value.cast("string")
 

@@ -22,7 +22,7 @@ from headwater.config.policy import (
     Positive,
     RowPredicateCheck,
 )
-from headwater.lake.tables import RAW, REASONS
+from headwater.lake.tables import MICROSECONDS, RAW, REASONS
 from headwater.ledger.raw import PROBLEM, Problem
 from headwater.quality.typed import UNREADABLE
 
@@ -124,8 +124,8 @@ def judge_rows(rows: DataFrame, predicates: Sequence[RowPredicate], known: Mappi
     reasons = F.array_compact(F.array(F.col(PROBLEM), *failed))
     kept = [name for name in rows.columns if not name.startswith("_known_") and name != UNREADABLE]
     judged = rows.withColumn(REASONS, reasons)
-    # What could not be cast is NULL in its column; quarantine shows what it was.
-    as_it_came = F.when(F.size(REASONS) > 0, F.to_json(RAW))
+    # What no cast gives back is NULL in its column; quarantine shows what it was.
+    as_it_came = F.when(F.size(REASONS) > 0, F.to_json(RAW, MICROSECONDS))
     return judged.withColumn(RAW, as_it_came).select(*kept, REASONS)
 
 

@@ -31,7 +31,13 @@ def typed(stream: Stream, table: Table, raw: DataFrame) -> DataFrame:
         lost.append(F.when(values[name].isNotNull() & made.isNull(), F.lit(name)))
     problem = F.col(PROBLEM) if isinstance(stream, JsonStream) else F.lit(None).cast("string").alias(PROBLEM)
     as_it_came = F.struct(*[F.col(f"`{name}`") for name in raw.columns if name not in {BATCH, FILE}]).alias(RAW)
-    return raw.select(*columns, F.col(FILE), problem, F.array_compact(F.array(*lost)).alias(UNREADABLE), as_it_came)
+    return raw.select(
+        *columns,
+        F.col(FILE),
+        problem,
+        F.array_except(F.array(*lost), F.array(F.lit(None).cast("string"))).alias(UNREADABLE),
+        as_it_came,
+    )
 
 
 def _value(stream: Stream, name: str) -> Column:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def test_what_a_cast_would_alter_is_a_reason_from_a_source_with_types_too(spark:
         """
         SELECT 's3://raw/f' AS _file, * FROM VALUES
             (1, 1.50, 7L, TIMESTAMP '2024-01-05 00:00:00', DATE '2024-01-05', 'abc'),
-            (2, 12345678901.23, 3000000000L, TIMESTAMP '2024-01-05 10:00:00', DATE '2024-01-05', 'abcd'),
+            (2, 12345678901.23, 3000000000L, TIMESTAMP '2024-01-05 10:00:00.000001', DATE '2024-01-05', 'abcd'),
             (3, 1.005, -7L, NULL, NULL, 'äö') AS raw(id, amount, points, day, at, name)
         """
     )
@@ -91,6 +92,14 @@ def test_what_a_cast_would_alter_is_a_reason_from_a_source_with_types_too(spark:
         ["amount_readable", "name_readable"],
     ]
     assert [judged[1][name] for name in lost] == [None] * 4
+    assert json.loads(judged[1]["_raw"]) == {
+        "id": 2,
+        "amount": 12345678901.23,
+        "points": 3_000_000_000,
+        "day": "2024-01-05T10:00:00.000001Z",
+        "at": "2024-01-05",
+        "name": "abcd",
+    }
 
 
 def test_each_item_of_a_list_is_held_to_its_type_wherever_null_may_be(spark: SparkSession) -> None:
