@@ -10,3 +10,5 @@ REASONS = "_reasons"
 RAW = "_raw"
 PLACE = (BATCH, FILE, ROW)
 """What orders rows as they arrived."""
+MICROSECONDS = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
+"""What `to_json` writes times by; left alone, it cuts them off at milliseconds."""

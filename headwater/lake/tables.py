@@ -18,14 +18,22 @@ from pyspark.sql import types as T
 from headwater import config
 from headwater.config import JsonStream, Stream
 from headwater.errors import BooksError, LedgerError
-from headwater.lake.columns import BATCH, FILE, RAW, REASONS, ROW
+from headwater.lake.columns import BATCH, FILE, MICROSECONDS, RAW, REASONS, ROW
 from headwater.lake.delta import Table
 from headwater.ledger.entries import Manifest
-from headwater.ledger.raw import ADDED
+from headwater.ledger.raw import ADDED, PROBLEM
 
 Zone = Literal["bronze", "silver", "gold", "quarantine"]
 
 _PLAIN = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,126}$")
+
+_UNREAD = "_unread"
+# Spark passes numbers with a point or an exponent through a double, which keeps fifteen digits, and reads no number of more
+# than a thousand. Longer ones are made texts before, which it leaves alone: a line is walked through from number to number.
+_LONGER_NUMBER = r"[:,\[]\s*+-?(?:[0-9.]{17}|[0-9.]++[eE])"
+_NEXT_NUMBER = r'\G((?:[^"\-0-9]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+)(-?[0-9][-+.0-9eE]*+)'
+# The escapes of a line whose surrogates come in pairs, as they must in UTF-8.
+_PAIRED = r"\A(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB]..\\u[dD][c-fC-F])*+\z"
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,7 @@ class Lake:
                     runs[F.col(BATCH)].alias("run_id"),
                     F.col(FILE).alias("raw_file"),
                     F.col(REASONS).alias("reasons"),
-                    F.to_json(F.struct(*payload), {"ignoreNullFields": "false"}).alias("row"),
+                    F.to_json(F.struct(*payload), {"ignoreNullFields": "false", **MICROSECONDS}).alias("row"),
                     F.col(RAW).alias("raw"),
                 )
                 .write.format("delta")
@@ -153,9 +161,32 @@ class Lake:
 
 
 def text_columns(lines: DataFrame, names: Iterable[str]) -> DataFrame:
-    """Reads JSON lines, a column `value`, as one text column for each field, nested values as JSON text."""
-    fields = T.StructType([T.StructField(name, T.StringType()) for name in names])
-    return lines.select(F.from_json("value", fields).alias("row")).select("row.*")
+    """Reads JSON lines, a column `value`, as one text column for each field, nested values as JSON text, numbers with every digit.
+
+    Only a line that Spark cannot read, or a text with half of a surrogate pair, is not as it came: the row's problem says so.
+    """
+    fields = [T.StructField(name, T.StringType()) for name in (*names, _UNREAD)]
+    line = F.col("value")
+    # No text can hold the digest of the line that it is in.
+    mark = F.md5(line)
+    longer = line.rlike(_LONGER_NUMBER)
+    marked = F.regexp_replace(line, F.lit(_NEXT_NUMBER), F.concat(F.lit('$1"'), mark, F.lit("$2"), mark, F.lit('"')))
+    read = F.from_json(
+        F.when(longer, marked).otherwise(line), T.StructType(fields), {"columnNameOfCorruptRecord": _UNREAD}
+    )
+    halved = (line.contains("\\ud") | line.contains("\\uD")) & ~line.rlike(_PAIRED)
+    rows = lines.select(read.alias("row"), F.when(longer, mark).alias("mark"), halved.alias("halved"))
+    return rows.select(*[_column(name).alias(name) for name in names])
+
+
+def _column(name: str) -> Column:
+    """A field of a row that was read, without the marks around its numbers."""
+    text = F.col(f"row.`{name}`")
+    if name == PROBLEM:
+        unread = F.when(F.col("row")[_UNREAD].isNotNull(), "bad_row").when(F.col("halved"), "bad_encoding")
+        return F.coalesce(text, unread)
+    inner = F.replace(F.replace(text, F.concat(F.lit('"'), "mark")), F.concat("mark", F.lit('"')))
+    return F.when(F.col("mark").isNull(), text).otherwise(F.replace(inner, F.col("mark")))
 
 
 def _with_declared(rows: DataFrame, stream: Stream) -> DataFrame:

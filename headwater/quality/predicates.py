@@ -22,7 +22,7 @@ from headwater.config.policy import (
     Positive,
     RowPredicateCheck,
 )
-from headwater.lake.columns import BATCH, FILE, RAW, REASONS
+from headwater.lake.columns import BATCH, FILE, MICROSECONDS, RAW, REASONS
 from headwater.ledger.raw import PROBLEM
 from headwater.quality.typed import UNREADABLE
 
@@ -45,7 +45,7 @@ class RowPredicate:
 
 
 def row_predicates(stream: Stream, table: Table, policy: Policy | None) -> list[RowPredicate]:
-    """Lists what every row of a stream must meet on its way to a table: its key is there, its text is readable, its policy holds."""
+    """Lists what every row of a stream must meet on its way to a table: its key is there, its values fit, its policy holds."""
     required = list(table.key)
     if isinstance(table.write, Scd2Write) and table.version is not None:
         required.append(table.version)
@@ -54,12 +54,12 @@ def row_predicates(stream: Stream, table: Table, policy: Policy | None) -> list[
     predicates = [
         RowPredicate(f"{name}_complete", f"`{name}` IS NOT NULL") for name in required if f"{name}_complete" not in ids
     ]
-    if isinstance(stream, JsonStream):
-        predicates += [
-            RowPredicate(f"{name}_readable", f"NOT array_contains({UNREADABLE}, '{name}')")
-            for name, column in table.columns.items()
-            if column.type != "string"
-        ]
+    predicates += [
+        RowPredicate(f"{name}_readable", f"NOT array_contains({UNREADABLE}, '{name}')")
+        for name, column in table.columns.items()
+        # Whatever JSON has, is text as well.
+        if not (isinstance(stream, JsonStream) and column.type == "string")
+    ]
     types = {name: column.type for name, column in table.columns.items()}
     predicates += [RowPredicate(check.id, _sql(check, types[check.that]), check.level, check) for check in declared]
     # A row that cannot be read at all has that one reason, and fails nothing else.
@@ -118,8 +118,8 @@ def judge_rows(rows: DataFrame, predicates: Sequence[RowPredicate], known: Mappi
     reasons = F.array_compact(F.array(F.col(PROBLEM), *failed))
     kept = [name for name in rows.columns if not name.startswith("_known_") and name != UNREADABLE]
     judged = rows.withColumn(REASONS, reasons)
-    # What could not be cast is NULL in its column; quarantine shows what it was.
-    as_it_came = F.when(F.size(REASONS) > 0, F.to_json(RAW))
+    # What no cast gives back is NULL in its column; quarantine shows what it was.
+    as_it_came = F.when(F.size(REASONS) > 0, F.to_json(RAW, MICROSECONDS))
     return judged.withColumn(RAW, as_it_came).select(*kept, REASONS)
 
 
@@ -143,7 +143,7 @@ def as_decided(rows: DataFrame, quarantined: DataFrame) -> DataFrame:
     """
     reasons = F.coalesce("_told_reasons", F.array().cast("array<string>")).alias(REASONS)
     kept = [name for name in rows.columns if name not in {UNREADABLE, RAW}]
-    return _told(rows, quarantined, "left").select(*kept, F.to_json(RAW).alias(RAW), reasons)
+    return _told(rows, quarantined, "left").select(*kept, F.to_json(RAW, MICROSECONDS).alias(RAW), reasons)
 
 
 def refused_before(rows: DataFrame, quarantined: DataFrame) -> DataFrame:
@@ -154,7 +154,9 @@ def refused_before(rows: DataFrame, quarantined: DataFrame) -> DataFrame:
 def _told(rows: DataFrame, quarantined: DataFrame, how: str) -> DataFrame:
     told = quarantined.select(*[F.col(name).alias(f"_told_{name}") for name in ("batch", "raw_file", "raw", "reasons")])
     same = (F.col(BATCH) == F.col("_told_batch")) & (F.col(FILE) == F.col("_told_raw_file"))
-    return rows.join(told, same & (F.to_json(RAW) == F.col("_told_raw")), how)
+    # Earlier versions of Headwater cut times off at milliseconds.
+    said = [F.to_json(RAW, options) == F.col("_told_raw") for options in (MICROSECONDS, {})]
+    return rows.join(told, same & (said[0] | said[1]), how)
 
 
 def summarize(judged: DataFrame, key: Sequence[str]) -> Summary:

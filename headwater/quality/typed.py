@@ -1,40 +1,41 @@
-"""Raw rows as a table's typed columns: every value cast, and what could not be cast remembered."""
+"""Raw rows as a table's typed columns: every value cast, and what a cast would have altered remembered."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from headwater.config import JsonStream, Stream, Table
 from headwater.lake.columns import BATCH, FILE, RAW, ROW
 from headwater.ledger.raw import PARSER, PROBLEM
+from headwater.quality.exact import exact
 
 UNREADABLE = "_unreadable"
-"""The column that names those of a row's columns whose values could not be cast."""
+"""The column that names those of a row's columns whose values no cast gives back."""
 
 
 def typed(stream: Stream, table: Table, raw: DataFrame) -> DataFrame:
-    """Casts raw rows of a stream to the typed columns of the table that it feeds.
+    """Casts raw rows of a stream to the typed columns of the table that it feeds; what a cast would alter is NULL.
 
     Keeps the row as it came, its place, the problem of one that cannot be read, and the names of columns that did not.
     """
-    unreadable = []
-    values = []
+    values = {name: _value(stream, name) for name in table.columns}
+    given = raw.select(*[value.alias(name) for name, value in values.items()]).schema
+    columns = []
+    lost = []
     for name, column in table.columns.items():
-        value = _value(stream, name)
-        cast = value.cast(column.type)
-        values.append(cast.alias(name))
-        if isinstance(stream, JsonStream) and column.type != "string":
-            unreadable.append(F.when(value.isNotNull() & cast.isNull(), F.lit(name)))
-    lost = F.array_compact(F.array(*unreadable)) if unreadable else F.array().cast("array<string>")
+        wanted = T._parse_datatype_string(column.type)  # noqa: SLF001 - nothing public reads a type and keeps a varchar's width
+        made = exact(values[name], given[name].dataType, wanted)
+        columns.append(made.alias(name))
+        lost.append(F.when(values[name].isNotNull() & made.isNull(), F.lit(name)))
     problem = F.col(PROBLEM) if isinstance(stream, JsonStream) else F.lit(None).cast("string").alias(PROBLEM)
     as_it_came = F.struct(*[F.col(f"`{name}`") for name in raw.columns if name not in {BATCH, FILE, ROW}]).alias(RAW)
-    return raw.select(*values, BATCH, FILE, ROW, problem, lost.alias(UNREADABLE), as_it_came)
+    told = F.array_except(F.array(*lost), F.array(F.lit(None).cast("string"))).alias(UNREADABLE)
+    return raw.select(*columns, BATCH, FILE, ROW, problem, told, as_it_came)
 
 
-def _value(stream: Stream, name: str) -> Any:
+def _value(stream: Stream, name: str) -> Column:
     """A column's expression; that of the row's own parser where it has one."""
     expression = stream.columns.get(name, f"`{name}`")
     value = F.lit(None) if expression is None else F.expr(expression)

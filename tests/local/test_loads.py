@@ -71,7 +71,7 @@ class Shop:
         """Commits the table's next version and publishes it as Gold does; `staged` is in the file instead, where it is given."""
         last, version = self.log.latest_version(), self.newest + 1
         self.gold[version] = table
-        since, number = self.log.next_since(last)
+        since, number = self.log.next_since(last, ("id", "name"))
         before = self.gold[since]
         changed = [(id_, name, "upsert", version) for id_, name in table.items() if before.get(id_) != name]
         gone = [(id_, None, "delete", version) for id_ in before if id_ not in table]

@@ -55,7 +55,7 @@ GOOGLE_DAY = {
     "segments_date": "2017-12-01",
     "metrics_impressions": "1000",
     "metrics_clicks": "80",
-    "metrics_conversions": 2.666667,
+    "metrics_conversions": 2.6666666666666665,
     "metrics_conversions_value": 310.5,
 }
 

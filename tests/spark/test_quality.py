@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from headwater.config import HttpStream, Parser, Policy, Table
+from headwater.config import HttpStream, JdbcStream, Parser, Policy, Table
+from headwater.config.table import Column
 from headwater.ledger.entries import Manifest
 from headwater.ledger.shape import FieldChange
 from headwater.quality.deequ import verify
@@ -60,6 +62,60 @@ def test_a_good_row_has_no_reason(spark: SparkSession) -> None:
 
 def test_text_that_does_not_read_as_its_type_is_a_reason_and_missing_text_is_none(spark: SparkSession) -> None:
     assert reasons(raw(spark, ("1", "two", "a"), ("2", None, "a"))) == [["amount_readable"], []]
+
+
+def test_what_a_cast_would_alter_is_a_reason_from_a_source_with_types_too(spark: SparkSession) -> None:
+    columns = {
+        "id": "int",
+        "amount": "decimal(12,2)",
+        "points": "int",
+        "day": "date",
+        "at": "timestamp",
+        "name": "varchar(3)",
+    }
+    table = SALES.model_copy(update={"columns": {name: Column(type=type_) for name, type_ in columns.items()}})
+    relation = {"table": "sales", "relation": "shop.sales", "raw": list(columns), "partition_column": "id"}
+    declared = JdbcStream.model_validate({**relation, "read": {"kind": "watermark", "column": "at"}})
+    rows = spark.sql(
+        """
+        SELECT 's3://raw/f' AS _file, * FROM VALUES
+            (1, 1.50, 7L, TIMESTAMP '2024-01-05 00:00:00', DATE '2024-01-05', 'abc'),
+            (2, 12345678901.23, 3000000000L, TIMESTAMP '2024-01-05 10:00:00.000001', DATE '2024-01-05', 'abcd'),
+            (3, 1.005, -7L, NULL, NULL, 'äö') AS raw(id, amount, points, day, at, name)
+        """
+    )
+    judged = judge_rows(typed(declared, table, rows), row_predicates(declared, table, None), {}).orderBy("id").collect()
+    lost = ["amount", "day", "name", "points"]
+    assert [sorted(row._reasons) for row in judged] == [
+        [],
+        [f"{name}_readable" for name in lost],
+        ["amount_readable", "name_readable"],
+    ]
+    assert [judged[1][name] for name in lost] == [None] * 4
+    assert json.loads(judged[1]["_raw"]) == {
+        "id": 2,
+        "amount": 12345678901.23,
+        "points": 3_000_000_000,
+        "day": "2024-01-05T10:00:00.000001Z",
+        "at": "2024-01-05",
+        "name": "abcd",
+    }
+
+
+def test_each_item_of_a_list_is_held_to_its_type_wherever_null_may_be(spark: SparkSession) -> None:
+    """What `split` makes holds no NULL, and a column may: that alone makes no other value of it."""
+    numbers = SALES.model_copy(update={"columns": {"id": Column(type="bigint"), "kind": Column(type="array<bigint>")}})
+    texts = SALES.model_copy(update={"columns": {"id": Column(type="bigint"), "kind": Column(type="array<string>")}})
+    declared = stream(columns={"kind": "split(kind, ';')"})
+    rows = raw(spark, ("1", None, "1;2"), ("2", None, "1;2.5"), ("3", None, ""), ("4", None, None))
+    for table, expected in ((numbers, [[1, 2], None, None, None]), (texts, [["1", "2"], ["1", "2.5"], [""], None])):
+        judged = (
+            judge_rows(typed(declared, table, rows), row_predicates(declared, table, None), {}).orderBy("id").collect()
+        )
+        assert [row.kind for row in judged] == expected
+        assert [bool(row._reasons) for row in judged] == [
+            before is not None and kind is None for before, kind in zip(["1", "2", "", None], expected, strict=True)
+        ]
 
 
 def test_a_row_without_its_key_is_refused(spark: SparkSession) -> None:

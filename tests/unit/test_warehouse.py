@@ -120,7 +120,7 @@ class Published:
         self.log = ChangeLog(ledger.bucket, "sales")
 
     def publish(self, version: int) -> None:
-        since, number = self.log.next_since(self.log.latest_version())
+        since, number = self.log.next_since(self.log.latest_version(), change(version).columns)
         self.log.publish(replace(change(version, self.log.table), since=since, number=number))
 
 
@@ -168,4 +168,4 @@ def test_1200_publications_of_an_earlier_version_of_headwater_are_all_loaded(qui
     assert [file.version for file in log.after(FIRST)] == [*range(1200)]
     assert [file.version for file in log.after(1100)] == [*range(1101, 1200)]
     # After so many the next holds the whole table.
-    assert log.next_since(1199) == (FIRST, 0)
+    assert log.next_since(1199, change(1199).columns) == (FIRST, 0)

@@ -23,12 +23,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.avro.functions import from_avro
 
 from headwater.config.kafka_source import ENVELOPE, KafkaStream
+from headwater.lake.columns import MICROSECONDS
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.raw import ADDED, PROBLEM
 from headwater.ledger.shape import Learned
 
 _GUID_HEADER = "__value_schema_id"
-_MICROSECONDS = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
 _TO_THE_END = 2**31 - 1
 _TYPES = ("array", "boolean", "null", "number", "object", "string")
 
@@ -156,7 +156,7 @@ def _decoded(schema: Mapping[str, Any]) -> Column:
     # An Avro string is its length, here 64 as a variable-length integer, and its bytes.
     framed = F.concat(F.expr("substring(value, 6)"), F.expr("X'8001'"), F.encode(digest, "UTF-8"))
     read = from_avro(framed, json.dumps(with_end), {"mode": "PERMISSIVE"})
-    json_text = F.to_json(read["value"], {"ignoreNullFields": "false", "timestampFormat": _MICROSECONDS})
+    json_text = F.to_json(read["value"], {"ignoreNullFields": "false", **MICROSECONDS})
     return F.when(read["end"] == digest, json_text)
 
 
@@ -223,7 +223,7 @@ def _line(*, avro: bool) -> Column:
     assert tuple(envelope) == ENVELOPE  # noqa: S101 - config names the same fields
     columns = [column.alias(name) for name, column in envelope.items()]
     added = [F.lit(None).cast("string").alias(name) for name in ADDED if name != PROBLEM]
-    options = {"ignoreNullFields": "false", "timestampFormat": _MICROSECONDS}
+    options = {"ignoreNullFields": "false", **MICROSECONDS}
     beside = F.to_json(F.struct(*columns, *added, F.col(PROBLEM)), options)
     opened = F.expr("substring(document, 1, length(document) - 1)")
     comma = F.when(F.size("fields") > 0, ",").otherwise("")
