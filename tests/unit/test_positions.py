@@ -23,6 +23,11 @@ STORED: list[dict[str, Any]] = [
         "validators": {"": {"asked": "a0", "by": "etag", "value": 'W/"x"'}},
     },
     {"watermark": "2018-01-02 03:04:05.123456789", "overlap": {"rows": "12", "digest": "-99"}},
+    {
+        "watermark": "2018-01-02 03:04:05+00",
+        "overlap": {"rows": "12", "digest": "-99"},
+        "outside": {"rows": "0", "digest": "0"},
+    },
     {"marks": {"": {"watermark": "2018-01-02T03:04:05+00:00", "overlap": {"rows": "1", "digest": "0f"}}}},
     {"key": 12},
     {"slot": "loyalty", "lsn": "0/16B3748"},

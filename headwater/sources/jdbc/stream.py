@@ -26,7 +26,7 @@ from headwater.sources.jdbc.pgoutput import parse_lsn
 from headwater.sources.jdbc.postgresql import PostgreSql
 from headwater.sources.jdbc.read import extent, extract_rows, read_joined, relation_of, write_rows
 from headwater.sources.jdbc.session import Database, connect
-from headwater.sources.watermark import Span, news, of_days
+from headwater.sources.watermark import Span, news, of_days, position_before
 
 NewRows = Callable[[str, Mapping[str, Any], str], DataFrame]
 ENGINES: dict[str, Engine] = {"postgresql": PostgreSql(), "mysql": MySql()}
@@ -114,8 +114,9 @@ class _Relation:
             rows, total = view.row(f"SELECT count(*), {digest} FROM (SELECT * FROM {relation} WHERE {where}) AS t")
             return str(rows), str(total)
 
-        [high] = view.row(f"SELECT {self.engine.text(f'max({read.column})')} FROM {relation}")
-        span = news(read, self.engine, self.writer.before(WatermarkPosition), high, fingerprint)
+        clock, newest = self.engine.text(self.engine.now), self.engine.text(f"max({read.column})")
+        now, high = view.row(f"SELECT {clock}, {newest} FROM {relation} WHERE {read.column} <= {self.engine.now}")
+        span = news(read, self.engine, position_before(self.writer, str(now)), str(now), high, fingerprint)
         if span is not None:
             self._extract(view, span)
         return span.after if span is not None else None
