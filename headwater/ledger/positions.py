@@ -72,6 +72,11 @@ class Overlap(_Position):
     rows: str
     digest: str
 
+    @property
+    def count(self) -> int:
+        """How many rows they are; 0 where that is doubted."""
+        return int(self.rows or 0)
+
 
 _DOUBTED = Overlap(rows="", digest="")
 
@@ -111,6 +116,22 @@ class KeyPosition(_Position):
     """The highest key that was read of a relation that only grows."""
 
     key: int
+
+
+class KeyOverlap(Overlap):
+    """A fingerprint of the keys beyond `since`, or of all where there are no more, up to the highest."""
+
+    since: int | None
+
+
+class ComparedKeyPosition(KeyPosition):
+    """The highest key that was read, and what the keys just up to it were."""
+
+    overlap: KeyOverlap
+
+    def doubted(self) -> Self:
+        """The same key; no keys have this overlap."""
+        return self.model_copy(update={"overlap": self.overlap.model_copy(update=dict(_DOUBTED))})
 
 
 class LogPosition(_Position):
@@ -173,6 +194,7 @@ _MODELS: tuple[type[_Position], ...] = (
     BoundedPosition,
     MarksPosition,
     KeyPosition,
+    ComparedKeyPosition,
     LogPosition,
     SnapshotPosition,
     OffsetsPosition,
@@ -195,6 +217,7 @@ Position = Annotated[
     | Annotated[BoundedPosition, Tag("BoundedPosition")]
     | Annotated[MarksPosition, Tag("MarksPosition")]
     | Annotated[KeyPosition, Tag("KeyPosition")]
+    | Annotated[ComparedKeyPosition, Tag("ComparedKeyPosition")]
     | Annotated[LogPosition, Tag("LogPosition")]
     | Annotated[SnapshotPosition, Tag("SnapshotPosition")]
     | Annotated[OffsetsPosition, Tag("OffsetsPosition")]

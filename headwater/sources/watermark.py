@@ -86,8 +86,8 @@ def news(
     column, low = read.column, None if position is None else _checked(position.watermark)
     unordered = f"{column} > {dialect.moment(_checked(now))} OR {column} IS NULL"
     outside = _told(fingerprint, unordered)
-    if outside.rows != "0":
-        log.warning("rows are dated later than the database's clock, or not at all", rows=outside.rows, column=column)
+    if outside.count:
+        log.warning("rows are dated later than the database's clock, or not at all", rows=outside.count, column=column)
     elif high is None and low is None:
         return None
     # A source that lost its newest rows has an older mark: what it gets back would be read twice, but the mark never recedes.
@@ -99,7 +99,7 @@ def news(
     before = after.overlap if mark == low else _overlap(read, dialect, low, fingerprint)
     late = before != position.overlap
     known = position.outside if isinstance(position, BoundedPosition) else None
-    strays = outside.rows != "0" and outside != known
+    strays = outside.count > 0 and outside != known
     if mark == low and not late and not strays:
         return None
     since = dialect.moment(low)

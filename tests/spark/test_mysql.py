@@ -207,6 +207,56 @@ def test_a_bookmark_behind_the_ledger_doubles_nothing(
     assert shop.ids() is None
 
 
+def test_a_key_that_was_taken_before_a_read_and_committed_after_it_is_read_by_bookmark(
+    server: MariaDbServer, spark: SparkSession, tmp_path: Path
+) -> None:
+    shop = Shop(server, spark, tmp_path, read={"kind": "bookmark", "keys": ["id"], "overlap_rows": 3})
+    shop.execute("ALTER TABLE sales MODIFY id bigint NOT NULL")
+    shop.sell(-5, 0, 1, 2, 3)
+    with shop.server.connect(autocommit=False) as connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO sales VALUES (4, 'taken first', '2018-01-01')")
+        shop.sell(5)
+        assert shop.ids() == [-5, 0, 1, 2, 3, 5]
+        assert shop.ids() is None
+        connection.commit()
+    shop.sell(6)
+    assert shop.ids() == [2, 3, 4, 5, 6]
+    assert shop.ids() is None
+
+
+def test_a_key_that_came_late_is_read_beside_a_bookmark_that_is_ahead(
+    server: MariaDbServer, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(server, spark, tmp_path, read={"kind": "bookmark", "keys": ["id"], "overlap_rows": 3})
+    shop.sell(1, 2, 3, 5)
+    shop.ids()
+    shop.sell(4, 6)
+    ahead = shop.extraction.spark.createDataFrame([], "id decimal(20,0), note string, at timestamp")
+    monkeypatch.setattr("local.awsglue.jdbc.read", lambda *_: ahead)
+    assert shop.ids() == [2, 3, 4, 5, 6]
+    assert shop.ids() is None
+
+
+def test_overlaps_that_change_while_they_are_read_cost_no_new_row(
+    server: MariaDbServer, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(server, spark, tmp_path, read={"kind": "bookmark", "keys": ["id"], "overlap_rows": 5})
+    shop.sell(1, 2, 3, 5, 7)
+    shop.ids()
+    honest = read.read_joined
+
+    def meanwhile(*given: Any) -> Any:
+        shop.sell(4)
+        return honest(*given)
+
+    shop.sell(6, 8)
+    monkeypatch.setattr(read, "read_joined", meanwhile)
+    assert shop.ids() == [1, 2, 3, 4, 5, 6, 7, 8]
+    monkeypatch.undo()
+    assert shop.ids() == [3, 4, 5, 6, 7, 8]
+    assert shop.ids() is None
+
+
 def test_a_bookmark_ahead_of_the_ledger_loses_nothing(
     server: MariaDbServer, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,8 @@ STORED: list[dict[str, Any]] = [
     },
     {"marks": {"": {"watermark": "2018-01-02T03:04:05+00:00", "overlap": {"rows": "1", "digest": "0f"}}}},
     {"key": 12},
+    {"key": 12, "overlap": {"rows": "2", "digest": "7", "since": None}},
+    {"key": 12, "overlap": {"rows": "12", "digest": "-99", "since": -1}},
     {"slot": "loyalty", "lsn": "0/16B3748"},
     {"slot": "loyalty", "lsn": "0/16B3748", "snapshot": "795:799:795,797"},
     {"topic_id": "T1", "offsets": {"0": 4, "10": 20}, "until": {"run_id": "r", "offsets": {"0": 9, "10": 20}}},
