@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from headwater.config import Drift
 from headwater.ledger.entries import CheckResult, Manifest, VerdictName
+from headwater.ledger.positions import BoundedPosition
 
 
 def judge_drift(manifest: Manifest, drift: Drift) -> CheckResult | None:
@@ -22,6 +23,20 @@ def judge_drift(manifest: Manifest, drift: Drift) -> CheckResult | None:
         passed=False,
         value=float(len(manifest.drift)),
         message=message,
+    )
+
+
+def judge_dates(manifest: Manifest) -> CheckResult | None:
+    """Warns of rows of the source that its watermark does not order: dated later than its own clock, or not at all."""
+    position = manifest.position_after
+    if not isinstance(position, BoundedPosition) or not position.outside.count:
+        return None
+    return CheckResult(
+        check="dated",
+        level="warn",
+        passed=False,
+        failed_rows=position.outside.count,
+        message=f"{position.outside.count} rows of the source are dated later than its own clock, or not at all",
     )
 
 

@@ -8,7 +8,7 @@ from headwater.log import get_logger
 from headwater.quality.deequ import verify
 from headwater.quality.predicates import row_predicates
 from headwater.quality.typed import typed
-from headwater.quality.verdict import judge_drift, worst
+from headwater.quality.verdict import judge_dates, judge_drift, worst
 
 log = get_logger(__name__)
 
@@ -45,7 +45,7 @@ def _judge(job: Job, stream: str, manifest: Manifest) -> Verdict:
             {"source": job.source_name, "stream": stream, "batch": str(manifest.batch), "run_id": job.run_id},
         )
     drift = judge_drift(manifest, job.project.drift_of(job.source_name, stream))
-    told = (drift,) if drift else ()
+    told = tuple(result for result in (drift, judge_dates(manifest)) if result)
     # Deequ fails every check of an empty batch, which says nothing about the data.
     counted = (*(checks if manifest.rows else ()), *told)
     return Verdict(
