@@ -22,7 +22,7 @@ class WatermarkRead(Strict):
 
     kind: Literal["watermark"]
     column: Name
-    overlap_minutes: int = Field(10, ge=0)
+    overlap_minutes: int = Field(10, ge=1)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ class ConditionalPosition(DaysPosition):
 
 
 class Overlap(_Position):
-    """A fingerprint of the rows just up to a watermark: how many, and a digest of them."""
+    """A fingerprint of rows: how many, and a digest of them."""
 
     rows: str
     digest: str

@@ -115,7 +115,8 @@ def _span(
     )
 
     def fingerprint(where: str) -> tuple[str, str]:
-        bits = f"STRTOL(LEFT(MD5({stream.row_id}::VARCHAR || ' ' || {column}::VARCHAR), 15), 16)"
+        told = f"{stream.row_id}::VARCHAR || ' ' || COALESCE({column}::VARCHAR, '')"
+        bits = f"STRTOL(LEFT(MD5({told}), 15), 16)"
         rows, digest = row(f"SELECT COUNT(*), COALESCE(SUM({bits}::DECIMAL(38,0)), 0) FROM {relation} WHERE {where}")
         return str(rows), str(digest)
 

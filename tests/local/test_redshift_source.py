@@ -192,6 +192,9 @@ def test_a_row_from_the_future_or_without_a_date_is_unloaded_once_and_hides_noth
     relation.sql(f"INSERT INTO {relation.stream.relation} SELECT 5, 1.5, 'now', true, now() AT TIME ZONE 'UTC', now()")
     assert relation.read() == {5}
     assert relation.read() is None
+    relation.sql(f"UPDATE {relation.stream.relation} SET id = 6 WHERE id = 3")
+    assert relation.read() == {2, 6}
+    assert relation.read() is None
 
 
 def test_an_unload_whose_job_died_leaves_orphans_alone(things: Relation) -> None:
