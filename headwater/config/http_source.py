@@ -45,7 +45,12 @@ class WindowRead(Strict):
         "day are compared and replaced together."
     )
     history_days: int = Field(description="How far the first load reaches back from the run's date.", gt=0)
-    reread_days: int = Field(1, ge=1, description="Days before the position that every run reads again.")
+    reread_days: int = Field(
+        2,
+        ge=2,
+        description="Days up to the position's that every run reads again: its own, which had not ended, and the one before it at "
+        "least, which a clock that was a day ahead took for over.",
+    )
     chunk_days: int | None = Field(None, gt=0, description="Days asked for at once; all at once if absent.")
 
 

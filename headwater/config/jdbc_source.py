@@ -22,7 +22,7 @@ class WatermarkRead(Strict):
 
     kind: Literal["watermark"]
     column: Name
-    overlap_minutes: int = Field(10, ge=0)
+    overlap_minutes: int = Field(10, ge=1)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -36,10 +36,16 @@ class WatermarkRead(Strict):
 
 
 class BookmarkRead(Strict):
-    """Reads rows beyond the Glue job bookmark's keys: for append-only relations with a strictly growing key."""
+    """Reads rows beyond the Glue job bookmark's keys: for append-only relations with a growing key."""
 
     kind: Literal["bookmark"]
     keys: tuple[Name, ...] = Field(min_length=1, max_length=1)
+    overlap_rows: int = Field(
+        10_000,
+        ge=1,
+        description="Rows with the highest keys that are compared at every run, and read again where others have come in between: "
+        "more than are committed while a transaction is open that has taken its key.",
+    )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -49,7 +55,7 @@ class BookmarkRead(Strict):
     @property
     def position_note(self) -> str:
         """What the position is, in words."""
-        return f"`{self.keys[0]}`, by the Glue bookmark"
+        return f"`{self.keys[0]}`, by the Glue bookmark, {self.overlap_rows:,} rows of overlap"
 
 
 class LogRead(Strict):

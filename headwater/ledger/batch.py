@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,8 +26,8 @@ log = get_logger(__name__)
 class BatchWriter:
     """Collects the raw files of the batch that is being extracted; nothing exists until `commit`.
 
-    `known` is what earlier batches taught of the rows' fields, `learned` what this one's do, `declared` are the fields that config
-    names, and with `flag` rows of another shape are marked for quarantine.
+    `before_at` is when the batch before was committed. `known` is what earlier batches taught of the rows' fields, `learned` what
+    this one's do, `declared` are the fields that config names, and with `flag` rows of another shape are marked for quarantine.
     """
 
     ledger: StreamLedger
@@ -36,6 +36,7 @@ class BatchWriter:
     attempt: str
     format: Literal["jsonl", "parquet"]
     position_before: Position | None
+    before_at: datetime | None = None
     window: Days | None = None
     known: Fields = field(default_factory=dict)
     declared: frozenset[str] = frozenset()
@@ -74,6 +75,7 @@ class BatchWriter:
             attempt=uuid.uuid4().hex[:12],
             format="parquet" if json_fields is None else "jsonl",
             position_before=latest.position_after if latest else None,
+            before_at=latest.created_at if latest else None,
             window=window,
             known=known,
             declared=frozenset(json_fields or columns or ()),
@@ -90,14 +92,32 @@ class BatchWriter:
         """S3 URI of this attempt's raw files, for Spark."""
         return f"{self.ledger.bucket.uri}/{self.data_prefix}"
 
-    def before(self, kind: type[AnyPosition]) -> AnyPosition | None:
-        """The position before the batch; ConfigError when the stream was read in another way until now."""
-        if self.position_before is not None and not isinstance(self.position_before, kind):
+    def before(
+        self, kind: type[AnyPosition], ahead: Callable[[AnyPosition, datetime], bool] | None = None
+    ) -> AnyPosition | None:
+        """The position before the batch; ConfigError when the stream was read in another way until now.
+
+        One that was `ahead` of the moment at which its batch was committed hides what came between: then it is the newest
+        that was not, and None where there is none.
+        """
+        position, at = self._of(kind, self.position_before), self.before_at
+        if ahead is None or position is None or at is None or not ahead(position, at):
+            return position
+        log.warning("the position was ahead of its time: reading from the newest that was not", position=str(position))
+        for batch in range(self.batch - 2, 0, -1):
+            manifest = self.ledger.manifest(batch)
+            position = self._of(kind, manifest.position_after)
+            if position is None or not ahead(position, manifest.created_at):
+                return position
+        return None
+
+    def _of(self, kind: type[AnyPosition], position: Position | None) -> AnyPosition | None:
+        if position is not None and not isinstance(position, kind):
             raise ConfigError(
-                f"{self.ledger.prefix}: has been read with a {type(self.position_before).__name__}, not with a "
+                f"{self.ledger.prefix}: has been read with a {type(position).__name__}, not with a "
                 f"{kind.__name__}. hint: declare the stream as it was, or under another name, with its history read again"
             )
-        return self.position_before
+        return position
 
     def add(self, path: Path, rows: int) -> None:
         """Uploads one finished raw file."""
@@ -142,8 +162,12 @@ class BatchWriter:
     def commit(self, position_after: Position | None, slices: tuple[dict[str, str], ...] | None = None) -> Manifest:
         """Writes the manifest, last and create-only: from here on the batch exists.
 
+        A backfill's position stays where it is, and doubts what it knows: silver has what the backfill read now, to which
+        the source may go back from what the position knows.
         SchemaDriftError when a typed column has become of another type, which no table could take.
         """
+        if self.window and position_after is None and self.position_before is not None:
+            position_after = self.position_before.doubted()
         drift = self.learned.changes(self.known, self.declared)
         retyped = [str(change) for change in drift if change.change == "retyped"]
         if self.format == "parquet" and retyped:
@@ -163,7 +187,7 @@ class BatchWriter:
             files=tuple(self.files),
             rows=self.rows,
             position_before=self.position_before,
-            position_after=self.position_before if self.window else position_after,
+            position_after=position_after,
             slices=slices,
             window=self.window,
             fields=self.learned.fields(self.known),

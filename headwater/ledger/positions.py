@@ -6,8 +6,9 @@ before there were models, so an earlier version reads it too (docs/adr/0012).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, PlainSerializer, Tag
 
@@ -23,13 +24,28 @@ def _to_milliseconds(moment: datetime) -> str:
 class _Position(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def doubted(self) -> Self:
+        """The same place, with nothing taken for known of the rows up to it: the next read reads again what it would compare."""
+        return self
+
 
 class DaysPosition(_Position):
-    """The last day that was read of some accounts; `slices` has digests of the accounts' days that are read again."""
+    """The last day that was read of some accounts; `slices` has digests of the accounts' days that are read again.
+
+    No rows have an empty digest: a day with it reads differently whatever it holds.
+    """
 
     until: date
     accounts: tuple[str, ...]
     slices: dict[str, str]
+
+    def doubted(self) -> Self:
+        """The same day, with no slice taken for known."""
+        return self.without(self.slices)
+
+    def without(self, slices: Iterable[str]) -> Self:
+        """The same day, with some slices not taken for known."""
+        return self.model_copy(update={"slices": {**self.slices, **dict.fromkeys(sorted(slices), "")}})
 
 
 class Validator(_Position):
@@ -45,12 +61,24 @@ class ConditionalPosition(DaysPosition):
 
     validators: dict[str, Validator]
 
+    def without(self, slices: Iterable[str]) -> Self:
+        """The same day, with some slices not taken for known, and every answer asked for whole."""
+        return super().without(slices).model_copy(update={"validators": {}})
+
 
 class Overlap(_Position):
-    """A fingerprint of the rows just up to a watermark: how many, and a digest of them."""
+    """A fingerprint of rows: how many, and a digest of them."""
 
     rows: str
     digest: str
+
+    @property
+    def count(self) -> int:
+        """How many rows they are; 0 where that is doubted."""
+        return int(self.rows or 0)
+
+
+_DOUBTED = Overlap(rows="", digest="")
 
 
 class WatermarkPosition(_Position):
@@ -59,17 +87,51 @@ class WatermarkPosition(_Position):
     watermark: str
     overlap: Overlap
 
+    def doubted(self) -> Self:
+        """The same mark; no rows have this overlap."""
+        return self.model_copy(update={"overlap": _DOUBTED})
+
+
+class BoundedPosition(WatermarkPosition):
+    """A watermark that the database's own clock had reached; `outside` were the rows dated later, or without a date."""
+
+    outside: Overlap
+
+    def doubted(self) -> Self:
+        """The same mark; no rows have this overlap, and none are outside like this."""
+        return super().doubted().model_copy(update={"outside": _DOUBTED})
+
 
 class MarksPosition(_Position):
     """The newest change that was read of each account, and what the rows up to it were."""
 
     marks: dict[str, WatermarkPosition]
 
+    def doubted(self) -> Self:
+        """The same marks, each doubted."""
+        return self.model_copy(update={"marks": {account: mark.doubted() for account, mark in self.marks.items()}})
+
 
 class KeyPosition(_Position):
     """The highest key that was read of a relation that only grows."""
 
     key: int
+
+
+class KeyOverlap(Overlap):
+    """A fingerprint of the keys beyond `since`, or of all where there are no more, up to the highest."""
+
+    since: int | None
+
+
+class ComparedKeyPosition(KeyPosition):
+    """The highest key that was read, and what the keys just up to it were."""
+
+    overlap: KeyOverlap
+
+    def doubted(self) -> Self:
+        """The same key; no keys have this overlap."""
+        return self.model_copy(update={"overlap": self.overlap.model_copy(update=dict(_DOUBTED))})
 
 
 class LogPosition(_Position):
@@ -129,8 +191,10 @@ _MODELS: tuple[type[_Position], ...] = (
     DaysPosition,
     ConditionalPosition,
     WatermarkPosition,
+    BoundedPosition,
     MarksPosition,
     KeyPosition,
+    ComparedKeyPosition,
     LogPosition,
     SnapshotPosition,
     OffsetsPosition,
@@ -150,8 +214,10 @@ Position = Annotated[
     Annotated[DaysPosition, Tag("DaysPosition")]
     | Annotated[ConditionalPosition, Tag("ConditionalPosition")]
     | Annotated[WatermarkPosition, Tag("WatermarkPosition")]
+    | Annotated[BoundedPosition, Tag("BoundedPosition")]
     | Annotated[MarksPosition, Tag("MarksPosition")]
     | Annotated[KeyPosition, Tag("KeyPosition")]
+    | Annotated[ComparedKeyPosition, Tag("ComparedKeyPosition")]
     | Annotated[LogPosition, Tag("LogPosition")]
     | Annotated[SnapshotPosition, Tag("SnapshotPosition")]
     | Annotated[OffsetsPosition, Tag("OffsetsPosition")]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from headwater.config import Drift, Policy
 from headwater.config.policy import Size
 from headwater.ledger.entries import CheckResult, Manifest, VerdictName
+from headwater.ledger.positions import BoundedPosition
 
 
 def judge_drift(manifest: Manifest, drift: Drift) -> CheckResult | None:
@@ -31,6 +32,20 @@ def check_size(policy: Policy | None, rows: int) -> tuple[CheckResult, ...]:
     sizes = [check for check in (policy.batch if policy else ()) if isinstance(check, Size)]
     return tuple(
         CheckResult(check=check.id, level=check.level, passed=check.holds(rows), value=float(rows)) for check in sizes
+    )
+
+
+def judge_dates(manifest: Manifest) -> CheckResult | None:
+    """Warns of rows of the source that its watermark does not order: dated later than its own clock, or not at all."""
+    position = manifest.position_after
+    if not isinstance(position, BoundedPosition) or not position.outside.count:
+        return None
+    return CheckResult(
+        check="dated",
+        level="warn",
+        passed=False,
+        failed_rows=position.outside.count,
+        message=f"{position.outside.count} rows of the source are dated later than its own clock, or not at all",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from headwater.config import JdbcSource, Project, parse_date
@@ -41,7 +42,7 @@ def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[s
         "run_id": run_id,
         "start_from": start_from,
         "mode": mode,
-        "as_of": parse_date(str(asked.get("as_of") or started_at)[:10]).isoformat(),
+        "as_of": _as_of(asked.get("as_of"), started_at).isoformat(),
         "window": _window(mode, asked.get("window")),
         "sources": [
             {
@@ -91,6 +92,18 @@ def backfilled(project: Project, asked: Sequence[str]) -> list[str]:
             "what has come in is in raw and bronze"
         )
     return sources
+
+
+def _as_of(asked: Any, started_at: str) -> date:
+    """The day that a run is for; ConfigError for one that had not begun when the run did, and so could not be read whole."""
+    started = parse_date(started_at[:10])
+    day = parse_date(str(asked)[:10]) if asked else started
+    if day > started:
+        raise ConfigError(
+            f"run input: as_of {day} is after the day on which the run started, {started}. "
+            "hint: leave as_of out for today, which is UTC's"
+        )
+    return day
 
 
 def _comes_by_itself(project: Project, source: str) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from headwater.config import (
@@ -53,9 +55,9 @@ def _http(job: Job, source: HttpSource, stream: str, writer: BatchWriter, days: 
 
     secret = job.opened.secret(source.secret)
     table = job.project.tables[source.streams[stream].table]
-    return extract(
-        source, stream, table, writer, days, job.as_of, secret, lambda new: job.opened.save_secret(source.secret, new)
-    )
+    today = datetime.now(UTC).date()
+    save = partial(job.opened.save_secret, source.secret)
+    return extract(source, stream, table, writer, days, job.as_of, today, secret, save)
 
 
 def _jdbc(job: Job, source: JdbcSource, stream: str, writer: BatchWriter, days: Days | None) -> Manifest | None:

@@ -22,7 +22,6 @@ from headwater.config import RedshiftSource, RedshiftStream, Warehouse
 from headwater.errors import FatalSourceError, QueryError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import DataFile, Days, Manifest
-from headwater.ledger.positions import WatermarkPosition
 from headwater.ledger.shape import Learned
 from headwater.sources import watermark
 from headwater.sources.relation import double_quoted, selected
@@ -109,14 +108,21 @@ def _span(
         [found] = data_api.query(client, warehouse, sql, _QUERY_SECONDS).rows
         return found
 
-    [high] = row(f"SELECT TO_CHAR(MAX({column})::TIMESTAMPTZ, '{_MARK_FORMAT}') FROM {relation}")
+    # What a statement sees was committed before it began, which is its SYSDATE; GETDATE() is cut to seconds.
+    now, high = row(
+        f"SELECT TO_CHAR(SYSDATE, '{_MARK_FORMAT}'), TO_CHAR(MAX({column})::TIMESTAMPTZ, '{_MARK_FORMAT}') "
+        f"FROM {relation} WHERE {column} <= SYSDATE"
+    )
 
     def fingerprint(where: str) -> tuple[str, str]:
-        bits = f"STRTOL(LEFT(MD5({stream.row_id}::VARCHAR || ' ' || {column}::VARCHAR), 15), 16)"
+        told = f"{stream.row_id}::VARCHAR || ' ' || COALESCE({column}::VARCHAR, '')"
+        bits = f"STRTOL(LEFT(MD5({told}), 15), 16)"
         rows, digest = row(f"SELECT COUNT(*), COALESCE(SUM({bits}::DECIMAL(38,0)), 0) FROM {relation} WHERE {where}")
         return str(rows), str(digest)
 
-    return watermark.news(stream.read, dialect, writer.before(WatermarkPosition), high, fingerprint)
+    return watermark.news(
+        stream.read, dialect, watermark.position_before(writer, str(now)), str(now), high, fingerprint
+    )
 
 
 def _relation(stream: RedshiftStream) -> str:

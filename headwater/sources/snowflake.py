@@ -33,7 +33,6 @@ from headwater.config import SnowflakeSource, SnowflakeStream
 from headwater.errors import ConfigError, FatalSourceError, RetriableSourceError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Days, Manifest
-from headwater.ledger.positions import WatermarkPosition
 from headwater.ledger.shape import Learned
 from headwater.sources import watermark
 from headwater.sources.relation import double_quoted, selected
@@ -131,10 +130,11 @@ def _span(
     dialect, column = Snowflake(), stream.read.column
     if days is not None:
         return watermark.of_days(column, dialect, days)
-    [high] = _row(
-        connection,
-        f"SELECT TO_CHAR(CONVERT_TIMEZONE('UTC', MAX({column})::TIMESTAMP_LTZ), '{_MARK_FORMAT}') FROM {relation}",
+    clock, newest = (
+        f"TO_CHAR(CONVERT_TIMEZONE('UTC', {moment}::TIMESTAMP_LTZ), '{_MARK_FORMAT}')"
+        for moment in ("CURRENT_TIMESTAMP()", f"MAX({column})")
     )
+    now, high = _row(connection, f"SELECT {clock}, {newest} FROM {relation} WHERE {column} <= CURRENT_TIMESTAMP()")
 
     def fingerprint(where: str) -> tuple[str, str]:
         # HASH is not promised to stay the same between Snowflake's releases; if it changes, an overlap is read once more.
@@ -145,7 +145,7 @@ def _span(
         )
         return str(rows), str(digest)
 
-    return watermark.news(stream.read, dialect, writer.before(WatermarkPosition), high, fingerprint)
+    return watermark.news(stream.read, dialect, watermark.position_before(writer, now), now, high, fingerprint)
 
 
 def _row(connection: SnowflakeConnection, sql: str) -> Sequence[Any]:

@@ -3,6 +3,10 @@
 A transaction that began before a read and ends after it commits its rows behind the watermark. So the position keeps a fingerprint of
 the overlap, the last minutes up to its mark: where a later read finds another one, it reads the overlap again with what is new. A
 row that comes still later, or is deleted without a tombstone, is not seen.
+
+The mark never passes the database's own clock, since what is dated later would hide all that changes until then. Rows outside,
+dated later than that clock or not dated at all, are read beside the rest whenever their own fingerprint has changed, and a
+later one once more when its time has come.
 """
 
 from __future__ import annotations
@@ -10,18 +14,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from headwater.config import WatermarkRead
 from headwater.errors import FatalSourceError
+from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Days
-from headwater.ledger.positions import Overlap, WatermarkPosition
+from headwater.ledger.positions import BoundedPosition, Overlap, WatermarkPosition
+from headwater.log import get_logger
 from headwater.sources.days import DAY
 
 Fingerprint = Callable[[str], tuple[str, str]]
 """Counts the rows that meet a condition and tells them from other rows by a digest."""
 
 _MARK = re.compile(r"\d{4,6}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?([+-]\d\d(:?\d\d)?)?")
+# By how much a clock may have been ahead: what is dated meanwhile is within any overlap.
+_UNNOTICED = timedelta(minutes=1)
+
+log = get_logger(__name__)
 
 
 class Dialect(Protocol):
@@ -48,34 +59,53 @@ class Span:
     open_ended: str
 
 
+def position_before(writer: BatchWriter, now: str) -> WatermarkPosition | None:
+    """The position before a batch, where the database's own time is `now`.
+
+    A mark later than its batch is not believed: an earlier version let it pass the clock, or the clock has been set back since.
+    """
+    # A database whose clock is always ahead of the job's has marks that are, too.
+    fast = max(_moment(now) - datetime.now(UTC), timedelta())
+    return writer.before(WatermarkPosition, lambda position, at: _moment(position.watermark) > at + fast + _UNNOTICED)
+
+
 def news(
     read: WatermarkRead,
     dialect: Dialect,
     position: WatermarkPosition | None,
+    now: str,
     high: str | None,
     fingerprint: Fingerprint,
 ) -> Span | None:
-    """Finds what to read between the position and the newest watermark, `high`; None when nothing has changed.
+    """Finds what to read since the position; None when nothing has changed.
 
-    A commit between `high`, the fingerprint and the read is read now, or again by the next run, and never missed.
-    FatalSourceError when a watermark is no moment.
+    `now` is the database's own time and `high` the newest watermark that is not later, as the database writes them. A commit
+    between them, the fingerprints and the read is read now, or again by the next run, and never missed. FatalSourceError
+    when a watermark is no moment.
     """
-    if high is None:
+    column, low = read.column, None if position is None else _checked(position.watermark)
+    unordered = f"{column} > {dialect.moment(_checked(now))} OR {column} IS NULL"
+    outside = _told(fingerprint, unordered)
+    if outside.count:
+        log.warning("rows are dated later than the database's clock, or not at all", rows=outside.count, column=column)
+    elif high is None and low is None:
         return None
-    low = None if position is None else _checked(position.watermark)
     # A source that lost its newest rows has an older mark: what it gets back would be read twice, but the mark never recedes.
-    high = max(_checked(high), low or "")
-    after = WatermarkPosition(watermark=high, overlap=_overlap(read, dialect, high, fingerprint))
-    until = f"{read.column} <= {dialect.moment(high)}"
+    mark = max(_checked(high or low or now), low or "")
+    after = BoundedPosition(watermark=mark, overlap=_overlap(read, dialect, mark, fingerprint), outside=outside)
+    until = f"{column} <= {dialect.moment(mark)}"
     if position is None or low is None:
-        return Span(until, after, f"{read.column} IS NOT NULL")
-    before = after.overlap if high == low else _overlap(read, dialect, low, fingerprint)
+        return Span(f"{until} OR {unordered}", after, "1 = 1")
+    before = after.overlap if mark == low else _overlap(read, dialect, low, fingerprint)
     late = before != position.overlap
-    if high == low and not late:
+    known = position.outside if isinstance(position, BoundedPosition) else None
+    strays = outside.count > 0 and outside != known
+    if mark == low and not late and not strays:
         return None
     since = dialect.moment(low)
-    beyond = f"{read.column} > {dialect.earlier(since, read.overlap_minutes) if late else since}"
-    return Span(f"{beyond} AND {until}", after, beyond)
+    beyond = f"{column} > {dialect.earlier(since, read.overlap_minutes) if late else since}"
+    also = (f" OR {unordered}", f" OR {column} IS NULL") if strays else ("", "")
+    return Span(f"{beyond} AND {until}{also[0]}", after, f"{beyond}{also[1]}")
 
 
 def of_days(column: str, dialect: Dialect, days: Days) -> Span:
@@ -88,10 +118,23 @@ def of_days(column: str, dialect: Dialect, days: Days) -> Span:
 
 def _overlap(read: WatermarkRead, dialect: Dialect, mark: str, fingerprint: Fingerprint) -> Overlap:
     moment = dialect.moment(mark)
-    rows, digest = fingerprint(
-        f"{read.column} > {dialect.earlier(moment, read.overlap_minutes)} AND {read.column} <= {moment}"
+    return _told(
+        fingerprint, f"{read.column} > {dialect.earlier(moment, read.overlap_minutes)} AND {read.column} <= {moment}"
     )
+
+
+def _told(fingerprint: Fingerprint, where: str) -> Overlap:
+    rows, digest = fingerprint(where)
     return Overlap(rows=rows, digest=digest)
+
+
+def _moment(mark: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(_checked(mark))
+    except ValueError:
+        # Its year has five digits.
+        return datetime.max.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _checked(mark: str) -> str:

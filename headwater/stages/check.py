@@ -10,7 +10,7 @@ from headwater.log import get_logger
 from headwater.quality.batches import check_batches
 from headwater.quality.deequ import verify
 from headwater.quality.predicates import row_predicates
-from headwater.quality.verdict import check_size, judge_drift, worst
+from headwater.quality.verdict import check_size, judge_dates, judge_drift, worst
 from headwater.stages.together import hold_to_manifests, together, typed_rows
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _verdict(job: Job, stream: str, manifest: Manifest, checks: tuple[CheckResul
         # Of no rows nothing can be said but how many they are.
         _, _, policy = _declared(job, stream)
         checks = check_size(policy, 0)
-    checks = (*checks, drift) if drift else checks
+    checks = (*checks, *(result for result in (drift, judge_dates(manifest)) if result))
     return Verdict(
         source=job.source_name,
         stream=stream,

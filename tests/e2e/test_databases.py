@@ -39,6 +39,7 @@ def test_a_backfill_brings_nothing_new_and_leaves_the_positions(pipeline: Pipeli
     found = list(books_of(client.opened, {run.run_id}))
     assert Counter(book.stream for book in found) == {"payments": 2, "inventory": 2}
     assert all(book.silver_inserted == book.silver_updated == 0 and book.balances for book in found)
-    assert [ledger.position() for ledger in ledgers] == before
+    # How far they reach stays; what they knew of the days that silver has anew is not taken for known.
+    assert [ledger.position() for ledger in ledgers] == [position.doubted() for position in before if position]
     assert differing(pipeline.stack, client) == []
     assert pipeline.content("gold", "warehouse") == content

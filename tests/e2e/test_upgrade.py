@@ -66,5 +66,8 @@ def test_a_run_over_what_was_stored_finds_nothing_new(upgraded: Upgraded) -> Non
 
 
 def test_what_comes_next_is_added_as_the_earlier_version_would_have(upgraded: Upgraded) -> None:
-    assert differing(settled(upgraded.next_day), settled(EXPECTED["next"])) == {}
+    differs = differing(settled(upgraded.next_day), settled(EXPECTED["next"]))
+    # The earlier version could not tell which keys had come late: the newest are read once more, and those of them that were
+    # refused are refused again. Silver has the others already.
+    assert differs.keys() == {"bronze/rds_postgres/order_items", "quarantine/order_items", "quarantined"}
     assert upgraded.balanced

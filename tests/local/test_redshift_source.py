@@ -21,7 +21,7 @@ from headwater.errors import QueryError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Manifest
-from headwater.ledger.positions import Position
+from headwater.ledger.positions import BoundedPosition, Position
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.sources import redshift as redshift_stream
 from headwater.sources import watermark
@@ -174,8 +174,27 @@ def test_a_backfill_unloads_its_days_and_leaves_the_position(things: Relation) -
     things.read()
     before = things.position()
     window = (date(2018, 1, 2), date(2018, 1, 3))
-    assert (things.read(window), things.position()) == ({2, 3}, before)
+    assert isinstance(before, BoundedPosition)
+    assert (things.read(window), things.position()) == ({2, 3}, before.doubted())
+    assert (things.read(), things.position()) == ({5}, before)
     assert things.read((date(2019, 1, 1), date(2019, 1, 2))) is None
+
+
+def test_a_row_from_the_future_or_without_a_date_is_unloaded_once_and_hides_nothing(relation: Relation) -> None:
+    relation.put(1, "2018-01-01 10:00:00")
+    assert relation.read() == {1}
+    relation.put(2, "9999-12-31 00:00:00")
+    relation.sql(f"INSERT INTO {relation.stream.relation} (id) VALUES (3)")
+    assert relation.read() == {2, 3}
+    assert relation.read() is None
+    relation.put(4, "2018-01-02 10:00:00")
+    assert relation.read() == {4}
+    relation.sql(f"INSERT INTO {relation.stream.relation} SELECT 5, 1.5, 'now', true, now() AT TIME ZONE 'UTC', now()")
+    assert relation.read() == {5}
+    assert relation.read() is None
+    relation.sql(f"UPDATE {relation.stream.relation} SET id = 6 WHERE id = 3")
+    assert relation.read() == {2, 6}
+    assert relation.read() is None
 
 
 def test_an_unload_whose_job_died_leaves_orphans_alone(things: Relation) -> None:

@@ -21,6 +21,7 @@ from headwater.errors import FatalSourceError, RetriableSourceError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Manifest
+from headwater.ledger.positions import BoundedPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.sources import snowflake as snowflake_stream
 from headwater.sources import watermark
@@ -194,8 +195,24 @@ def test_a_backfill_reads_its_days_and_leaves_the_position(things: Relation) -> 
     again = things.read(window=(date(2018, 1, 2), date(2018, 1, 3)))
     assert things.rows(again).keys() == {2, 3}
     assert again is not None
-    assert (again.mode, things.ledger.position()) == ("backfill", before)
+    assert isinstance(before, BoundedPosition)
+    assert (again.mode, things.ledger.position()) == ("backfill", before.doubted())
+    assert things.rows(things.read()).keys() == {5}
+    assert things.ledger.position() == before
     assert things.read() is None
+
+
+def test_a_row_from_the_future_or_without_a_date_is_read_once_and_hides_nothing(relation: Relation) -> None:
+    relation.put(1, "2018-01-01 10:00:00")
+    assert relation.rows(relation.read()).keys() == {1}
+    relation.put(2, "9999-12-31 00:00:00")
+    relation.put(3, "2018-01-01 10:00:00")
+    relation.sql(f"UPDATE {relation.name} SET ntz = NULL, ltz = NULL, tz = NULL WHERE id = 3")
+    assert relation.rows(relation.read()).keys() == {2, 3}
+    assert relation.read() is None
+    relation.put(4, "2018-01-02 10:00:00")
+    assert relation.rows(relation.read()).keys() == {4}
+    assert relation.read() is None
 
 
 def test_a_password_opens_the_door_as_well(things: Relation) -> None:

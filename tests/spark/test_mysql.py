@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from headwater.config import JdbcSource
 from headwater.errors import FatalSourceError, RetriableSourceError
+from headwater.ledger.positions import BoundedPosition
 from headwater.sources.jdbc import read
 from local.mariadb import MariaDbServer
 from local.postgres import free_port
@@ -161,9 +162,37 @@ def test_days_are_read_again_without_moving_the_position(shop: Shop) -> None:
     shop.ids()
     before = shop.extraction.ledger("sales").position()
     assert shop.ids((date(2018, 1, 1), date(2018, 1, 1))) == [1, 2]
-    assert shop.extraction.ledger("sales").position() == before
+    assert isinstance(before, BoundedPosition)
+    assert shop.extraction.ledger("sales").position() == before.doubted()
+    # Silver has what the backfill found, so the overlap is read again.
+    assert shop.ids() == [2, 3]
     assert shop.ids() is None
     assert shop.ids((date(2017, 1, 1), date(2017, 12, 31))) is None
+
+
+def test_rows_from_the_future_are_read_and_hide_nothing(shop: Shop) -> None:
+    shop.sell(1)
+    assert shop.ids() == [1]
+    shop.sell(2, at="2037-01-01 12:00:00")
+    assert shop.ids() == [2]
+    assert shop.ids() is None
+    shop.sell(3, at="2018-02-01 12:00:00")
+    assert shop.ids() == [3]
+    shop.execute("REPLACE INTO sales VALUES (2, 'another note', '2037-01-01 12:00:00')")
+    assert shop.ids() == [2]
+    shop.execute("INSERT INTO sales VALUES (4, 'now', now(6))")
+    assert shop.ids() == [4]
+    assert shop.ids() is None
+
+
+def test_rows_without_a_watermark_are_read_once(shop: Shop) -> None:
+    shop.execute("ALTER TABLE sales MODIFY at timestamp(6) NULL", "INSERT INTO sales VALUES (1, 'undated', NULL)")
+    shop.sell(2)
+    assert shop.ids() == [1, 2]
+    assert shop.ids() is None
+    shop.execute("INSERT INTO sales VALUES (3, 'undated', NULL)")
+    assert shop.ids() == [1, 3]
+    assert shop.ids() is None
 
 
 def test_a_bookmark_behind_the_ledger_doubles_nothing(
@@ -175,6 +204,56 @@ def test_a_bookmark_behind_the_ledger_doubles_nothing(
     shop.sell(4)
     # There is no Glue job here, so no bookmark: every read begins at the first row.
     assert shop.ids() == [4]
+    assert shop.ids() is None
+
+
+def test_a_key_that_was_taken_before_a_read_and_committed_after_it_is_read_by_bookmark(
+    server: MariaDbServer, spark: SparkSession, tmp_path: Path
+) -> None:
+    shop = Shop(server, spark, tmp_path, read={"kind": "bookmark", "keys": ["id"], "overlap_rows": 3})
+    shop.execute("ALTER TABLE sales MODIFY id bigint NOT NULL")
+    shop.sell(-5, 0, 1, 2, 3)
+    with shop.server.connect(autocommit=False) as connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO sales VALUES (4, 'taken first', '2018-01-01')")
+        shop.sell(5)
+        assert shop.ids() == [-5, 0, 1, 2, 3, 5]
+        assert shop.ids() is None
+        connection.commit()
+    shop.sell(6)
+    assert shop.ids() == [2, 3, 4, 5, 6]
+    assert shop.ids() is None
+
+
+def test_a_key_that_came_late_is_read_beside_a_bookmark_that_is_ahead(
+    server: MariaDbServer, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(server, spark, tmp_path, read={"kind": "bookmark", "keys": ["id"], "overlap_rows": 3})
+    shop.sell(1, 2, 3, 5)
+    shop.ids()
+    shop.sell(4, 6)
+    ahead = shop.extraction.spark.createDataFrame([], "id decimal(20,0), note string, at timestamp")
+    monkeypatch.setattr("local.awsglue.jdbc.read", lambda *_: ahead)
+    assert shop.ids() == [2, 3, 4, 5, 6]
+    assert shop.ids() is None
+
+
+def test_overlaps_that_change_while_they_are_read_cost_no_new_row(
+    server: MariaDbServer, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(server, spark, tmp_path, read={"kind": "bookmark", "keys": ["id"], "overlap_rows": 5})
+    shop.sell(1, 2, 3, 5, 7)
+    shop.ids()
+    honest = read.read_joined
+
+    def meanwhile(*given: Any) -> Any:
+        shop.sell(4)
+        return honest(*given)
+
+    shop.sell(6, 8)
+    monkeypatch.setattr(read, "read_joined", meanwhile)
+    assert shop.ids() == [1, 2, 3, 4, 5, 6, 7, 8]
+    monkeypatch.undo()
+    assert shop.ids() == [3, 4, 5, 6, 7, 8]
     assert shop.ids() is None
 
 

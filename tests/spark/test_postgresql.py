@@ -128,6 +128,67 @@ def test_just_what_is_declared_is_read_by_bookmark(server: PostgresServer, spark
     assert shop.ids(DAY) == [1, 3, 4, 6]
 
 
+def test_a_key_that_was_taken_before_a_read_and_committed_after_it_is_read_by_bookmark(
+    server: PostgresServer, spark: SparkSession, tmp_path: Path
+) -> None:
+    read = {"kind": "bookmark", "keys": ["id"], "overlap_rows": 3}
+    shop = Shop(server, spark, tmp_path, read=read, day="at", partitions=3)
+    shop.sell(-5, "before the first")
+    with psycopg.connect(server.dsn) as open_for_long:
+        open_for_long.execute("INSERT INTO sales (id, note) VALUES (5, 'taken first')")
+        shop.sell(6, "committed first")
+        assert shop.ids() == [-5, 1, 2, 3, 4, 6]
+        assert shop.ids() is None
+    assert shop.ids() == [3, 4, 5, 6]
+    assert shop.ids() is None
+    with psycopg.connect(server.dsn) as open_for_long:
+        open_for_long.execute("INSERT INTO sales (id, note) VALUES (7, 'taken first')")
+        shop.sell(8, "committed first")
+        assert shop.ids() == [8]
+    shop.sell(9, "new")
+    assert shop.ids() == [5, 6, 7, 8, 9]
+    # A backfill leaves the key, and what it has overtaken is read again.
+    assert shop.ids(DAY) == [-5, 1, 2, 3, 4, 6, 8, 9]
+    assert shop.ids() == [7, 8, 9]
+    assert shop.ids() is None
+
+
+def test_keys_below_the_first_that_was_read_are_read_while_the_overlap_has_all(
+    server: PostgresServer, spark: SparkSession, tmp_path: Path
+) -> None:
+    shop = Shop(server, spark, tmp_path, read={"kind": "bookmark", "keys": ["id"], "overlap_rows": 5})
+    assert shop.ids() == [1, 2, 3, 4]
+    shop.sell(-1, "taken first")
+    assert shop.ids() == [-1, 1, 2, 3, 4]
+    assert shop.ids() is None
+
+
+def test_rows_from_the_future_are_read_and_hide_nothing(
+    server: PostgresServer, spark: SparkSession, tmp_path: Path
+) -> None:
+    shop = Shop(server, spark, tmp_path, partitions=3)
+    assert shop.ids() == [1, 2, 3, 4]
+    shop.sell(5, "far", at="9999-12-31 00:00:00+00")
+    shop.sell(6, "for ever", at="infinity")
+    assert shop.ids() == [5, 6]
+    assert shop.ids() is None
+    shop.sell(7, "real", at="2018-02-01 12:00:00+00")
+    assert shop.ids() == [7]
+    shop.execute("INSERT INTO sales (id, note, at) VALUES (8, 'now', now())")
+    assert shop.ids() == [8]
+    assert shop.ids() is None
+
+
+def test_rows_without_a_watermark_are_read_once(server: PostgresServer, spark: SparkSession, tmp_path: Path) -> None:
+    shop = Shop(server, spark, tmp_path)
+    shop.execute("INSERT INTO sales (id) VALUES (5)")
+    assert shop.ids() == [1, 2, 3, 4, 5]
+    assert shop.ids() is None
+    shop.execute("INSERT INTO sales (id) VALUES (6)")
+    assert shop.ids() == [5, 6]
+    assert shop.ids() is None
+
+
 def test_columns_that_the_user_may_not_read_are_no_hindrance(
     server: PostgresServer, spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -11,11 +11,12 @@ from pyspark.sql import DataFrame, SparkSession
 from headwater.config import HttpStream, JdbcStream, Parser, Policy, Table
 from headwater.config.table import Column
 from headwater.ledger.entries import Manifest
+from headwater.ledger.positions import BoundedPosition, Overlap
 from headwater.ledger.shape import FieldChange
 from headwater.quality.deequ import verify
 from headwater.quality.predicates import judge_rows, row_predicates, summarize
 from headwater.quality.typed import typed
-from headwater.quality.verdict import judge_drift, worst
+from headwater.quality.verdict import judge_dates, judge_drift, worst
 
 from .shop import placed
 
@@ -258,24 +259,38 @@ def test_metrics_of_every_batch_are_kept_in_the_repository(spark: SparkSession, 
     assert '"batch": "1"' in (tmp_path / "metrics.json").read_text().replace('"batch":"1"', '"batch": "1"')
 
 
+MANIFEST = Manifest(
+    source="shop",
+    stream="sales",
+    batch=2,
+    run_id="r",
+    attempt="a",
+    created_at=datetime(2018, 1, 1, tzinfo=UTC),
+    format="jsonl",
+    files=(),
+    rows=1,
+    position_before=None,
+    position_after=None,
+)
+
+
 @pytest.mark.parametrize(("drift", "level"), [("evolve", "warn"), ("quarantine", "warn"), ("strict", "halt")])
 def test_a_change_of_shape_is_told_and_halts_a_strict_stream(drift, level) -> None:
-    manifest = Manifest(
-        source="shop",
-        stream="sales",
-        batch=2,
-        run_id="r",
-        attempt="a",
-        created_at=datetime(2018, 1, 1, tzinfo=UTC),
-        format="jsonl",
-        files=(),
-        rows=1,
-        position_before=None,
-        position_after=None,
-        drift=(FieldChange(field="amount", change="retyped", before="number", after="string"),),
-    )
+    change = FieldChange(field="amount", change="retyped", before="number", after="string")
+    manifest = MANIFEST.model_copy(update={"drift": (change,)})
     told = judge_drift(manifest, drift)
     assert told is not None
     assert (told.check, told.level, told.message) == ("schema", level, "field amount was number and is string")
     assert worst([told]) == level
     assert judge_drift(manifest.model_copy(update={"drift": ()}), drift) is None
+
+
+def test_rows_that_no_watermark_orders_are_told() -> None:
+    none = Overlap(rows="0", digest="")
+    position = BoundedPosition(watermark="2018-01-01 00:00:00", overlap=none, outside=Overlap(rows="3", digest="7"))
+    told = judge_dates(MANIFEST.model_copy(update={"position_after": position}))
+    assert told is not None
+    assert (told.check, told.level, told.failed_rows) == ("dated", "warn", 3)
+    assert worst([told]) == "warn"
+    for known in (None, position.model_copy(update={"outside": none}), position.doubted()):
+        assert judge_dates(MANIFEST.model_copy(update={"position_after": known})) is None

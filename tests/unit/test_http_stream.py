@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
-from datetime import date, timedelta
+from contextlib import nullcontext
+from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +16,11 @@ from hypothesis import strategies as st
 
 from headwater.config import HttpSource, Table
 from headwater.errors import FatalSourceError, RetriableSourceError
+from headwater.ledger import batch
+from headwater.ledger.batch import BatchWriter
 from headwater.ledger.positions import DaysPosition
+from headwater.ledger.stream import Ledger
+from headwater.sources.http import stream
 from headwater.sources.http.messages import HttpRequest, HttpResponse
 from headwater.sources.http.stream import Extraction
 from headwater.sources.http.stream import read as read_stream
@@ -214,8 +220,31 @@ def test_a_backfill_reads_its_window_and_leaves_the_position():
         for since, until in [("2018-01-04", "2018-01-07"), ("2018-01-08", "2018-01-09")]
     ]
     assert sorted(row["id"] for row in files.rows) == [1, 2, 3, 4, 5, 6]
-    assert position_of(found) == before
+    assert position_of(found) == before.without(f"{account}|2018-01-0{day}" for account in "12" for day in (8, 9))
     assert slices(found) == {(account, f"2018-01-0{day}") for account in "12" for day in range(4, 10)}
+    # What silver has by now is the backfill's, so the days that are read again have changed, and one that was not filled has not.
+    again, files = shop.read(position_of(found), AS_OF)
+    assert slices(again) == {(account, f"2018-01-0{day}") for account in "12" for day in (8, 9)}
+    assert sorted(row["id"] for row in files.rows) == [1, 2]
+    assert shop.read(position_of(again), AS_OF)[0] is None
+
+
+AMOUNTS = st.dictionaries(st.tuples(st.sampled_from("12"), st.integers(0, 2)), st.sampled_from(["1.00", "2.00"]))
+
+
+@given(st.lists(st.tuples(AMOUNTS, st.booleans()), min_size=1, max_size=5))
+def test_after_a_run_silver_is_as_the_source_whatever_was_filled_meanwhile(states):
+    """The source may go back to what it was before a backfill, to what it was before that, or to no rows."""
+    shop, silver, position = Shop(), {}, None
+    for amounts, fills in [*states, (states[0][0], False)]:
+        shop.sales = [sale(account, age, AS_OF - age * DAY, amount) for (account, age), amount in amounts.items()]
+        found, files = shop.read(position, window=(AS_OF - DAY, AS_OF) if fills else None)
+        if found is None:
+            continue
+        position = position_of(found) if found.position_after else None
+        silver = {covered: amount for covered, amount in silver.items() if covered not in slices(found)}
+        silver |= {(row["_account"], row["day"]): row["amount"] for row in files.rows}
+    assert silver == {(row["account"], row["day"]): row["amount"] for row in shop.sales}
 
 
 def test_a_backfill_before_the_first_load_leaves_no_position():
@@ -246,6 +275,71 @@ def test_a_row_from_the_future_is_taken_once():
     shop.sales = [sale("1", 1, AS_OF)]
     corrected, _ = shop.read(position_of(found), AS_OF + DAY, shop=source(accounts=["1"]))
     assert slices(corrected) == {("1", (AS_OF + 40 * DAY).isoformat())}
+
+
+class Stream:
+    """The shop's stream in a ledger, read on real days by a machine whose clock and whose caller may be wrong."""
+
+    def __init__(self, shop: Shop, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, declared: HttpSource) -> None:
+        monkeypatch.setattr(stream, "open_client", lambda *_: nullcontext(client(shop.send)))
+        self.monkeypatch, self.declared = monkeypatch, declared
+        self.ledger = ledger.stream("shop", "sales")
+
+    def run(self, today: date, as_of: date | None = None) -> set[int]:
+        """The ids of the rows that a run reads on what the machine takes for today."""
+
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+                return datetime(today.year, today.month, today.day, 12, tzinfo=tz)
+
+        self.monkeypatch.setattr(batch, "datetime", Clock)
+        writer = BatchWriter.begin(self.ledger, "run", ["id", "day", "amount"])
+        found = stream.extract(self.declared, "sales", table(), writer, None, as_of or today, today, {}, print)
+        if found is None:
+            return set()
+        bodies = [self.ledger.bucket.read(file.key) or b"" for file in found.files]
+        return {json.loads(line)["id"] for body in bodies for line in gzip.decompress(body).splitlines()}
+
+
+def test_a_clock_that_was_a_day_ahead_hides_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = {"kind": "window", "field": "day", "history_days": 9}
+    shop = Shop(sale("1", 1, AS_OF))
+    runs = Stream(shop, ledger, monkeypatch, source(accounts=["1"], stream={"read": read}))
+    assert runs.run(AS_OF) == {1}
+    shop.sales.append(sale("1", 2, AS_OF + DAY))
+    assert runs.run(AS_OF + DAY) == {2}
+    # What changes on the real day AS_OF after that run is read on that day, and if there is no other run on the next.
+    shop.sales.append(sale("1", 3, AS_OF))
+    assert runs.run(AS_OF + DAY) == {1, 3}
+    shop.sales.append(sale("1", 4, AS_OF))
+    assert runs.run(AS_OF) == {1, 3, 4}
+    assert runs.run(AS_OF) == set()
+
+
+def test_an_as_of_that_has_not_come_takes_no_position_there(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop(sale("1", 1, AS_OF))
+    runs = Stream(shop, ledger, monkeypatch, source(accounts=["1"]))
+    assert runs.run(AS_OF, as_of=date(2099, 1, 1)) == {1}
+    for day in range(1, 20):
+        shop.sales.append(sale("1", 1 + day, AS_OF + day * DAY))
+        assert runs.run(AS_OF + day * DAY) == {1 + day}
+
+
+def test_the_days_since_an_earlier_version_went_too_far_are_read(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(sale("1", 1, AS_OF))
+    runs = Stream(shop, ledger, monkeypatch, source(accounts=["1"]))
+    runs.run(AS_OF)
+    stored = runs.ledger.position()
+    assert isinstance(stored, DaysPosition)
+    for _ in range(2):
+        far = stored.model_copy(update={"until": date(2099, 1, 1), "slices": {}})
+        BatchWriter.begin(runs.ledger, "run", ["id"]).commit(far)
+    shop.sales += [sale("1", 1 + day, AS_OF + day * DAY) for day in range(1, 20)]
+    assert runs.run(AS_OF + 19 * DAY) == set(range(2, 21))
+    assert runs.run(AS_OF + 19 * DAY) == set()
 
 
 def test_a_backfill_takes_no_row_from_after_its_window():

@@ -205,7 +205,11 @@ def test_a_backfill_reads_the_days_it_is_asked_for_and_leaves_the_mark():
     filled, files = read(served.send, marks(found), days=(day, day))
     assert [row["id"] for row in files.rows] == [1]
     assert filled is not None
-    assert filled.position_after == marks(found)
+    assert marks(filled) == marks(found).doubted()
+    # The overlap is read as new, since silver has what the backfill found.
+    again, files = read(served.send, marks(filled))
+    assert [row["id"] for row in files.rows] == [2]
+    assert marks(again) == marks(found)
 
 
 def test_seconds_are_moments_as_well():

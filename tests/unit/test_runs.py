@@ -35,6 +35,11 @@ def test_a_run_without_input_takes_every_source_for_the_day_it_started(opened: O
     assert (planned["as_of"], planned["start_from"], planned["mode"]) == ("2024-05-06", "Extract", "incremental")
 
 
+@pytest.mark.parametrize("day", ["2018-01-10", "2024-05-06"])
+def test_a_run_may_be_for_any_day_that_has_begun(opened: OpenProject, day: str) -> None:
+    assert plan(opened, as_of=day)["as_of"] == day
+
+
 def test_a_stream_gets_its_history_first_and_increments_after(opened: OpenProject, ledger: Ledger) -> None:
     writer(ledger.stream("fx_rates", "rates")).commit(KeyPosition(key=1))
     planned = {item["source"]: item["streams"] for item in plan(opened)["sources"]}
@@ -55,6 +60,8 @@ def test_a_stream_gets_its_history_first_and_increments_after(opened: OpenProjec
         ),
         ({"window": {"from": "2024-01-01", "to": "2024-01-02"}}, "belongs to mode backfill"),
         ({"sorces": []}, "sorces unknown; known:"),
+        ({"as_of": "2024-05-07"}, "as_of 2024-05-07 is after the day on which the run started, 2024-05-06"),
+        ({"as_of": "2099-01-01", "sources": ["fx_rates"]}, "hint: leave as_of out for today"),
     ],
 )
 def test_an_input_that_cannot_be_carried_out_is_refused(opened: OpenProject, asked: Any, message: str) -> None:

@@ -6,7 +6,7 @@ so a run over days that have not changed produces nothing at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -43,11 +43,13 @@ def extract(
     writer: BatchWriter,
     days: Days | None,
     as_of: date,
+    today: date,
     secret: Mapping[str, str],
     save: Save,
 ) -> Manifest | None:
     """Extracts one batch of an HTTP stream that feeds a table; None when nothing is new or reads differently.
 
+    Neither `as_of` nor a position reaches beyond `today`, in UTC: of a day that has not come nothing is known.
     `save` gets the whole secret when the provider has rotated a part of it.
     """
     parsers = rolled_out(source, stream)
@@ -56,8 +58,8 @@ def extract(
     writer.declared -= foreign(source.streams[stream], in_use)
     with open_client(source, secret, save) as client:
         by_marks = isinstance(source.streams[stream].read, UpdatedSinceRead)
-        position = writer.before(MarksPosition) if by_marks else writer.before(DaysPosition)
-        found = read(source, stream, table, secret, writer, position, as_of, days, client)
+        position = writer.before(MarksPosition) if by_marks else _days_before(writer, today)
+        found = read(source, stream, table, secret, writer, position, min(as_of, today), days, client)
     return None if found is None else writer.commit(found.position_after, found.slices)
 
 
@@ -95,12 +97,18 @@ def read(
         return Extraction(MarksPosition(marks=marks), ())
     slices = tuple({"account": account, "day": day.isoformat()} for account, day in sorted(reading.covered))
     if days is not None:
-        return Extraction(position, slices)
+        return Extraction(_doubted(position, source.streams[name].read, reading.covered), slices)
     after = _position_after(source, name, reading, until)
     validators = {part.account: part.condition.after for part in parts if part.condition and part.condition.after}
     if not validators:
         return Extraction(after, slices)
     return Extraction(ConditionalPosition(**dict(after), validators=validators), slices)
+
+
+def _days_before(writer: BatchWriter, today: date) -> DaysPosition | None:
+    """The position before the batch; one that a wrong clock or `as_of` took beyond its own day is not believed."""
+    position = writer.before(DaysPosition, lambda position, at: position.until > at.date())
+    return None if position is None else position.model_copy(update={"until": min(position.until, today)})
 
 
 def _until(position: DaysPosition | None, as_of: date) -> date:
@@ -152,6 +160,17 @@ def _condition(part: Part, parser: str | None, position: DaysPosition | None) ->
 def _first_read_again(read: Read, until: date) -> date:
     """The first of the days up to a position that a run reads again."""
     return until - timedelta(days=read.reread_days) + DAY if isinstance(read, WindowRead) else until
+
+
+def _doubted(position: HttpPosition | None, read: Read, covered: Iterable[AccountDay]) -> HttpPosition | None:
+    """The position after a backfill, which no longer says how the days read that the backfill covers.
+
+    Silver has them as the backfill found them: a source that goes back to what the position knew has changed them.
+    """
+    if not isinstance(position, DaysPosition):
+        return None if position is None else position.doubted()
+    first = _first_read_again(read, position.until)
+    return position.without(day.key for day in covered if day.day >= first)
 
 
 def _position_after(source: HttpSource, name: str, reading: Reading, until: date) -> DaysPosition:

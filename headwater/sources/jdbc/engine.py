@@ -33,6 +33,11 @@ class Snapshot:
 class Engine(Protocol):
     """One database engine."""
 
+    @property
+    def now(self) -> str:
+        """SQL of the time by the database's own clock when a statement begins."""
+        ...
+
     def database(self, secret: Mapping[str, str]) -> Database:
         """Makes the address from a secret in the form that RDS keeps it."""
         ...

@@ -27,6 +27,8 @@ _PARAMETERS = {
 class MySql:
     """MySQL 5.7 or later, MariaDB 10.4 or later, with InnoDB tables."""
 
+    now = "NOW(6)"
+
     def database(self, secret: Mapping[str, str]) -> Database:
         """Makes the address; sessions work in UTC whatever the server's zone is, and give up after half an hour."""
         return Database(

@@ -14,6 +14,9 @@ _REPEATABLE_READ = 4
 class PostgreSql:
     """PostgreSQL 10 or later."""
 
+    # A transaction's own now() is before its snapshot, which may have rows that are later.
+    now = "statement_timestamp()"
+
     def database(self, secret: Mapping[str, str]) -> Database:
         """Makes the address; sessions that are opened here work in UTC and give up after half an hour."""
         return Database(

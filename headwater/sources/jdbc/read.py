@@ -105,11 +105,12 @@ def extract_rows(
     if expected.rows == 0:
         return
     if stream.partitions > 1:
+        before = len(writer.files)
         rows = read_joined(spark, source, stream, relation, engine, database, view, span.where)
         if rows is not None and write_rows(rows, writer, stream.partition_column, "parallel/") == expected:
             return
         log.info("rows changed while they were read in parallel: reading by one statement", rows=expected.rows)
-        writer.files.clear()
+        del writer.files[before:]
     write_rows(_reader(spark, source, relation, database, span.open_ended).load(), writer, subfolder="whole/")
 
 

@@ -26,7 +26,9 @@ from headwater.sources.jdbc.pgoutput import parse_lsn
 from headwater.sources.jdbc.postgresql import PostgreSql
 from headwater.sources.jdbc.read import extent, extract_rows, read_joined, relation_of, write_rows
 from headwater.sources.jdbc.session import Database, connect
-from headwater.sources.watermark import Span, news, of_days
+from headwater.sources.keys import Keys
+from headwater.sources.keys import news as key_news
+from headwater.sources.watermark import Span, news, of_days, position_before
 
 NewRows = Callable[[str, Mapping[str, Any], str], DataFrame]
 ENGINES: dict[str, Engine] = {"postgresql": PostgreSql(), "mysql": MySql()}
@@ -114,45 +116,82 @@ class _Relation:
             rows, total = view.row(f"SELECT count(*), {digest} FROM (SELECT * FROM {relation} WHERE {where}) AS t")
             return str(rows), str(total)
 
-        [high] = view.row(f"SELECT {self.engine.text(f'max({read.column})')} FROM {relation}")
-        span = news(read, self.engine, self.writer.before(WatermarkPosition), high, fingerprint)
+        clock, newest = self.engine.text(self.engine.now), self.engine.text(f"max({read.column})")
+        now, high = view.row(f"SELECT {clock}, {newest} FROM {relation} WHERE {read.column} <= {self.engine.now}")
+        span = news(read, self.engine, position_before(self.writer, str(now)), str(now), high, fingerprint)
         if span is not None:
             self._extract(view, span)
         return span.after if span is not None else None
 
     def _by_bookmark(self, read: BookmarkRead, view: Snapshot) -> KeyPosition | None:
-        [key] = read.keys
-        position = self.writer.before(KeyPosition)
-        low = 0 if position is None else position.key
+        [key], text = read.keys, self.engine.text
         relation = relation_of(self.stream, self.engine, view.session)
-        [high] = view.row(f"SELECT {self.engine.text(f'max({key})')} FROM {relation}")
-        if high is None or int(high) <= low:
+        digest = self.engine.digest([key])
+
+        def below(high: int) -> int | None:
+            newest = f"SELECT {key} FROM {relation} WHERE {key} <= {high} ORDER BY {key} DESC LIMIT {read.overlap_rows}"
+            lowest, rows = view.row(f"SELECT {text(f'min({key})')}, count(*) FROM ({newest}) AS newest")
+            return None if lowest is None or int(rows or 0) < read.overlap_rows else int(lowest) - 1
+
+        def fingerprint(since: int | None, high: int) -> tuple[str, str]:
+            keys = f"SELECT {key} FROM {relation} WHERE {_between(key, since, high)}"
+            rows, total = view.row(f"SELECT count(*), {digest} FROM ({keys}) AS t")
+            return str(rows), str(total)
+
+        [highest] = view.row(f"SELECT {text(f'max({key})')} FROM {relation}")
+        high = None if highest is None else int(highest)
+        keys = key_news(self.writer.before(KeyPosition), high, below, fingerprint)
+        if keys is None:
             return None
-        after = KeyPosition(key=int(high))
-        where = f"{key} > {low} AND {key} <= {high}"
-        expected = extent(view, relation, self.stream.partition_column, where)
+        if not self._through_bookmark(key, keys, relation, view):
+            log.warning("the bookmark is not where the ledger is: reading by the ledger's position", keys=str(keys))
+            self._extract(view, _of_keys(key, keys.since, keys.high))
+        elif keys.late:
+            assert keys.low is not None  # noqa: S101 - what is late lies behind something
+            self._extract(view, _of_keys(key, keys.since, keys.low))
+        return keys.after
+
+    def _through_bookmark(self, key: str, keys: Keys, relation: str, view: Snapshot) -> bool:
+        """Writes the rows with new keys, as the job's bookmark finds them; False, and none written, when those are others.
+
+        The bookmark spares reading what was read; the ledger decides what is new. A bookmark behind the ledger (a run died
+        between the manifest and job.commit()) must not double rows, one ahead of it (it was moved by hand, or Glue's
+        connections saw rows that the snapshot lacks) must not lose any.
+        """
+        if keys.low == keys.high:
+            return True
+        partition = self.stream.partition_column
+        expected = extent(view, relation, partition, _between(key, keys.low, keys.high))
         options = {
             **self.database.options,
             "dbtable": relation,
             "jobBookmarkKeys": [key],
             "jobBookmarkKeysSortOrder": "asc",
-            "hashexpression": self.stream.partition_column,
+            "hashexpression": partition,
             "hashpartitions": str(self.stream.partitions),
         }
         rows = self.new_rows(self.source.engine, options, f"{self.name}_rows")
-        # The bookmark spares reading what was read; the ledger decides what is new. A bookmark behind the ledger (a run died
-        # between the manifest and job.commit()) must not double rows, one ahead of it (it was moved by hand, or Glue's
-        # connections saw rows that the snapshot lacks) must not lose any.
-        if key in rows.columns:
-            new = rows.where((F.col(key) > low) & (F.col(key) <= int(high)))
-            if write_rows(new, self.writer, self.stream.partition_column, "bookmark/") == expected:
-                return after
-            self.writer.files.clear()
-        log.warning("the bookmark is not where the ledger is: reading by the ledger's position", low=low, high=high)
-        self._extract(view, Span(where, None, where))
-        return after
+        if key not in rows.columns:
+            return False
+        new = rows.where(F.col(key) <= keys.high)
+        if keys.low is not None:
+            new = new.where(F.col(key) > keys.low)
+        if write_rows(new, self.writer, partition, "bookmark/") == expected:
+            return True
+        self.writer.files.clear()
+        return False
 
     def _extract(self, view: Snapshot, span: Span) -> None:
         spark, engine, stream = self.spark, self.engine, self.stream
         relation = relation_of(stream, engine, view.session)
         extract_rows(spark, self.source, stream, relation, engine, self.database, view, span, self.writer)
+
+
+def _between(key: str, since: int | None, high: int) -> str:
+    """SQL of the keys beyond one, if any, and up to another."""
+    return f"{key} <= {high}" if since is None else f"{key} > {since} AND {key} <= {high}"
+
+
+def _of_keys(key: str, since: int | None, high: int) -> Span:
+    where = _between(key, since, high)
+    return Span(where, None, where)
