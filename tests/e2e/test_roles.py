@@ -105,6 +105,16 @@ IDLE = (
     Idle("No Lambda fails for good, and most read no queue.", "kms:Decrypt", "*", _NO_QUEUE, "UseDeadLetterKey"),
     Idle("No upload of many parts breaks off.", "s3:AbortMultipartUpload"),
     Idle("No batch is halted, so nobody decides about one.", "s3:GetObject", f"{_S3}-raw/*/*/decisions/*"),
+    Idle(
+        "No batch is halted, so none is counted behind it.",
+        "s3:ListBucket",
+        f"{_S3}-raw */manifests/*",
+        ("read_verdicts",),
+    ),
+    Idle(
+        "Nothing is replayed, so Check looks at no quarantine.", "s3:GetObject", f"{_S3}-lake/quarantine/*", ("check",)
+    ),
+    Idle("Nothing is replayed, so Check lists no quarantine.", "s3:ListBucket", f"{_S3}-lake quarantine/*", ("check",)),
     Idle("No load is refused.", "s3:PutObject", f"{_S3}-lake/load/*/refused/*", ("load_changes",)),
     Idle("No book is closed twice.", "s3:GetObject", f"{_S3}-raw/*/*/books/*", ("silver",)),
     Idle("No source fails in a job that takes several.", "s3:*", f"{_S3}-raw/_failures/*"),
@@ -127,7 +137,6 @@ IDLE = (
     ),
     # What one declaration for many grants to those who need less.
     Idle("Not every Lambda writes.", "kms:GenerateDataKey", "*data_key", ("plan_run", "read_verdicts", "grant_tables")),
-    Idle("What is received is written by a Lambda.", "s3:PutObject", f"{_S3}-raw/kinesis/*", ("kinesis-extract",)),
 )
 
 BY_CHANCE = (
