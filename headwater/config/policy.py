@@ -128,6 +128,12 @@ class Known(CheckBase):
     table: Name
     column: Name
     level: Literal["quarantine"] = "quarantine"
+    pending_days: int = Field(
+        7,
+        ge=0,
+        description="Days for which a row that is in quarantine for this alone is judged again with each batch of its stream, since "
+        "what it names may have come; where every version is kept, never.",
+    )
 
 
 RowPredicateCheck = Complete | NonNegative | Positive | InSet | Matches | Between | AtMostColumn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import takewhile
@@ -67,6 +67,15 @@ class Table:
         return json.dumps(
             {"columns": json.loads(metadata.schemaString())["fields"], "partitions": partitions}, indent=1
         )
+
+    def types(self) -> dict[str, str]:
+        """The Spark SQL type of each column of the newest version."""
+        return {field.name: field.dataType.simpleString() for field in self.read().schema}
+
+    def add_columns(self, types: Mapping[str, str]) -> None:
+        """Adds columns, which are NULL in every row that is there."""
+        told = ", ".join(f"`{name}` {type_}" for name, type_ in types.items())
+        self.spark.sql(f"ALTER TABLE delta.`{self.path}` ADD COLUMNS ({told})")
 
     def data_version(self, since: int) -> int:
         """Finds the newest version after `since` whose commit may have changed rows; `since` itself when there is none.

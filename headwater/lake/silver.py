@@ -1,8 +1,8 @@
 """How valid rows change a silver table: what becomes of each is decided and counted first, then carried out in one commit.
 
 A row that has arrived is an `insert`, an `update`, `unchanged` where it says what is there, a `duplicate` where another row of its
-key comes after it, or `stale` where it is older than what is there. What is carried out are *operations*: the table's rows that are
-new, changed or gone.
+key comes after it, or `stale` where it is older than what is there. One that was refused when it arrived and comes again is `recovered`
+where it changes something, and nothing otherwise. What is carried out are *operations*: the table's rows that are new, changed or gone.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from headwater import config
 from headwater.config import InsertWrite, ReplaceWrite, Scd2Write
 from headwater.config.stream import Order
-from headwater.errors import BooksError
-from headwater.lake.columns import BATCH, PLACE
+from headwater.errors import BooksError, ConfigError
+from headwater.lake.columns import AGAIN, BATCH, PLACE
 from headwater.lake.delta import Table
 
 Bounds = Mapping[str, tuple[Any, Any]]
@@ -39,6 +40,8 @@ class Restated:
 @dataclass(frozen=True)
 class Arrived:
     """Rows of batches that go to a table together: `valid` and `refused`, both with the table's columns and their place.
+
+    A valid row says whether it comes again.
 
     `bounds` are the least and the greatest values of key columns: Delta skips the files outside of them. `restated` is what a batch
     replaces, and `later`, where rows come again, the keys that have arrived since they first did.
@@ -62,6 +65,29 @@ class Decided:
     fates: DataFrame
     operations: DataFrame
     kept: DataFrame | None = None
+
+
+def follow(table: Table, declared: config.Table) -> None:
+    """Adds to a table the columns that have been declared since it was made; ConfigError where one has another type now.
+
+    What is declared no more stays as it is, and is NULL in what comes.
+    """
+    if not table.exists():
+        return
+    there = {name.lower(): type_ for name, type_ in table.types().items()}
+    wanted = {name: T._parse_datatype_string(type_).simpleString() for name, type_ in declared.types.items()}  # noqa: SLF001
+    others = [
+        f"{name} is {there[name.lower()]} in silver and {type_} in config/tables/{declared.table}.yaml"
+        for name, type_ in wanted.items()
+        if there.get(name.lower(), type_) != type_
+    ]
+    if others:
+        raise ConfigError(
+            f"table {declared.table}: {'; '.join(others)}. hint: declare the new type as a column of another name; or delete the "
+            "table's folder in the lake and run with --start-from Silver, which makes it anew of all that bronze has"
+        )
+    if new := {name: type_ for name, type_ in wanted.items() if name.lower() not in there}:
+        table.add_columns(new)
 
 
 def decide(table: Table, declared: config.Table, arrived: Arrived) -> Decided:
@@ -181,6 +207,8 @@ def _decide_newest(table: Table, declared: config.Table, arrived: Arrived) -> De
             on = _all([F.col(name).eqNullSafe(F.col(f"_later_{name}")) for name in declared.key])
             rows = rows.join(later.withColumn("_later", F.lit(True)), on, "left")
             stale = stale | F.coalesce(F.col("_later"), F.lit(False))
+        # Of a row that comes again nothing is known but its version: without one that is greater, what is there is newer.
+        stale = stale | (F.col(AGAIN) & ~_is_newer(declared))
     fate = (
         F.when(F.col("_rank") > 1, "duplicate")
         .when(~there, "insert")
@@ -189,7 +217,8 @@ def _decide_newest(table: Table, declared: config.Table, arrived: Arrived) -> De
         .otherwise("update")
     )
     rows = rows.withColumn(FATE, fate)
-    changed = rows.where(F.col(FATE).isin("insert", "update"))
+    changes = F.col(FATE).isin("insert", "update")
+    changed = rows.where(changes)
     operations = changed.select(*declared.columns, F.col(FATE).alias(OPERATION))
     kept = None
     if isinstance(declared.write, ReplaceWrite) and arrived.restated and table.exists():
@@ -197,7 +226,16 @@ def _decide_newest(table: Table, declared: config.Table, arrived: Arrived) -> De
         gone = vanished.join(arrived.refused.alias("r"), _may_restate(declared), "left_anti")
         kept = vanished.join(arrived.refused.alias("r"), _may_restate(declared), "left_semi")
         operations = operations.unionByName(gone.select(*declared.columns, F.lit("delete").alias(OPERATION)))
-    return Decided(rows.select(BATCH, FATE), operations, kept)
+    fates = rows.where(~F.col(AGAIN) | changes).withColumn(
+        FATE, F.when(F.col(AGAIN), "recovered").otherwise(F.col(FATE))
+    )
+    return Decided(fates.select(BATCH, FATE), operations, kept)
+
+
+def _is_newer(declared: config.Table) -> Column:
+    if declared.version is None:
+        return F.lit(False)
+    return F.coalesce(F.col(f"`{declared.version}`") > F.col(f"{_THERE}.`{declared.version}`"), F.lit(False))
 
 
 def _vanished(

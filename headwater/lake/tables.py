@@ -7,7 +7,7 @@ writes what is missing and skips what is there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,6 +118,11 @@ class Lake:
         appended = table.appended(app_id, first.batch - 1)
         rows = (table.read() if appended is None else appended).where(F.col(BATCH).between(first.batch, last.batch))
         return _with_declared(rows, stream)
+
+    def bronze_of(self, source: str, stream: str, declared: Stream, batches: Collection[int]) -> DataFrame:
+        """Reads the bronze rows of some batches, wherever they are."""
+        rows = self.bronze(source, stream).read().where(F.col(BATCH).isin(list(batches)))
+        return _with_declared(rows, declared)
 
     def later(self, replay: Manifest, stream: Stream) -> DataFrame:
         """Reads the bronze rows that have come after the batch that another replays."""

@@ -120,7 +120,8 @@ class Decision(Entry):
 class Book(Entry):
     """What became of every row of a batch, each number counted where it happens; `balances` says that none is missing.
 
-    `stale` rows are older than what silver has. `deleted` are rows of silver that the batch no longer has.
+    `stale` rows are older than what silver has. `recovered` are rows of earlier batches that were refused for what was not known
+    then, and have gone to silver with this one. `deleted` are rows of silver that the batch no longer has.
     """
 
     source: str
@@ -134,6 +135,7 @@ class Book(Entry):
     quarantined: int
     duplicates: int
     stale: int = 0
+    recovered: int = 0
     deleted: int = 0
     discarded: int = 0
     reasons: dict[str, int] = {}

@@ -16,6 +16,7 @@ down), so finding it costs one request however long the history is.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -113,6 +114,12 @@ class StreamLedger:
     def _side_by_side(self, read: Callable[[int], _Read], first: int, last: int) -> list[_Read]:
         with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
             return list(pool.map(read, range(first, last + 1)))
+
+    def first_since(self, moment: datetime) -> int:
+        """Finds the first batch that was committed since a moment; the one after the newest where none was."""
+        return bisect_left(
+            range(self.extracted_up_to() + 1), True, FIRST_BATCH, key=lambda n: self.manifest(n).created_at >= moment
+        )
 
     def extracted_up_to(self) -> int:
         """Finds the newest batch; 0 before the first."""

@@ -135,6 +135,12 @@ class Summary:
     reasons: dict[int, dict[str, int]]
     bounds: dict[str, tuple[Any, Any]]
 
+    def widen(self, bounds: Mapping[str, tuple[Any, Any]]) -> None:
+        """Takes in the keys of other rows."""
+        for name, (least, most) in bounds.items():
+            before = self.bounds.get(name, (least, most))
+            self.bounds[name] = (min(least, before[0]), max(most, before[1]))
+
 
 def as_decided(rows: DataFrame, quarantined: DataFrame) -> DataFrame:
     """Gives typed rows the reasons that those of them have which are in quarantine already, and the others none.
@@ -176,6 +182,5 @@ def summarize(judged: DataFrame, key: Sequence[str]) -> Summary:
             counted[reason] = counted.get(reason, 0) + rows
         for name, least, most in zip(ranged, ends[::2], ends[1::2], strict=True):
             if least is not None:
-                before = summary.bounds.get(name, (least, most))
-                summary.bounds[name] = (min(least, before[0]), max(most, before[1]))
+                summary.widen({name: (least, most)})
     return summary

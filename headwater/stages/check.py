@@ -30,7 +30,7 @@ def check_stream(job: Job, stream: str) -> None:
     ledger = job.ledger.stream(job.source_name, stream)
     for group in together(ledger, ledger.judged_up_to(), ledger.carried_up_to()):
         with job.sized(sum(manifest.rows for manifest in group)):
-            checks = _checks(job, stream, [manifest for manifest in group if manifest.rows])
+            checks = _checks(job, stream, [m for m in group if m.rows and m.replays is None])
         for manifest in group:
             verdict = ledger.judge(_verdict(job, stream, manifest, checks.get(manifest.batch)))
             failed = [result.check for result in verdict.checks if not result.passed]
@@ -77,9 +77,9 @@ def _declared(job: Job, stream: str) -> tuple[Stream, Table, Policy | None]:
 def _verdict(job: Job, stream: str, manifest: Manifest, checks: tuple[CheckResult, ...] | None) -> Verdict:
     drift = judge_drift(manifest, job.project.drift_of(job.source_name, stream))
     if checks is None:
-        # Of no rows nothing can be said but how many they are.
+        # Of no rows nothing can be said but how many they are; of a replay, all of whose rows were refused, not even that.
         _, _, policy = _declared(job, stream)
-        checks = check_size(policy, 0)
+        checks = check_size(policy, 0) if manifest.replays is None else ()
     checks = (*checks, *(result for result in (drift, judge_dates(manifest)) if result))
     return Verdict(
         source=job.source_name,

@@ -10,20 +10,34 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from headwater.config import ReplaceWrite, Scd2Write, Stream, Table
+from headwater.config import Policy, ReplaceWrite, Scd2Write, Stream, Table
+from headwater.config.policy import Known
 from headwater.errors import BooksError
-from headwater.lake.columns import BATCH, PLACE, REASONS
-from headwater.lake.silver import FATE, OPERATION, Arrived, Decided, Restated, carry_out, decide, hold_to_commit
+from headwater.lake.columns import AGAIN, BATCH, PLACE, REASONS
+from headwater.lake.silver import (
+    FATE,
+    OPERATION,
+    Arrived,
+    Bounds,
+    Decided,
+    Restated,
+    carry_out,
+    decide,
+    follow,
+    hold_to_commit,
+)
 from headwater.ledger.entries import Book, Manifest
 from headwater.ledger.lease import Lease
 from headwater.ledger.stream import StreamLedger
 from headwater.log import CLOSED, get_logger
-from headwater.quality.predicates import Summary, as_decided, judge_rows, row_predicates, summarize
+from headwater.quality.predicates import Summary, as_decided, judge_rows, refused_before, row_predicates, summarize
 from headwater.quality.typed import typed
 from headwater.stages.together import hold_to_manifests, together, typed_rows
 
@@ -40,7 +54,7 @@ _COUNTED_AS = {
     "duplicate": "duplicates",
     "stale": "stale",
 }
-_TOLD = {"extracted", *_COUNTED_AS.values(), "quarantined", "deleted"}
+_TOLD = {"extracted", *_COUNTED_AS.values(), "quarantined", "recovered", "deleted"}
 
 
 def silver_source(job: Job) -> None:
@@ -59,6 +73,7 @@ def silver_stream(job: Job, stream: str) -> None:
     if judged <= written <= ledger.closed_up_to():
         return
     with job.lease(f"silver/{table.table}") as lease:
+        follow(silver, table)
         written = _close_written(job, ledger, silver.transaction(app_id), table)
         # What a run that died has refused is gone on from by itself: it is not judged again.
         refused = max(written, quarantine.transaction(app_id))
@@ -132,15 +147,20 @@ def _write(
             hold_to_manifests(carried, found.rows)
             if found.refused and last.replays is None:
                 _quarantine(job, table, group, judged.where(F.size(REASONS) > 0), sum(found.refused.values()), lease)
-        arrived = _arrived(job, stream, last, judged, found, restates=last.batch not in discarded)
+        again = _recovered(job, stream, group[0].batch)
+        if again is not None:
+            found.widen(again.bounds)
+        arrived = _arrived(job, stream, last, judged, again, found, restates=last.batch not in discarded)
         decision = decide(silver, table, arrived)
         operations = decision.operations
-        if carried or arrived.restated:
+        if carried or arrived.restated or again:
             operations = kept.enter_context(job.kept(operations, sum(manifest.rows for manifest in group)))
             counted = _count(decision, operations)
         if arrived.restated and found.refused and decision.kept is not None and (rows_kept := decision.kept.count()):
             log.warning("kept what refused rows may restate", stream=stream, batch=last.batch, rows=rows_kept)
         books = [_book(job, manifest, manifest.batch in discarded, found, counted) for manifest in group]
+        recovered = sum(fates.get("recovered", 0) for fates in counted.fates.values())
+        books[-1] = books[-1].model_copy(update={"recovered": recovered})
         _hold_to_balance(books)
         lease.check()
         if silver.transaction(app_id) < last.batch:
@@ -169,11 +189,7 @@ def _judged(job: Job, stream: str, carried: list[Manifest], *, decided: bool) ->
         rows = rows.where(F.col(BATCH).isin([manifest.batch for manifest in carried]))
     if decided:
         return as_decided(rows, job.lake.quarantined(table, job.source_name, stream, (first.batch, last.batch)))
-    known = {
-        check: job.lake.table("silver", check.table).read().select(check.column)
-        for check in (policy.known if policy else ())
-    }
-    return judge_rows(rows, row_predicates(declared, table, policy), known)
+    return judge_rows(rows, row_predicates(declared, table, policy), _known(job, policy))
 
 
 def _quarantine(job: Job, table: Table, group: list[Manifest], refused: DataFrame, rows: int, lease: Lease) -> None:
@@ -192,7 +208,45 @@ def _quarantine(job: Job, table: Table, group: list[Manifest], refused: DataFram
         )
 
 
-def _arrived(job: Job, stream: str, last: Manifest, judged: DataFrame, found: Summary, *, restates: bool) -> Arrived:
+@dataclass(frozen=True)
+class _Again:
+    """Rows of earlier batches that are valid now, and where their keys lie."""
+
+    rows: DataFrame
+    bounds: Bounds
+
+
+def _recovered(job: Job, stream: str, before: int) -> _Again | None:
+    """Judges once more what earlier batches have in quarantine because it named what was not known; those rows that now are valid."""
+    declared = job.source.streams[stream]
+    table, policy = job.project.tables[declared.table], job.project.quality.get(declared.table)
+    waiting = {check.id: check.pending_days for check in (policy.known if policy else ()) if check.pending_days}
+    if not waiting or isinstance(table.write, Scd2Write) or not job.lake.table("quarantine", table.table).exists():
+        return None
+    ledger = job.ledger.stream(job.source_name, stream)
+    first = ledger.first_since(datetime.now(UTC) - timedelta(days=max(waiting.values())))
+    names = F.array(*[F.lit(name) for name in waiting])
+    told = job.lake.quarantined(table, job.source_name, stream, (first, before - 1))
+    told = told.where(F.size(F.array_except("reasons", names)) == 0)
+    batches = [row.batch for row in told.select("batch").distinct().collect()]
+    if not batches:
+        return None
+    rows = typed(declared, table, job.lake.bronze_of(job.source_name, stream, declared, batches))
+    judged = judge_rows(refused_before(rows, told), row_predicates(declared, table, policy), _known(job, policy))
+    valid = judged.where(F.size(REASONS) == 0)
+    return _Again(valid.select(*table.columns, *PLACE), summarize(valid, table.key).bounds)
+
+
+def _known(job: Job, policy: Policy | None) -> dict[Known, DataFrame]:
+    return {
+        check: job.lake.table("silver", check.table).read().select(check.column)
+        for check in (policy.known if policy else ())
+    }
+
+
+def _arrived(
+    job: Job, stream: str, last: Manifest, judged: DataFrame, again: _Again | None, found: Summary, *, restates: bool
+) -> Arrived:
     declared = job.source.streams[stream]
     table = job.project.tables[declared.table]
     replayed = last.replays is not None
@@ -203,8 +257,11 @@ def _arrived(job: Job, stream: str, last: Manifest, judged: DataFrame, found: Su
     elif replayed and (order == "reading" or table.version is None):
         later = typed(declared, table, job.lake.later(last, declared)).select(*table.key)
     columns = [*table.columns, *PLACE]
+    valid = judged.where(F.size(REASONS) == 0).select(*columns, F.lit(False).alias(AGAIN))
+    if again is not None:
+        valid = valid.unionByName(again.rows.withColumn(AGAIN, F.lit(True)))
     return Arrived(
-        valid=judged.where(F.size(REASONS) == 0).select(*columns),
+        valid=valid,
         refused=judged.where(F.size(REASONS) > 0).select(*columns),
         bounds=found.bounds,
         order=order,

@@ -114,7 +114,6 @@ IDLE = (
     Idle(
         "Nothing is replayed, so Check looks at no quarantine.", "s3:GetObject", f"{_S3}-lake/quarantine/*", ("check",)
     ),
-    Idle("Nothing is replayed, so Check lists no quarantine.", "s3:ListBucket", f"{_S3}-lake quarantine/*", ("check",)),
     Idle("No load is refused.", "s3:PutObject", f"{_S3}-lake/load/*/refused/*", ("load_changes",)),
     Idle("No book is closed twice.", "s3:GetObject", f"{_S3}-raw/*/*/books/*", ("silver",)),
     Idle("No source fails in a job that takes several.", "s3:*", f"{_S3}-raw/_failures/*"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from headwater.errors import BooksError, LedgerError
+from headwater.config import Policy
+from headwater.errors import BooksError, ConfigError, LedgerError
 from headwater.lake.delta import Commit, Table
 from headwater.ledger.entries import Carried, Manifest
 from headwater.stages import check, silver
@@ -483,6 +485,137 @@ def test_a_replayed_version_goes_to_where_it_belongs_in_time(spark: SparkSession
     shop.run()
     found = sorted((row.valid_from.day, row.city, row.valid_to and row.valid_to.day) for row in shop.rows())
     assert found == [(1, "Graz", 2), (2, "Linz", 3), (3, "Wien", None)]
+
+
+# What is declared otherwise than before.
+
+WRITES: list[dict[str, Any]] = [{"kind": "merge"}, {"kind": "insert"}, {"kind": "scd2"}]
+
+
+def declare(shop: Shop, **changes: Any) -> None:
+    """Declares other columns, the raw fields of the same names among them."""
+    columns = {name: column.model_dump() for name, column in shop.table.columns.items()}
+    columns = {name: column for name, column in (columns | changes).items() if column is not None}
+    shop.table = people(shop.table.write.model_dump(), columns=columns)
+    shop.raw = tuple(columns)
+    shop.__post_init__()
+
+
+@pytest.mark.parametrize("write", WRITES, ids=lambda write: write["kind"])
+def test_a_column_that_is_declared_later_is_added_and_one_that_is_declared_no_more_stays(
+    spark: SparkSession, tmp_path: Path, write: dict[str, Any]
+) -> None:
+    shop = Shop(spark, tmp_path, people(write))
+    shop.batch([(1, "Graz", at(1))])
+    shop.run()
+    declare(shop, street={"type": "string"}, city=None)
+    shop.batch([(2, at(2), "Ring")])
+    shop.batch([(1, at(2), "Kai")])
+    shop.run()
+    now = {row.id: (row.city, row.street) for row in shop.rows() if write["kind"] != "scd2" or row.is_current}
+    assert now[2] == (None, "Ring")
+    assert now[1] == {"merge": ("Graz", "Kai"), "insert": ("Graz", None), "scd2": (None, "Kai")}[write["kind"]]
+    shop.book(3)
+
+
+def test_a_column_of_another_type_is_named_before_anything_is_written_and_a_table_made_anew_has_it(shop: Shop) -> None:
+    shop.batch([(1, "8010", at(1)), (-1, "8010", at(1))])
+    shop.run()
+    declare(shop, city={"type": "int"})
+    shop.batch([(2, "4020", at(1))])
+    with pytest.raises(
+        ConfigError, match=r"city is string in silver and int in config/tables/people\.yaml.*--start-from Silver"
+    ):
+        shop.run()
+    silver = shop.lake.table("silver", "people")
+    assert silver.version() == 0
+    rmtree(silver.path.removeprefix("file://"))
+    jvm: Any = shop.spark._jvm
+    jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+    shop.silver()
+    assert shop.cities() == {1: 8010, 2: 4020}
+    assert len(shop.quarantined()) == 1
+
+
+# Rows that name what is not known yet.
+
+
+def known(shop: Shop, *cities: str) -> None:
+    """Adds cities to those that are known."""
+    rows = shop.spark.createDataFrame([(city,) for city in cities], "city string")
+    rows.write.format("delta").mode("append").save(shop.lake.table("silver", "cities").path)
+
+
+def places(days: int = 7) -> Policy:
+    check = {
+        "id": "city_known",
+        "that": "city",
+        "is": "known",
+        "table": "cities",
+        "column": "city",
+        "pending_days": days,
+    }
+    return policy(check, {"id": "id_positive", "that": "id", "is": "positive"})
+
+
+@pytest.mark.parametrize("write", ["merge", "insert"])
+def test_a_row_that_names_what_is_not_known_yet_is_recovered_once_it_is(
+    spark: SparkSession, tmp_path: Path, write: str
+) -> None:
+    shop = Shop(spark, tmp_path, people({"kind": write}), "reading", places())
+    known(shop, "Graz")
+    shop.batch([(1, "Graz", at(1)), (2, "Linz", at(1)), (-3, "Linz", at(1)), (9, "Ulm", at(1))])
+    shop.run()
+    assert shop.cities() == {1: "Graz"}
+    known(shop, "Linz")
+    shop.batch([(4, "Graz", at(2))])
+    shop.run()
+    assert shop.cities() == {1: "Graz", 2: "Linz", 4: "Graz"}
+    assert shop.counts(2) == {"extracted": 1, "silver_inserted": 1, "recovered": 1}
+    version = shop.lake.table("silver", "people").version()
+    shop.batch([(4, "Graz", at(2))])
+    shop.run()
+    assert shop.counts(3) == {"extracted": 1, "unchanged": 1}
+    assert shop.lake.table("silver", "people").version() == version + 1
+
+
+def test_a_row_that_comes_again_writes_over_nothing_newer(spark: SparkSession, tmp_path: Path) -> None:
+    shop = Shop(spark, tmp_path, people(), "reading", places())
+    known(shop, "Graz")
+    shop.batch([(1, "Linz", at(5)), (2, "Linz", at(1)), (3, "Linz", at(9))])
+    shop.batch([(1, "Graz", at(5)), (2, "Graz", at(2)), (3, "Graz", at(2))])
+    shop.run()
+    known(shop, "Linz")
+    shop.batch([(2, "Graz", at(3))])
+    shop.run()
+    assert shop.cities() == {1: "Graz", 2: "Graz", 3: "Linz"}
+    assert shop.counts(3) == {"extracted": 1, "silver_updated": 1, "recovered": 1}
+
+
+def test_a_row_is_pending_for_as_long_as_its_check_says(spark: SparkSession, tmp_path: Path) -> None:
+    shop = Shop(spark, tmp_path, people(), "reading", places(0))
+    known(shop, "Graz")
+    shop.batch([(1, "Linz", at(1))])
+    shop.run()
+    known(shop, "Linz")
+    shop.batch([(2, "Graz", at(1))])
+    shop.run()
+    assert shop.cities() == {2: "Graz"}
+    # It is not forgotten: whoever allows it more time gets it.
+    shop.policy = places(1)
+    shop.batch([(2, "Graz", at(1))])
+    shop.run()
+    assert shop.cities() == {1: "Linz", 2: "Graz"}
+
+
+def test_a_replay_of_bad_rows_alone_is_not_halted_for_how_many_they_are(spark: SparkSession, tmp_path: Path) -> None:
+    few = {"id": "id_positive", "that": "id", "is": "positive", "may_fail": 0.5, "least_rows": 2}
+    shop = Shop(spark, tmp_path, people(), policy=policy(few))
+    shop.batch([(number, "Graz", at(1)) for number in (-2, -1, 1, 2)])
+    shop.run()
+    again = replay(shop, 1)
+    shop.run()
+    assert shop.counts(again.batch) == {"extracted": 2, "quarantined": 2}
 
 
 def restore(table: Table, version: int) -> None:

@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS etl.books (
     quarantined BIGINT NOT NULL,
     duplicates BIGINT NOT NULL,
     stale BIGINT NOT NULL,
+    recovered BIGINT NOT NULL,
     deleted BIGINT NOT NULL,
     discarded BIGINT NOT NULL
 ) DISTSTYLE EVEN SORTKEY (source, stream, batch);
