@@ -10,7 +10,7 @@ ifeq ($(filter 4.% 5.%,$(MAKE_VERSION)),)
 $(error GNU make 4 is needed, and this is $(MAKE_VERSION). hint: python3.11 -m local.setup sets up without make, then .venv/bin/python -m local.demo is the demo and 'python -m tests.run' runs the tests)
 endif
 
-.PHONY: help setup demo terraform-local test test-unit test-bare test-glue mutants check package plan apply docs format up down clean lock
+.PHONY: help setup demo terraform-local test test-unit test-bare test-glue mutants chaos steady check package plan apply docs format up down clean lock
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -45,6 +45,12 @@ test-glue: setup ## Run the jobs of tests/glue in AWS's own image of Glue 5.1: n
 
 mutants: setup ## Take each defence away in turn, and expect its test to fail: an hour or so (ONLY="a word of its name or file")
 	@$(BIN)/python -m tests.mutants.run $(ONLY)
+
+chaos: setup ## Draw faults for SEEDS=25 days of the pipeline, and hold each to a twin that meets none: two minutes a seed
+	@$(BIN)/python -m tests.chaos.run $(or $(SEEDS),25) $(if $(FIRST),--first $(FIRST))
+
+steady: setup ## Produce records, events and files without rest during RUNS=10 runs, and miss none of them afterwards
+	@$(BIN)/python -m tests.chaos.steady $(or $(RUNS),10)
 
 check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform, workflows
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from headwater.client import Client
-from headwater.deploy.deployment import Deployment
 from headwater.deploy.roles import LATE_ARNS, roles
 from local import world
 from local.demo import footprint
-from local.stack import ROOT, Stack
+from local.stack import Stack
 from tests.support.iam import grants, recorded, refused
 
-from .pipeline import Faults, Pipeline, renamed
+from .pipeline import Faults, Pipeline
+from .twins import twin
 
 RAW = "/headwater-small-raw/rds_postgres/orders"
 LAKE = "/headwater-small-lake"
@@ -45,37 +44,16 @@ def stack(small_stack: Stack) -> Stack:
     return small_stack
 
 
-def _small(stack: Stack, name: str) -> Pipeline:
-    """The pipeline over two streams of the shop, merged and SCD2, under a name of its own."""
-    project = stack.project()
-    shop = project.sources["rds_postgres"]
-    streams = {stream: shop.streams[stream] for stream in ("customers", "orders")}
-    project = project.model_copy(
-        update={
-            "environment": renamed(project.environment, name),
-            "sources": {"rds_postgres": shop.model_copy(update={"streams": streams})},
-            "tables": {table: project.tables[table] for table in streams},
-            "quality": {table: project.quality[table] for table in streams},
-            "gold": {"customer_analytics": project.gold["customer_analytics"]},
-        }
-    )
-    deployment = Deployment(project, ROOT)
-    stack.deploy(deployment)
-    pipeline = Pipeline(stack, Client(deployment))
-    pipeline.run_well()
-    return pipeline
-
-
 @pytest.fixture(scope="module")
 def small(stack: Stack) -> Pipeline:
     """A small pipeline, to which tests do bad things."""
-    return _small(stack, "small")
+    return twin(stack, "small")
 
 
 @pytest.fixture(scope="module")
 def control(stack: Stack) -> Pipeline:
     """Its twin, to which nothing bad happens."""
-    return _small(stack, "control")
+    return twin(stack, "control")
 
 
 @dataclass

@@ -1,0 +1,78 @@
+"""What a seed draws: the faults of some runs, and whether a second run goes on beside one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+STAGES = ("rds_postgres-extract", "check", "silver", "gold")
+LAMBDAS = ("plan_run", "take_turn", "read_verdicts", "load_changes", "audit_run")
+# What is written on the way, in its order: raw, the ledger's entries, the tables' commits, what is published, leases.
+WRITES = (
+    "/data/",
+    "/manifests/",
+    "/bronze/[0-9]+",
+    "/verdicts/",
+    "/books/",
+    "bronze/.*/_delta_log/[0-9]+.json",
+    "silver/.*/_delta_log/[0-9]+.json",
+    "quarantine/.*/_delta_log/[0-9]+.json",
+    "gold/.*/_delta_log/[0-9]+.json",
+    "[.]parquet",
+    "/load/.*/published/",
+    "/load/_audit/",
+    "/_leases/",
+)
+READS = ("/manifests/", "/verdicts/", "/books/", "_delta_log", "[.]parquet", "project.json")
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Runs one after the other: the faults of each, and whether another run is started beside it."""
+
+    seed: int
+    runs: tuple[tuple[tuple[dict[str, Any], ...], bool], ...]
+
+    @classmethod
+    def of(cls, seed: int, prefix: str) -> Sequence:
+        """Draws one to three runs with one to three faults each."""
+        random = Random(seed)
+        return cls(
+            seed,
+            tuple(
+                (tuple(_fault(random, prefix) for _ in range(random.randint(1, 3))), random.random() < 0.25)
+                for _ in range(random.randint(1, 3))
+            ),
+        )
+
+
+def _fault(random: Random, prefix: str) -> dict[str, Any]:
+    """Draws a fault on the requests of one environment: what it waits for, what it does, and how often."""
+    job = f"{prefix}-{random.choice(STAGES)}"
+    path, skip = f"/{prefix}-(raw|lake)/.*{random.choice(WRITES)}", random.choice((0, 0, 0, 1, 3))
+    when = random.choice(("before", "after"))
+    match random.choice(("kill", "kill", "error", "drop_reply", "drop_reply", "deny", "throttle", "unheard")):
+        case "kill":
+            return {"action": "kill", "job": job, "method": "PUT", "path": path, "when": when, "skip": skip}
+        case "error":
+            method, what = random.choice((("PUT", random.choice(WRITES)), ("GET", random.choice(READS))))
+            path = f"/{prefix}-(raw|lake|artifacts)/.*{what}"
+            return {"action": "error", "method": method, "path": path, "times": random.randint(1, 12), "skip": skip}
+        case "drop_reply":
+            return {"action": "drop_reply", "method": "PUT", "path": path, "times": random.randint(1, 3), "skip": skip}
+        case "deny":
+            role = random.choice((job, *(f"{prefix}-{name}" for name in LAMBDAS)))
+            what = random.choice(READS)
+            return {
+                "action": "deny",
+                "job": role,
+                "method": "GET",
+                "path": f"/{prefix}-.*{what}",
+                "times": 100,
+                "skip": skip,
+            }
+        case "throttle":
+            return {"action": "throttle", "path": ".", "rate": random.choice((0.02, 0.1, 0.2))}
+        case _:
+            return {"action": "error", "point": "redshift.after_commit", "times": random.randint(1, 3)}
