@@ -10,22 +10,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from headwater.config import Policy, ReplaceWrite, Scd2Write, Stream, Table
-from headwater.config.policy import Known
+from headwater.config import ReplaceWrite, Scd2Write, Stream, Table
 from headwater.errors import BooksError
 from headwater.lake.columns import AGAIN, BATCH, PLACE, REASONS
 from headwater.lake.silver import (
     FATE,
     OPERATION,
     Arrived,
-    Bounds,
     Decided,
     Restated,
     carry_out,
@@ -37,9 +34,10 @@ from headwater.ledger.entries import Book, Manifest
 from headwater.ledger.lease import Lease
 from headwater.ledger.stream import StreamLedger
 from headwater.log import CLOSED, get_logger
-from headwater.quality.predicates import Summary, as_decided, judge_rows, refused_before, row_predicates, summarize
+from headwater.quality.predicates import Summary, as_decided, summarize
 from headwater.quality.typed import typed
-from headwater.stages.together import hold_to_manifests, together, typed_rows
+from headwater.stages.recovered import Recovered, recovered
+from headwater.stages.together import hold_to_manifests, judged_now, together, typed_rows
 
 if TYPE_CHECKING:
     from headwater.job import Job
@@ -55,6 +53,14 @@ _COUNTED_AS = {
     "stale": "stale",
 }
 _TOLD = {"extracted", *_COUNTED_AS.values(), "quarantined", "recovered", "deleted"}
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """How many rows of each batch had which fate, and how many operations of each kind there are."""
+
+    fates: dict[int, dict[str, int]] = field(default_factory=dict)
+    operations: dict[str, int] = field(default_factory=dict)
 
 
 def silver_source(job: Job) -> None:
@@ -94,10 +100,12 @@ def _close_written(job: Job, ledger: StreamLedger, written: int, table: Table) -
     closed = ledger.closed_up_to()
     if closed >= written:
         return written
-    commit = job.lake.table("silver", table.table).commit_of(f"{ledger.source}.{ledger.stream}", written)
+    silver = job.lake.table("silver", table.table)
+    commit = silver.commit_of(f"{ledger.source}.{ledger.stream}", written)
     if "books" not in commit.metadata:
         # An earlier version wrote silver before quarantine, and no books: its last batch is gone through again.
         return closed
+    hold_to_commit(silver, commit.metrics, commit.metadata["operations"])
     _close(ledger, [Book.model_validate(book) for book in commit.metadata["books"]])
     return written
 
@@ -137,7 +145,7 @@ def _write(
     app_id = f"{job.source_name}.{stream}"
     silver = job.lake.table("silver", table.table)
     carried = [manifest for manifest in group if manifest.rows and manifest.batch not in discarded]
-    found, counted = Summary({}, {}, {}, {}), _Counted({}, {})
+    found, counted = Summary({}, {}, {}, {}), _Counted()
     with ExitStack() as kept:
         judged = _no_rows(job, table)
         if carried:
@@ -147,7 +155,7 @@ def _write(
             hold_to_manifests(carried, found.rows)
             if found.refused and last.replays is None:
                 _quarantine(job, table, group, judged.where(F.size(REASONS) > 0), sum(found.refused.values()), lease)
-        again = _recovered(job, stream, group[0].batch)
+        again = recovered(job, stream, group[0].batch)
         if again is not None:
             found.widen(again.bounds)
         arrived = _arrived(job, stream, last, judged, again, found, restates=last.batch not in discarded)
@@ -159,13 +167,13 @@ def _write(
         if arrived.restated and found.refused and decision.kept is not None and (rows_kept := decision.kept.count()):
             log.warning("kept what refused rows may restate", stream=stream, batch=last.batch, rows=rows_kept)
         books = [_book(job, manifest, manifest.batch in discarded, found, counted) for manifest in group]
-        recovered = sum(fates.get("recovered", 0) for fates in counted.fates.values())
-        books[-1] = books[-1].model_copy(update={"recovered": recovered})
+        came_again = sum(fates.get("recovered", 0) for fates in counted.fates.values())
+        books[-1] = books[-1].model_copy(update={"recovered": came_again})
         _hold_to_balance(books)
         lease.check()
         if silver.transaction(app_id) < last.batch:
-            books_told = [book.model_dump(mode="json") for book in books]
-            with silver.transact(app_id, last.batch, books=books_told, run_id=job.run_id):
+            told = {"books": [book.model_dump(mode="json") for book in books], "operations": counted.operations}
+            with silver.transact(app_id, last.batch, run_id=job.run_id, **told):
                 carry_out(silver, table, operations, counted.operations, found.bounds)
             hold_to_commit(silver, silver.commit_of(app_id, last.batch).metrics, counted.operations)
     job.note_schema("silver", silver)
@@ -182,14 +190,14 @@ def _no_rows(job: Job, table: Table) -> DataFrame:
 def _judged(job: Job, stream: str, carried: list[Manifest], *, decided: bool) -> DataFrame:
     """The rows of batches with the reasons for which they are refused: as a run that died has decided, or as is judged now."""
     declared = job.source.streams[stream]
-    table, policy = job.project.tables[declared.table], job.project.quality.get(declared.table)
+    table = job.project.tables[declared.table]
     first, last = carried[0], carried[-1]
     rows = typed_rows(job, stream, carried)
     if len(carried) <= last.batch - first.batch:
         rows = rows.where(F.col(BATCH).isin([manifest.batch for manifest in carried]))
     if decided:
         return as_decided(rows, job.lake.quarantined(table, job.source_name, stream, (first.batch, last.batch)))
-    return judge_rows(rows, row_predicates(declared, table, policy), _known(job, policy))
+    return judged_now(job, stream, rows)
 
 
 def _quarantine(job: Job, table: Table, group: list[Manifest], refused: DataFrame, rows: int, lease: Lease) -> None:
@@ -208,44 +216,8 @@ def _quarantine(job: Job, table: Table, group: list[Manifest], refused: DataFram
         )
 
 
-@dataclass(frozen=True)
-class _Again:
-    """Rows of earlier batches that are valid now, and where their keys lie."""
-
-    rows: DataFrame
-    bounds: Bounds
-
-
-def _recovered(job: Job, stream: str, before: int) -> _Again | None:
-    """Judges once more what earlier batches have in quarantine because it named what was not known; those rows that now are valid."""
-    declared = job.source.streams[stream]
-    table, policy = job.project.tables[declared.table], job.project.quality.get(declared.table)
-    waiting = {check.id: check.pending_days for check in (policy.known if policy else ()) if check.pending_days}
-    if not waiting or isinstance(table.write, Scd2Write) or not job.lake.table("quarantine", table.table).exists():
-        return None
-    ledger = job.ledger.stream(job.source_name, stream)
-    first = ledger.first_since(datetime.now(UTC) - timedelta(days=max(waiting.values())))
-    names = F.array(*[F.lit(name) for name in waiting])
-    told = job.lake.quarantined(table, job.source_name, stream, (first, before - 1))
-    told = told.where(F.size(F.array_except("reasons", names)) == 0)
-    batches = [row.batch for row in told.select("batch").distinct().collect()]
-    if not batches:
-        return None
-    rows = typed(declared, table, job.lake.bronze_of(job.source_name, stream, declared, batches))
-    judged = judge_rows(refused_before(rows, told), row_predicates(declared, table, policy), _known(job, policy))
-    valid = judged.where(F.size(REASONS) == 0)
-    return _Again(valid.select(*table.columns, *PLACE), summarize(valid, table.key).bounds)
-
-
-def _known(job: Job, policy: Policy | None) -> dict[Known, DataFrame]:
-    return {
-        check: job.lake.table("silver", check.table).read().select(check.column)
-        for check in (policy.known if policy else ())
-    }
-
-
 def _arrived(
-    job: Job, stream: str, last: Manifest, judged: DataFrame, again: _Again | None, found: Summary, *, restates: bool
+    job: Job, stream: str, last: Manifest, judged: DataFrame, again: Recovered | None, found: Summary, *, restates: bool
 ) -> Arrived:
     declared = job.source.streams[stream]
     table = job.project.tables[declared.table]
@@ -276,18 +248,10 @@ def _own(stream: Stream, table: Table) -> Mapping[str, str]:
     return {name: match[1] for name, match in told.items() if match}
 
 
-class _Counted:
-    """How many rows of each batch had which fate, and how many operations of each kind there are."""
-
-    def __init__(self, fates: dict[int, dict[str, int]], operations: dict[str, int]) -> None:
-        self.fates = fates
-        self.operations = operations
-
-
 def _count(decision: Decided, operations: DataFrame) -> _Counted:
     fates = decision.fates.select(BATCH, F.col(FATE).alias("kind"), F.lit(False).alias("operation"))
     done = operations.select(F.lit(0).alias(BATCH), F.col(OPERATION).alias("kind"), F.lit(True).alias("operation"))
-    counted = _Counted({}, {})
+    counted = _Counted()
     for row in fates.unionAll(done).groupBy(BATCH, "kind", "operation").count().collect():
         kinds = counted.operations if row.operation else counted.fates.setdefault(row[BATCH], {})
         kinds[row.kind] = row["count"]

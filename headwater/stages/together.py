@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 
-from headwater.config import ReplaceWrite
 from headwater.errors import BooksError
 from headwater.ledger.entries import Manifest
 from headwater.ledger.stream import StreamLedger
-from headwater.quality.predicates import refused_before
+from headwater.quality.predicates import judge_rows, refused_before, row_predicates
 from headwater.quality.typed import typed
 
 if TYPE_CHECKING:
@@ -59,9 +58,15 @@ def typed_rows(job: Job, stream: str, group: list[Manifest]) -> DataFrame:
     return refused_before(rows, quarantined)
 
 
-def replaces(job: Job, stream: str) -> bool:
-    """True where a batch replaces what earlier ones wrote, so that it can go with no other."""
-    return isinstance(job.project.tables[job.source.streams[stream].table].write, ReplaceWrite)
+def judged_now(job: Job, stream: str, rows: DataFrame) -> DataFrame:
+    """Adds to typed rows of a stream the reasons that the policy of today and the tables of now have against them."""
+    declared = job.source.streams[stream]
+    table, policy = job.project.tables[declared.table], job.project.quality.get(declared.table)
+    known = {
+        check: job.lake.table("silver", check.table).read().select(check.column)
+        for check in (policy.known if policy else ())
+    }
+    return judge_rows(rows, row_predicates(declared, table, policy), known)
 
 
 def hold_to_manifests(group: list[Manifest], counted: dict[int, int]) -> None:
