@@ -47,10 +47,11 @@ def build_gold(job: Job, table: str, lease: Lease) -> None:
     used: dict[str, int] = built.get("silver", {})
     silver = {name: job.lake.table("silver", name) for name in declared.inputs}
     versions = {name: source.data_version(used.get(name, -1)) for name, source in silver.items()}
-    # Rows of two definitions in one table would be worth nothing, and of a table that was made anew no changes are told.
-    anew = built.get("definition") != definition or any(
-        used.get(name, -1) > version for name, version in versions.items()
-    )
+    version = gold.version()
+    # Rows of two definitions in one table would be worth nothing, and of a table that was made anew no changes are told. What an
+    # earlier version of Headwater has built says nothing of its definition, and is taken for that of today.
+    redefined = built.get("definition", definition) != definition
+    anew = version < 0 or redefined or any(used.get(name, -1) > found for name, found in versions.items())
     used = {} if anew else used
     missing = [name for name, version in versions.items() if version < 0]
     if missing:
@@ -62,7 +63,6 @@ def build_gold(job: Job, table: str, lease: Lease) -> None:
         return
     rows_of = {name: source.read() for name, source in silver.items()}
     changed = {name: _changed(source, used.get(name), versions[name]) for name, source in silver.items()}
-    version = gold.version()
     with computed(job.spark, table, declared, rows_of, changed, values, increment=not anew) as (affected, rows):
         lease.check()
         with gold.transact(f"gold.{table}", version + 2, silver=versions, definition=definition, run_id=job.run_id):
