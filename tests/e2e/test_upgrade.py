@@ -7,6 +7,7 @@ The world is the same again by its seed; the code that is deployed to it is toda
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,11 @@ def test_what_was_stored_is_read(upgraded: Upgraded) -> None:
 
 
 def test_a_run_over_what_was_stored_finds_nothing_new(upgraded: Upgraded) -> None:
-    assert upgraded.after_idle == upgraded.before_idle
+    assert upgraded.after_idle["rows"] == upgraded.before_idle["rows"]
+    assert upgraded.after_idle["objects"] >= upgraded.before_idle["objects"]
+    # How far bronze is, the earlier version did not record.
+    new = upgraded.after_idle["objects"] - upgraded.before_idle["objects"]
+    assert {key for key in new if not re.fullmatch(r"[a-z0-9_]+/[a-z_]+/bronze/\d+\.json", key)} == set()
     assert differing(upgraded.idle_picture, EXPECTED["stored"]) == {}
 
 
@@ -69,5 +74,8 @@ def test_what_comes_next_is_added_as_the_earlier_version_would_have(upgraded: Up
     differs = differing(settled(upgraded.next_day), settled(EXPECTED["next"]))
     # The earlier version could not tell which keys had come late: the newest are read once more, and those of them that were
     # refused are refused again. Silver has the others already.
-    assert differs.keys() == {"bronze/rds_postgres/order_items", "quarantine/order_items", "quarantined"}
+    late = {"bronze/rds_postgres/order_items", "quarantine/order_items", "quarantined"}
+    # It cut times in quarantine off at milliseconds, and a version that was told again did not remember when that was last.
+    told = {"quarantine/stream_events", "silver/customers"}
+    assert sorted(differs.keys() ^ (late | told)) == []
     assert upgraded.balanced

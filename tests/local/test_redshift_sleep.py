@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -128,6 +129,8 @@ def test_a_load_and_an_audit_leave_the_wait_to_the_machine(asleep: Warehouse, mo
     opened = OpenProject(opened.project.model_copy(update={"environment": environment}))
     monkeypatch.setattr(ChangeLog, "latest_version", lambda _self: -1)
     monkeypatch.setattr(OpenProject, "streams", lambda _self: ())
+    written: dict[str, bytes] = {}
+    monkeypatch.setattr(OpenProject, "lake", SimpleNamespace(read=written.get, write=written.__setitem__))
     aws.own("clock", "POST", {"pace": "skip"})
     for made in (
         "CREATE SCHEMA IF NOT EXISTS etl",

@@ -362,10 +362,13 @@ def test_a_backfill_reads_the_days_that_were_asked_for_and_leaves_the_position(s
         with sales.broker.transaction("days") as producer:
             producer.produce(sales.topic, value=f'{{"id":"d{day}"}}'.encode(), timestamp=at)
     sales.rows()
+    at = int(datetime(2024, 1, 5, tzinfo=UTC).timestamp() * 1000)
+    sales.send({"value": b'{"id":"d5"}', "timestamp": at})
     window = (date(2024, 1, 2), date(2024, 1, 3))
     assert [row["id"] for row in sales.rows(run_id="backfill", window=window)] == ["d3", "d2"]
     assert sales.batches[1].position_after == sales.batches[0].position_after
     assert sales.rows(run_id="backfill", window=(date(2025, 1, 1), date(2025, 1, 2))) == []
+    assert [row["id"] for row in sales.rows(run_id="next")] == ["d5"]
 
 
 POISON = {

@@ -79,13 +79,14 @@ def test_what_a_cast_would_alter_is_a_reason_from_a_source_with_types_too(spark:
     declared = JdbcStream.model_validate({**relation, "read": {"kind": "watermark", "column": "at"}})
     rows = spark.sql(
         """
-        SELECT 's3://raw/f' AS _file, * FROM VALUES
+        SELECT * FROM VALUES
             (1, 1.50, 7L, TIMESTAMP '2024-01-05 00:00:00', DATE '2024-01-05', 'abc'),
             (2, 12345678901.23, 3000000000L, TIMESTAMP '2024-01-05 10:00:00.000001', DATE '2024-01-05', 'abcd'),
             (3, 1.005, -7L, NULL, NULL, 'äö') AS raw(id, amount, points, day, at, name)
         """
     )
-    judged = judge_rows(typed(declared, table, rows), row_predicates(declared, table, None), {}).orderBy("id").collect()
+    shaped = typed(declared, table, placed(rows))
+    judged = judge_rows(shaped, row_predicates(declared, table, None), {}).orderBy("id").collect()
     lost = ["amount", "day", "name", "points"]
     assert [sorted(row._reasons) for row in judged] == [
         [],

@@ -53,7 +53,7 @@ def extract(
         if records is not None and days is not None:
             records = records.where(_within(days))
         if records is not None and _write(records, declared, where, secret, writer):
-            return writer.commit(position_of(topic, piece.ends, writer.run_id, ends))
+            return writer.commit(None if days else position_of(topic, piece.ends, writer.run_id, ends))
         # All offsets of the slice are gaps: compacted away, aborted, or the broker's own marks.
     return None
 
