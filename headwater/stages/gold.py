@@ -194,9 +194,13 @@ def publish_gold(job: Job, table: str) -> None:
     rows = found.select(*columns, "_change", F.lit(version).cast("bigint").alias("_version"))
     job.note_schema("gold", gold)
     folder = changes.folder(version)
-    rows.coalesce(1).write.parquet(f"{job.lake.root}/{folder}")
-    # Counted in the file itself: what the warehouse copies is held to it.
-    count = job.spark.read.parquet(f"{job.lake.root}/{folder}").count()
+    rows = rows.coalesce(1).persist()
+    try:
+        # What the warehouse copies is held to it.
+        count = rows.count()
+        rows.write.parquet(f"{job.lake.root}/{folder}")
+    finally:
+        rows.unpersist()
     entries = changes.entries(folder)
     changes.publish(ChangeFile(table, grain, tuple(columns), version, entries, since, count, number))
     log.info("published", table=table, since=since, version=version, rows=count)

@@ -123,7 +123,7 @@ IDLE = (
     Idle(
         "No two senders push the same event at the same moment.", "s3:ListBucket", f"{_S3}-landing", ("receive_event",)
     ),
-    Idle("A look for a file that is not there has no prefix.", "s3:ListBucket", "* *", ("start_on_drop",)),
+    Idle("A look for a file that is not there has no prefix.", "s3:ListBucket", "* *", ("start_on_drop", "audit_run")),
     Idle(
         "Google's tokens stay; OAuth lets a server replace them.", "secretsmanager:Put*", "*", ("google_ads-extract",)
     ),
