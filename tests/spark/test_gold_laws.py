@@ -19,7 +19,7 @@ from headwater.deploy.gold_sql import gold_table
 from headwater.lake.tables import Lake
 from headwater.stages.gold import build_gold
 from tests.support import declared
-from tests.support.gold_cases import TABLES, VALUES, Gold, few_rows
+from tests.support.gold_cases import TABLES, THOUSANDS, VALUES, Gold, few_rows
 
 SEEDS = 1_000
 """Histories that share a world; each has keys and days of its own, so one that differs is told by them."""
@@ -128,23 +128,8 @@ def test_an_increment_comes_to_what_computing_all_anew_does(table: str, spark: S
     assert kept + increment == new
 
 
-SQL = """-- thousands: how many rates have an id within each thousand.
--- Grain: thousand
--- Owner: tests
--- Distribution: AUTO
--- Sort key: thousand
--- thousand BIGINT: the thousand
--- rates BIGINT: how many
--- affected
-SELECT DISTINCT id DIV 1000 AS thousand FROM changed_fx_rates
--- rows
-SELECT id DIV 1000 AS thousand, count(*) AS rates FROM fx_rates
-WHERE id DIV 1000 IN (SELECT thousand FROM affected) GROUP BY ALL
-"""
-
-
 class Built:
-    """A gold table over one silver table, built by whatever SQL it is given."""
+    """A gold table over one silver table, built by whatever THOUSANDS it is given."""
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
@@ -155,7 +140,7 @@ class Built:
             self.silver.path
         )
 
-    def build(self, sql: str = SQL) -> list[tuple[Any, ...]]:
+    def build(self, sql: str = THOUSANDS) -> list[tuple[Any, ...]]:
         definition: GoldTable = gold_table("thousands", sql)
         environment = SimpleNamespace(reporting_currency=VALUES["reporting_currency"])
         project = SimpleNamespace(gold={"thousands": definition}, environment=environment)
@@ -174,7 +159,7 @@ def built(lake: Lake) -> Built:
 
 
 def test_another_formula_is_that_of_every_row_and_not_of_what_changes_next_alone(built: Built) -> None:
-    tenfold = SQL.replace("count(*)", "count(*) * 10")
+    tenfold = THOUSANDS.replace("count(*)", "count(*) * 10")
     assert built.build(tenfold) == [(0, 20), (1, 10)]
     version = built.gold.version()
     assert built.build(tenfold) == [(0, 20), (1, 10)]
@@ -185,23 +170,23 @@ def test_another_formula_is_that_of_every_row_and_not_of_what_changes_next_alone
 
 def test_another_word_about_a_column_computes_nothing(built: Built) -> None:
     version = built.gold.version()
-    built.build(SQL.replace("how many\n", "how many there are\n"))
+    built.build(THOUSANDS.replace("how many\n", "how many there are\n"))
     assert built.gold.version() == version
 
 
 def test_rows_that_another_definition_does_not_have_go(built: Built) -> None:
-    few = SQL.replace("GROUP BY ALL", "AND id < 1000 GROUP BY ALL")
+    few = THOUSANDS.replace("GROUP BY ALL", "AND id < 1000 GROUP BY ALL")
     assert built.build(few) == [(0, 2)]
 
 
 def test_a_column_that_is_new_is_there_for_every_row_in_one_commit(built: Built) -> None:
     version = built.gold.version()
-    wider = SQL.replace("-- affected", "-- greatest BIGINT: the greatest\n-- affected").replace(
+    wider = THOUSANDS.replace("-- affected", "-- greatest BIGINT: the greatest\n-- affected").replace(
         "count(*) AS rates", "count(*) AS rates, max(id) AS greatest"
     )
     assert built.build(wider) == [(0, 2, 2), (1, 1, 1001)]
     assert built.gold.version() == version + 1
-    assert built.build(SQL) == [(0, 2), (1, 1)]
+    assert built.build(THOUSANDS) == [(0, 2), (1, 1)]
 
 
 def test_a_silver_table_that_was_dropped_and_made_anew_is_read_anew(built: Built, spark: SparkSession) -> None:

@@ -29,28 +29,15 @@ from headwater.stages.gold import build_gold, publish_gold
 from headwater.stages.maintain import maintain_tables
 from headwater.warehouse.changes import ChangeLog
 from local.stack import ROOT
+from tests.support.gold_cases import THOUSANDS
 
 from .extraction import FolderBucket
-
-GOLD = """-- thousands: how many rates have an id within each thousand.
--- Grain: thousand
--- Owner: tests
--- Distribution: AUTO
--- Sort key: thousand
--- thousand BIGINT: the thousand
--- rates BIGINT: how many
--- affected
-SELECT DISTINCT id DIV 1000 AS thousand FROM changed_fx_rates
--- rows
-SELECT id DIV 1000 AS thousand, count(*) AS rates FROM fx_rates
-WHERE id DIV 1000 IN (SELECT thousand FROM affected) GROUP BY ALL
-"""
 
 
 @pytest.fixture(scope="module")
 def project() -> Project:
     project = restricted(load_project(ROOT, "local"), frozenset({"fx_rates"}))
-    return project.model_copy(update={"gold": {"thousands": gold_table("thousands", GOLD)}})
+    return project.model_copy(update={"gold": {"thousands": gold_table("thousands", THOUSANDS)}})
 
 
 @pytest.fixture(autouse=True)

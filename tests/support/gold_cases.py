@@ -21,6 +21,20 @@ from tests.support.paths import ROOT
 FOLDER = ROOT / "tests" / "gold"
 TABLES = sorted(path.stem for path in (ROOT / "sql" / "gold").glob("*.sql"))
 VALUES = {"reporting_currency": "USD"}
+THOUSANDS = """-- thousands: how many rates have an id within each thousand.
+-- Grain: thousand
+-- Owner: tests
+-- Distribution: AUTO
+-- Sort key: thousand
+-- thousand BIGINT: the thousand
+-- rates BIGINT: how many
+-- affected
+SELECT DISTINCT id DIV 1000 AS thousand FROM changed_fx_rates
+-- rows
+SELECT id DIV 1000 AS thousand, count(*) AS rates FROM fx_rates
+WHERE id DIV 1000 IN (SELECT thousand FROM affected) GROUP BY ALL
+"""
+"""A small gold table over the exchange rates' ids."""
 
 Rows = Sequence[Mapping[str, Any]]
 
