@@ -115,11 +115,9 @@ class StreamLedger:
         with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
             return list(pool.map(read, range(first, last + 1)))
 
-    def first_since(self, moment: datetime) -> int:
-        """Finds the first batch that was committed since a moment; the one after the newest where none was."""
-        return bisect_left(
-            range(self.extracted_up_to() + 1), True, FIRST_BATCH, key=lambda n: self.manifest(n).created_at >= moment
-        )
+    def first_since(self, moment: datetime, below: int) -> int:
+        """Finds the first batch below one that was committed since a moment; that one itself where none was."""
+        return bisect_left(range(below), True, FIRST_BATCH, key=lambda batch: self.manifest(batch).created_at >= moment)
 
     def extracted_up_to(self) -> int:
         """Finds the newest batch; 0 before the first."""

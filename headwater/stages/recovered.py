@@ -39,7 +39,7 @@ def recovered(job: Job, stream: str, before: int) -> Recovered | None:
     if not waiting or isinstance(table.write, Scd2Write) or not job.lake.table("quarantine", table.table).exists():
         return None
     ledger = job.ledger.stream(job.source_name, stream)
-    first = ledger.first_since(datetime.now(UTC) - timedelta(days=max(waiting.values())))
+    first = ledger.first_since(datetime.now(UTC) - timedelta(days=max(waiting.values())), before)
     told = job.lake.quarantined(table, job.source_name, stream, (first, before - 1))
     told = told.where(F.size(F.array_except("reasons", F.array(*[F.lit(name) for name in waiting]))) == 0)
     batches = [row.batch for row in told.select("batch").distinct().collect()]

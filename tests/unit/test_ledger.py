@@ -231,3 +231,13 @@ def test_a_declared_column_of_another_type_is_refused(orders: StreamLedger) -> N
             batch.commit(None)
     with pytest.raises(SchemaDriftError, match="field id was bigint and is string"):
         batch.commit(None)
+
+
+@pytest.mark.parametrize(("since", "first"), [(0, 1), (1, 1), (2, 2), (4, 4), (9, 5)])
+def test_the_first_batch_since_a_moment_is_found_below_another(orders: StreamLedger, since: int, first: int) -> None:
+    for number in range(1, 7):
+        manifest = writer(orders).commit(KeyPosition(key=number))
+        told = manifest.model_copy(update={"created_at": NOON + timedelta(hours=number)})
+        key = f"{orders.prefix}/manifests/{999_999_999 - number:09d}.json"
+        orders.bucket.write(key, told.model_dump_json().encode())
+    assert orders.first_since(NOON + timedelta(hours=since), 5) == first
