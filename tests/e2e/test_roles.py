@@ -111,9 +111,6 @@ IDLE = (
         f"{_S3}-raw */manifests/*",
         ("read_verdicts",),
     ),
-    Idle(
-        "Nothing is replayed, so Check looks at no quarantine.", "s3:GetObject", f"{_S3}-lake/quarantine/*", ("check",)
-    ),
     Idle("No load is refused.", "s3:PutObject", f"{_S3}-lake/load/*/refused/*", ("load_changes",)),
     Idle("No book is closed twice.", "s3:GetObject", f"{_S3}-raw/*/*/books/*", ("silver",)),
     Idle("No source fails in a job that takes several.", "s3:*", f"{_S3}-raw/_failures/*"),
@@ -123,7 +120,8 @@ IDLE = (
     Idle(
         "No two senders push the same event at the same moment.", "s3:ListBucket", f"{_S3}-landing", ("receive_event",)
     ),
-    Idle("A look for a file that is not there has no prefix.", "s3:ListBucket", "* *", ("start_on_drop", "audit_run")),
+    Idle("A look for a file that is not there has no prefix.", "s3:ListBucket", "* *", ("start_on_drop",)),
+    Idle("Nor has a look for what no audit has entered.", "s3:ListBucket", "* *", ("audit_run",), "ListEntered"),
     Idle(
         "Google's tokens stay; OAuth lets a server replace them.", "secretsmanager:Put*", "*", ("google_ads-extract",)
     ),
