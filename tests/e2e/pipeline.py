@@ -97,8 +97,9 @@ class Pipeline:
 
 def _content(table: DeltaTable) -> tuple[int, int]:
     data = table.to_pyarrow_dataset()
-    # Where a row came from differs from run to run by nature: run ids and file names are no content.
-    columns = ", ".join(f'"{name}"' for name in data.schema.names if name not in {"_file", "raw_file", "run_id"})
+    # Where a row came from differs from run to run by nature: run ids, file names and places in files are no content.
+    places = {"_file", "_file_row", "raw_file", "run_id"}
+    columns = ", ".join(f'"{name}"' for name in data.schema.names if name not in places)
     with duckdb.connect() as connection:
         connection.register("data", data)
         [found] = connection.execute(
