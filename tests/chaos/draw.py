@@ -6,24 +6,28 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-STAGES = ("rds_postgres-extract", "check", "silver", "gold")
 LAMBDAS = ("plan_run", "take_turn", "read_verdicts", "load_changes", "audit_run")
-# What is written on the way, in its order: raw, the ledger's entries, the tables' commits, what is published, leases.
-WRITES = (
-    "/data/",
-    "/manifests/",
-    "/bronze/[0-9]+",
-    "/verdicts/",
-    "/books/",
-    "bronze/.*/_delta_log/[0-9]+.json",
-    "silver/.*/_delta_log/[0-9]+.json",
-    "quarantine/.*/_delta_log/[0-9]+.json",
-    "gold/.*/_delta_log/[0-9]+.json",
-    "[.]parquet",
-    "/load/.*/published/",
-    "/load/_audit/",
-    "/_leases/",
-)
+# What each stage writes on the way: raw, the ledger's entries, the tables' commits, what is published.
+BY_STAGE = {
+    "rds_postgres-extract": (
+        "/data/",
+        "/manifests/",
+        "/bronze/[0-9]+",
+        "bronze/.*/_delta_log/[0-9]+.json",
+        "/_leases/bronze/",
+    ),
+    "check": ("/verdicts/", "/metrics/"),
+    "silver": (
+        "silver/.*[.]parquet",
+        "silver/.*/_delta_log/[0-9]+.json",
+        "quarantine/.*/_delta_log/[0-9]+.json",
+        "/books/",
+        "/_leases/silver/",
+    ),
+    "gold": ("gold/.*/_delta_log/[0-9]+.json", "/load/.*[.]parquet", "/load/.*/published/"),
+}
+STAGES = tuple(BY_STAGE)
+WRITES = (*(path for paths in BY_STAGE.values() for path in paths), "/load/_audit/")
 READS = ("/manifests/", "/verdicts/", "/books/", "_delta_log", "[.]parquet", "project.json")
 
 
@@ -49,11 +53,13 @@ class Sequence:
 
 def _fault(random: Random, prefix: str) -> dict[str, Any]:
     """Draws a fault on the requests of one environment: what it waits for, what it does, and how often."""
-    job = f"{prefix}-{random.choice(STAGES)}"
-    path, skip = f"/{prefix}-(raw|lake)/.*{random.choice(WRITES)}", random.choice((0, 0, 0, 1, 3))
+    stage = random.choice(STAGES)
+    job, skip = f"{prefix}-{stage}", random.choice((0, 0, 0, 1))
+    path = f"/{prefix}-(raw|lake)/.*{random.choice(WRITES)}"
     when = random.choice(("before", "after"))
     match random.choice(("kill", "kill", "error", "drop_reply", "drop_reply", "deny", "throttle", "unheard")):
         case "kill":
+            path = f"/{prefix}-(raw|lake)/.*{random.choice(BY_STAGE[stage])}"
             return {"action": "kill", "job": job, "method": "PUT", "path": path, "when": when, "skip": skip}
         case "error":
             method, what = random.choice((("PUT", random.choice(WRITES)), ("GET", random.choice(READS))))

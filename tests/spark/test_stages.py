@@ -633,7 +633,7 @@ def test_bronze_that_was_restored_gets_back_what_it_lacks(shop: Shop) -> None:
         shop.append()
     bronze = shop.lake.bronze(SOURCE, STREAM)
     restore(bronze, 0)
-    shop.run()
+    shop.append()
     assert sorted(row.id for row in bronze.read().collect()) == ["1", "2", "3"]
     restore(bronze, 1)
     restore(bronze, 0)
