@@ -147,6 +147,10 @@ class Unique(CheckBase):
     is_: Literal["unique"] = Field(alias="is")
     level: Literal["warn", "halt"]
 
+    def holds(self, share: float) -> bool:
+        """True when all of a batch's values come once."""
+        return share == 1.0
+
 
 class CompleteShare(CheckBase):
     """At least such a share of a batch's rows has a value."""
@@ -157,6 +161,10 @@ class CompleteShare(CheckBase):
     least: Share
     level: Literal["warn", "halt"]
 
+    def holds(self, share: float) -> bool:
+        """True when such a share of a batch's rows is enough."""
+        return share >= self.least
+
 
 class DistinctAtLeast(CheckBase):
     """A batch has about so many different values, or more."""
@@ -166,6 +174,10 @@ class DistinctAtLeast(CheckBase):
     is_: Literal["distinct_at_least"] = Field(alias="is")
     least: int = Field(ge=1)
     level: Literal["warn", "halt"]
+
+    def holds(self, number: float) -> bool:
+        """True when so many different values are enough."""
+        return number >= self.least
 
 
 class _Bounds(Strict):

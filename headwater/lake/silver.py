@@ -27,6 +27,8 @@ Bounds = Mapping[str, tuple[Any, Any]]
 FATE = "_fate"
 OPERATION = "_operation"
 _THERE = "_there"
+# What a MERGE counts of each kind of operation.
+_METRICS = {"insert": "numTargetRowsInserted", "update": "numTargetRowsUpdated", "delete": "numTargetRowsDeleted"}
 
 
 @dataclass(frozen=True)
@@ -126,19 +128,15 @@ def carry_out(
 
 def hold_to_commit(table: Table, metrics: Mapping[str, int], counts: Mapping[str, int]) -> None:
     """BooksError when a commit has done something else than what was decided; `counts` are the operations by kind."""
-    if "numTargetRowsInserted" in metrics:
-        done = {kind: metrics[f"numTargetRows{kind.capitalize()}{'d' if kind[-1] == 'e' else 'ed'}"] for kind in _KINDS}
-    else:
-        done = {"insert": metrics.get("numOutputRows", 0)}
-    decided = {kind: counts.get(kind, 0) for kind in _KINDS}
-    if any(decided[kind] != done.get(kind, 0) for kind in _KINDS):
+    # An append has one number, that of the rows it wrote.
+    done = {kind: metrics.get(metric, 0) for kind, metric in _METRICS.items()}
+    done["insert"] = metrics.get(_METRICS["insert"], metrics.get("numOutputRows", 0))
+    decided = {kind: counts.get(kind, 0) for kind in _METRICS}
+    if decided != done:
         raise BooksError(
             f"{table.path}: decided were {decided}, but the commit has {done}. hint: look at the table's newest version, RESTORE "
             "the one before it and run again"
         )
-
-
-_KINDS = ("insert", "update", "delete")
 
 
 def _same(left: str, right: str, columns: Sequence[str]) -> Column:
@@ -154,10 +152,6 @@ def _all(conditions: Sequence[Column]) -> Column:
 
 def _within(table: str, bounds: Bounds) -> Column:
     return _all([F.col(f"{table}`{name}`").between(F.lit(lo), F.lit(hi)) for name, (lo, hi) in bounds.items()])
-
-
-def _ranked(rows: DataFrame, by: Sequence[str], newest_first: Sequence[Column]) -> DataFrame:
-    return rows.withColumn("_rank", F.row_number().over(Window.partitionBy(*by).orderBy(*newest_first)))
 
 
 def _oldest_first(declared: config.Table, order: Order) -> list[Column]:
@@ -188,7 +182,8 @@ def _there(table: Table, declared: config.Table, rows: DataFrame, bounds: Bounds
 
 
 def _decide_newest(table: Table, declared: config.Table, arrived: Arrived) -> Decided:
-    rows = _ranked(arrived.valid, declared.key, _newest_first(declared, arrived.order))
+    newest = Window.partitionBy(*declared.key).orderBy(*_newest_first(declared, arrived.order))
+    rows = arrived.valid.withColumn("_rank", F.row_number().over(newest))
     same, stale, there = F.lit(False), F.lit(False), F.lit(False)
     if table.exists():
         found = _there(table, declared, arrived.valid, arrived.bounds)

@@ -7,7 +7,7 @@ writes what is missing and skips what is there.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,18 +63,12 @@ class Lake:
         rows = self._raw(raw_root, batches, stream, evolves=evolves)
         with table.transact(app_id, last.batch, rows=sum(manifest.rows for manifest in batches)):
             rows.write.format("delta").mode("append").option("mergeSchema", "true").save(table.path)
-        return self.hold_to_batches(table, app_id, batches)
-
-    def hold_to_batches(self, table: Table, app_id: str, batches: Sequence[Manifest]) -> int:
-        """The version that the commit of batches made; BooksError when it has other rows than their manifests say."""
-        commit = table.commit_of(app_id, batches[-1].batch)
-        written, expected = (
-            commit.metrics.get("numOutputRows", 0),
-            sum(manifest.rows for manifest in batches if manifest.replays is None),
-        )
+        commit = table.commit_of(app_id, last.batch)
+        written = commit.metrics.get("numOutputRows", 0)
+        expected = sum(manifest.rows for manifest in batches if manifest.replays is None)
         if written != expected:
             raise BooksError(
-                f"{app_id}: batches {batches[0].batch} to {batches[-1].batch} have {expected} rows, and {written} came to bronze. "
+                f"{app_id}: batches {batches[0].batch} to {last.batch} have {expected} rows, and {written} came to bronze. "
                 f"hint: RESTORE {table.path} to version {commit.version - 1} and run again"
             )
         return commit.version
@@ -101,8 +95,8 @@ class Lake:
     def batches(self, batches: Sequence[Manifest], stream: Stream) -> DataFrame:
         """Reads the bronze rows of batches that follow each other; LedgerError when bronze has not all of them.
 
-        From the files of their own commits where they are as they were, which costs the same however long the table has grown. A
-        batch that replays an earlier one has the rows of that which are in quarantine.
+        From the files of their own commits where they are as they were, which costs the same however long the table has grown. Of a
+        batch that replays another, the rows of that.
         """
         first, last = batches[0], batches[-1]
         app_id = app_id_of(last)
@@ -114,20 +108,14 @@ class Lake:
                 "on, which appends what is missing; `headwater rewind` first where nothing new comes"
             )
         if last.replays is not None:
-            return _with_declared(table.read().where(F.col(BATCH) == last.replays), stream)
+            return self.bronze_rows(last.source, last.stream, stream, F.col(BATCH) == last.replays)
         appended = table.appended(app_id, first.batch - 1)
         rows = (table.read() if appended is None else appended).where(F.col(BATCH).between(first.batch, last.batch))
         return _with_declared(rows, stream)
 
-    def bronze_of(self, source: str, stream: str, declared: Stream, batches: Collection[int]) -> DataFrame:
-        """Reads the bronze rows of some batches, wherever they are."""
-        rows = self.bronze(source, stream).read().where(F.col(BATCH).isin(list(batches)))
-        return _with_declared(rows, declared)
-
-    def later(self, replay: Manifest, stream: Stream) -> DataFrame:
-        """Reads the bronze rows that have come after the batch that another replays."""
-        rows = self.bronze(replay.source, replay.stream).read()
-        return _with_declared(rows.where(F.col(BATCH) > F.lit(replay.replays)), stream)
+    def bronze_rows(self, source: str, stream: str, declared: Stream, which: Column) -> DataFrame:
+        """Reads the bronze rows of a stream that meet a condition, with a column for each field that is declared."""
+        return _with_declared(self.bronze(source, stream).read().where(which), declared)
 
     def quarantined(self, declared: config.Table, source: str, stream: str, batches: tuple[int, int]) -> DataFrame:
         """Reads what is in quarantine of a stream's first to last batch: batch, raw file, row as it came, and reasons."""

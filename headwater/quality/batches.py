@@ -50,14 +50,12 @@ def check_batches(rows: DataFrame, predicates: Sequence[RowPredicate], policy: P
         checked.rows[batch] = number
         results = []
         for predicate, met in zip(predicates, values, strict=False):
-            level = "halt" if predicate.level == "quarantine" else predicate.level
-            passed = met / number >= 1.0 - predicate.may_fail(number)
-            results.append(_result(predicate.id, level, met / number, passed=passed))
+            passed = predicate.holds(met / number, number)
+            results.append(_result(predicate.id, predicate.batch_level, met / number, passed=passed))
             checked.meeting[predicate.id] = checked.meeting.get(predicate.id, 0) + met
         for check, value in zip(declared, values[len(predicates) :], strict=True):
-            results.append(
-                _result(check.id, check.level, value, passed=value is not None and _holds(check, float(value)))
-            )
+            passed = value is not None and check.holds(float(value))
+            results.append(_result(check.id, check.level, value, passed=passed))
         checked.results[batch] = tuple(results)
     return checked
 
@@ -82,17 +80,5 @@ def _measure(check: AnyBatchCheck) -> Column:
             return F.approx_count_distinct(f"`{column}`")
         case MeanBetween(that=column):
             return F.mean(f"`{column}`")
-        case _ as never:
-            assert_never(never)
-
-
-def _holds(check: AnyBatchCheck, value: float) -> bool:
-    match check:
-        case Unique():
-            return value == 1.0
-        case CompleteShare(least=least) | DistinctAtLeast(least=least):
-            return value >= least
-        case MeanBetween() | Size():
-            return check.holds(value)
         case _ as never:
             assert_never(never)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, assert_never
 
 # PyDeequ refuses to be imported without it.
@@ -41,10 +42,10 @@ def verify(
     # Deequ takes assertions as callbacks into Python; a callback server left running would keep the Glue job from ending.
     try:
         for predicate in predicates:
-            levels[predicate.id] = "halt" if predicate.level == "quarantine" else predicate.level
+            levels[predicate.id] = predicate.batch_level
             check = Check(spark, CheckLevel.Error, predicate.id)
-            least = 1.0 - predicate.may_fail(number)
-            suite.addCheck(check.satisfies(predicate.sql, predicate.id, lambda share, least=least: share >= least))
+            holds = partial(predicate.holds, rows=number)
+            suite.addCheck(check.satisfies(predicate.sql, predicate.id, holds))
         for batch_check in policy.batch if policy else ():
             levels[batch_check.id] = batch_check.level
             suite.addCheck(_deequ(batch_check, Check(spark, CheckLevel.Error, batch_check.id)))
@@ -64,11 +65,11 @@ def verify(
 def _deequ(declared: AnyBatchCheck, check: Check) -> Check:
     match declared:
         case Unique(that=column):
-            return check.hasUniqueness([column], lambda share: share == 1.0)
-        case CompleteShare(that=column, least=least):
-            return check.hasCompleteness(column, lambda share: share >= least)
-        case DistinctAtLeast(that=column, least=least):
-            return check.hasApproxCountDistinct(column, lambda number: number >= least)
+            return check.hasUniqueness([column], declared.holds)
+        case CompleteShare(that=column):
+            return check.hasCompleteness(column, declared.holds)
+        case DistinctAtLeast(that=column):
+            return check.hasApproxCountDistinct(column, declared.holds)
         case MeanBetween(that=column):
             return check.hasMean(column, declared.holds)
         case Size():

@@ -39,9 +39,15 @@ class RowPredicate:
     level: str = "quarantine"
     check: RowPredicateCheck | None = None
 
-    def may_fail(self, rows: int) -> float:
-        """The share that may fail in a batch of so many rows."""
-        return 1.0 if self.check is None else self.check.may_fail_of(rows)
+    @property
+    def batch_level(self) -> str:
+        """What a batch gets of which too many rows fail."""
+        return "halt" if self.level == "quarantine" else self.level
+
+    def holds(self, share: float, rows: int) -> bool:
+        """True when such a share of a batch's rows meeting it is enough."""
+        may_fail = 1.0 if self.check is None else self.check.may_fail_of(rows)
+        return share >= 1.0 - may_fail
 
 
 def row_predicates(stream: Stream, table: Table, policy: Policy | None) -> list[RowPredicate]:

@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from headwater.errors import BooksError, QueryError
-from headwater.ledger.entries import Book
-from headwater.ledger.stream import StreamLedger
+from headwater.ledger.entries import Book, Verdict
 from headwater.open_project import OpenProject
 from headwater.run.limits import AUDIT_SECONDS, began, is_over
 from headwater.warehouse.data_api import BEGINS_WITHIN_SECONDS, has_finished, submit, unfinished
@@ -73,7 +72,8 @@ def _prepare(opened: OpenProject, run: AuditedRun) -> list[str]:
     """
     reach = _reach(opened)
     opened.lake.write(_reach_key(run), json.dumps(reach).encode())
-    books = [book for ledger, batches in _streams(opened, reach) for book in ledger.books(*batches) if book]
+    judged = _judged(opened, reach)
+    books = [book for book, _ in judged]
     if not all(book.balances for book in books):
         wrong = ", ".join(f"{book.source}.{book.stream} batch {book.batch}" for book in books if not book.balances)
         raise BooksError(f"the books that run {run.run_id} finds do not balance: {wrong}")
@@ -90,7 +90,7 @@ def _prepare(opened: OpenProject, run: AuditedRun) -> list[str]:
         f"rows_quarantined) SELECT {run_id}, '{status}', '{started:%Y-%m-%d %H:%M:%S}', GETDATE(), "
         f"{', '.join(str(value) for value in sums)} WHERE NOT EXISTS (SELECT 1 FROM etl.run_audit WHERE run_id = {run_id})",
         *_entered(opened, run, "books", reach, [book.model_dump(exclude={"reasons"}) for book in books]),
-        *_entered(opened, run, "quality_results", reach, _results(opened, books)),
+        *_entered(opened, run, "quality_results", reach, _results(judged)),
     ]
 
 
@@ -136,17 +136,19 @@ def _reach_key(run: AuditedRun) -> str:
     return f"load/_audit/{run.run_id}.reach.json"
 
 
-def _streams(opened: OpenProject, reach: Reach) -> Iterator[tuple[StreamLedger, tuple[int, int]]]:
-    for ledger in opened.streams():
-        if batches := reach.get(f"{ledger.source}.{ledger.stream}"):
-            yield ledger, batches
+def _judged(opened: OpenProject, reach: Reach) -> list[tuple[Book, Verdict | None]]:
+    """Reads books, each with the verdict of its batch."""
+    judged: list[tuple[Book | None, Verdict | None]] = []
+    for name, batches in reach.items():
+        ledger = opened.ledger.stream(*name.split("."))
+        judged += zip(ledger.books(*batches), ledger.verdicts(*batches), strict=True)
+    return [(book, verdict) for book, verdict in judged if book]
 
 
-def _results(opened: OpenProject, books: Iterable[Book]) -> list[dict[str, Any]]:
+def _results(judged: Iterable[tuple[Book, Verdict | None]]) -> list[dict[str, Any]]:
     """Lists the check results of batches as rows of etl.quality_results."""
     rows = []
-    for book in books:
-        verdict = opened.ledger.stream(book.source, book.stream).verdict(book.batch)
+    for book, verdict in judged:
         for check in verdict.checks if verdict else ():
             row = {
                 "run_id": book.run_id,

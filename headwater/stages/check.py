@@ -40,8 +40,8 @@ def check_stream(job: Job, stream: str) -> None:
 def _checks(job: Job, stream: str, group: list[Manifest]) -> dict[int, tuple[CheckResult, ...]]:
     """Runs the checks of batches that have rows, by batch.
 
-    Deequ looks at all of them at once: what it says of one batch is its verdict. Of several it cannot say which is bad, so they are
-    counted batch by batch, in one pass; that both agree on the rows as a whole is held to.
+    Deequ looks at all of them at once: what it says of one batch is its verdict, and nothing but its rows is counted here. Of several
+    it cannot say which is bad, so they are counted batch by batch, in one pass; that both agree on the rows as a whole is held to.
     """
     if not group:
         return {}
@@ -52,7 +52,8 @@ def _checks(job: Job, stream: str, group: list[Manifest]) -> dict[int, tuple[Che
     metrics = f"{job.source_name}/{stream}/metrics/{last.created_at:%Y-%m}.json"
     rows = sum(manifest.rows for manifest in group)
     with job.kept(typed_rows(job, stream, group), rows) as typed:
-        by_batch = check_batches(typed, predicates, policy)
+        alone = len(group) == 1
+        by_batch = check_batches(typed, () if alone else predicates, None if alone else policy)
         hold_to_manifests(group, by_batch.rows)
         whole = verify(
             typed,
@@ -62,7 +63,7 @@ def _checks(job: Job, stream: str, group: list[Manifest]) -> dict[int, tuple[Che
             f"{job.ledger.bucket.uri}/{metrics}",
             {"source": job.source_name, "stream": stream, "batch": str(last.batch), "run_id": job.run_id},
         )
-    if len(group) == 1:
+    if alone:
         return {last.batch: whole}
     by_batch.hold_to(whole)
     return by_batch.results

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from headwater.config import Scd2Write
-from headwater.lake.columns import PLACE, REASONS
+from headwater.lake.columns import BATCH, PLACE, REASONS
 from headwater.lake.silver import Bounds
 from headwater.quality.predicates import refused_before, summarize
 from headwater.quality.typed import typed
@@ -45,6 +45,6 @@ def recovered(job: Job, stream: str, before: int) -> Recovered | None:
     batches = [row.batch for row in told.select("batch").distinct().collect()]
     if not batches:
         return None
-    rows = typed(declared, table, job.lake.bronze_of(job.source_name, stream, declared, batches))
-    valid = judged_now(job, stream, refused_before(rows, told)).where(F.size(REASONS) == 0)
+    rows = job.lake.bronze_rows(job.source_name, stream, declared, F.col(BATCH).isin(batches))
+    valid = judged_now(job, stream, refused_before(typed(declared, table, rows), told)).where(F.size(REASONS) == 0)
     return Recovered(valid.select(*table.columns, *PLACE), summarize(valid, table.key).bounds)

@@ -227,7 +227,8 @@ def _arrived(
         # What comes again goes to where it belongs in time.
         order = "version"
     elif replayed and (order == "reading" or table.version is None):
-        later = typed(declared, table, job.lake.later(last, declared)).select(*table.key)
+        rows = job.lake.bronze_rows(job.source_name, stream, declared, F.col(BATCH) > F.lit(last.replays))
+        later = typed(declared, table, rows).select(*table.key)
     columns = [*table.columns, *PLACE]
     valid = judged.where(F.size(REASONS) == 0).select(*columns, F.lit(False).alias(AGAIN))
     if again is not None:
