@@ -38,7 +38,7 @@ ARGUMENTS = ("JOB_NAME", "project", "source", "run_id", "as_of", "mode", "window
 # Compiling a query takes a second of two cores or more: over fewer rows than these, running it as it is takes less.
 _COMPILED_ROWS = 100_000
 _NOT_COMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-# Rows of a batch that are kept in memory between the passes over them; a larger batch is read again.
+# Rows of a batch that are kept between the passes over them; a larger batch is read again.
 _KEPT_ROWS = 200_000
 _ENDED = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED"}
 
@@ -108,17 +108,11 @@ class Job:
             for setting in settings:
                 self.spark.conf.unset(setting)
 
-    @contextmanager
-    def kept(self, frame: DataFrame, rows: int) -> Iterator[DataFrame]:
-        """Caches about `rows` rows for the length of the block, unless they are too many."""
-        if rows > _KEPT_ROWS:
-            yield frame
-            return
-        frame = frame.persist()
-        try:
-            yield frame
-        finally:
-            frame.unpersist()
+    def kept(self, frame: DataFrame, rows: int) -> DataFrame:
+        """Computes about `rows` rows once, however often they are read, unless they are too many."""
+        # Cached ones would be planned with each query over them, and anew where a table that they come from changes. Where an
+        # executor is lost with its part of them the job fails, and runs again.
+        return frame.localCheckpoint(eager=False) if rows <= _KEPT_ROWS else frame
 
     def new_values(self, uri: str, field: str, context: str) -> list[Any]:
         """Reads one field of each JSON document below a URI that is new to the bookmark of a context."""

@@ -48,9 +48,10 @@ class Table:
         """True when the table has a first commit."""
         return self.version() >= 0
 
-    def read(self) -> DataFrame:
-        """Reads the newest version."""
-        return self.spark.read.format("delta").load(self.path)
+    def read(self, version: int | None = None) -> DataFrame:
+        """Reads the newest version, or an earlier one."""
+        reader = self.spark.read.format("delta")
+        return (reader if version is None else reader.option("versionAsOf", version)).load(self.path)
 
     def delta(self) -> DeltaTable:
         """Opens the table for MERGE."""
@@ -100,9 +101,9 @@ class Table:
         if version < 0:
             return 0
         restored = self._restored(version)
-        last = snapshot.transactions().get(_since(app_id, restored))
-        if last.isDefined():
-            return int(last.get())
+        last = _last_of(_since(app_id, restored), snapshot)
+        if last is not None:
+            return last
         if restored is None:
             return 0
         before = self._log().getSnapshotAt(restored.to, _none(self.spark), _none(self.spark))
@@ -163,8 +164,20 @@ class Table:
         return None
 
     def latest_metadata(self) -> dict[str, Any]:
-        """Reads the user metadata of the newest commit that carries any; empty when none does."""
-        return next((commit.metadata for commit in self._commits(self.version()) if commit.metadata), {})
+        """Reads the user metadata of the newest commit that carries any; empty when none does.
+
+        After a RESTORE that is the newest of those whose rows are there again.
+        """
+        return self._metadata_up_to(self.version())
+
+    def _metadata_up_to(self, version: int) -> dict[str, Any]:
+        for number, lines in self._log_lines(version):
+            commit = _commit(number, lines)
+            if commit.operation == "RESTORE":
+                return self._metadata_up_to(self._restored_to(lines))
+            if commit.metadata:
+                return commit.metadata
+        return {}
 
     def _commits(self, newest: int, since: int = -1) -> Iterator[Commit]:
         """Reads the commits after `since`, newest first, as far back as the log goes."""
@@ -220,6 +233,18 @@ class Table:
     def _log(self) -> Any:
         jvm: Any = self.spark._jvm
         return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path)
+
+
+def _last_of(app_id: str, snapshot: Any) -> int | None:
+    """The last transaction of an application that a snapshot knows of."""
+    listed = snapshot.setTransactionsIfKnown()
+    if listed.isDefined():
+        # The commit's checksum has them all. Asked for one, a snapshot would gather them from the log by Spark jobs.
+        known = listed.get()
+        found = (known.apply(number) for number in range(known.size()))
+        return next((int(one.version()) for one in found if one.appId() == app_id), None)
+    last = snapshot.transactions().get(app_id)
+    return int(last.get()) if last.isDefined() else None
 
 
 def _since(app_id: str, restored: _Restored | None) -> str:

@@ -59,13 +59,13 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Decided:
-    """What becomes of each row that has arrived (`fates`), what changes in the table (`operations`), and what a refused row saves.
+    """What becomes of each row that has arrived, and what changes in the table; and what a refused row saves.
 
-    `fates` has a batch and a fate for each row; `kept` the rows that a batch would have deleted, had one of its own not been refused.
+    `rows` have the table's columns, a batch and a fate where one has arrived, and an operation where the table changes; `kept` are the
+    rows that a batch would have deleted, had one of its own not been refused.
     """
 
-    fates: DataFrame
-    operations: DataFrame
+    rows: DataFrame
     kept: DataFrame | None = None
 
 
@@ -212,19 +212,18 @@ def _decide_newest(table: Table, declared: config.Table, arrived: Arrived) -> De
         .otherwise("update")
     )
     rows = rows.withColumn(FATE, fate)
-    changes = F.col(FATE).isin("insert", "update")
-    changed = rows.where(changes)
-    operations = changed.select(*declared.columns, F.col(FATE).alias(OPERATION))
+    operation = F.when(F.col(FATE).isin("insert", "update"), F.col(FATE))
+    rows = rows.withColumn(OPERATION, operation).where(~F.col(AGAIN) | F.col(OPERATION).isNotNull())
+    told = F.when(F.col(AGAIN), "recovered").otherwise(F.col(FATE))
+    rows = rows.select(*declared.columns, BATCH, told.alias(FATE), OPERATION)
     kept = None
     if isinstance(declared.write, ReplaceWrite) and arrived.restated and table.exists():
         vanished = _vanished(table, declared, declared.write, arrived, arrived.restated)
         gone = vanished.join(arrived.refused.alias("r"), _may_restate(declared), "left_anti")
         kept = vanished.join(arrived.refused.alias("r"), _may_restate(declared), "left_semi")
-        operations = operations.unionByName(gone.select(*declared.columns, F.lit("delete").alias(OPERATION)))
-    fates = rows.where(~F.col(AGAIN) | changes).withColumn(
-        FATE, F.when(F.col(AGAIN), "recovered").otherwise(F.col(FATE))
-    )
-    return Decided(fates.select(BATCH, FATE), operations, kept)
+        gone = gone.select(*declared.columns, F.lit("delete").alias(OPERATION))
+        rows = rows.unionByName(gone, allowMissingColumns=True)
+    return Decided(rows, kept)
 
 
 def _is_newer(declared: config.Table) -> Column:
@@ -334,7 +333,8 @@ def _decide_versions(table: Table, declared: config.Table, write: Scd2Write, arr
     ).withColumn("valid_to", F.lead("valid_from").over(Window.partitionBy(*key).orderBy("valid_from")))
     columns = [F.col("_told" if name == version else f"_said.`{name}`").alias(name) for name in declared.columns]
     versions = versions.select(*columns, "valid_from", "valid_to", F.col("valid_to").isNull().alias("is_current"))
-    return Decided(fates, _compared(there, versions, [*key, "valid_from"], list(declared.types)))
+    operations = _compared(there, versions, [*key, "valid_from"], list(declared.types))
+    return Decided(operations.unionByName(fates, allowMissingColumns=True))
 
 
 def _schema_of(declared: config.Table) -> str:

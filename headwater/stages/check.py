@@ -51,18 +51,18 @@ def _checks(job: Job, stream: str, group: list[Manifest]) -> dict[int, tuple[Che
     # One repository file a month: Deequ rewrites the file on every append.
     metrics = f"{job.source_name}/{stream}/metrics/{last.created_at:%Y-%m}.json"
     rows = sum(manifest.rows for manifest in group)
-    with job.kept(typed_rows(job, stream, group), rows) as typed:
-        alone = len(group) == 1
-        by_batch = check_batches(typed, () if alone else predicates, None if alone else policy)
-        hold_to_manifests(group, by_batch.rows)
-        whole = verify(
-            typed,
-            rows,
-            predicates,
-            policy,
-            f"{job.ledger.bucket.uri}/{metrics}",
-            {"source": job.source_name, "stream": stream, "batch": str(last.batch), "run_id": job.run_id},
-        )
+    typed = job.kept(typed_rows(job, stream, group), rows)
+    alone = len(group) == 1
+    by_batch = check_batches(typed, () if alone else predicates, None if alone else policy)
+    hold_to_manifests(group, by_batch.rows)
+    whole = verify(
+        typed,
+        rows,
+        predicates,
+        policy,
+        f"{job.ledger.bucket.uri}/{metrics}",
+        {"source": job.source_name, "stream": stream, "batch": str(last.batch), "run_id": job.run_id},
+    )
     if alone:
         return {last.batch: whole}
     by_batch.hold_to(whole)

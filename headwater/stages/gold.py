@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from string import Template
 from typing import TYPE_CHECKING
@@ -103,16 +103,18 @@ def computed(
     values: Mapping[str, str],
     *,
     increment: bool,
+    drawn: Callable[[DataFrame], DataFrame] = lambda affected: affected,
 ) -> Iterator[tuple[DataFrame, DataFrame]]:
     """Computes what changed silver rows affect, and the gold rows for it; both are good for the length of the block.
 
-    `values` stand in place of the placeholders. ConfigError when a column's type is not the declared one.
+    `values` stand in place of the placeholders; `drawn` says which groups take the place of those that are affected. ConfigError when a
+    column's type is not the declared one.
     """
     for name in declared.inputs:
         silver[name].createOrReplaceTempView(name)
         changed[name].createOrReplaceTempView(f"changed_{name}")
     # Cached, since rows and deletions use it several times, and each time it would be read from the change feeds.
-    affected = spark.sql(Template(declared.affected).substitute(values)).distinct().persist()
+    affected = drawn(spark.sql(Template(declared.affected).substitute(values)).distinct()).persist()
     try:
         # An increment's few values are broadcast to where silver is read: silver's many rows must not be shuffled.
         (F.broadcast(affected) if increment else affected).createOrReplaceTempView("affected")

@@ -1,16 +1,19 @@
 """Maintain: small files become large ones (OPTIMIZE), and files that only old versions need are deleted (VACUUM).
 
-No row changes: readers, change feeds and transaction ids go on as if nothing had happened.
+No row changes: readers, change feeds and transaction ids go on as if nothing had happened. Before, while every version is there, a
+sample of each gold table is held to what its definition computes.
 """
 
 from __future__ import annotations
 
+from random import randrange
 from typing import TYPE_CHECKING
 
 from headwater.config import Project
-from headwater.errors import LedgerError
+from headwater.errors import BooksError, LedgerError
 from headwater.lake.delta import Table
 from headwater.log import get_logger
+from headwater.stages.compared import hold_to_definition
 
 if TYPE_CHECKING:
     from headwater.job import Job
@@ -22,7 +25,11 @@ log = get_logger(__name__)
 
 
 def maintain_tables(job: Job) -> None:
-    """Maintains every table that exists; LedgerError names those that another run held, once all others are done."""
+    """Maintains every table that exists.
+
+    Once all others are done, LedgerError names those that another run held, and BooksError those of gold that are not what their
+    definitions compute, which stay as they are.
+    """
     settings = {
         "spark.databricks.delta.optimize.minFileSize": FULL_BYTES // 2,
         "spark.databricks.delta.optimize.maxFileSize": FULL_BYTES,
@@ -36,20 +43,22 @@ def maintain_tables(job: Job) -> None:
     # Gold reads silver's change feed from the version it last used, and publishes gold's from the version it last published.
     # Old versions are kept as long as old objects: a failed Gold must still find its change feed.
     days = job.project.environment.retention.version_days
-    held = []
+    failed = []
     for lease, paths in _paths_by_lease(job.project).items():
         tables = [table for path in paths if (table := Table(job.spark, f"{job.lake.root}/{path}")).exists()]
         if not tables:
             continue
         try:
             with job.lease(lease):
+                if lease.startswith("gold/"):
+                    hold_to_definition(job, lease.removeprefix("gold/"), randrange(2**31))
                 for table in tables:
                     _maintain(table, days)
-        except LedgerError as error:
-            log.warning("held by another run", lease=lease, error=str(error))
-            held.append(str(error))
-    if held:
-        raise LedgerError("; ".join(held))
+        except (LedgerError, BooksError) as error:
+            log.warning("failed", lease=lease, error=str(error))
+            failed.append(error)
+    if failed:
+        raise type(failed[0])("; ".join(map(str, failed)))
 
 
 def _paths_by_lease(project: Project) -> dict[str, list[str]]:

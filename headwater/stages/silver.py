@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ from headwater.lake.silver import (
     FATE,
     OPERATION,
     Arrived,
-    Decided,
     Restated,
     carry_out,
     decide,
@@ -80,15 +78,16 @@ def silver_stream(job: Job, stream: str) -> None:
         return
     with job.lease(f"silver/{table.table}") as lease:
         follow(silver, table)
-        written = _close_written(job, ledger, silver.transaction(app_id), table)
+        written = silver.transaction(app_id)
+        closed = _close_written(job, ledger, written, table)
         # What a run that died has refused is gone on from by itself: it is not judged again.
-        refused = max(written, quarantine.transaction(app_id))
-        for after, up_to in ((written, refused), (refused, judged)):
+        refused = max(closed, quarantine.transaction(app_id))
+        for after, up_to in ((closed, refused), (refused, judged)):
             for group in together(ledger, after, up_to, alone=isinstance(table.write, ReplaceWrite)):
                 free, discarded = _free(ledger, group)
                 if free:
                     with job.sized(sum(manifest.rows for manifest in free)):
-                        books = _write(job, stream, free, discarded, lease, decided=up_to == refused)
+                        books = _write(job, stream, free, discarded, lease, refused=refused, written=written)
                     _close(ledger, books)
                 if len(free) < len(group):
                     log.warning("held back", stream=stream, batch=group[len(free)].batch)
@@ -137,45 +136,47 @@ def _free(ledger: StreamLedger, group: list[Manifest]) -> tuple[list[Manifest], 
 
 
 def _write(
-    job: Job, stream: str, group: list[Manifest], discarded: set[int], lease: Lease, *, decided: bool
+    job: Job, stream: str, group: list[Manifest], discarded: set[int], lease: Lease, *, refused: int, written: int
 ) -> list[Book]:
-    """Writes what a group has to quarantine and to silver; returns its books, which are in silver's commit."""
+    """Writes what a group has to quarantine and to silver; returns its books, which are in silver's commit.
+
+    Up to the batch `refused` quarantine has what it refuses, and up to `written` silver has its rows.
+    """
     declared = job.source.streams[stream]
     table, last = job.project.tables[declared.table], group[-1]
     app_id = f"{job.source_name}.{stream}"
     silver = job.lake.table("silver", table.table)
     carried = [manifest for manifest in group if manifest.rows and manifest.batch not in discarded]
     found, counted = Summary({}, {}, {}, {}), _Counted()
-    with ExitStack() as kept:
-        judged = _no_rows(job, table)
-        if carried:
-            rows = _judged(job, stream, carried, decided=decided)
-            judged = kept.enter_context(job.kept(rows, sum(manifest.rows for manifest in carried)))
-            found = summarize(judged, table.key)
-            hold_to_manifests(carried, found.rows)
-            if found.refused and last.replays is None:
-                _quarantine(job, table, group, judged.where(F.size(REASONS) > 0), sum(found.refused.values()), lease)
-        again = recovered(job, stream, group[0].batch)
-        if again is not None:
-            found.widen(again.bounds)
-        arrived = _arrived(job, stream, last, judged, again, found, restates=last.batch not in discarded)
-        decision = decide(silver, table, arrived)
-        operations = decision.operations
-        if carried or arrived.restated or again:
-            operations = kept.enter_context(job.kept(operations, sum(manifest.rows for manifest in group)))
-            counted = _count(decision, operations)
-        if arrived.restated and found.refused and decision.kept is not None and (rows_kept := decision.kept.count()):
-            log.warning("kept what refused rows may restate", stream=stream, batch=last.batch, rows=rows_kept)
-        books = [_book(job, manifest, manifest.batch in discarded, found, counted) for manifest in group]
-        came_again = sum(fates.get("recovered", 0) for fates in counted.fates.values())
-        books[-1] = books[-1].model_copy(update={"recovered": came_again})
-        _hold_to_balance(books)
-        lease.check()
-        if silver.transaction(app_id) < last.batch:
-            told = {"books": [book.model_dump(mode="json") for book in books], "operations": counted.operations}
-            with silver.transact(app_id, last.batch, run_id=job.run_id, **told):
-                carry_out(silver, table, operations, counted.operations, found.bounds)
-            hold_to_commit(silver, silver.commit_of(app_id, last.batch).metrics, counted.operations)
+    judged = _no_rows(job, table)
+    if carried:
+        rows = _judged(job, stream, carried, decided=last.batch <= refused)
+        judged = job.kept(rows, sum(manifest.rows for manifest in carried))
+        found = summarize(judged, table.key)
+        hold_to_manifests(carried, found.rows)
+        if found.refused and last.replays is None and last.batch > refused:
+            _quarantine(job, table, group, judged.where(F.size(REASONS) > 0), sum(found.refused.values()), lease)
+    again = recovered(job, stream, group[0].batch)
+    if again is not None:
+        found.widen(again.bounds)
+    arrived = _arrived(job, stream, last, judged, again, found, restates=last.batch not in discarded)
+    decided = decide(silver, table, arrived)
+    rows = decided.rows
+    if carried or arrived.restated or again:
+        rows = job.kept(rows, sum(manifest.rows for manifest in group))
+        counted = _count(rows)
+    if arrived.restated and found.refused and decided.kept is not None and (rows_kept := decided.kept.count()):
+        log.warning("kept what refused rows may restate", stream=stream, batch=last.batch, rows=rows_kept)
+    books = [_book(job, manifest, manifest.batch in discarded, found, counted) for manifest in group]
+    came_again = sum(fates.get("recovered", 0) for fates in counted.fates.values())
+    books[-1] = books[-1].model_copy(update={"recovered": came_again})
+    _hold_to_balance(books)
+    lease.check()
+    if last.batch > written:
+        told = {"books": [book.model_dump(mode="json") for book in books], "operations": counted.operations}
+        with silver.transact(app_id, last.batch, run_id=job.run_id, **told):
+            carry_out(silver, table, rows.where(F.col(OPERATION).isNotNull()), counted.operations, found.bounds)
+        hold_to_commit(silver, silver.commit_of(app_id, last.batch).metrics, counted.operations)
     job.note_schema("silver", silver)
     return books
 
@@ -201,11 +202,9 @@ def _judged(job: Job, stream: str, carried: list[Manifest], *, decided: bool) ->
 
 
 def _quarantine(job: Job, table: Table, group: list[Manifest], refused: DataFrame, rows: int, lease: Lease) -> None:
-    """Appends refused rows to quarantine, unless a run that died has; BooksError when other rows were written than were judged."""
+    """Appends refused rows to quarantine; BooksError when other rows were written than were judged."""
     last = group[-1]
     quarantine = job.lake.table("quarantine", table.table)
-    if quarantine.transaction(f"{last.source}.{last.stream}") >= last.batch:
-        return
     lease.check()
     written = job.lake.write_quarantine(table, group, refused)
     job.note_schema("quarantine", quarantine)
@@ -249,13 +248,14 @@ def _own(stream: Stream, table: Table) -> Mapping[str, str]:
     return {name: match[1] for name, match in told.items() if match}
 
 
-def _count(decision: Decided, operations: DataFrame) -> _Counted:
-    fates = decision.fates.select(BATCH, F.col(FATE).alias("kind"), F.lit(False).alias("operation"))
-    done = operations.select(F.lit(0).alias(BATCH), F.col(OPERATION).alias("kind"), F.lit(True).alias("operation"))
+def _count(decided: DataFrame) -> _Counted:
     counted = _Counted()
-    for row in fates.unionAll(done).groupBy(BATCH, "kind", "operation").count().collect():
-        kinds = counted.operations if row.operation else counted.fates.setdefault(row[BATCH], {})
-        kinds[row.kind] = row["count"]
+    for batch, fate, operation, rows in decided.groupBy(BATCH, FATE, OPERATION).count().collect():
+        if fate:
+            fates = counted.fates.setdefault(batch, {})
+            fates[fate] = fates.get(fate, 0) + rows
+        if operation:
+            counted.operations[operation] = counted.operations.get(operation, 0) + rows
     return counted
 
 

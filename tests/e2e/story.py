@@ -19,6 +19,7 @@ import boto3
 from headwater.client import Client, RunState
 from headwater.deploy.project import load_project
 from headwater.ledger.entries import Book
+from headwater.ledger.landing import ARRIVALS
 from headwater.run.audit import books_of
 from local import proofs, world
 from local.demo import footprint
@@ -28,7 +29,7 @@ from tests.support.iam import recorded
 from tests.support.waiting import wait_for
 
 from .databases import differing
-from .pipeline import Faults, Pipeline, own_stack
+from .pipeline import Faults, Pipeline, own_stack, send
 
 HOUSEHOLDS = 60
 """Of fewer, one day has so few orders that the one bad row among them is more than its check lets pass."""
@@ -85,6 +86,10 @@ def _drop(client: Client, name: str, rows: str = "") -> None:
     boto3.client("s3").put_object(Bucket=landing, Key=f"s3_drops/partner_orders/{name}.csv", Body=body)
 
 
+def _registered(client: Client) -> int:
+    return sum(1 for _ in client.opened.ledger.bucket.keys(f"s3_drops/partner_orders/{ARRIVALS}/"))
+
+
 def _started_by_drops(client: Client) -> set[str]:
     listed = boto3.client("stepfunctions").list_executions(stateMachineArn=client.deployment.state_machine_arn)
     return {found["name"] for found in listed["executions"] if found["name"].startswith("drop-s3_drops-")}
@@ -97,13 +102,19 @@ def _run_after_drop(client: Client, name: str, rows: str = "") -> str:
     return wait_for(lambda: next(iter(_started_by_drops(client) - before), None))
 
 
-def _a_dropped_file_starts_a_run_that_fails(client: Client, faults: Faults) -> None:
+def _a_dropped_file_starts_a_run_that_fails(stack: Stack, client: Client, faults: Faults) -> None:
     # Killed at its first try and refused at its second; another file is dropped meanwhile.
     prefix = client.deployment.prefix
     _kill_before_the_manifest(faults, prefix, "s3_drops")
     faults.fail_the_retry(prefix, f"{prefix}-s3_drops-extract")
+    registered = _registered(client)
+    # The second try comes when time goes on: not before the other file was found to arrive during the run.
+    pace = f"{stack.aws_endpoint}/_headwater/clock"
+    send("POST", pace, {"pace": "held"})
     run_id = _run_after_drop(client, "first")
     _drop(client, "second")
+    wait_for(lambda: _registered(client) == registered + 2)
+    send("POST", pace, {"pace": "skip"})
     assert client.wait(run_id).status == "FAILED"
 
 
@@ -128,7 +139,7 @@ def told(home: Path) -> Iterator[Story]:
         nothing = pipeline.run_well()
         after_nothing, audited = footprint(client), _audits(client) - audits
         dropped = client.wait(_run_after_drop(client, "by-event", DROPPED))
-        _a_dropped_file_starts_a_run_that_fails(client, faults)
+        _a_dropped_file_starts_a_run_that_fails(stack, client, faults)
         faults.clear()
         yield Story(
             pipeline=pipeline,

@@ -181,13 +181,8 @@ def _block(_rows: int) -> Iterator[None]:
     yield
 
 
-@contextmanager
-def _kept(frame: Any, _rows: int) -> Iterator[Any]:
-    frame = frame.persist()
-    try:
-        yield frame
-    finally:
-        frame.unpersist()
+def _kept(frame: DataFrame, _rows: int) -> DataFrame:
+    return frame.localCheckpoint(eager=False)
 
 
 def placed(rows: DataFrame) -> DataFrame:

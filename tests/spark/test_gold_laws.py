@@ -198,3 +198,14 @@ def test_a_silver_table_that_was_dropped_and_made_anew_is_read_anew(built: Built
     jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
     built.put(5000)
     assert built.build() == [(5, 1)]
+
+
+def test_gold_that_was_restored_goes_on_from_what_it_has(built: Built) -> None:
+    built.put(2001)
+    built.build()
+    built.put(3001)
+    assert built.build() == [(0, 2), (1, 1), (2, 1), (3, 1)]
+    built.gold.delta().restoreToVersion(0)
+    assert built.build() == [(0, 2), (1, 1), (2, 1), (3, 1)]
+    built.put(2002)
+    assert built.build() == [(0, 2), (1, 1), (2, 2), (3, 1)]

@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 from headwater.config import Project
 from headwater.deploy.gold_sql import gold_table
 from headwater.deploy.project import load_project, restricted
-from headwater.errors import LedgerError
+from headwater.errors import BooksError, LedgerError
 from headwater.lake.delta import Table
 from headwater.lake.tables import Lake
 from headwater.ledger.bucket import Bucket
@@ -244,3 +244,60 @@ def test_gold_has_nothing_to_do_after_maintain_and_goes_on_with_what_comes_next(
         run_gold()
         assert (gold.version(), published()) == (3, 3)
         assert gold.changes(2).count() == 1
+
+
+# What Gold has built is held to what it should have.
+
+
+class Compared(Maintained):
+    """A gold table over the exchange rates' ids, of which Maintain draws groups."""
+
+    def __init__(self, project: Project, lake: Lake, root: Path) -> None:
+        super().__init__(project, lake, root)
+        self.gold = lake.table("gold", "thousands")
+        for batch in (1, 2, 3):
+            append(self.rates, batch)
+            build_gold(self.job, "thousands", SimpleNamespace(check=lambda: None))  # type: ignore[arg-type]
+
+    def spoil(self, sql: str) -> None:
+        self.job.spark.sql(sql.format(f"delta.`{self.gold.path}`"))
+
+
+@pytest.fixture
+def compared(project: Project, lake: Lake, tmp_path: Path) -> Compared:
+    return Compared(project, lake, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "UPDATE {} SET rates = rates + 1 WHERE thousand = 2",
+        "DELETE FROM {} WHERE thousand = 2",
+        "INSERT INTO {} VALUES (9, 1)",
+    ],
+    ids=["altered", "lost", "invented"],
+)
+def test_a_gold_table_that_is_not_what_silver_makes_of_it_is_named_and_all_others_are_maintained(
+    compared: Compared, wrong: str
+) -> None:
+    compared.run()
+    append(compared.refused, 1)
+    append(compared.refused, 2)
+    compared.spoil(wrong)
+    with pytest.raises(
+        BooksError, match=r"gold table thousands: of . groups that were drawn .*headwater rebuild thousands"
+    ):
+        compared.run()
+    assert len(files(compared.refused)) == 1
+
+
+def test_gold_that_silver_has_gone_on_from_is_not_compared(compared: Compared) -> None:
+    compared.spoil("DELETE FROM {} WHERE thousand = 2")
+    append(compared.rates, 4)
+    compared.run()
+
+
+def test_gold_of_another_definition_is_not_compared(compared: Compared, project: Project) -> None:
+    tenfold = gold_table("thousands", THOUSANDS.replace("count(*)", "count(*) * 10"))
+    compared.job.project = project.model_copy(update={"gold": {"thousands": tenfold}})
+    compared.run()

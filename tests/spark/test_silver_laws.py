@@ -17,6 +17,8 @@ from headwater.stages import together
 from .shop import Shop, at, people
 
 KEYS, BATCHES = 300, 5
+GROUPED = [2, BATCHES]
+"""All at once, and two by two, of which the last goes alone."""
 Told = tuple[int, int, int, str, int | None]
 """A row as it arrived: batch, file, place in the file, city, and the day of its version."""
 History = dict[int, list[Told]]
@@ -64,7 +66,7 @@ def order_key(order: Order) -> Callable[[Told], Any]:
 
 
 @pytest.mark.parametrize("order", ["reading", "version"])
-@pytest.mark.parametrize("grouped", [1, 2, BATCHES])
+@pytest.mark.parametrize("grouped", GROUPED)
 def test_the_newest_row_of_each_key_is_there(spark: SparkSession, tmp_path: Path, order: Order, grouped: int) -> None:
     told = history(7, unversioned=True)
     shop = Shop(spark, tmp_path, people(), order)
@@ -75,7 +77,7 @@ def test_the_newest_row_of_each_key_is_there(spark: SparkSession, tmp_path: Path
     }
 
 
-@pytest.mark.parametrize("grouped", [1, BATCHES])
+@pytest.mark.parametrize("grouped", GROUPED)
 def test_without_a_version_the_row_that_arrived_last_is_there(
     spark: SparkSession, tmp_path: Path, grouped: int
 ) -> None:
@@ -85,7 +87,7 @@ def test_without_a_version_the_row_that_arrived_last_is_there(
     assert shop.cities() == {key: max(rows, key=lambda row: row[:3])[3] for key, rows in told.items()}
 
 
-@pytest.mark.parametrize("grouped", [1, BATCHES])
+@pytest.mark.parametrize("grouped", GROUPED)
 def test_where_rows_are_only_added_the_first_stays(spark: SparkSession, tmp_path: Path, grouped: int) -> None:
     told = history(13, unversioned=True)
     shop = Shop(spark, tmp_path, people({"kind": "insert"}))
@@ -113,7 +115,7 @@ def told_thrice(rows: list[Told]) -> bool:
 
 
 @pytest.mark.parametrize("order", ["reading", "version"])
-@pytest.mark.parametrize("grouped", [1, 2, BATCHES])
+@pytest.mark.parametrize("grouped", GROUPED)
 def test_every_version_is_where_it_belongs_in_time(
     spark: SparkSession, tmp_path: Path, order: Order, grouped: int
 ) -> None:
