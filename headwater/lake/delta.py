@@ -171,13 +171,12 @@ class Table:
         return self._metadata_up_to(self.version())
 
     def _metadata_up_to(self, version: int) -> dict[str, Any]:
-        for number, lines in self._log_lines(version):
-            commit = _commit(number, lines)
-            if commit.operation == "RESTORE":
-                return self._metadata_up_to(self._restored_to(lines))
-            if commit.metadata:
-                return commit.metadata
-        return {}
+        restored = self._restored(version)
+        since = restored.version if restored else -1
+        found = next((commit.metadata for commit in self._commits(version, since) if commit.metadata), None)
+        if found is None and restored:
+            return self._metadata_up_to(restored.to)
+        return found or {}
 
     def _commits(self, newest: int, since: int = -1) -> Iterator[Commit]:
         """Reads the commits after `since`, newest first, as far back as the log goes."""
