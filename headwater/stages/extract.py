@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from headwater.config import JsonStream
+from headwater.errors import LedgerError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Carried, Days, Manifest
 from headwater.ledger.lease import Lease
@@ -110,6 +111,9 @@ def append_bronze(job: Job, stream: str, extracted: list[Manifest], lease: Lease
     for group in together(ledger, appended, newest):
         rows = sum(manifest.rows for manifest in group)
         lease.check()
+        # A writer that was thought dead may have gone on since this one looked: what it has appended must not come again.
+        if (there := table.transaction(app_id)) != group[0].batch - 1:
+            raise LedgerError(f"{app_id}: another writer has appended up to batch {there} meanwhile. hint: run again")
         with job.sized(rows):
             version = job.lake.append_bronze(job.ledger.bucket.uri, group, declared, evolves=evolves)
         ledger.carry(Carried(batch=group[-1].batch, version=version))

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from headwater.config import ReplaceWrite, Scd2Write, Stream, Table
-from headwater.errors import BooksError
+from headwater.errors import BooksError, LedgerError
 from headwater.lake.columns import AGAIN, BATCH, PLACE, REASONS
 from headwater.lake.silver import (
     FATE,
@@ -155,7 +155,8 @@ def _write(
         found = summarize(judged, table.key)
         hold_to_manifests(carried, found.rows)
         if found.refused and last.replays is None and last.batch > refused:
-            _quarantine(job, table, group, judged.where(F.size(REASONS) > 0), sum(found.refused.values()), lease)
+            bad = judged.where(F.size(REASONS) > 0)
+            _quarantine(job, table, group, bad, sum(found.refused.values()), lease, written)
     again = recovered(job, stream, group[0].batch)
     if again is not None:
         found.widen(again.bounds)
@@ -172,6 +173,8 @@ def _write(
     books[-1] = books[-1].model_copy(update={"recovered": came_again})
     _hold_to_balance(books)
     lease.check()
+    if last.batch > refused and not found.refused:
+        _hold_undecided(job, table, group, written)
     if last.batch > written:
         told = {"books": [book.model_dump(mode="json") for book in books], "operations": counted.operations}
         with silver.transact(app_id, last.batch, run_id=job.run_id, **told):
@@ -201,11 +204,14 @@ def _judged(job: Job, stream: str, carried: list[Manifest], *, decided: bool) ->
     return judged_now(job, stream, rows)
 
 
-def _quarantine(job: Job, table: Table, group: list[Manifest], refused: DataFrame, rows: int, lease: Lease) -> None:
+def _quarantine(
+    job: Job, table: Table, group: list[Manifest], refused: DataFrame, rows: int, lease: Lease, silver: int
+) -> None:
     """Appends refused rows to quarantine; BooksError when other rows were written than were judged."""
     last = group[-1]
     quarantine = job.lake.table("quarantine", table.table)
     lease.check()
+    _hold_undecided(job, table, group, silver)
     written = job.lake.write_quarantine(table, group, refused)
     job.note_schema("quarantine", quarantine)
     if written != rows:
@@ -213,6 +219,15 @@ def _quarantine(job: Job, table: Table, group: list[Manifest], refused: DataFram
             f"{last.source}.{last.stream}: {rows} rows up to batch {last.batch} were refused, and {written} are in quarantine. "
             f"hint: RESTORE {quarantine.path} to the version before its newest and run again"
         )
+
+
+def _hold_undecided(job: Job, table: Table, group: list[Manifest], written: int) -> None:
+    """LedgerError when a writer that was thought dead has decided on these batches since silver had those up to `written`."""
+    app_id = f"{group[0].source}.{group[0].stream}"
+    expected = {"quarantine": group[0].batch - 1, "silver": max(written, group[0].batch - 1)}
+    for zone in ("quarantine", "silver"):
+        if (there := job.lake.table(zone, table.table).transaction(app_id)) > expected[zone]:
+            raise LedgerError(f"{app_id}: another writer has decided up to batch {there} meanwhile. hint: run again")
 
 
 def _arrived(
