@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+OURS = ("cut", "full")
+"""What the gateway does not do itself: the connections of the source are cut, the disk of a job is full."""
 LAMBDAS = ("plan_run", "take_turn", "read_verdicts", "load_changes", "audit_run")
 # What each stage writes on the way: raw, the ledger's entries, the tables' commits, what is published.
 BY_STAGE = {
@@ -20,14 +22,17 @@ BY_STAGE = {
     "silver": (
         "silver/.*[.]parquet",
         "silver/.*/_delta_log/[0-9]+.json",
-        "quarantine/.*/_delta_log/[0-9]+.json",
         "/books/",
         "/_leases/silver/",
     ),
     "gold": ("gold/.*/_delta_log/[0-9]+.json", "/load/.*[.]parquet", "/load/.*/published/"),
 }
 STAGES = tuple(BY_STAGE)
-WRITES = (*(path for paths in BY_STAGE.values() for path in paths), "/load/_audit/")
+WRITES = (
+    *(path for paths in BY_STAGE.values() for path in paths),
+    # What not every day writes.
+    *("/load/_audit/", "quarantine/.*/_delta_log/[0-9]+.json"),
+)
 READS = ("/manifests/", "/verdicts/", "/books/", "_delta_log", "[.]parquet", "project.json")
 
 
@@ -57,10 +62,22 @@ def _fault(random: Random, prefix: str) -> dict[str, Any]:
     job, skip = f"{prefix}-{stage}", random.choice((0, 0, 0, 1))
     path = f"/{prefix}-(raw|lake)/.*{random.choice(WRITES)}"
     when = random.choice(("before", "after"))
-    match random.choice(("kill", "kill", "error", "drop_reply", "drop_reply", "deny", "throttle", "unheard")):
+    match random.choice(
+        (
+            *("kill", "kill", "kill", "error", "drop_reply", "drop_reply", "deny", "throttle", "unheard"),
+            *("silent", "cut", "full"),
+        )
+    ):
         case "kill":
+            # The first write that fits: of some there is one alone.
             path = f"/{prefix}-(raw|lake)/.*{random.choice(BY_STAGE[stage])}"
-            return {"action": "kill", "job": job, "method": "PUT", "path": path, "when": when, "skip": skip}
+            return {"action": "kill", "job": job, "method": "PUT", "path": path, "when": when}
+        case "silent":
+            return {"action": "throttle", "path": "sns[.]Publish", "times": 1000}
+        case "cut":
+            return {"action": "cut"}
+        case "full":
+            return {"action": "full", "job": job}
         case "error":
             method, what = random.choice((("PUT", random.choice(WRITES)), ("GET", random.choice(READS))))
             path = f"/{prefix}-(raw|lake|artifacts)/.*{what}"

@@ -11,10 +11,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from headwater.client import run_input
 from local import world
-from tests.chaos.draw import Sequence
+from local.stack import Stack
+from tests.chaos.draw import OURS, Sequence
+from tests.chaos.strikes import Strike, cut, fill_disk, free_disks
 from tests.e2e.pipeline import Faults, Pipeline, own_stack
 from tests.e2e.story import HOUSEHOLDS
 from tests.e2e.twins import twin
@@ -28,7 +31,7 @@ def main() -> int:
     parser.add_argument("seeds", type=int, help="how many")
     parser.add_argument("--first", type=int, default=1, help="the first of them")
     asked = parser.parse_args()
-    wrong = 0
+    wrong = drawn = hits = 0
     with (
         tempfile.TemporaryDirectory() as home,
         own_stack(Path(home), HOUSEHOLDS, frozenset({"rds_postgres"})) as stack,
@@ -39,33 +42,51 @@ def main() -> int:
             world.advance(stack.rds_dsn, 1, seed)
             sequence = Sequence.of(seed, f"headwater-{NAME}")
             ended = [_run(struck, faults, beside=beside) for faults, beside in sequence.runs]
+            drawn += sum(len(faults) for faults, _ in sequence.runs)
+            hits += sum(number for _, number in ended)
             last = struck.run()
             control.run_well()
             differs = [last.cause] if last.status != "SUCCEEDED" else differences(struck, control)
             wrong += bool(differs)
-            told = "; ".join(ended)
+            told = "; ".join(run for run, _ in ended)
             verdict = f"DIFFERS: {differs}" if differs else "same"
             print(f"seed {seed}: {told} -> {verdict} ({time.monotonic() - began:.0f} s)", flush=True)  # noqa: T201
             if differs:
                 # What differs once differs for ever: the seeds after it would tell nothing.
                 print(f"again: python -m tests.chaos.run 1 --first {seed}\n{sequence}")  # noqa: T201
                 break
-    print(f"{asked.seeds} seeds, {wrong} wrong")  # noqa: T201
+    print(f"{asked.seeds} seeds, {wrong} wrong; of {drawn} faults {hits} struck")  # noqa: T201
     return int(wrong > 0)
 
 
-def _run(pipeline: Pipeline, faults: tuple[dict[str, object], ...], *, beside: bool) -> str:
-    """Runs under some faults, perhaps beside another run; says how that ended and how often each fault struck."""
-    armed = Faults(pipeline.stack)
-    for fault in faults:
-        armed.arm(**fault)
-    other = pipeline.client.start(run_input((), None, None, pipeline.stack.clock())) if beside else None
+def _run(pipeline: Pipeline, faults: tuple[dict[str, Any], ...], *, beside: bool) -> tuple[str, int]:
+    """Runs under some faults, perhaps beside another run; says how that ended, and how many of the faults struck."""
+    stack, armed = pipeline.stack, Faults(pipeline.stack)
+    own = {number: _strike(stack, fault) for number, fault in enumerate(faults) if fault["action"] in OURS}
+    for number, fault in enumerate(faults):
+        if number not in own:
+            armed.arm(**fault)
+    for strike in own.values():
+        strike.start()
+    other = pipeline.client.start(run_input((), None, None, stack.clock())) if beside else None
     ended = [pipeline.run().status]
     if other:
         ended.append(pipeline.client.wait(other).status)
-    told = ", ".join(f"{fault['action']} {armed.fired(str(fault['action']))}" for fault in faults)
+    for strike in own.values():
+        strike.end()
+    free_disks(stack)
+    # In the order in which they were armed.
+    fired = iter(armed.each_fired())
+    struck = [own[number].fired if number in own else next(fired) for number in range(len(faults))]
     armed.clear()
-    return f"{told}: {' and '.join(ended)}"
+    told = ", ".join(f"{fault['action']} {times}" for fault, times in zip(faults, struck, strict=True))
+    return f"{told}: {' and '.join(ended)}", sum(times > 0 for times in struck)
+
+
+def _strike(stack: Stack, fault: dict[str, Any]) -> Strike:
+    if fault["action"] == "cut":
+        return Strike(lambda: cut(stack))
+    return Strike(lambda: fill_disk(stack, fault["job"]))
 
 
 def differences(struck: Pipeline, control: Pipeline) -> list[str]:

@@ -133,6 +133,10 @@ class Faults:
         """Counts how often the gateway's faults in force have done this."""
         return sum(fault["fired"] for fault in self._armed() if fault["action"] == action)
 
+    def each_fired(self) -> list[int]:
+        """Counts how often each of the gateway's faults in force has struck, in the order in which they were armed."""
+        return [fault["fired"] for fault in self._armed()]
+
     def _armed(self) -> list[dict[str, Any]]:
         return send("GET", self._gateway)["faults"]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from headwater.config import JdbcSource
@@ -152,6 +153,28 @@ def test_rows_that_change_while_they_are_read_in_parallel_are_in_the_batch_and_c
     assert shop.ids() == [*range(1, 102)]
     monkeypatch.undo()
     assert shop.ids() == [7, 101]
+    assert shop.ids() is None
+
+
+def test_a_connection_that_is_cut_while_rows_are_read_leaves_no_batch_and_the_next_run_reads_all(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.sell(*range(1, 100))
+    honest = read.read_joined
+
+    def cut(*given: Any) -> Any:
+        with shop.server.connect(autocommit=True) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT id FROM information_schema.processlist WHERE id <> connection_id()")
+            for (number,) in cursor.fetchall():
+                cursor.execute(f"KILL {number}")
+        return honest(*given)
+
+    monkeypatch.setattr(read, "read_joined", cut)
+    with pytest.raises((RetriableSourceError, Py4JJavaError)) as caught:
+        shop.ids()
+    assert isinstance(caught.value, RetriableSourceError)
+    monkeypatch.undo()
+    assert shop.ids() == [*range(1, 100)]
     assert shop.ids() is None
 
 

@@ -654,3 +654,36 @@ def test_silver_that_was_restored_or_dropped_gets_back_what_it_lacks(shop: Shop)
     assert shop.cities() == {1: "Graz", 2: "Graz", 3: "Graz"}
     assert len(shop.quarantined()) == 3
     assert shop.counts(3) == {"extracted": 2, "silver_inserted": 1, "quarantined": 1}
+
+
+# What a type just holds.
+
+MOMENTS = {
+    "0001-01-01T00:00:00Z": "0001-01-01 00:00:00",
+    "1582-10-10T12:00:00Z": "1582-10-10 12:00:00",
+    "1969-12-31T23:59:59.999999Z": "1969-12-31 23:59:59.999999",
+    "9999-12-31T23:59:59.999999Z": "9999-12-31 23:59:59.999999",
+    # The hour that Berlin lacks in March and the one that it has twice in October; the zones farthest from UTC.
+    "2024-03-31T02:30:00+01:00": "2024-03-31 01:30:00",
+    "2024-10-27T02:30:00+02:00": "2024-10-27 00:30:00",
+    "2024-10-27T02:30:00+01:00": "2024-10-27 01:30:00",
+    "2024-01-01T00:00:00+14:00": "2023-12-31 10:00:00",
+    "2024-01-01T00:00:00-12:00": "2024-01-01 12:00:00",
+}
+TEXTS = ("\u0645\u0631\u062d\u0628\u0627", "\U0001f600", "\u202eabc", "a\u0000b", "", " ", "x" * 5_000_000)
+
+
+def test_moments_and_texts_at_the_edge_reach_silver_as_they_were_and_half_a_character_is_quarantined(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    shop = Shop(spark, tmp_path, people())
+    shop.batch([(number, "x", moment) for number, moment in enumerate(MOMENTS)])
+    shop.batch([*((100 + number, text, at(1)) for number, text in enumerate(TEXTS)), (200, "\ud83d", at(1))])
+    shop.run()
+    silver = shop.lake.table("silver", "people").read()
+    found = silver.select("id", "city", F.date_format("seen", "yyyy-MM-dd HH:mm:ss.SSSSSS").alias("seen")).collect()
+    seen = {row.id: row.seen.removesuffix(".000000") for row in found if row.id < 100}
+    assert seen == dict(enumerate(MOMENTS.values()))
+    assert {row.id: row.city for row in found if row.id >= 100} == {100 + n: text for n, text in enumerate(TEXTS)}
+    [refused] = shop.quarantined()
+    assert (refused.reasons, refused.batch) == (["bad_encoding"], 2)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from contextlib import nullcontext
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -300,6 +302,28 @@ class Stream:
             return set()
         bodies = [self.ledger.bucket.read(file.key) or b"" for file in found.files]
         return {json.loads(line)["id"] for body in bodies for line in gzip.decompress(body).splitlines()}
+
+
+def test_a_full_disk_leaves_no_batch_and_the_next_run_reads_all(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(*(sale("1", number, AS_OF) for number in range(200)))
+    runs = Stream(shop, ledger, monkeypatch, source(accounts=["1"]))
+    with room_for(100), pytest.raises(OSError, match="File too large"):
+        runs.run(AS_OF)
+    assert runs.ledger.latest() is None
+    assert runs.run(AS_OF) == {*range(200)}
+
+
+@contextmanager
+def room_for(octets: int) -> Iterator[None]:
+    """Lets no file of this process grow beyond so many bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_clock_that_was_a_day_ahead_hides_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -203,6 +205,18 @@ def test_a_retried_run_may_take_its_own_lease_again(ledger: Ledger) -> None:
 @pytest.mark.parametrize("call", [Bucket.read])
 def test_reading_what_is_not_there_gives_none(ledger: Ledger, call: Callable[[Bucket, str], bytes | None]) -> None:
     assert call(ledger.bucket, "nothing") is None
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "KMS.DisabledException", "KMS.NotFoundException"])
+def test_what_may_not_be_read_is_not_taken_for_absent(code: str) -> None:
+    """A manifest that the key hides would be a stream without a batch: its history would come once more."""
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 403}}, "GetObject")  # type: ignore[typeddict-item]
+
+    refusing: Any = SimpleNamespace(get_object=refuse)
+    with pytest.raises(ClientError, match=code):
+        Bucket(refusing, "raw").read("shop/orders/manifests/999999998.json")
 
 
 _COLUMNS = st.sets(st.sampled_from("abcdef"), min_size=1)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from headwater.config import Project
 from headwater.deploy.deployment import LAMBDAS, Deployment
@@ -208,6 +212,32 @@ def test_a_job_that_failed_runs_once_more(definition: dict[str, Any]) -> None:
 
 def test_as_many_sources_run_at_once_as_the_limit_of_a_run_counts_with(definition: dict[str, Any]) -> None:
     assert definition["States"]["Sources"]["MaxConcurrency"] == limits.SOURCES_AT_ONCE
+
+
+def test_an_alert_that_sns_does_not_take_is_tried_again_and_leaves_the_run_failed(
+    definition: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def publish(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "InternalError"}}, "Publish")
+
+    monkeypatch.setattr(boto3, "client", lambda _service: SimpleNamespace(publish=publish))
+    for name, value in (("ENVIRONMENT", "local"), ("TOPIC_ARN", "arn:aws:sns:eu-west-1:000000000000:alerts")):
+        monkeypatch.setenv(name, value)
+    failure = {
+        "run_id": "run-1",
+        "started_at": "2024-05-06T07:08:09Z",
+        "stage": "Gold",
+        "outcomes": [],
+        "error": {"Error": "LoadError", "Cause": "gone"},
+    }
+    handler = runpy.run_path(str(ROOT / "lambdas" / "notify_failure" / "handler.py"))["handler"]
+    # What the function swallowed, nobody would try again.
+    with pytest.raises(ClientError, match="InternalError"):
+        handler(failure, None)
+    told = definition["States"]["NotifyFailure"]
+    assert [retry["MaxAttempts"] for retry in told["Retry"] if "States.TaskFailed" in retry["ErrorEquals"]] == [3]
+    assert [(catch["ErrorEquals"], catch["Next"]) for catch in told["Catch"]] == [(["States.ALL"], "RunFailed")]
+    assert definition["States"]["RunFailed"]["Type"] == "Fail"
 
 
 def test_every_failure_is_told_before_the_run_fails(definition: dict[str, Any]) -> None:

@@ -77,7 +77,6 @@ def snapshot(spark: SparkSession, engine: Engine, database: Database) -> Iterato
     with connect(spark, database) as session:
         session.connection.setReadOnly(True)
         session.connection.setAutoCommit(False)
-        try:
-            yield engine.begin(session)
-        finally:
-            session.connection.rollback()
+        yield engine.begin(session)
+        # After an error the connection may be gone, whose own error would hide the first; closing it ends the transaction too.
+        session.connection.rollback()
