@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.config import Rate
-from headwater.errors import FatalSourceError, RetriableSourceError, ThrottledError
+from headwater.errors import FatalSourceError, RetriableSourceError, SourceError, ThrottledError
 from headwater.sources.http.limits import MALFORMED_TRIES, RateLimit
 from headwater.sources.http.messages import MalformedAnswerError
 from tests.support.http_fakes import FakeClock, FakeSend, always, answer, client
@@ -30,8 +30,9 @@ def test_a_failure_that_stays_ends_after_bounded_tries_and_bounded_waiting():
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
 def test_a_refusal_that_needs_a_person_is_not_tried_again(status):
     send = always(answer({"message": "no"}, status))
-    with pytest.raises(FatalSourceError, match=f"HTTP {status}"):
+    with pytest.raises(SourceError, match=f"HTTP {status}") as refused:
         client(send).get("/orders")
+    assert isinstance(refused.value, FatalSourceError)
     assert len(send.requests) == 1
 
 

@@ -309,7 +309,8 @@ def test_a_full_disk_leaves_no_batch_and_the_next_run_reads_all(
 ) -> None:
     shop = Shop(*(sale("1", number, AS_OF) for number in range(200)))
     runs = Stream(shop, ledger, monkeypatch, source(accounts=["1"]))
-    with room_for(100), pytest.raises(OSError, match="File too large"):
+    # A batch of half a file could not be read.
+    with room_for(100), pytest.raises((OSError, EOFError)):
         runs.run(AS_OF)
     assert runs.ledger.latest() is None
     assert runs.run(AS_OF) == {*range(200)}
