@@ -27,6 +27,7 @@ from headwater.desk import choices, frames
 from headwater.desk.cost import cost
 from headwater.desk.environments import ROOT, client_of, extra_environments, project_of, today_in
 from headwater.desk.options import EnvOption, JsonOption
+from headwater.desk.plan import plan
 from headwater.desk.refusals import refusal
 from headwater.desk.screen import err, note, out, plain, refuse, say, show, table_of, waiting
 from headwater.errors import ConfigError, HeadwaterError
@@ -40,6 +41,7 @@ quarantine_app = typer.Typer(no_args_is_help=True, help="Rows that were refused.
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(source_app, name="source")
 app.command()(cost)
+app.command()(plan)
 
 StreamArgument = Annotated[str, typer.Argument(help="source.stream", autocompletion=choices.complete_stream)]
 BatchArgument = Annotated[int, typer.Argument(min=1)]
@@ -113,13 +115,32 @@ def run(
     day = None if as_of is None else choices.day("--as-of", as_of)
     client = client_of(env)
     run_id = client.start(run_input(sources, stage, days, day or today_in(env)))
+    _follow(client, run_id, wait, as_json)
+
+
+def _follow(client: Client, run_id: str, wait: bool, as_json: bool) -> None:
+    """Says that a run has started, or watches it until it has ended; exit 1 unless it succeeded."""
     if not wait:
-        say(as_json, {"run_id": run_id}, f"started {run_id}")
+        say(as_json, {"run_id": run_id}, f"started {run_id}; headwater history says how it goes")
         return
     found = watch(client, run_id)
     say(as_json, asdict(found), f"{run_id} {found.status.lower()} {found.cause or ''}")
     if found.status != "SUCCEEDED":
         raise typer.Exit(1)
+
+
+@app.command()
+def rebuild(
+    tables: Annotated[list[str], typer.Argument(help="Silver and gold tables.", autocompletion=choices.complete_built)],
+    env: EnvOption = "local",
+    wait: Annotated[bool, typer.Option("--wait", help="Watch until it has ended; exit 1 unless it succeeded.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make tables anew of what the lake has, by what is declared today; no source is read."""
+    names = choices.tables(project_of(env), tables)
+    client = client_of(env)
+    run_id = client.start(run_input([], None, None, today_in(env)) | {"rebuild": names})
+    _follow(client, run_id, wait, as_json)
 
 
 @app.command()

@@ -34,7 +34,7 @@ from headwater.open_project import OpenProject
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-ARGUMENTS = ("JOB_NAME", "project", "source", "run_id", "as_of", "mode", "window")
+ARGUMENTS = ("JOB_NAME", "project", "source", "run_id", "as_of", "mode", "window", "rebuild")
 # Compiling a query takes a second of two cores or more: over fewer rows than these, running it as it is takes less.
 _COMPILED_ROWS = 100_000
 _NOT_COMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
@@ -55,6 +55,7 @@ class Job:
     as_of: date
     mode: Literal["incremental", "backfill"]
     days: Days | None
+    rebuild: frozenset[str]
     source_name: str
     opened: OpenProject
     glue: GlueContext
@@ -156,6 +157,7 @@ def run_job(stage: Callable[[Job], None]) -> None:
         as_of=_as_of(options["as_of"]),
         mode="backfill" if options["mode"] == "backfill" else "incremental",
         days=_days(options["window"]),
+        rebuild=frozenset(options["rebuild"].split(",")) - {"-"},
         source_name=options["source"],
         opened=OpenProject.at(options["project"]),
         glue=glue,

@@ -61,6 +61,7 @@ def job_arguments(project: Project, job: str, bookmark: str) -> dict[str, str]:
         "--project": f"{artifacts}/{PROJECT_KEY}",
         "--mode": "incremental",
         "--window": "-",
+        "--rebuild": "-",
         "--job-bookmark-option": bookmark,
         **spark_arguments(project.environment.region),
         "--extra-py-files": f"{artifacts}/{LIBRARY_KEY}",

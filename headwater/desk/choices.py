@@ -33,6 +33,11 @@ def sources(project: Project, names: Sequence[str], option: str = "--source") ->
     return [one_of(option, name, project.sources) for name in names]
 
 
+def tables(project: Project, names: Sequence[str]) -> list[str]:
+    """Finds declared silver and gold tables."""
+    return [one_of("table", name, [*project.tables, *project.gold]) for name in names]
+
+
 def stream(project: Project, text: str) -> tuple[str, str]:
     """Finds a stream that is written as source.stream."""
     source, dot, name = text.partition(".")
@@ -100,6 +105,7 @@ def _completed(known: Callable[[Project], Iterable[str]]) -> Callable[[typer.Con
 complete_source = _completed(lambda project: project.sources)
 complete_stream = _completed(streams_of)
 complete_table = _completed(lambda project: project.tables)
+complete_built = _completed(lambda project: [*project.tables, *project.gold])
 
 
 def complete_environment() -> list[str]:

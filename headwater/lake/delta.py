@@ -17,6 +17,7 @@ _TXN_APP_ID = "spark.databricks.delta.write.txnAppId"
 _TXN_VERSION = "spark.databricks.delta.write.txnVersion"
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 _RESTORED = "restored"
+_OVERWRITTEN = "overwritten"
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,15 @@ class Table:
         if found is None and restored:
             return self._metadata_up_to(restored.to)
         return found or {}
+
+    def overwritten(self, since: int) -> bool:
+        """True when a commit after `since` has written the table whole, so that its change feed tells nothing of use."""
+        return any(commit.metadata.get(_OVERWRITTEN) for commit in self._commits(self.version(), since))
+
+    def overwrite(self, rows: DataFrame, app_id: str, transaction: int, **metadata: object) -> None:
+        """Makes of the table, in one commit, what `rows` has, with its columns and types; readers see the one before until then."""
+        with self.transact(app_id, transaction, **metadata, **{_OVERWRITTEN: True}):
+            rows.write.format("delta").mode("overwrite").option("overwriteSchema", True).save(self.path)
 
     def _commits(self, newest: int, since: int = -1) -> Iterator[Commit]:
         """Reads the commits after `since`, newest first, as far back as the log goes."""

@@ -7,22 +7,24 @@ where it changes something, and nothing otherwise. What is carried out are *oper
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from headwater import config
-from headwater.config import InsertWrite, ReplaceWrite, Scd2Write
+from headwater.config import InsertWrite, ReplaceWrite, Scd2Write, Stream
 from headwater.config.stream import Order
-from headwater.errors import BooksError, ConfigError
+from headwater.errors import BooksError
 from headwater.lake.columns import AGAIN, BATCH, PLACE
 from headwater.lake.delta import Table
 
 Bounds = Mapping[str, tuple[Any, Any]]
+
+_LITERAL = re.compile(r"\s*'([^'\\]*)'\s*")
 
 FATE = "_fate"
 OPERATION = "_operation"
@@ -69,27 +71,10 @@ class Decided:
     kept: DataFrame | None = None
 
 
-def follow(table: Table, declared: config.Table) -> None:
-    """Adds to a table the columns that have been declared since it was made; ConfigError where one has another type now.
-
-    What is declared no more stays as it is, and is NULL in what comes.
-    """
-    if not table.exists():
-        return
-    there = {name.lower(): type_ for name, type_ in table.types().items()}
-    wanted = {name: T._parse_datatype_string(type_).simpleString() for name, type_ in declared.types.items()}  # noqa: SLF001
-    others = [
-        f"{name} is {there[name.lower()]} in silver and {type_} in config/tables/{declared.table}.yaml"
-        for name, type_ in wanted.items()
-        if there.get(name.lower(), type_) != type_
-    ]
-    if others:
-        raise ConfigError(
-            f"table {declared.table}: {'; '.join(others)}. hint: declare the new type as a column of another name; or delete the "
-            "table's folder in the lake and run with --start-from Silver, which makes it anew of all that bronze has"
-        )
-    if new := {name: type_ for name, type_ in wanted.items() if name.lower() not in there}:
-        table.add_columns(new)
+def own_columns(stream: Stream, table: config.Table) -> Mapping[str, str]:
+    """The columns that have one value in every row of a stream: by these its rows are told from those of others."""
+    told = {name: _LITERAL.fullmatch(stream.columns.get(name) or "") for name in table.columns}
+    return {name: match[1] for name, match in told.items() if match}
 
 
 def decide(table: Table, declared: config.Table, arrived: Arrived) -> Decided:
@@ -159,7 +144,7 @@ def _oldest_first(declared: config.Table, order: Order) -> list[Column]:
     return [value.asc_nulls_first() for value in _ordered_by(declared, order)]
 
 
-def _newest_first(declared: config.Table, order: Order) -> list[Column]:
+def newest_first(declared: config.Table, order: Order) -> list[Column]:
     """Orders the rows of a key, the one that counts first; where rows are never changed that is the one that arrived first."""
     if isinstance(declared.write, InsertWrite):
         return [value.asc_nulls_first() for value in _ordered_by(declared.model_copy(update={"version": None}), order)]
@@ -182,7 +167,7 @@ def _there(table: Table, declared: config.Table, rows: DataFrame, bounds: Bounds
 
 
 def _decide_newest(table: Table, declared: config.Table, arrived: Arrived) -> Decided:
-    newest = Window.partitionBy(*declared.key).orderBy(*_newest_first(declared, arrived.order))
+    newest = Window.partitionBy(*declared.key).orderBy(*newest_first(declared, arrived.order))
     rows = arrived.valid.withColumn("_rank", F.row_number().over(newest))
     same, stale, there = F.lit(False), F.lit(False), F.lit(False)
     if table.exists():
@@ -219,8 +204,8 @@ def _decide_newest(table: Table, declared: config.Table, arrived: Arrived) -> De
     kept = None
     if isinstance(declared.write, ReplaceWrite) and arrived.restated and table.exists():
         vanished = _vanished(table, declared, declared.write, arrived, arrived.restated)
-        gone = vanished.join(arrived.refused.alias("r"), _may_restate(declared), "left_anti")
-        kept = vanished.join(arrived.refused.alias("r"), _may_restate(declared), "left_semi")
+        gone = vanished.join(arrived.refused.alias("r"), may_restate(declared), "left_anti")
+        kept = vanished.join(arrived.refused.alias("r"), may_restate(declared), "left_semi")
         gone = gone.select(*declared.columns, F.lit("delete").alias(OPERATION))
         rows = rows.unionByName(gone, allowMissingColumns=True)
     return Decided(rows, kept)
@@ -248,7 +233,7 @@ def _vanished(
     return there.join(arrived.valid.select(*declared.key).alias("v"), _same("t.", "v.", declared.key), "left_anti")
 
 
-def _may_restate(declared: config.Table) -> Column:
+def may_restate(declared: config.Table) -> Column:
     """True where a refused row is of the key of a row of the table, or has lost what would tell that it is not."""
     told = [F.col(f"r.`{name}`") for name in declared.key]
     return _all(
@@ -279,6 +264,8 @@ def _decide_versions(table: Table, declared: config.Table, write: Scd2Write, arr
         # What is read later is what is true now, even if it says that it was written earlier.
         read = Window.partitionBy(*key).orderBy(*_oldest_first(declared, arrived.order))
         instant = F.greatest(F.max(version).over(read.rowsBetween(Window.unboundedPreceding, 0)), F.col("_told"))
+        # What comes again, among others, goes to where it belongs in time.
+        instant = F.when(F.col(AGAIN), F.col(version)).otherwise(instant)
     before = there.withColumn("_instant", F.explode(F.array_distinct(F.array("valid_from", told_last)))).select(
         *key,
         "_instant",
@@ -333,7 +320,7 @@ def _decide_versions(table: Table, declared: config.Table, write: Scd2Write, arr
     ).withColumn("valid_to", F.lead("valid_from").over(Window.partitionBy(*key).orderBy("valid_from")))
     columns = [F.col("_told" if name == version else f"_said.`{name}`").alias(name) for name in declared.columns]
     versions = versions.select(*columns, "valid_from", "valid_to", F.col("valid_to").isNull().alias("is_current"))
-    operations = _compared(there, versions, [*key, "valid_from"], list(declared.types))
+    operations = compared(there, versions, [*key, "valid_from"], list(declared.types))
     return Decided(operations.unionByName(fates, allowMissingColumns=True))
 
 
@@ -341,7 +328,7 @@ def _schema_of(declared: config.Table) -> str:
     return ", ".join(f"`{name}` {type_}" for name, type_ in declared.types.items())
 
 
-def _compared(there: DataFrame, wanted: DataFrame, key: Sequence[str], columns: Sequence[str]) -> DataFrame:
+def compared(there: DataFrame, wanted: DataFrame, key: Sequence[str], columns: Sequence[str]) -> DataFrame:
     """What makes of rows that are there the rows that are wanted."""
     old = there.select(F.struct(*columns).alias("_old"))
     new = wanted.select(F.struct(*columns).alias("_new"))

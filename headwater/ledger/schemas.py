@@ -10,7 +10,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from headwater.config.definition import spelled
 from headwater.ledger.bucket import Bucket
 
 _CRAWLED = "_schemas/crawled.json"
@@ -27,6 +29,12 @@ class Schemas:
         key, body = f"_schemas/{table}.json", schema.encode()
         if self.bucket.read(key) != body:
             self.bucket.write(key, body)
+
+    def columns(self, table: str) -> dict[str, str]:
+        """The columns of a table as they were noted, in lower case, by name; their types as Spark SQL spells them."""
+        body = self.bucket.read(f"_schemas/{table}.json")
+        columns = json.loads(body)["columns"] if body else []
+        return {column["name"].lower(): _spelled(column["type"]) for column in columns}
 
     def noted(self) -> dict[str, str]:
         """Lists the tables of which a schema was noted, each with a tag that is another one for another schema."""
@@ -47,6 +55,20 @@ class Schemas:
     def note_crawled(self, digests: Mapping[str, str]) -> None:
         """Notes what crawlers have crawled; the others stay as they are."""
         self.bucket.write(_CRAWLED, json.dumps({**self.crawled(), **digests}, indent=1, sort_keys=True).encode())
+
+
+def _spelled(type_: Any) -> str:
+    """Spells a type of a Delta schema, which is a name or describes what it is made of."""
+    match type_:
+        case {"type": "array", "elementType": element}:
+            return f"array<{_spelled(element)}>"
+        case {"type": "map", "keyType": key, "valueType": value}:
+            return f"map<{_spelled(key)},{_spelled(value)}>"
+        case {"type": "struct", "fields": fields}:
+            named = (f"{one['name'].lower()}:{_spelled(one['type'])}" for one in fields)
+            return f"struct<{','.join(named)}>"
+        case _:
+            return spelled(str(type_))
 
 
 def digest_of(tables: Iterable[str], noted: Mapping[str, str]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -15,24 +17,29 @@ UNREADABLE = "_unreadable"
 """The column that names those of a row's columns whose values no cast gives back."""
 
 
-def typed(stream: Stream, table: Table, raw: DataFrame) -> DataFrame:
+def typed(stream: Stream, table: Table, raw: DataFrame, also: Mapping[str, Column] | None = None) -> DataFrame:
     """Casts raw rows of a stream to the typed columns of the table that it feeds; what a cast would alter is NULL.
 
-    Keeps the row as it came, its place, the problem of one that cannot be read, and the names of columns that did not.
+    Keeps the row as it came, its place, the problem of one that cannot be read, and the names of columns that did not; `also` are
+    further columns that are made of the raw row.
     """
     values = {name: _value(stream, name) for name in table.columns}
-    given = raw.select(*[value.alias(name) for name, value in values.items()]).schema
-    columns = []
-    lost = []
-    for name, column in table.columns.items():
-        wanted = T._parse_datatype_string(column.type)  # noqa: SLF001 - nothing public reads a type and keeps a varchar's width
-        made = exact(values[name], given[name].dataType, wanted)
-        columns.append(made.alias(name))
-        lost.append(F.when(values[name].isNotNull() & made.isNull(), F.lit(name)))
+    made = cast_columns(stream, {name: column.type for name, column in table.columns.items()}, raw)
+    columns = [made[name].alias(name) for name in table.columns]
+    lost = [F.when(values[name].isNotNull() & made[name].isNull(), F.lit(name)) for name in table.columns]
     problem = F.col(PROBLEM) if isinstance(stream, JsonStream) else F.lit(None).cast("string").alias(PROBLEM)
     as_it_came = F.struct(*[F.col(f"`{name}`") for name in raw.columns if name not in {BATCH, FILE, ROW}]).alias(RAW)
     told = F.array_except(F.array(*lost), F.array(F.lit(None).cast("string"))).alias(UNREADABLE)
-    return raw.select(*columns, BATCH, FILE, ROW, problem, told, as_it_came)
+    more = [column.alias(name) for name, column in (also or {}).items()]
+    return raw.select(*columns, BATCH, FILE, ROW, problem, told, as_it_came, *more)
+
+
+def cast_columns(stream: Stream, types: Mapping[str, str], raw: DataFrame) -> dict[str, Column]:
+    """The columns that a stream makes of raw rows, each cast to its type; NULL where the cast would alter a value."""
+    values = {name: _value(stream, name) for name in types}
+    given = raw.select(*[value.alias(name) for name, value in values.items()]).schema
+    wanted = {name: T._parse_datatype_string(type_) for name, type_ in types.items()}  # noqa: SLF001 - nothing public reads a type and keeps a varchar's width
+    return {name: exact(values[name], given[name].dataType, wanted[name]) for name in types}
 
 
 def _value(stream: Stream, name: str) -> Column:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from headwater.config import JdbcSource, Project, parse_date
+from headwater.config.definition import feeding
 from headwater.errors import ConfigError
 from headwater.open_project import OpenProject
 from headwater.run.limits import stage_seconds, task_seconds
@@ -22,7 +23,7 @@ def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[s
 
     `streams` in the plan says for each stream whether this run loads its history, an increment, or the days of a backfill.
     """
-    known = {"sources", "start_from", "mode", "window", "as_of"}
+    known = {"sources", "start_from", "mode", "window", "as_of", "rebuild"}
     unknown = sorted(set(asked) - known)
     if unknown:
         raise ConfigError(f"run input: {', '.join(unknown)} unknown; known: {', '.join(sorted(known))}")
@@ -30,6 +31,7 @@ def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[s
     sources = list(dict.fromkeys(asked.get("sources") or project.sources))
     for name in sources:
         project.source(name)
+    rebuild = list(asked.get("rebuild") or ())
     start_from = asked.get("start_from") or "Extract"
     if start_from not in START_STAGES:
         raise ConfigError(f"run input: start_from {start_from!r} unknown; known: {', '.join(START_STAGES)}")
@@ -38,12 +40,17 @@ def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[s
         raise ConfigError(f"run input: mode {mode!r} unknown; known: incremental, backfill")
     if mode == "backfill":
         sources = backfilled(project, list(asked.get("sources") or ()))
+    if rebuild:
+        if others := sorted({"sources", "start_from", "mode", "window"} & set(asked)):
+            raise ConfigError(f"run input: rebuild goes without {', '.join(others)}: it says itself what it needs")
+        sources, start_from = rebuilt(project, rebuild)
     return {
         "run_id": run_id,
         "start_from": start_from,
         "mode": mode,
         "as_of": _as_of(asked.get("as_of"), started_at).isoformat(),
         "window": _window(mode, asked.get("window")),
+        "rebuild": ",".join(rebuild) or "-",
         "sources": [
             {
                 "source": name,
@@ -92,6 +99,20 @@ def backfilled(project: Project, asked: Sequence[str]) -> list[str]:
             "what has come in is in raw and bronze"
         )
     return sources
+
+
+def rebuilt(project: Project, tables: Sequence[str]) -> tuple[list[str], str]:
+    """The sources that feed the tables of a rebuild, and the stage from which it starts: no source is read.
+
+    ConfigError lists the tables that there are.
+    """
+    for name in tables:
+        if name not in project.tables and name not in project.gold:
+            known = ", ".join([*sorted(project.tables), *sorted(project.gold)])
+            raise ConfigError(f"run input: table {name!r} of rebuild unknown; known: {known}")
+    silver = [project.tables[name] for name in tables if name in project.tables]
+    sources = [source for table in silver for source, _, _ in feeding(project, table)]
+    return list(dict.fromkeys(sources)), "Silver" if silver else "Gold"
 
 
 def _as_of(asked: Any, started_at: str) -> date:

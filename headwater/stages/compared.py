@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from headwater.config.definition import definition_of
 from headwater.errors import BooksError
 from headwater.log import get_logger
-from headwater.stages.gold import computed, definition_of
+from headwater.stages.gold import computed
 
 if TYPE_CHECKING:
     from headwater.config import GoldTable

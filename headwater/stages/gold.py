@@ -8,8 +8,6 @@ changed query computes the whole table anew, in one commit.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from string import Template
@@ -19,6 +17,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from headwater.config import GoldColumn, GoldTable
+from headwater.config.definition import definition_of
 from headwater.errors import ConfigError
 from headwater.lake.delta import Table
 from headwater.ledger.bucket import Bucket
@@ -51,7 +50,8 @@ def build_gold(job: Job, table: str, lease: Lease) -> None:
     # Rows of two definitions in one table would be worth nothing, and of a table that was made anew no changes are told. What an
     # earlier version of Headwater has built says nothing of its definition, and is taken for that of today.
     redefined = built.get("definition", definition) != definition
-    anew = version < 0 or redefined or any(used.get(name, -1) > found for name, found in versions.items())
+    retold = any(_retold(silver[name], used.get(name, -1), found) for name, found in versions.items())
+    anew = version < 0 or redefined or retold or table in job.rebuild
     used = {} if anew else used
     missing = [name for name, version in versions.items() if version < 0]
     if missing:
@@ -73,11 +73,9 @@ def build_gold(job: Job, table: str, lease: Lease) -> None:
     log.info("built", table=table, anew=anew, silver=versions)
 
 
-def definition_of(declared: GoldTable, values: Mapping[str, str]) -> str:
-    """Names what a table's rows are computed by: its queries, its columns, and what stands in place of the placeholders."""
-    columns = {name: column.type for name, column in declared.columns.items()}
-    told = [declared.affected, declared.rows, declared.grain, columns, values]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+def _retold(source: Table, used: int, version: int) -> bool:
+    """True where no change feed tells how a table came from one version to another: it was made anew, or written whole."""
+    return used > version or (-1 < used < version and source.overwritten(used))
 
 
 def _shape(rows: DataFrame) -> list[tuple[str, str]]:

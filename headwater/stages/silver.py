@@ -7,15 +7,15 @@ commit did is read from the commit.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from headwater.config import ReplaceWrite, Scd2Write, Stream, Table
+from headwater.config import ReplaceWrite, Scd2Write, Table
+from headwater.config.definition import Definition
 from headwater.errors import BooksError, LedgerError
 from headwater.lake.columns import AGAIN, BATCH, PLACE, REASONS
 from headwater.lake.silver import (
@@ -25,8 +25,8 @@ from headwater.lake.silver import (
     Restated,
     carry_out,
     decide,
-    follow,
     hold_to_commit,
+    own_columns,
 )
 from headwater.ledger.entries import Book, Manifest
 from headwater.ledger.lease import Lease
@@ -34,6 +34,8 @@ from headwater.ledger.stream import StreamLedger
 from headwater.log import CLOSED, get_logger
 from headwater.quality.predicates import Summary, as_decided, summarize
 from headwater.quality.typed import typed
+from headwater.stages.again import CAME_WITH, is_remembered, remember, with_came
+from headwater.stages.rebuild import follow, is_due
 from headwater.stages.recovered import Recovered, recovered
 from headwater.stages.together import hold_to_manifests, judged_now, together, typed_rows
 
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-_LITERAL = re.compile(r"\s*'([^'\\]*)'\s*")
 _COUNTED_AS = {
     "insert": "silver_inserted",
     "update": "silver_updated",
@@ -74,12 +75,13 @@ def silver_stream(job: Job, stream: str) -> None:
     app_id = f"{job.source_name}.{stream}"
     silver, quarantine = job.lake.table("silver", table.table), job.lake.table("quarantine", table.table)
     written, judged = silver.transaction(app_id), ledger.judged_up_to()
-    if judged <= written <= ledger.closed_up_to():
+    anew = is_due(job, stream, silver, table)
+    if judged <= written <= ledger.closed_up_to() and not anew:
         return
     with job.lease(f"silver/{table.table}") as lease:
-        follow(silver, table)
         written = silver.transaction(app_id)
         closed = _close_written(job, ledger, written, table)
+        definition = follow(job, stream, silver, table, lease)
         # What a run that died has refused is gone on from by itself: it is not judged again.
         refused = max(closed, quarantine.transaction(app_id))
         for after, up_to in ((closed, refused), (refused, judged)):
@@ -87,7 +89,9 @@ def silver_stream(job: Job, stream: str) -> None:
                 free, discarded = _free(ledger, group)
                 if free:
                     with job.sized(sum(manifest.rows for manifest in free)):
-                        books = _write(job, stream, free, discarded, lease, refused=refused, written=written)
+                        books = _write(
+                            job, stream, free, discarded, definition, lease, refused=refused, written=written
+                        )
                     _close(ledger, books)
                 if len(free) < len(group):
                     log.warning("held back", stream=stream, batch=group[len(free)].batch)
@@ -136,7 +140,15 @@ def _free(ledger: StreamLedger, group: list[Manifest]) -> tuple[list[Manifest], 
 
 
 def _write(
-    job: Job, stream: str, group: list[Manifest], discarded: set[int], lease: Lease, *, refused: int, written: int
+    job: Job,
+    stream: str,
+    group: list[Manifest],
+    discarded: set[int],
+    definition: Definition,
+    lease: Lease,
+    *,
+    refused: int,
+    written: int,
 ) -> list[Book]:
     """Writes what a group has to quarantine and to silver; returns its books, which are in silver's commit.
 
@@ -154,12 +166,15 @@ def _write(
         judged = job.kept(rows, sum(manifest.rows for manifest in carried))
         found = summarize(judged, table.key)
         hold_to_manifests(carried, found.rows)
-        if found.refused and last.replays is None and last.batch > refused:
+        if last.replays is not None:
+            remember(job, stream, table.table, group, judged.where(F.size(REASONS) == 0), lease)
+        elif found.refused and last.batch > refused:
             bad = judged.where(F.size(REASONS) > 0)
             _quarantine(job, table, group, bad, sum(found.refused.values()), lease, written)
-    again = recovered(job, stream, group[0].batch)
+    again = recovered(job, stream, group)
     if again is not None:
         found.widen(again.bounds)
+        remember(job, stream, table.table, group, again.rows, lease)
     arrived = _arrived(job, stream, last, judged, again, found, restates=last.batch not in discarded)
     decided = decide(silver, table, arrived)
     rows = decided.rows
@@ -176,7 +191,11 @@ def _write(
     if last.batch > refused and not found.refused:
         _hold_undecided(job, table, group, written)
     if last.batch > written:
-        told = {"books": [book.model_dump(mode="json") for book in books], "operations": counted.operations}
+        told = {
+            "books": [book.model_dump(mode="json") for book in books],
+            "operations": counted.operations,
+            "definition": definition.model_dump(mode="json"),
+        }
         with silver.transact(app_id, last.batch, run_id=job.run_id, **told):
             carry_out(silver, table, rows.where(F.col(OPERATION).isNotNull()), counted.operations, found.bounds)
         hold_to_commit(silver, silver.commit_of(app_id, last.batch).metrics, counted.operations)
@@ -199,7 +218,14 @@ def _judged(job: Job, stream: str, carried: list[Manifest], *, decided: bool) ->
     rows = typed_rows(job, stream, carried)
     if len(carried) <= last.batch - first.batch:
         rows = rows.where(F.col(BATCH).isin([manifest.batch for manifest in carried]))
-    if decided:
+    if last.replays is not None and is_remembered(job, stream, table.table, last.batch):
+        old = as_decided(rows, job.lake.quarantined(table, job.source_name, stream, (last.replays, last.replays)))
+        came = with_came(job, job.source_name, stream, table.table, old)
+        reasons = F.when(F.array_contains(CAME_WITH, last.batch), F.array().cast("array<string>")).otherwise(
+            F.col(REASONS)
+        )
+        return came.withColumn(REASONS, reasons).drop(CAME_WITH)
+    if decided and last.replays is None:
         return as_decided(rows, job.lake.quarantined(table, job.source_name, stream, (first.batch, last.batch)))
     return judged_now(job, stream, rows)
 
@@ -241,7 +267,8 @@ def _arrived(
         # What comes again goes to where it belongs in time.
         order = "version"
     elif replayed and (order == "reading" or table.version is None):
-        rows = job.lake.bronze_rows(job.source_name, stream, declared, F.col(BATCH) > F.lit(last.replays))
+        between = (F.col(BATCH) > F.lit(last.replays)) & (F.col(BATCH) < last.batch)
+        rows = job.lake.bronze_rows(job.source_name, stream, declared, between)
         later = typed(declared, table, rows).select(*table.key)
     columns = [*table.columns, *PLACE]
     valid = judged.where(F.size(REASONS) == 0).select(*columns, F.lit(False).alias(AGAIN))
@@ -252,15 +279,9 @@ def _arrived(
         refused=judged.where(F.size(REASONS) > 0).select(*columns),
         bounds=found.bounds,
         order=order,
-        restated=Restated(last.slices, _own(declared, table)) if last.slices and restates else None,
+        restated=Restated(last.slices, own_columns(declared, table)) if last.slices and restates else None,
         later=later,
     )
-
-
-def _own(stream: Stream, table: Table) -> Mapping[str, str]:
-    """The columns that have one value in every row of a stream: by these its rows are told from those of others."""
-    told = {name: _LITERAL.fullmatch(stream.columns.get(name) or "") for name in table.columns}
-    return {name: match[1] for name, match in told.items() if match}
 
 
 def _count(decided: DataFrame) -> _Counted:

@@ -68,6 +68,7 @@ class Shop:
     raw: tuple[str, ...] = RAW
     columns: dict[str, str] = field(default_factory=dict)
     leases: list[str] = field(default_factory=list)
+    rebuild: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.root.mkdir(exist_ok=True)
@@ -83,12 +84,17 @@ class Shop:
 
     def job(self, run_id: str = "run") -> Any:
         policies = {self.table.table: self.policy} if self.policy else {}
+        source = SimpleNamespace(name=SOURCE, streams={STREAM: self.declared})
         return SimpleNamespace(
             source_name=SOURCE,
-            source=SimpleNamespace(streams={STREAM: self.declared}),
+            source=source,
             project=SimpleNamespace(
-                tables={self.table.table: self.table}, quality=policies, drift_of=lambda _source, _stream: "evolve"
+                sources={SOURCE: source},
+                tables={self.table.table: self.table},
+                quality=policies,
+                drift_of=lambda _source, _stream: "evolve",
             ),
+            rebuild=self.rebuild,
             lake=self.lake,
             ledger=self.ledger,
             spark=self.spark,

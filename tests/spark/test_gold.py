@@ -12,9 +12,10 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from headwater.config import GoldColumn, GoldTable
+from headwater.config.definition import definition_of
 from headwater.errors import ConfigError
 from headwater.lake.tables import Lake
-from headwater.stages.gold import build_gold, definition_of
+from headwater.stages.gold import build_gold
 from tests.support import declared
 from tests.support.gold_cases import FOLDER, TABLES, VALUES, Case, Gold, cases, few_rows, frame, together
 
@@ -62,7 +63,9 @@ def test_a_step_comes_to_the_same_as_computing_all_anew(table: str, case: Case, 
 def test_the_stage_comes_to_the_same_through_delta(table: str, spark: SparkSession, lake: Lake) -> None:
     gold, case = Gold(spark, table), together(cases(table))
     assert case.then is not None
-    job: Any = SimpleNamespace(project=declared.project(), lake=lake, spark=spark, run_id="this run")
+    job: Any = SimpleNamespace(
+        project=declared.project(), lake=lake, spark=spark, run_id="this run", rebuild=frozenset()
+    )
     lease: Any = SimpleNamespace(check=lambda: None)
     target = lake.table("gold", table)
     for state in (case, case.then):
@@ -90,7 +93,7 @@ def test_a_column_of_another_type_is_told_before_anything_is_written(spark: Spar
     for name, rows in gold.inputs(together(cases(gold.table))).items():
         rows.write.format("delta").save(lake.table("silver", name).path)
     project = declared.project().model_copy(update={"gold": {gold.table: with_column("orders", "INTEGER")}})
-    job: Any = SimpleNamespace(project=project, lake=lake, spark=spark, run_id="this run")
+    job: Any = SimpleNamespace(project=project, lake=lake, spark=spark, run_id="this run", rebuild=frozenset())
     said = r"sql/gold/customer_analytics\.sql: orders is bigint in Spark, which is not the header's INTEGER\. hint: CAST\(… AS INT\)"
     with pytest.raises(ConfigError, match=said):
         build_gold(job, gold.table, SimpleNamespace(check=lambda: None))  # type: ignore[arg-type]
@@ -129,6 +132,8 @@ def test_a_table_that_is_read_no_more_makes_no_work(spark: SparkSession, lake: L
     told = {"silver": {"orders": 0, "customers": 7}, "definition": definition_of(gold.declared, VALUES)}
     with target.transact("gold.customer_analytics", 1, **told):
         frame(spark, [], gold.columns).write.format("delta").save(target.path)
-    job: Any = SimpleNamespace(project=declared.project(), lake=lake, spark=spark, run_id="this run")
+    job: Any = SimpleNamespace(
+        project=declared.project(), lake=lake, spark=spark, run_id="this run", rebuild=frozenset()
+    )
     build_gold(job, gold.table, SimpleNamespace(check=lambda: None))  # type: ignore[arg-type]
     assert target.version() == 0

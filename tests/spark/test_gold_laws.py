@@ -140,11 +140,17 @@ class Built:
             self.silver.path
         )
 
-    def build(self, sql: str = THOUSANDS) -> list[tuple[Any, ...]]:
+    def build(self, sql: str = THOUSANDS, *, asked: bool = False) -> list[tuple[Any, ...]]:
         definition: GoldTable = gold_table("thousands", sql)
         environment = SimpleNamespace(reporting_currency=VALUES["reporting_currency"])
         project = SimpleNamespace(gold={"thousands": definition}, environment=environment)
-        job: Any = SimpleNamespace(project=project, lake=self.lake, spark=self.lake.spark, run_id="r")
+        job: Any = SimpleNamespace(
+            project=project,
+            lake=self.lake,
+            spark=self.lake.spark,
+            run_id="r",
+            rebuild=frozenset(("thousands",) if asked else ()),
+        )
         lease: Any = SimpleNamespace(check=lambda: None)
         build_gold(job, "thousands", lease)
         return sorted(map(tuple, self.gold.read().collect()))
@@ -198,6 +204,23 @@ def test_a_silver_table_that_was_dropped_and_made_anew_is_read_anew(built: Built
     jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
     built.put(5000)
     assert built.build() == [(5, 1)]
+
+
+def test_a_silver_table_that_was_written_whole_with_other_types_is_read_anew(built: Built, spark: SparkSession) -> None:
+    rows = spark.createDataFrame([(1,), (3001,)], "id int")
+    built.silver.overwrite(rows, "rebuild", 9)
+    version = built.gold.version()
+    assert built.build() == [(0, 1), (3, 1)]
+    # As one commit, which says no more than what differs.
+    assert built.gold.version() == version + 1
+    assert built.build() == [(0, 1), (3, 1)]
+    assert built.gold.version() == version + 1
+
+
+def test_a_rebuild_that_was_asked_for_computes_every_row(built: Built) -> None:
+    built.gold.delta().update(set={"rates": "99L"})
+    assert built.build() == [(0, 99), (1, 99)]
+    assert built.build(asked=True) == [(0, 2), (1, 1)]
 
 
 def test_gold_that_was_restored_goes_on_from_what_it_has(built: Built) -> None:

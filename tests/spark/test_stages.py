@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from headwater.config import Policy
-from headwater.errors import BooksError, ConfigError, LedgerError
+from headwater.errors import BooksError, LedgerError
 from headwater.lake.delta import Commit, Table
 from headwater.ledger.entries import Carried, Manifest
 from headwater.stages import check, silver
@@ -521,25 +520,6 @@ def test_a_column_that_is_declared_later_is_added_and_one_that_is_declared_no_mo
     assert now[2] == (None, "Ring")
     assert now[1] == {"merge": ("Graz", "Kai"), "insert": ("Graz", None), "scd2": (None, "Kai")}[write["kind"]]
     shop.book(3)
-
-
-def test_a_column_of_another_type_is_named_before_anything_is_written_and_a_table_made_anew_has_it(shop: Shop) -> None:
-    shop.batch([(1, "8010", at(1)), (-1, "8010", at(1))])
-    shop.run()
-    declare(shop, city={"type": "int"})
-    shop.batch([(2, "4020", at(1))])
-    with pytest.raises(
-        ConfigError, match=r"city is string in silver and int in config/tables/people\.yaml.*--start-from Silver"
-    ):
-        shop.run()
-    silver = shop.lake.table("silver", "people")
-    assert silver.version() == 0
-    rmtree(silver.path.removeprefix("file://"))
-    jvm: Any = shop.spark._jvm
-    jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
-    shop.silver()
-    assert shop.cities() == {1: 8010, 2: 4020}
-    assert len(shop.quarantined()) == 1
 
 
 # Rows that name what is not known yet.

@@ -27,6 +27,7 @@ GOOD = {
     "reason": "because",
     "source": "fx_rates",
     "sql": "SELECT 1",
+    "tables": "orders",
     "name": "fx_rates",
 }
 # Any text is good there: SQL is the engine's to judge, a reason the reader's, a path the API's.
@@ -106,6 +107,7 @@ KNOWN = {
     *("http", "jdbc", "snowflake", "kafka", "files", "kinesis"),
     *environments.project_of("dev").sources,
     *environments.project_of("dev").tables,
+    *environments.project_of("dev").gold,
 }
 
 

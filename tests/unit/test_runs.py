@@ -35,6 +35,24 @@ def test_a_run_without_input_takes_every_source_for_the_day_it_started(opened: O
     assert (planned["as_of"], planned["start_from"], planned["mode"]) == ("2024-05-06", "Extract", "incremental")
 
 
+@pytest.mark.parametrize(
+    ("tables", "sources", "stage"),
+    [
+        (["orders"], ["rds_postgres"], "Silver"),
+        (["ads", "orders"], ["facebook_ads", "google_ads", "rds_postgres"], "Silver"),
+        (["business_metrics"], [], "Gold"),
+        (["business_metrics", "orders"], ["rds_postgres"], "Silver"),
+    ],
+)
+def test_a_rebuild_starts_where_its_tables_are_made_and_reads_no_source(
+    opened: OpenProject, tables: list[str], sources: list[str], stage: str
+) -> None:
+    planned = plan(opened, rebuild=tables)
+    assert (planned["rebuild"], planned["start_from"]) == (",".join(tables), stage)
+    assert [item["source"] for item in planned["sources"]] == sources
+    assert plan(opened)["rebuild"] == "-"
+
+
 @pytest.mark.parametrize("day", ["2018-01-10", "2024-05-06"])
 def test_a_run_may_be_for_any_day_that_has_begun(opened: OpenProject, day: str) -> None:
     assert plan(opened, as_of=day)["as_of"] == day
@@ -53,6 +71,8 @@ def test_a_stream_gets_its_history_first_and_increments_after(opened: OpenProjec
         ({"sources": ["nope"]}, "known: .*facebook_ads"),
         ({"start_from": "Middle"}, "known: Extract, Check"),
         ({"mode": "full"}, "known: incremental, backfill"),
+        ({"rebuild": ["nope"]}, "known: .*orders.*business_metrics"),
+        ({"rebuild": ["orders"], "start_from": "Gold", "mode": "backfill"}, "goes without mode, start_from"),
         ({"mode": "backfill", "sources": ["fx_rates"]}, "write {from, to}"),
         (
             {"mode": "backfill", "sources": ["fx_rates"], "window": {"from": "2024-02-01", "to": "2024-01-01"}},
