@@ -22,10 +22,11 @@ class Failures:
         """Says why a source failed in a stage; what a later attempt says replaces it."""
         self.bucket.write(self._key(stage, source), json.dumps({"Error": error, "Cause": cause}).encode())
 
+    def clear(self, stage: str, source: str) -> None:
+        """Says that a source has not failed in a stage, whatever an earlier attempt said."""
+        self.bucket.write(self._key(stage, source), b"null")
+
     def read(self, stage: str, source: str) -> dict[str, str] | None:
-        """Reads why a source failed in a stage; None when its job could not say."""
-        body = self.bucket.read(self._key(stage, source))
-        if body is None:
-            return None
-        said: dict[str, str] = json.loads(body)
+        """Reads why a source failed in a stage; None when it did not, or its job could not say."""
+        said: dict[str, str] | None = json.loads(self.bucket.read(self._key(stage, source)) or b"null")
         return said

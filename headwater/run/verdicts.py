@@ -61,13 +61,15 @@ def read_verdicts(
             waiting[start_from.lower()].append(name)
             continue
         found = _waiting(opened.streams(name))
-        step = _next_step(found, after, failed=bool(error))
+        # A table that could not be made anew has failed its source, though no batch of it waits.
+        told = failures.read(after, name) if error and after == "Silver" else None
+        step = "failed" if told else _next_step(found, after, failed=bool(error))
         if step in waiting:
             waiting[step].append(name)
         elif step == "halted":
             ended.append(_failed(item, "Check", {"Error": "QualityHalt", "Cause": found.halted}))
         elif step == "failed":
-            ended.append(_failed(item, after, failures.read(after, name) or error))
+            ended.append(_failed(item, after, told or failures.read(after, name) or error))
         else:
             ended.append({"source": name, "status": "succeeded"})
     statuses = {outcome["status"] for outcome in ended}

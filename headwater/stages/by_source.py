@@ -18,7 +18,7 @@ log = get_logger(__name__)
 def by_source(job: Job, name: str, stage: Callable[[Job], None]) -> None:
     """Runs the stage of a name for each source of the run, and writes down why one failed; raises in the end if one did."""
     failures = Failures(job.ledger.bucket, job.run_id)
-    failed = []
+    failed, succeeded = [], []
     for source in job.source_name.split(","):
         with bind(source=source):
             try:
@@ -28,5 +28,9 @@ def by_source(job: Job, name: str, stage: Callable[[Job], None]) -> None:
                 log.warning("failed", error=cause)
                 failures.write(name, source, type(error).__name__, cause)
                 failed.append((source, cause))
+            else:
+                succeeded.append(source)
     if failed:
+        for source in succeeded:
+            failures.clear(name, source)
         raise HeadwaterError("; ".join(f"{source}: {cause}" for source, cause in failed))

@@ -46,3 +46,20 @@ def test_a_source_that_fails_keeps_none_of_the_others_and_says_why(ledger: Ledge
 def test_where_no_source_fails_nothing_is_raised(ledger: Ledger) -> None:
     job: Any = FakeJob(ledger, "a,b")
     by_source(job, "Check", lambda _job: None)
+
+
+def test_a_source_that_failed_at_first_and_then_not_has_not_failed(ledger: Ledger) -> None:
+    broken = {"a", "b"}
+
+    def stage(job: Any) -> None:
+        if job.source_name in broken:
+            raise ValueError("not yet")
+
+    job: Any = FakeJob(ledger, "a,b")
+    for failing in ({"a", "b"}, {"b"}):
+        broken.intersection_update(failing)
+        with pytest.raises(HeadwaterError):
+            by_source(job, "Silver", stage)
+    failures = Failures(ledger.bucket, "run-1")
+    assert failures.read("Silver", "a") is None
+    assert failures.read("Silver", "b") == {"Error": "ValueError", "Cause": "ValueError: not yet"}

@@ -137,6 +137,19 @@ def test_a_batch_without_a_verdict_is_checked_before_anything_halts(opened: Open
     assert status(read(opened, "Silver"), "rds_postgres") == "failed Check"
 
 
+def test_a_source_that_says_that_it_failed_in_silver_has_failed_though_none_of_its_batches_waits(
+    opened: OpenProject, rates: StreamLedger
+) -> None:
+    extract(rates)
+    judge(rates, 1, "pass")
+    close(rates, 1)
+    Failures(opened.ledger.bucket, "run-1").write("Silver", "fx_rates", "ConfigError", "table fx_rates: made anew")
+    found = read(opened, "Silver", error=KILLED)
+    assert status(found, "fx_rates") == "failed Silver"
+    assert [one["error"]["Error"] for one in found["outcomes"] if one["source"] == "fx_rates"] == ["ConfigError"]
+    assert status(read(opened, "Silver"), "fx_rates") == "succeeded"
+
+
 def test_what_bronze_has_not_waits_for_a_later_run(opened: OpenProject, orders: StreamLedger) -> None:
     extract(orders, carried=False)
     found = read(opened)
