@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 
-def check_source(job: Job) -> None:
-    """Judges every stream of a source."""
-    for stream in job.source.streams:
-        check_stream(job, stream)
-
-
 def check_stream(job: Job, stream: str) -> None:
     """Judges the batches of a stream that bronze has and that have no verdict yet, oldest first."""
     ledger = job.ledger.stream(job.source_name, stream)

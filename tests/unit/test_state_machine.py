@@ -241,8 +241,8 @@ def test_an_alert_that_sns_does_not_take_is_tried_again_and_leaves_the_run_faile
 
 
 def test_every_failure_is_told_before_the_run_fails(definition: dict[str, Any]) -> None:
-    # What failed Check or Silver is sorted by source first.
-    sorting = {"Check": "ReadVerdicts", "Silver": "ReadOutcomes", "NotifyFailure": "RunFailed"}
+    # What failed Check or Silver is sorted by stream first, and what Gold has brought up to date is loaded.
+    sorting = {"Check": "ReadVerdicts", "Silver": "ReadOutcomes", "Gold": "Crawl", "NotifyFailure": "RunFailed"}
     for name, state in states(definition):
         for catch in state.get("Catch", []):
             assert catch["Next"] == sorting.get(name) or catch["Next"].endswith("Failed"), name
