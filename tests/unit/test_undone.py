@@ -107,6 +107,11 @@ def test_files_that_the_run_itself_has_set_aside_are_told(opened: OpenProject, l
     assert left_undone(opened, "run-1", later, {}).files == ()
 
 
+def test_files_alone_leave_a_run_undone() -> None:
+    assert Undone({}, {}, (SetAside(key="c", problem="p", message="m"),))
+    assert not Undone({}, {})
+
+
 def test_what_goes_through_the_state_machine_is_short(opened: OpenProject) -> None:
     many = Undone({f"table_{n}": why() for n in range(1000)}, {})
     assert str(many).startswith("stale: table_0, table_1")
