@@ -49,11 +49,12 @@ def _checks(job: Job, stream: str, group: list[Manifest]) -> dict[int, tuple[Che
     alone = len(group) == 1
     by_batch = check_batches(typed, () if alone else predicates, None if alone else policy)
     hold_to_manifests(group, by_batch.rows)
+    readable = sum(by_batch.readable.values())
     whole = verify(
         typed,
         rows,
         predicates,
-        policy,
+        policy.of_batch(readable) if policy else (),
         f"{job.ledger.bucket.uri}/{metrics}",
         {"source": job.source_name, "stream": stream, "batch": str(last.batch), "run_id": job.run_id},
     )
