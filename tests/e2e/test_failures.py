@@ -44,7 +44,8 @@ def test_a_halted_batch_holds_its_stream_and_what_reads_it_until_a_person_decide
         )
         # Another stream of the source brings something that both tables would show.
         [order] = connection.execute(
-            "SELECT order_id FROM shop.orders WHERE status = 'completed' AND deleted_at IS NULL ORDER BY order_id DESC LIMIT 1"
+            "SELECT order_id FROM shop.order_items AS items JOIN shop.orders USING (order_id) JOIN shop.products USING (product_id) "
+            "WHERE status = 'completed' AND orders.deleted_at IS NULL ORDER BY items.sales_value DESC LIMIT 1"
         ).fetchone() or (None,)
         set_status(connection, order, "cancelled")
     run = pipeline.run("rds_postgres")
