@@ -42,7 +42,8 @@ def refresh_gold(job: Job) -> None:
             failed[table] = _stale(job, type(error).__name__, cause)
     holds.hold_tables(stale | failed)
     if failed:
-        raise HeadwaterError("; ".join(f"{table}: {held.cause}" for table, held in failed.items()))
+        causes = "; ".join(f"{table}: {held.cause}" for table, held in failed.items())
+        raise HeadwaterError(shortened(causes, MOST_CHARACTERS))
 
 
 def _stale(job: Job, error: str, cause: str) -> Held:

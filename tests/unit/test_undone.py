@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headwater.client import Client
 from headwater.config import Project
+from headwater.deploy.deployment import Deployment
 from headwater.ledger.entries import Held, SetAside
 from headwater.ledger.held import Holds, waiting_tables
 from headwater.ledger.positions import ModifiedPosition
@@ -19,6 +21,7 @@ from headwater.open_project import OpenProject
 from headwater.run.alert import alert_of
 from headwater.run.undone import Undone, left_undone
 from tests.support import declared
+from tests.support.paths import ROOT
 from tests.unit.test_ledger import writer
 
 STARTED = "2024-05-06T07:08:09.123Z"
@@ -185,3 +188,42 @@ def test_however_much_is_undone_there_is_an_alert() -> None:
     left = Undone({f"table_{n}": why(cause="x" * 1000) for n in range(1000)}, {})
     _, message = alert(IN_PART, left)
     assert len(message.encode()) < 256 * 1024
+
+
+class FakeStates:
+    """Step Functions with runs that have ended, each with its error and its cause."""
+
+    def __init__(self, **runs: tuple[str, str] | None) -> None:
+        self.runs = runs
+
+    def list_executions(self, **_: Any) -> dict[str, Any]:
+        return {"executions": [{"name": name, **self._told(name)} for name in self.runs]}
+
+    def describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803
+        name = executionArn.rpartition(":")[2]
+        error, cause = self.runs[name] or (None, None)
+        return {**self._told(name), "error": error, "cause": cause}
+
+    def _told(self, name: str) -> dict[str, Any]:
+        return {"status": "FAILED" if self.runs[name] else "SUCCEEDED", "startDate": datetime.now(UTC)}
+
+
+def test_people_see_what_is_held_back_and_stale_and_what_each_run_left_undone(
+    opened: OpenProject, holds: Holds
+) -> None:
+    client = Client(Deployment(opened.project, ROOT))
+    told = json.dumps({"Error": "FailedInPart", "Cause": "stale: business_metrics"})
+    states = FakeStates(
+        good=None, part=("FailedInPart", told), bad=("LoadError", "{}"), ended=("States.Runtime", "full")
+    )
+    client.__dict__.update(opened=opened, _step_functions=states)
+    holds.hold_streams({"fx_rates.rates": {"Extract": why()}})
+    holds.hold_tables({"business_metrics": why("Gold", cause="waits")})
+    assert [stream.held for stream in client.streams("fx_rates")] == ["Extract FatalSourceError"]
+    assert client.stale() == {"business_metrics": "waits"}
+    assert {run.run_id: run.undone for run in client.runs()} == {
+        "good": None,
+        "part": "stale: business_metrics",
+        "bad": "LoadError",
+        "ended": "States.Runtime",
+    }
