@@ -1,13 +1,13 @@
 """Silver: the judged batches of the sources that wait become conformed rows and quarantined rows."""
 
 from headwater.job import Job, run_job
-from headwater.stages.by_source import by_source
-from headwater.stages.silver import silver_source
+from headwater.stages.by_stream import by_stream
+from headwater.stages.silver import silver_stream
 
 
 def silver(job: Job) -> None:
-    """Writes every source of the run to silver."""
-    by_source(job, "Silver", silver_source)
+    """Writes every stream of the sources to silver."""
+    by_stream(job, "Silver", silver_stream)
 
 
 if __name__ == "__main__":

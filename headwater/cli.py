@@ -182,16 +182,18 @@ def _about_maintain(client: Client) -> str:
 
 @app.command()
 def status(env: EnvOption = "local", as_json: JsonOption = False) -> None:
-    """Show how far each stream is and what stands in its way."""
-    show(
-        as_json, map(asdict, client_of(env).streams()), ["source", "stream", "batch", "in_silver", "halted", "position"]
-    )
+    """Show how far each stream is and what stands in its way, and which gold tables are stale."""
+    client = client_of(env)
+    columns = ["source", "stream", "batch", "in_silver", "halted", "held", "position"]
+    show(as_json, map(asdict, client.streams()), columns)
+    for table, why in client.stale().items():
+        note(f"gold table {table} is stale: {why}")
 
 
 @app.command()
 def history(env: EnvOption = "local", as_json: JsonOption = False) -> None:
     """List the newest runs."""
-    show(as_json, map(asdict, client_of(env).runs()), ["run_id", "status", "started", "ended", "rows"])
+    show(as_json, map(asdict, client_of(env).runs()), ["run_id", "status", "started", "ended", "rows", "undone"])
 
 
 @app.command()

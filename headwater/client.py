@@ -17,8 +17,10 @@ from headwater.config import Project, ReplaceWrite
 from headwater.deploy.deployment import Deployment
 from headwater.errors import ConfigError, HeadwaterError, QueryError
 from headwater.ledger.entries import Decision, Manifest
+from headwater.ledger.held import Holds
 from headwater.ledger.stream import StreamLedger
 from headwater.open_project import OpenProject
+from headwater.run.alert import IN_PART
 from headwater.run.audit import books_of
 from headwater.warehouse import data_api
 from headwater.warehouse.data_api import Rows
@@ -48,13 +50,14 @@ class RunState:
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A run as the history lists it, with the rows that it extracted."""
+    """A run as the history lists it, with the rows that it extracted, and what it left undone or failed it."""
 
     run_id: str
     status: str
     started: datetime
     ended: datetime | None
     rows: int
+    undone: str | None
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class MaintainState:
 
 @dataclass(frozen=True)
 class StreamState:
-    """How far a stream is: its newest batch and position, the newest batch in silver, and the batches that halt it."""
+    """How far a stream is: its newest batch and position, the newest batch in silver, the batches that halt it, and what holds it."""
 
     source: str
     stream: str
@@ -78,6 +81,7 @@ class StreamState:
     position: str | None
     in_silver: int
     halted: str
+    held: str
 
 
 @dataclass(frozen=True)
@@ -240,13 +244,27 @@ class Client:
                 started=item["startDate"],
                 ended=item.get("stopDate"),
                 rows=rows.get(item["name"], 0),
+                undone=self._undone(item["name"]) if item["status"] == "FAILED" else None,
             )
             for item in sorted(answer["executions"], key=lambda item: item["startDate"], reverse=True)
         ]
 
+    def _undone(self, run_id: str) -> str | None:
+        run = self.describe(run_id)
+        try:
+            told = json.loads(run.cause or "")
+        except ValueError:
+            return run.error
+        return str(told.get("Cause")) if run.error == IN_PART else run.error
+
+    def stale(self) -> dict[str, str]:
+        """Returns the gold tables that are stale, each with the reason."""
+        return {table: why.cause for table, why in Holds(self.opened.ledger.bucket).tables().items()}
+
     def streams(self, source: str | None = None) -> list[StreamState]:
         """Returns how far every stream is and what stands in its way."""
         found = []
+        held = Holds(self.opened.ledger.bucket).streams()
         for ledger in self.opened.streams(source):
             latest = ledger.latest()
             found.append(
@@ -257,6 +275,10 @@ class Client:
                     position=_short(latest) if latest else None,
                     in_silver=ledger.closed_up_to(),
                     halted=", ".join(str(manifest.batch) for manifest in self._halted(ledger)),
+                    held=", ".join(
+                        f"{stage} {why.error}"
+                        for stage, why in held.get(f"{ledger.source}.{ledger.stream}", {}).items()
+                    ),
                 )
             )
         return found
@@ -324,6 +346,7 @@ class Client:
                 "fields": latest.fields,
                 "drift": (),
                 "taken": (),
+                "set_aside": (),
                 "reads": (),
             }
         )

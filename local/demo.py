@@ -118,7 +118,7 @@ def _run(stack: Stack, terraform: Terraform | None) -> dict[str, Any]:
             proven += _terraform_proofs(terraform, deployment, counted)
             terraform.destroy(deployment)
     books = [{"run_id": run["run_id"], **book} for run in runs for book in run["books"]]
-    succeeded = all(run["status"] == "SUCCEEDED" for run in runs)
+    succeeded = all(run["well"] for run in runs)
     return {
         "generated_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": "local",
@@ -144,7 +144,7 @@ def _pipeline(stack: Stack, client: Client, label: str) -> dict[str, Any]:
     run_id = client.start(run_input([], None, None, stack.clock()))
     found = watch(client, run_id)
     assert found.ended is not None  # noqa: S101 - watch() returns once it has
-    if found.status != "SUCCEEDED":
+    if not proofs.went_well(found):
         console.print(f"[red]{run_id} {found.status}[/] {found.error}: {found.cause}")
     books = books_of(client.opened, {run_id})
     verdicts = [client.opened.ledger.stream(book.source, book.stream).verdict(book.batch) for book in books]
@@ -152,6 +152,7 @@ def _pipeline(stack: Stack, client: Client, label: str) -> dict[str, Any]:
         "run_id": run_id,
         "label": label,
         "status": found.status,
+        "well": proofs.went_well(found),
         "started": found.started.isoformat(),
         "ended": found.ended.isoformat(),
         "seconds": round((found.ended - found.started).total_seconds(), 1),
@@ -196,7 +197,7 @@ def footprint(client: Client) -> dict[str, Any]:
     s3 = boto3.client("s3")
     objects = set()
     for bucket, ignored in (
-        (environment.bucket("raw"), ("_leases/", "_schemas/")),
+        (environment.bucket("raw"), ("_leases/", "_schemas/", "_held/")),
         (environment.bucket("lake"), "load/_"),
     ):
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):

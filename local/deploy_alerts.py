@@ -51,18 +51,23 @@ def _bad_ends(deployment: Deployment) -> list[dict[str, Any]]:
     return [
         {
             "name": "ended-badly",
-            "description": "Executions that failed, timed out or were aborted.",
+            "description": "Executions that ended badly without an alert of their own.",
             "pattern": {
                 "source": ["aws.states"],
                 "detail-type": ["Step Functions Execution Status Change"],
                 "detail": {
                     "stateMachineArn": [deployment.state_machine_arn],
-                    "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+                    "$or": [
+                        {"status": ["TIMED_OUT", "ABORTED"]},
+                        {
+                            "status": ["FAILED"],
+                            "cause": [None, {"exists": False}, {"anything-but": {"prefix": "{"}}],
+                        },
+                    ],
                 },
             },
             "paths": {"run": "$.detail.name", "status": "$.detail.status"},
-            "text": "run <run> ended as <status>. The alert of the run, if there is one, tells the cause; otherwise its "
-            "execution does.",
+            "text": "run <run> ended as <status>, and has sent no alert. Its execution tells the cause.",
         },
         {
             "name": "maintain-failed",

@@ -135,7 +135,7 @@ def problems(report: Mapping[str, Any]) -> list[Problem]:
     """
     found: list[Problem] = []
     for number, run in enumerate(report["runs"], start=1):
-        if run["status"] != "SUCCEEDED":
+        if not run["well"]:
             found.append(Problem(f"{run['label']}: the run ended as {run['status']}", f"run-{number}"))
         found += [
             Problem(f"{run['label']}: {flow.source}.{flow.stream} does not balance, {fault}", f"run-{number}")

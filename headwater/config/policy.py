@@ -236,6 +236,10 @@ class Policy(Strict):
         """The checks against other tables."""
         return tuple(check for check in self.rows if isinstance(check, Known))
 
+    def of_batch(self, readable: int) -> tuple[AnyBatchCheck, ...]:
+        """The checks of a batch in which so many rows can be read: of none, nothing can be said but how many rows there are."""
+        return tuple(check for check in self.batch if readable or isinstance(check, Size))
+
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Policy:
         ids = [check.id for check in (*self.rows, *self.batch)]

@@ -173,7 +173,10 @@ class SourceBase(Strict):
     secret: SecretName | None = Field(
         None, description="Secrets Manager name under the environment's prefix, never the value."
     )
-    optional: bool = Field(False, description="A failure of this source leaves the others running.")
+    optional: bool = Field(
+        False,
+        description="Gold does not wait for this source: while a stream of it is held back, the tables that read it go on without.",
+    )
     job: JobSize = JobSize()
 
     @property

@@ -29,12 +29,12 @@ def sources_page(root: Path) -> str:
 
 
 def _overview(project: Project) -> str:
-    lines = ["| source | speaks | streams | needed | secret |", "|---|---|---|---|---|"]
+    lines = ["| source | speaks | streams | gold waits | secret |", "|---|---|---|---|---|"]
     for source in project.sources.values():
-        needed = "no" if source.optional else "yes"
+        waits = "no" if source.optional else "yes"
         secret = f"`{source.secret}`" if source.secret else "none"
         lines.append(
-            f"| [{source.name}](#{source.name}) | {source.speaks} | {len(source.streams)} | {needed} | {secret} |"
+            f"| [{source.name}](#{source.name}) | {source.speaks} | {len(source.streams)} | {waits} | {secret} |"
         )
     return "\n".join([*lines, ""])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from headwater.errors import ConfigError, SchemaDriftError
-from headwater.ledger.entries import DataFile, Days, Manifest, SourceRead, TakenFile
+from headwater.ledger.entries import DataFile, Days, Manifest, SetAside, SourceRead, TakenFile
 from headwater.ledger.positions import AnyPosition, Position
 from headwater.ledger.raw import RowFile
 from headwater.ledger.shape import Fields, Learned
@@ -44,6 +44,7 @@ class BatchWriter:
     learned: Learned = field(default_factory=Learned)
     files: list[DataFile] = field(default_factory=list)
     taken: list[TakenFile] = field(default_factory=list)
+    set_aside: list[SetAside] = field(default_factory=list)
     reads: list[SourceRead] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
 
@@ -193,6 +194,7 @@ class BatchWriter:
             fields=self.learned.fields(self.known),
             drift=drift,
             taken=tuple(self.taken),
+            set_aside=tuple(self.set_aside),
             seconds=round(time.monotonic() - self.begun, 3),
             reads=tuple(self.reads),
         )

@@ -38,6 +38,14 @@ class TakenFile(Entry):
     etag: str
 
 
+class SetAside(Entry):
+    """A file of which nothing could be read: its key, and what is wrong with it."""
+
+    key: str
+    problem: str
+    message: str
+
+
 class SourceRead(Entry):
     """One question to the source, such as a query, a request's pages or a file: the rows that answered it, and its seconds."""
 
@@ -50,9 +58,9 @@ class Manifest(Entry):
     """One batch of one stream: its files and the positions before and after it.
 
     `window` are the first and the last day of a backfill's batch; `fields` is what all batches so far taught of the rows,
-    `drift` how this one's rows differ from those before, `taken` the files of the landing bucket that it holds. `seconds` is
-    how long the batch took from its beginning to this manifest, and `reads` what of it the source took. A batch that `replays`
-    another has no files: its rows are those of the other that are in quarantine.
+    `drift` how this one's rows differ from those before, `taken` the files of the landing bucket that it holds, and `set_aside`
+    those of them that could not be read. `seconds` is how long the batch took from its beginning to this manifest, and `reads`
+    what of it the source took. A batch that `replays` another has no files: its rows are those of the other that are in quarantine.
     """
 
     source: str
@@ -72,6 +80,7 @@ class Manifest(Entry):
     fields: dict[str, str] = {}
     drift: tuple[FieldChange, ...] = ()
     taken: tuple[TakenFile, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
     seconds: float | None = None
     reads: tuple[SourceRead, ...] = ()
     replays: int | None = None
@@ -145,6 +154,19 @@ class Book(Entry):
         """True when the rows extracted equal the rows accounted for."""
         accounted = self.silver_inserted + self.silver_updated + self.unchanged + self.quarantined + self.duplicates
         return self.extracted == accounted + self.stale + self.discarded
+
+
+class Held(Entry):
+    """Why a stream is held back or a gold table is stale: the stage, what happened there, and the newest run that met it.
+
+    `batch` is the one that waits for a person's decision.
+    """
+
+    run_id: str
+    stage: str
+    error: str
+    cause: str
+    batch: int | None = None
 
 
 class LeaseHolder(Entry):

@@ -1,8 +1,9 @@
-"""Why the sources of a run failed, one document each: a job that takes several sources fails once, for whichever of them failed."""
+"""What failed in a job run, by stream: a job takes several streams, and fails once for all that failed of them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headwater.ledger.bucket import Bucket
@@ -18,15 +19,15 @@ class Failures:
     def _key(self, stage: str, source: str) -> str:
         return f"_failures/{self.run_id}/{stage}/{source}.json"
 
-    def write(self, stage: str, source: str, error: str, cause: str) -> None:
-        """Says why a source failed in a stage; what a later attempt says replaces it."""
-        self.bucket.write(self._key(stage, source), json.dumps({"Error": error, "Cause": cause}).encode())
+    def write(self, stage: str, source: str, job_run_id: str, streams: Mapping[str, Mapping[str, str]]) -> None:
+        """Says which streams of a source failed in a job run, each with `Error` and `Cause`; a later job run says it anew."""
+        told = {"job_run_id": job_run_id, "streams": streams}
+        self.bucket.write(self._key(stage, source), json.dumps(told).encode())
 
-    def clear(self, stage: str, source: str) -> None:
-        """Says that a source has not failed in a stage, whatever an earlier attempt said."""
-        self.bucket.write(self._key(stage, source), b"null")
-
-    def read(self, stage: str, source: str) -> dict[str, str] | None:
-        """Reads why a source failed in a stage; None when it did not, or its job could not say."""
-        said: dict[str, str] | None = json.loads(self.bucket.read(self._key(stage, source)) or b"null")
-        return said
+    def read(self, stage: str, source: str, job_run_id: str | None) -> dict[str, dict[str, str]] | None:
+        """Reads which streams of a source failed in a job run; None when it could not say, as one that was killed."""
+        told = json.loads(self.bucket.read(self._key(stage, source)) or b"{}")
+        if job_run_id is None or told.get("job_run_id") != job_run_id:
+            return None
+        streams: dict[str, dict[str, str]] = told["streams"]
+        return streams

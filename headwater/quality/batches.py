@@ -15,14 +15,16 @@ from headwater.config.policy import AnyBatchCheck, CompleteShare, DistinctAtLeas
 from headwater.errors import BooksError
 from headwater.lake.columns import BATCH
 from headwater.ledger.entries import CheckResult
+from headwater.ledger.raw import PROBLEM
 from headwater.quality.predicates import RowPredicate
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The rows of each batch, its check results, and how many rows of all batches meet each condition."""
+    """The rows of each batch, those that can be read, its check results, and how many rows of all batches meet each condition."""
 
     rows: dict[int, int]
+    readable: dict[int, int]
     results: dict[int, tuple[CheckResult, ...]]
     meeting: dict[str, int]
 
@@ -44,16 +46,19 @@ def check_batches(rows: DataFrame, predicates: Sequence[RowPredicate], policy: P
     declared = policy.batch if policy else ()
     counted = [F.count(F.when(F.expr(predicate.sql), 1)) for predicate in predicates]
     measured = [_measure(check) for check in declared]
-    found = rows.groupBy(BATCH).agg(F.count("*"), *counted, *measured).collect()
-    checked = Checked({}, {}, {})
-    for batch, number, *values in found:
-        checked.rows[batch] = number
+    found = rows.groupBy(BATCH).agg(F.count("*"), F.count_if(_readable()), *counted, *measured).collect()
+    checked = Checked({}, {}, {}, {})
+    for batch, number, readable, *values in found:
+        checked.rows[batch], checked.readable[batch] = number, readable
         results = []
         for predicate, met in zip(predicates, values, strict=False):
             passed = predicate.holds(met / number, number)
             results.append(_result(predicate.id, predicate.batch_level, met / number, passed=passed))
             checked.meeting[predicate.id] = checked.meeting.get(predicate.id, 0) + met
+        asked = policy.of_batch(readable) if policy else ()
         for check, value in zip(declared, values[len(predicates) :], strict=True):
+            if check not in asked:
+                continue
             passed = value is not None and check.holds(float(value))
             results.append(_result(check.id, check.level, value, passed=passed))
         checked.results[batch] = tuple(results)
@@ -67,6 +72,10 @@ def _result(check: str, level: str, value: Any, *, passed: bool) -> CheckResult:
     )
 
 
+def _readable() -> Column:
+    return F.col(PROBLEM).isNull()
+
+
 def _measure(check: AnyBatchCheck) -> Column:
     match check:
         case Size():
@@ -75,7 +84,8 @@ def _measure(check: AnyBatchCheck) -> Column:
             # One exactly where no value comes twice, as Deequ has it; a missing value is none.
             return F.count_distinct(f"`{column}`") / F.count(f"`{column}`")
         case CompleteShare(that=column):
-            return F.count(f"`{column}`") / F.count("*")
+            # A row that cannot be read has that one reason, and lacks nothing else.
+            return F.count(F.when(_readable(), F.col(f"`{column}`"))) / F.count_if(_readable())
         case DistinctAtLeast(that=column):
             return F.approx_count_distinct(f"`{column}`")
         case MeanBetween(that=column):

@@ -18,9 +18,9 @@ from pydeequ.repository import FileSystemMetricsRepository, ResultKey
 from pydeequ.verification import VerificationResult, VerificationSuite
 from pyspark.sql import DataFrame
 
-from headwater.config import Policy
 from headwater.config.policy import AnyBatchCheck, CompleteShare, DistinctAtLeast, MeanBetween, Size, Unique
 from headwater.ledger.entries import CheckResult
+from headwater.ledger.raw import PROBLEM
 from headwater.quality.predicates import RowPredicate
 
 
@@ -28,7 +28,7 @@ def verify(
     rows: DataFrame,
     number: int,
     predicates: Sequence[RowPredicate],
-    policy: Policy | None,
+    batch_checks: Sequence[AnyBatchCheck],
     metrics_uri: str,
     tags: dict[str, str],
 ) -> tuple[CheckResult, ...]:
@@ -46,7 +46,7 @@ def verify(
             check = Check(spark, CheckLevel.Error, predicate.id)
             holds = partial(predicate.holds, rows=number)
             suite.addCheck(check.satisfies(predicate.sql, predicate.id, holds))
-        for batch_check in policy.batch if policy else ():
+        for batch_check in batch_checks:
             levels[batch_check.id] = batch_check.level
             suite.addCheck(_deequ(batch_check, Check(spark, CheckLevel.Error, batch_check.id)))
         if not levels:
@@ -67,7 +67,8 @@ def _deequ(declared: AnyBatchCheck, check: Check) -> Check:
         case Unique(that=column):
             return check.hasUniqueness([column], declared.holds)
         case CompleteShare(that=column):
-            return check.hasCompleteness(column, declared.holds)
+            # A row that cannot be read has that one reason, and lacks nothing else.
+            return check.hasCompleteness(column, declared.holds).where(f"{PROBLEM} IS NULL")
         case DistinctAtLeast(that=column):
             return check.hasApproxCountDistinct(column, declared.holds)
         case MeanBetween(that=column):

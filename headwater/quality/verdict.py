@@ -29,7 +29,7 @@ def judge_drift(manifest: Manifest, drift: Drift) -> CheckResult | None:
 
 def check_size(policy: Policy | None, rows: int) -> tuple[CheckResult, ...]:
     """Runs the checks of a batch that are about its number of rows alone."""
-    sizes = [check for check in (policy.batch if policy else ()) if isinstance(check, Size)]
+    sizes = [check for check in (policy.of_batch(0) if policy else ()) if isinstance(check, Size)]
     return tuple(
         CheckResult(check=check.id, level=check.level, passed=check.holds(rows), value=float(rows)) for check in sizes
     )

@@ -39,7 +39,7 @@ def books_of(opened: OpenProject, run_ids: Collection[str]) -> list[Book]:
 
 @dataclass(frozen=True)
 class AuditedRun:
-    """A run that has come to its audit; `in_part` when an optional source has failed."""
+    """A run that has come to its audit; `in_part` when it leaves something undone."""
 
     run_id: str
     started_at: str

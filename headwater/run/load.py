@@ -6,11 +6,11 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from headwater.errors import ConflictError, LoadError, QueryError
-from headwater.log import get_logger
+from headwater.log import get_logger, shortened
 from headwater.open_project import OpenProject
 from headwater.run.limits import LOAD_SECONDS, began, is_over
 from headwater.warehouse.changes import FIRST, ChangeLog
@@ -23,6 +23,9 @@ _PATIENCE_SECONDS = 45.0
 """How long one call waits for its statements, once they have begun: the warehouse goes on to the next table at once."""
 _LONGEST_PAUSE_SECONDS = 5.0
 """How long a load waits before it is tried again, at most and besides what the state machine waits."""
+
+_MOST_CHARACTERS = 1000
+"""Of what the warehouse said of a table that it refused, in the state; the log has the whole."""
 
 _LOADED = "SELECT table_name, MAX(version) FROM etl.load_ledger GROUP BY table_name"
 
@@ -40,18 +43,19 @@ def load_changes(
 
     `load` is the last answer, empty at first; `tables` of it is None until the warehouse's own ledger has said what it lacks. Where
     that is nothing, nothing but this question reaches it. It is asked again after another transaction was in a load's way, which may
-    have loaded the same. LoadError when the warehouse refuses a load, whose table is as it was.
+    have loaded the same. LoadError, once the others are loaded, when the warehouse has `refused` a table, which is as it was.
     """
     since = began(load)
     warehouse = opened.project.environment.warehouse
     tables: dict[str, int] | None = load.get("tables")
     statement: str | None = load.get("statement")
     tries: int = load.get("tries") or 1
+    refused: dict[str, str] = load.get("refused") or {}
     deadline = time.monotonic() + _PATIENCE_SECONDS
     if tables is None:
         statement = statement or begin(client, warehouse, _LOADED)
         if statement is not None and _ended(client, statement, deadline):
-            tables, statement = _pending(opened, rows_of(client, statement)), None
+            tables, statement = _pending(opened, rows_of(client, statement), refused), None
     while tables:
         table = next(iter(tables))
         if statement is None:
@@ -61,24 +65,33 @@ def load_changes(
         try:
             if not _ended(client, statement, deadline):
                 break
+            log.info("loaded", table=table, run_id=run_id)
         except ConflictError as error:
-            if tries == MOST_TRIES:
-                raise LoadError(f"{table}: {error}, {MOST_TRIES} times. hint: run again") from None
-            log.info("another transaction was in the way", table=table, run_id=run_id, tries=tries)
-            sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
+            _make_way(table, error, tries, sleep)
             tables, statement, tries = None, None, tries + 1
             break
         except QueryError as error:
             _changes(opened, table).refuse(str(error))
-            raise LoadError(f"{table}: {error}") from None
-        log.info("loaded", table=table, run_id=run_id)
+            log.warning("refused", table=table, run_id=run_id, error=str(error))
+            refused = refused | {table: shortened(str(error), _MOST_CHARACTERS)}
         tables = {name: version for name, version in tables.items() if name != table}
         statement, tries = None, 1
     done = tables == {}
     if not done and is_over(since, LOAD_SECONDS):
         late = ", ".join(tables or ("etl.load_ledger",))
         raise LoadError(f"{late}: not loaded since {since:%H:%M} UTC; {unfinished(client, statement)}")
-    return {"done": done, "since": since.isoformat(), "tables": tables, "statement": statement, "tries": tries}
+    if done and refused:
+        raise LoadError("; ".join(f"{table}: {error}" for table, error in refused.items()))
+    told = {"since": since.isoformat(), "tables": tables, "statement": statement, "tries": tries, "refused": refused}
+    return {"done": done, **told}
+
+
+def _make_way(table: str, error: ConflictError, tries: int, sleep: Callable[[float], None]) -> None:
+    """Waits while another transaction is in a load's way; LoadError when that was so at each try."""
+    if tries == MOST_TRIES:
+        raise LoadError(f"{table}: {error}, {MOST_TRIES} times. hint: run again") from None
+    log.info("another transaction was in the way", table=table, tries=tries)
+    sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
 
 
 def _ended(client: Any, statement: str | None, deadline: float) -> bool:
@@ -92,10 +105,10 @@ def _token(workgroup: str, load_id: str, run_id: str, tries: int) -> str:
     return hashlib.sha256(f"{workgroup}\n{load_id}\n{run_id}\n{tries}".encode()).hexdigest()
 
 
-def _pending(opened: OpenProject, ledger: Rows) -> dict[str, int]:
-    """Lists the tables with changes that the warehouse lacks, with the newest version that it has."""
+def _pending(opened: OpenProject, ledger: Rows, refused: Collection[str]) -> dict[str, int]:
+    """Lists the tables with changes that the warehouse lacks and has not refused, with the newest version that it has."""
     loaded = {str(table): int(str(version)) for table, version in ledger.rows}
-    versions = {table: loaded.get(table, FIRST) for table in opened.project.gold}
+    versions = {table: loaded.get(table, FIRST) for table in opened.project.gold if table not in refused}
     return {table: version for table, version in versions.items() if _changes(opened, table).latest_version() > version}
 
 

@@ -54,7 +54,6 @@ def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[s
         "sources": [
             {
                 "source": name,
-                "optional": project.source(name).optional,
                 "timeout": task_seconds(project.source(name).job.timeout_minutes),
                 "streams": {
                     ledger.stream: "backfill" if mode == "backfill" else "incremental" if ledger.latest() else "history"
@@ -65,9 +64,9 @@ def plan_run(opened: OpenProject, run_id: str, started_at: str, asked: Mapping[s
         ],
         "timeouts": stage_seconds(project),
         # What later states find where earlier ones had nothing to say, or were skipped by a restart.
-        "verdicts": {"outcomes": [], "check": "", "silver": "", "failures": {"stop": False, "in_part": False}},
+        "verdicts": {"outcomes": [], "check": "", "silver": ""},
         "turn": {},
-        "errors": {"check": {}, "silver": {}},
+        "errors": {"check": {}, "silver": {}, "gold": {}},
         "crawl": {},
         "load": {},
         "audit": {},

@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 
-def check_source(job: Job) -> None:
-    """Judges every stream of a source."""
-    for stream in job.source.streams:
-        check_stream(job, stream)
-
-
 def check_stream(job: Job, stream: str) -> None:
     """Judges the batches of a stream that bronze has and that have no verdict yet, oldest first."""
     ledger = job.ledger.stream(job.source_name, stream)
@@ -55,11 +49,12 @@ def _checks(job: Job, stream: str, group: list[Manifest]) -> dict[int, tuple[Che
     alone = len(group) == 1
     by_batch = check_batches(typed, () if alone else predicates, None if alone else policy)
     hold_to_manifests(group, by_batch.rows)
+    readable = sum(by_batch.readable.values())
     whole = verify(
         typed,
         rows,
         predicates,
-        policy,
+        policy.of_batch(readable) if policy else (),
         f"{job.ledger.bucket.uri}/{metrics}",
         {"source": job.source_name, "stream": stream, "batch": str(last.batch), "run_id": job.run_id},
     )

@@ -27,7 +27,13 @@ MOST_BATCHES = 100
 log = get_logger(__name__)
 
 
-def extract_stream(job: Job, stream: str) -> list[Manifest]:
+def extract_stream(job: Job, stream: str) -> None:
+    """Extracts a stream's new rows into raw batches, and appends what bronze lacks of them."""
+    with job.lease(f"bronze/{job.source_name}/{stream}") as lease:
+        append_bronze(job, stream, _extract_batches(job, stream), lease)
+
+
+def _extract_batches(job: Job, stream: str) -> list[Manifest]:
     """Extracts a stream's new rows into raw batches; none when the source has nothing new.
 
     A backfill reads its days in batches of the stream's `backfill_days`, and leaves the position where it is.

@@ -62,12 +62,6 @@ class _Counted:
     operations: dict[str, int] = field(default_factory=dict)
 
 
-def silver_source(job: Job) -> None:
-    """Writes every stream of a source to silver, in the order they are declared."""
-    for stream in job.source.streams:
-        silver_stream(job, stream)
-
-
 def silver_stream(job: Job, stream: str) -> None:
     """Writes the judged batches of a stream to silver in order, up to the first that is held back."""
     ledger = job.ledger.stream(job.source_name, stream)

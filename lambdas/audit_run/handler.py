@@ -6,9 +6,13 @@ import boto3
 
 from headwater.open_project import OpenProject
 from headwater.run.audit import AuditedRun, audit_run
+from headwater.run.undone import left_undone
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Enters one run in the audit; books that do not balance raise BooksError."""
-    run = AuditedRun(event["run_id"], event["started_at"], event["in_part"])
-    return audit_run(OpenProject.deployed(), boto3.client("redshift-data"), run, event["audit"])
+    """Enters one run in the audit, and tells what it leaves undone; books that do not balance raise BooksError."""
+    opened = OpenProject.deployed()
+    undone = left_undone(opened, event["run_id"], event["started_at"], event["error"])
+    run = AuditedRun(event["run_id"], event["started_at"], in_part=bool(undone))
+    audited = audit_run(opened, boto3.client("redshift-data"), run, event["audit"])
+    return {**audited, "in_part": run.in_part, "told": str(undone)}

@@ -9,5 +9,5 @@ from headwater.run.load import load_changes
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Loads one gold table after the other that has changes which the warehouse lacks; one that it refuses raises LoadError."""
+    """Loads each gold table that has changes which the warehouse lacks; LoadError, in the end, names what it refuses."""
     return load_changes(OpenProject.deployed(), boto3.client("redshift-data"), event["run_id"], event["load"])

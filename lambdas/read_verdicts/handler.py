@@ -1,4 +1,4 @@
-"""Reads which sources have batches that wait, and what became of those that had a job run."""
+"""Reads which sources have batches that wait, and which streams are held back."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from headwater.run.verdicts import read_verdicts
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Returns the outcomes known so far, and the sources whose batches wait for Check and for Silver."""
+    """Returns the sources whose batches wait for Check and for Silver."""
     return read_verdicts(
         OpenProject.deployed(),
         event["run_id"],

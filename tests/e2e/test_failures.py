@@ -10,7 +10,6 @@ import pytest
 from local import world
 from local.demo import footprint
 from local.stack import Stack
-from tests.support.waiting import wait_for
 
 from .pipeline import Faults, Pipeline
 
@@ -25,30 +24,70 @@ def one_new_alert(pipeline: Pipeline, before: int) -> dict[str, Any]:
     return alerts[-1]
 
 
-def test_a_halted_batch_holds_its_stream_until_a_person_decides(pipeline: Pipeline, stack: Stack) -> None:
+def parted(pipeline: Pipeline, table: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a gold table has, in the lake and in the warehouse, and what the others have."""
+    own, others = pipeline.content(f"gold/{table}", f"warehouse/{table}"), pipeline.content("gold", "warehouse")
+    assert own
+    return own, {name: content for name, content in others.items() if name not in own}
+
+
+def test_a_halted_batch_holds_its_stream_and_what_reads_it_until_a_person_decides(
+    pipeline: Pipeline, stack: Stack
+) -> None:
     before, alerts = pipeline.content("gold", "warehouse", "silver/order"), len(pipeline.alerts())
+    stale, others = parted(pipeline, "business_metrics")
     with psycopg.connect(stack.rds_dsn) as connection:
         connection.execute(
             "INSERT INTO shop.order_items (order_id, product_id, quantity, sales_value, retail_discount, coupon_discount, "
             "ordered_at, created_at) SELECT order_id, product_id, -1, sales_value, 0, 0, ordered_at, created_at "
             "FROM shop.order_items ORDER BY order_item_id LIMIT 40"
         )
+        # Another stream of the source brings something that both tables would show.
+        [order] = connection.execute(
+            "SELECT order_id FROM shop.order_items AS items JOIN shop.orders USING (order_id) JOIN shop.products USING (product_id) "
+            "WHERE status = 'completed' AND orders.deleted_at IS NULL ORDER BY items.sales_value DESC LIMIT 1"
+        ).fetchone() or (None,)
+        set_status(connection, order, "cancelled")
     run = pipeline.run("rds_postgres")
-    assert (run.status, run.error) == ("FAILED", "SourcesFailed")
-    assert pipeline.content("gold", "warehouse", "silver/order") == before
+    assert (run.status, run.error) == ("FAILED", "FailedInPart")
     message = str(one_new_alert(pipeline, alerts))
-    for part in (run.run_id, "source: rds_postgres", "stage: Check", "quantity_non_negative"):
+    for part in (run.run_id, "stale: business_metrics", "held back: rds_postgres.order_items", "quantity_non_negative"):
         assert part in message
+    assert "headwater release rds_postgres.order_items" in message
+    assert "stale: customer_analytics" not in message
+    held, went_on = parted(pipeline, "business_metrics")
+    assert held == stale
+    assert {name for name in others if others[name] != went_on[name]} == {
+        name for name in others if "customer_analytics" in name
+    }
+    # So it stays, whatever sources a run takes and wherever it begins, until a person decides.
+    for again in (pipeline.run("fx_rates"), pipeline.run("fx_rates", start_from="Gold")):
+        assert (again.status, again.error) == ("FAILED", "FailedInPart")
+        assert "stale: business_metrics" in str(again.cause)
+    assert parted(pipeline, "business_metrics") == (stale, went_on)
     [halted] = [row for row in pipeline.client.streams("rds_postgres") if row.halted]
     stream = f"{halted.source}.{halted.stream}"
     pipeline.client.decide(stream, int(halted.halted), "discard", "a test planted it", "test")
     pipeline.run_well("rds_postgres")
-    assert pipeline.content("gold", "warehouse", "silver/order") == before
+    caught_up, as_they_were = parted(pipeline, "business_metrics")
+    assert as_they_were == went_on
+    assert {name for name in stale if stale[name] != caught_up[name]} == set(stale)
     with psycopg.connect(stack.rds_dsn) as connection:
+        set_status(connection, order, "completed")
         connection.execute(
             "DELETE FROM shop.order_items WHERE quantity = -1 AND retail_discount = 0 AND coupon_discount = 0 "
             "AND order_item_id > (SELECT max(order_item_id) - 40 FROM shop.order_items)"
         )
+    pipeline.run_well("rds_postgres")
+    assert pipeline.content("gold", "warehouse") == {name: before[name] for name in before if "silver" not in name}
+
+
+def set_status(connection: psycopg.Connection[Any], order: Any, status: str) -> None:
+    connection.execute(
+        "UPDATE shop.orders SET status = %s, updated_at = (SELECT max(updated_at) + interval '1 second' FROM shop.orders) "
+        "WHERE order_id = %s",
+        (status, order),
+    )
 
 
 def test_a_failed_copy_leaves_the_warehouse_as_it_was(
@@ -82,17 +121,22 @@ def test_an_optional_source_that_answers_500_for_ever_fails_the_run_in_part(
         assert part in message
 
 
-def test_a_needed_source_that_answers_500_for_ever_fails_the_run_and_leaves_gold_alone(
+def test_a_needed_source_that_answers_500_for_ever_leaves_alone_the_gold_that_reads_it(
     pipeline: Pipeline, faults: Faults, moved_on: world.Truth
 ) -> None:
-    before, alerts = pipeline.content("gold", "warehouse", "silver/fx_rates"), len(pipeline.alerts())
+    before, alerts = (
+        pipeline.content("gold/marketing", "warehouse/marketing", "silver/fx_rates"),
+        len(pipeline.alerts()),
+    )
     faults.misbehave(source="fx_rates", path=".*", kind="status", status=500)
     run = pipeline.run("fx_rates")
-    assert (run.status, run.error) == ("FAILED", "SourcesFailed")
-    assert pipeline.content("gold", "warehouse", "silver/fx_rates") == before
+    assert (run.status, run.error) == ("FAILED", "FailedInPart")
+    assert pipeline.content("gold/marketing", "warehouse/marketing", "silver/fx_rates") == before
     message = str(one_new_alert(pipeline, alerts))
-    for part in (run.run_id, "source: fx_rates", "stage: Extract"):
+    for part in (run.run_id, "source: fx_rates", "stage: Extract", "stale: marketing_performance"):
         assert part in message
+    faults.clear()
+    pipeline.run_well("fx_rates")
 
 
 def test_an_input_that_cannot_be_carried_out_fails_before_any_data_is_touched(pipeline: Pipeline) -> None:
@@ -101,8 +145,9 @@ def test_an_input_that_cannot_be_carried_out_fails_before_any_data_is_touched(pi
     run = pipeline.client.wait(run_id)
     assert (run.status, run.error) == ("FAILED", "ConfigError")
     assert f"known: {min(pipeline.client.project.sources)}" in str(one_new_alert(pipeline, alerts))
-    wait_for(lambda: any(f"run {run_id} ended as FAILED" in told for told in pipeline.bad_ends()))
     assert footprint(pipeline.client) == before
+    # What has sent its alert is told of once.
+    assert not [told for told in pipeline.bad_ends() if run_id in told]
 
 
 @pytest.mark.parametrize("log", ["glue", "lambda", "gateway"])

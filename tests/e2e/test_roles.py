@@ -113,7 +113,7 @@ IDLE = (
     ),
     Idle("No load is refused.", "s3:PutObject", f"{_S3}-lake/load/*/refused/*", ("load_changes",)),
     Idle("No book is closed twice.", "s3:GetObject", f"{_S3}-raw/*/*/books/*", ("silver",)),
-    Idle("No source fails in a job that takes several.", "s3:*", f"{_S3}-raw/_failures/*"),
+    Idle("No stream fails in a job that goes on with the others.", "s3:PutObject", f"{_S3}-raw/_failures/*"),
     Idle("No file is old enough to be swept.", "s3:DeleteObject", f"{_S3}-raw/*/data/*", _NOT_BY_SPARK),
     Idle("Maintain holds no lease.", "glue:GetJobRun", f"*:job/{DEPLOYMENT.prefix}-maintain"),
     Idle("No run of theirs is killed.", "glue:GetJobRun", "*", ("kinesis-extract", "silver", "gold")),
@@ -133,7 +133,9 @@ IDLE = (
         ("google_ads-extract", "facebook_ads-extract"),
     ),
     # What one declaration for many grants to those who need less.
-    Idle("Not every Lambda writes.", "kms:GenerateDataKey", "*data_key", ("plan_run", "read_verdicts", "grant_tables")),
+    Idle(
+        "Not every Lambda writes.", "kms:GenerateDataKey", "*data_key", ("plan_run", "notify_failure", "grant_tables")
+    ),
 )
 
 BY_CHANCE = (

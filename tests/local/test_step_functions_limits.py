@@ -225,3 +225,17 @@ def test_what_the_topic_does_not_let_events_do_is_not_told(aws: Aws, deployment:
             wait_for(lambda: aws.own("clock")["working"] == 0)
         told.append(len(_told(aws, deployment)) - len(before))
     assert told == [0, 1]
+
+
+def test_an_end_that_the_run_itself_has_told_of_is_told_no_more(aws: Aws, deployment: Deployment) -> None:
+    """The pipeline's two ends: RunFailed after its alert, AlertFailed where that could not be sent."""
+    states, before, ended = aws.client("stepfunctions"), _told(aws, deployment), []
+    machine = json.loads(deployment.definition())["States"]
+    for name in ("RunFailed", "AlertFailed"):
+        with _pipeline(aws, deployment, {"StartAt": name, "States": {name: machine[name]}}) as arn:
+            failed = json.dumps({"error": {"Error": "LoadError", "Cause": "refused"}})
+            ended.append(states.start_execution(stateMachineArn=arn, input=failed)["executionArn"])
+            assert aws.execution_ended(ended[-1])["status"] == "FAILED"
+    wait_for(lambda: len(_told(aws, deployment)) > len(before))
+    said = f"run {ended[1].rpartition(':')[2]} ended as FAILED, and has sent no alert"
+    assert [said in told for told in _told(aws, deployment)[len(before) :]] == [True]

@@ -19,6 +19,7 @@ from headwater.lake.columns import BATCH, FILE, ROW
 from headwater.lake.tables import Lake
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Book, Decision, Manifest, Verdict
+from headwater.ledger.raw import PROBLEM
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.stages.check import check_stream
 from headwater.stages.extract import append_bronze
@@ -112,13 +113,16 @@ class Shop:
         yield SimpleNamespace(check=lambda: None)
 
     def batch(self, *files: Sequence[Sequence[Any]], run_id: str = "run", slices: Any = None) -> Manifest:
-        """Commits a batch of files of rows: values in the order of `raw`."""
+        """Commits a batch of files of rows: values in the order of `raw`, or the problem of one that cannot be read."""
         writer = BatchWriter.begin(self.stream, run_id, self.raw)
         for number, rows in enumerate(files):
             path = self.root / f"{writer.attempt}-{number}.jsonl.gz"
             with writer.open_rows(path) as out:
                 for row in rows:
-                    out.write(dict(zip(self.raw, row, strict=True)))
+                    if isinstance(row, str):
+                        out.write({}, **{PROBLEM: row})
+                    else:
+                        out.write(dict(zip(self.raw, row, strict=True)))
             writer.learned.merge(out.learned)
             writer.add(path, len(rows))
         return writer.commit(None, slices)

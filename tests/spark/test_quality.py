@@ -194,7 +194,7 @@ def verdict(
 ) -> tuple[str, dict[str, bool]]:
     shaped = typed(stream(), SALES, raw(spark, *rows))
     metrics = f"file://{tmp_path}/metrics.json"
-    checks = verify(shaped, len(rows), row_predicates(stream(), SALES, declared), declared, metrics, TAGS)
+    checks = verify(shaped, len(rows), row_predicates(stream(), SALES, declared), declared.batch, metrics, TAGS)
     return worst(checks), {check.check: check.passed for check in checks}
 
 

@@ -134,6 +134,7 @@ CHECKS: list[dict[str, Any]] = [
     {"id": "mean", "that": "id", "is": "mean_between", "least": 2, "most": 4},
     {"id": "size", "is": "size", "least": 2, "most": 3},
 ]
+UNREADABLE = "bad_header"
 
 
 def test_of_many_batches_each_has_the_verdict_that_it_has_alone(spark: SparkSession, tmp_path: Path) -> None:
@@ -150,6 +151,8 @@ def test_of_many_batches_each_has_the_verdict_that_it_has_alone(spark: SparkSess
         [(3, "Graz", at(1))],
         [(None, "Graz", at(1)), (3, "Graz", at(1)), (4, None, at(1))],
         [(None, None, at(1)), (None, None, at(1))],
+        [UNREADABLE],
+        [UNREADABLE, (2, "Graz", at(1)), (3, None, at(1))],
     ]
     together, alone = (Shop(spark, tmp_path / name, people(), policy=declared) for name in ("together", "alone"))
     for rows in batches:
@@ -169,6 +172,26 @@ def test_of_many_batches_each_has_the_verdict_that_it_has_alone(spark: SparkSess
     ]
     assert told[0] == told[1]
     assert {verdict for verdict, _ in told[0]} == {"pass", "halt"}
+
+
+@pytest.mark.parametrize("check", CHECKS[:-1], ids=lambda check: str(check["is"]))
+def test_rows_that_cannot_be_read_are_refused_and_halt_nothing(
+    spark: SparkSession, tmp_path: Path, check: dict[str, Any]
+) -> None:
+    """A bad file is one such row: alone in its batch, beside a good one, and in several batches at once."""
+    shop = Shop(spark, tmp_path, people(), policy=policy(batch=[check | {"level": "halt"}]))
+    shop.batch([UNREADABLE])
+    shop.run()
+    for rows in ([UNREADABLE, (2, "Graz", at(1)), (3, "Linz", at(1))], [UNREADABLE]):
+        shop.batch(rows)
+    shop.run()
+    assert [verdict and verdict.verdict for verdict in shop.stream.verdicts(1, 3)] == ["pass"] * 3
+    books = [book for book in shop.stream.books(1, 3) if book]
+    assert [(book.silver_inserted, book.quarantined, book.reasons) for book in books] == [
+        (0, 1, {UNREADABLE: 1}),
+        (2, 1, {UNREADABLE: 1}),
+        (0, 1, {UNREADABLE: 1}),
+    ]
 
 
 # Every number is counted where it happens, and a difference stops the batch.

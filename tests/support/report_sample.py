@@ -122,6 +122,7 @@ def _run(
         "run_id": f"headwater-local-{label.lower().replace(' ', '-')}-{start:%Y%m%dT%H%M%SZ}-6f1c0a7e4b",
         "label": label,
         "status": "FAILED" if fails else "SUCCEEDED",
+        "well": not fails,
         "started": start.isoformat(),
         "ended": last.isoformat(),
         "seconds": round((last - start).total_seconds(), 1),

@@ -100,7 +100,10 @@ def test_a_bad_file_is_one_row_with_its_reason_and_the_good_ones_go_on(orders: L
     orders.put("a.csv", csv("1"))
     bad = orders.put("b.csv", csv("2", "3") + b"\xff")
     orders.put("c.csv", csv("4"))
-    rows = orders.rows(orders.extract())
+    manifest = orders.extract()
+    rows = orders.rows(manifest)
+    assert manifest is not None
+    assert [(file.key, file.problem) for file in manifest.set_aside] == [(bad, "bad_encoding")]
     assert [row.get("order_id") for row in rows] == ["1", None, "4"]
     assert (rows[1]["_problem"], rows[1]["_file_key"]) == ("bad_encoding", bad)
     assert rows[1]["_value"].startswith("not utf-8-sig")

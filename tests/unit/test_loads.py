@@ -50,7 +50,7 @@ def publish(ledger: Ledger) -> Publish:
 
 def loaded(opened: OpenProject, client: FakeDataApi, before: Any = None) -> dict[str, Any]:
     answer = load_changes(opened, client, "run-1", before or {}, lambda _: None)
-    assert set(answer) == {"done", "since", "tables", "statement", "tries"}
+    assert set(answer) == {"done", "since", "tables", "statement", "tries", "refused"}
     return answer
 
 
@@ -142,6 +142,35 @@ def test_a_load_that_is_refused_or_aborted_fails_the_run_with_what_is_known(
     client = FakeDataApi(statuses={f"{table}@3": status})
     with pytest.raises(LoadError, match=f"{table}: .*{told}"):
         loaded(opened, client)
+
+
+@pytest.mark.parametrize("ends", ["FINISHED", "STARTED"])
+def test_a_load_that_is_refused_keeps_none_of_the_others(opened: OpenProject, publish: Publish, ends: str) -> None:
+    tables = list(opened.project.gold)
+    for table in tables:
+        publish(table, 3)
+    client = FakeDataApi(ends=ends, statuses={f"{tables[0]}@3": {"Status": "FAILED", "Error": "no such bucket"}})
+    waits: Any = {}
+    while not isinstance(waits.get("done"), str):
+        waits = tried(opened, client, waits)
+        for load_id in list(client.batches)[1:]:
+            client.statuses[load_id] = {"Status": "FINISHED"}
+    assert waits["done"] == f"{tables[0]}: Redshift refused: no such bucket"
+    assert list(client.batches) == [f"{table}@3" for table in tables]
+
+
+def test_what_was_refused_is_not_asked_for_again_after_a_conflict(opened: OpenProject, publish: Publish) -> None:
+    first, second = list(opened.project.gold)[:2]
+    publish(first, 3)
+    publish(second, 5)
+    refused = {"Status": "FAILED", "Error": "no such bucket"}
+    client = FakeDataApi(statuses={f"{first}@3": refused, f"{second}@5": {"Status": "FAILED", "Error": CONFLICTS[0]}})
+    waits = loaded(opened, client)
+    assert (waits["tables"], list(waits["refused"])) == (None, [first])
+    client.statuses[f"{second}@5"] = {"Status": "FINISHED"}
+    with pytest.raises(LoadError, match=f"^{first}: "):
+        loaded(opened, client, waits)
+    assert len(client.tokens) == 3
 
 
 def tried(opened: OpenProject, client: FakeDataApi, before: Any = None) -> dict[str, Any]:

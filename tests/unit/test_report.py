@@ -79,7 +79,7 @@ def test_the_headline_tells_time_rows_runs_and_proofs() -> None:
     assert "✓ The books balance and every proof holds" in found.words
     assert found.figures == {
         "Total time": "13 min 01 s",
-        "Runs succeeded": "3 of 3",
+        "Runs that went well": "3 of 3",
         "Rows extracted": "671,562",
         "Rows written to silver": "656,612",
         "Rows quarantined": "180",

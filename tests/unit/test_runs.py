@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from headwater.ledger.positions import KeyPosition
 from headwater.ledger.stream import Ledger
 from headwater.log import redact
 from headwater.open_project import OpenProject
-from headwater.run.alert import alert_of
 from headwater.run.plan import plan_run
 from tests.unit.test_ledger import writer
 
@@ -108,31 +106,6 @@ def test_what_comes_by_itself_is_left_out_of_a_backfill_and_refused_where_it_is_
     assert planned == set(opened.project.sources) - {"http_push", "kinesis", "s3_drops"}
     with pytest.raises(ConfigError, match="s3_drops cannot be asked for what has been"):
         plan(opened, mode="backfill", sources=["fx_rates", "s3_drops"], window=window)
-
-
-def failure(cause: str) -> dict[str, Any]:
-    error = {"Error": "States.TaskFailed", "Cause": cause}
-    outcome = {"source": "facebook_ads", "status": "failed", "stage": "Extract", "error": error}
-    return {
-        "run_id": "run-1",
-        "started_at": STARTED,
-        "stage": "Sources",
-        "error": {"Error": "SourcesFailed", "Cause": "…"},
-        "outcomes": [{"source": "fx_rates", "status": "succeeded"}, outcome],
-    }
-
-
-def test_an_alert_names_run_source_stage_and_cause() -> None:
-    subject, message = alert_of("local", failure(json.dumps({"ErrorMessage": "FatalSourceError: gone", "Id": "jr"})))
-    assert subject == "[headwater local] run run-1 failed"
-    assert "source: facebook_ads\nstage: Extract\nerror: States.TaskFailed\ncause: FatalSourceError: gone" in message
-    assert "fx_rates" not in message
-
-
-def test_an_alert_carries_no_secret() -> None:
-    _, message = alert_of("local", failure("GET /x?access_token=EAAB1234 with Authorization: Bearer abc.def failed"))
-    assert "EAAB1234" not in message
-    assert "abc.def" not in message
 
 
 @pytest.mark.parametrize("name", ["access_token", "client_secret", "passcode", "password", "refresh_token"])

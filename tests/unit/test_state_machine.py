@@ -241,12 +241,14 @@ def test_an_alert_that_sns_does_not_take_is_tried_again_and_leaves_the_run_faile
 
 
 def test_every_failure_is_told_before_the_run_fails(definition: dict[str, Any]) -> None:
-    # What failed Check or Silver is sorted by source first.
-    sorting = {"Check": "ReadVerdicts", "Silver": "ReadOutcomes", "NotifyFailure": "RunFailed"}
+    # What failed Check or Silver is sorted by stream first, and what Gold has brought up to date is loaded.
+    sorting = {"Check": "ReadVerdicts", "Silver": "ReadOutcomes", "Gold": "Crawl"}
     for name, state in states(definition):
         for catch in state.get("Catch", []):
-            assert catch["Next"] == sorting.get(name) or catch["Next"].endswith("Failed"), name
+            assert catch["Next"] == sorting.get(name, catch["Next"]), name
+            assert name in sorting or catch["Next"].endswith("Failed"), name
     assert definition["States"]["NotifyFailure"]["Next"] == "RunFailed"
+    assert definition["States"]["NotifyFailure"]["Catch"][0]["Next"] == "AlertFailed"
 
 
 def events_of(deployment: Deployment, machine: dict[str, Any]) -> int:
@@ -282,7 +284,9 @@ def test_every_path_is_there_whatever_was_skipped(definition: dict[str, Any], pr
     there |= {catch["ResultPath"] for _, state in states(definition) for catch in state.get("Catch", [])}
     for _, state in tasks(definition):
         there |= {f"{state.get('ResultPath')}.{name.removesuffix('.$')}" for name in state.get("ResultSelector", {})}
-    outside = {name: state for name, state in definition["States"].items() if name not in {"Plan", "RunFailed"}}
+    outside = {
+        name: state for name, state in definition["States"].items() if name not in {"Plan", "RunFailed", "AlertFailed"}
+    }
     read = set(_paths({**outside, "Sources": {**outside["Sources"], "ItemProcessor": {}}}))
     assert len(read) > 20
     assert read - there - {"$"} == set()

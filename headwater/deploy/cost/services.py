@@ -15,7 +15,7 @@ from headwater.deploy.cost.storage import requests
 KEYS = 5
 ENDPOINTS = 7
 LAMBDA_GB = Decimal("0.5")
-ALARM_METRICS, ALARM_METRICS_A_SOURCE = 9, 4
+ALARM_METRICS, ALARM_METRICS_A_SOURCE = 6, 4
 METRICS, METRICS_A_SOURCE = 1, 4
 # The least that a proxy has.
 _PROXY_VCPUS = 2

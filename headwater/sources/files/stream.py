@@ -29,12 +29,12 @@ from headwater.config.files_source import PUSHED
 from headwater.errors import ConfigError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
-from headwater.ledger.entries import Days, Manifest, TakenFile
+from headwater.ledger.entries import Days, Manifest, SetAside, TakenFile
 from headwater.ledger.landing import ARRIVALS, is_data
 from headwater.ledger.positions import ModifiedPosition
 from headwater.ledger.raw import PROBLEM, RowFile
 from headwater.ledger.stream import StreamLedger
-from headwater.log import get_logger
+from headwater.log import get_logger, redact
 from headwater.sources.files.formats import MEGABYTE, BadFileError, rows_of
 
 NewValues = Callable[[str, str, str], Iterable[Any]]
@@ -205,7 +205,8 @@ class _Intake:
                         added |= {PROBLEM: row.problem, "_value": row.text, "_value_encoding": "text"}
                     rows.write(fields, **added)
         except BadFileError as bad:
-            log.warning("bad file", key=file.key, problem=bad.problem, message=str(bad))
+            log.warning("set aside", key=file.key, problem=bad.problem, message=str(bad))
+            self._writer.set_aside.append(SetAside(key=file.key, problem=bad.problem, message=redact(str(bad))))
             with self._writer.open_rows(self._folder / "rows.jsonl.gz") as rows:
                 about = {"_file_key": file.key, "_value": str(bad), "_value_encoding": "text"}
                 rows.write({}, **about, **{PROBLEM: bad.problem})

@@ -1,25 +1,8 @@
-# Alarms on what no run can report itself.
+# Alarms on what no run can report itself. How a run ends, its alert tells, or a rule of the module state_machine.
 locals {
-  states     = { StateMachineArn = var.state_machine_arn }
-  hour       = 3600
-  day        = 86400
-  ends_badly = ["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"]
-}
-
-resource "aws_cloudwatch_metric_alarm" "failed" {
-  for_each            = toset(local.ends_badly)
-  alarm_name          = "${var.prefix}-${each.key}"
-  alarm_description   = "A run ended badly. See docs/runbook.md."
-  namespace           = "AWS/States"
-  metric_name         = each.key
-  dimensions          = local.states
-  statistic           = "Sum"
-  period              = 300
-  evaluation_periods  = 1
-  comparison_operator = "GreaterThanOrEqualToThreshold"
-  threshold           = 1
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts.arn]
+  states = { StateMachineArn = var.state_machine_arn }
+  hour   = 3600
+  day    = 86400
 }
 
 resource "aws_cloudwatch_metric_alarm" "fresh" {

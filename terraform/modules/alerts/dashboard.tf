@@ -1,6 +1,6 @@
 locals {
   widgets = [
-    { title = "Runs", metrics = [for name in concat(["ExecutionsSucceeded"], local.ends_badly) : ["AWS/States", name, "StateMachineArn", var.state_machine_arn]], stat = "Sum" },
+    { title = "Runs", metrics = [for name in ["ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"] : ["AWS/States", name, "StateMachineArn", var.state_machine_arn]], stat = "Sum" },
     { title = "Duration of runs, ms", metrics = [["AWS/States", "ExecutionTime", "StateMachineArn", var.state_machine_arn]], stat = "Maximum" },
     { title = "Rows extracted", metrics = [for source in keys(var.extract_logs) : [local.namespace, "extracted", "source", source]], stat = "Sum" },
     { title = "Rows quarantined", metrics = [for source in keys(var.extract_logs) : [local.namespace, "quarantined", "source", source]], stat = "Sum" },

@@ -1,19 +1,22 @@
-# A run alerts of its own failures, with their cause. These events cover what a run cannot report: what stops it from
-# outside, and Maintain, which is no part of a run.
+# A run alerts of its own failures, and its cause is JSON then. These events cover what a run cannot report: what stops it from
+# outside, what nothing in it can catch, an alert that could not be sent, and Maintain, which is no part of a run.
 locals {
   bad_ends = {
     "ended-badly" = {
-      description = "Executions that failed, timed out or were aborted."
+      description = "Executions that ended badly without an alert of their own."
       pattern = {
         source        = ["aws.states"]
         "detail-type" = ["Step Functions Execution Status Change"]
         detail = {
           stateMachineArn = [aws_sfn_state_machine.pipeline.arn]
-          status          = ["FAILED", "TIMED_OUT", "ABORTED"]
+          "$or" = [
+            { status = ["TIMED_OUT", "ABORTED"] },
+            { status = ["FAILED"], cause = [null, { exists = false }, { "anything-but" = { prefix = "{" } }] },
+          ]
         }
       }
       paths = { run = "$.detail.name", status = "$.detail.status" }
-      text  = "run <run> ended as <status>. The alert of the run, if there is one, tells the cause; otherwise its execution does."
+      text  = "run <run> ended as <status>, and has sent no alert. Its execution tells the cause."
     }
     "maintain-failed" = {
       description = "Runs of Maintain that failed or timed out."

@@ -1,0 +1,38 @@
+"""A stage for the streams of a job run's sources: one that fails keeps none of the others from theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from headwater.errors import HeadwaterError
+from headwater.ledger.failures import Failures
+from headwater.ledger.held import MOST_CHARACTERS
+from headwater.log import bind, get_logger, redact, shortened
+
+if TYPE_CHECKING:
+    from headwater.job import Job
+
+log = get_logger(__name__)
+
+
+def by_stream(job: Job, name: str, stage: Callable[[Job, str], None]) -> None:
+    """Runs the stage of a name for each stream of the sources, and writes down why one failed; raises in the end if one did."""
+    failures = Failures(job.ledger.bucket, job.run_id)
+    causes = []
+    for source in job.source_name.split(","):
+        own = job.of_source(source)
+        failed: dict[str, dict[str, str]] = {}
+        for stream in own.source.streams:
+            with bind(source=source, stream=stream):
+                try:
+                    stage(own, stream)
+                except Exception as error:  # noqa: BLE001 - whatever it was, it is this stream's alone, and is raised below
+                    cause = redact(f"{type(error).__name__}: {error}")
+                    log.warning("failed", error=cause)
+                    failed[stream] = {"Error": type(error).__name__, "Cause": cause}
+                    causes.append(f"{source}.{stream}: {cause}")
+        if failed:
+            failures.write(name, source, job.job_run_id, failed)
+    if causes:
+        raise HeadwaterError(shortened("; ".join(causes), MOST_CHARACTERS))

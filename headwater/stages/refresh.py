@@ -1,0 +1,50 @@
+"""Gold as a whole: which of its tables are brought up to date, and which stay as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headwater.errors import HeadwaterError
+from headwater.ledger.entries import Held
+from headwater.ledger.held import MOST_CHARACTERS, Holds, waiting_tables
+from headwater.log import get_logger, redact, shortened
+from headwater.stages.gold import build_gold, publish_gold
+
+if TYPE_CHECKING:
+    from headwater.job import Job
+
+log = get_logger(__name__)
+
+
+def refresh_gold(job: Job) -> None:
+    """Brings every gold table up to date that waits for nothing, and notes which are stale; raises in the end if one failed.
+
+    A table waits where a stream is held back that feeds what it reads, and stays as it is: half of what belongs together
+    would give wrong numbers.
+    """
+    holds = Holds(job.ledger.bucket)
+    waits = waiting_tables(job.project, holds.streams())
+    stale = {table: _stale(job, "Held", f"waits for {', '.join(streams)}") for table, streams in waits.items()}
+    free = [table for table in job.project.gold if table not in waits]
+    # Of a job that is killed nobody learns how far it came: until then all are stale.
+    holds.hold_tables(stale | {table: _stale(job, "Unknown", "Gold did not come to its end") for table in free})
+    for table, held in stale.items():
+        log.warning("stale", table=table, cause=held.cause)
+    failed = {}
+    for table in free:
+        try:
+            with job.lease(f"gold/{table}") as lease:
+                build_gold(job, table, lease)
+                publish_gold(job, table)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is this table's alone, and is raised below
+            cause = redact(f"{type(error).__name__}: {error}")
+            log.warning("failed", table=table, error=cause)
+            failed[table] = _stale(job, type(error).__name__, cause)
+    holds.hold_tables(stale | failed)
+    if failed:
+        causes = "; ".join(f"{table}: {held.cause}" for table, held in failed.items())
+        raise HeadwaterError(shortened(causes, MOST_CHARACTERS))
+
+
+def _stale(job: Job, error: str, cause: str) -> Held:
+    return Held(run_id=job.run_id, stage="Gold", error=error, cause=shortened(cause, MOST_CHARACTERS))
