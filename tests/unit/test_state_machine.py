@@ -236,8 +236,8 @@ def test_an_alert_that_sns_does_not_take_is_tried_again_and_leaves_the_run_faile
         handler(failure, None)
     told = definition["States"]["NotifyFailure"]
     assert [retry["MaxAttempts"] for retry in told["Retry"] if "States.TaskFailed" in retry["ErrorEquals"]] == [3]
-    assert [(catch["ErrorEquals"], catch["Next"]) for catch in told["Catch"]] == [(["States.ALL"], "RunFailed")]
-    assert definition["States"]["RunFailed"]["Type"] == "Fail"
+    assert [(catch["ErrorEquals"], catch["Next"]) for catch in told["Catch"]] == [(["States.ALL"], "AlertFailed")]
+    assert definition["States"]["AlertFailed"]["Type"] == "Fail"
 
 
 def test_every_failure_is_told_before_the_run_fails(definition: dict[str, Any]) -> None:

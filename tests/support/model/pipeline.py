@@ -26,7 +26,7 @@ from headwater.run.load import load_changes
 from headwater.run.turn import take_turn
 from headwater.stages import silver as silver_stage
 from headwater.stages.check import check_stream
-from headwater.stages.extract import append_bronze, extract_stream
+from headwater.stages.extract import extract_stream
 from headwater.stages.silver import silver_stream
 from headwater.stages.together import hold_to_manifests
 from headwater.warehouse.changes import FIRST, ChangeFile, ChangeLog
@@ -269,8 +269,7 @@ class Pipeline:
 
     def _extract(self, job: Any) -> None:
         newest = self.stream.extracted_up_to()
-        with job.lease(f"bronze/{SOURCE}/{STREAM}") as lease:
-            append_bronze(job, STREAM, extract_stream(job, STREAM), lease)
+        extract_stream(job, STREAM)
         self.bookmark = newest
 
     def _gold(self, job: Any) -> None:
