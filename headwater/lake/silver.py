@@ -167,8 +167,7 @@ def _there(table: Table, declared: config.Table, rows: DataFrame, bounds: Bounds
 
 
 def _decide_newest(table: Table, declared: config.Table, arrived: Arrived) -> Decided:
-    newest = Window.partitionBy(*declared.key).orderBy(*newest_first(declared, arrived.order))
-    rows = arrived.valid.withColumn("_rank", F.row_number().over(newest))
+    rows = arrived.valid
     same, stale, there = F.lit(False), F.lit(False), F.lit(False)
     if table.exists():
         found = _there(table, declared, arrived.valid, arrived.bounds)
@@ -187,8 +186,11 @@ def _decide_newest(table: Table, declared: config.Table, arrived: Arrived) -> De
             on = _all([F.col(name).eqNullSafe(F.col(f"_later_{name}")) for name in declared.key])
             rows = rows.join(later.withColumn("_later", F.lit(True)), on, "left")
             stale = stale | F.coalesce(F.col("_later"), F.lit(False))
-        # Of a row that comes again nothing is known but its version: without one that is greater, what is there is newer.
-        stale = stale | (F.col(AGAIN) & ~_is_newer(declared))
+        # Of a row that comes again nothing is known but its version: without one that is greater, what is there is newer, and it
+        # must not stand in the way of what arrives now.
+        rows = rows.where(~F.col(AGAIN) | ~there | (_is_newer(declared) & ~stale))
+    newest = Window.partitionBy(*declared.key).orderBy(*newest_first(declared, arrived.order))
+    rows = rows.withColumn("_rank", F.row_number().over(newest))
     fate = (
         F.when(F.col("_rank") > 1, "duplicate")
         .when(~there, "insert")

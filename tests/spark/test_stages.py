@@ -600,6 +600,21 @@ def test_a_row_that_comes_again_writes_over_nothing_newer(spark: SparkSession, t
     assert shop.counts(3) == {"extracted": 1, "silver_updated": 1, "recovered": 1}
 
 
+def test_a_row_that_comes_again_and_changes_nothing_stands_in_no_other_rows_way(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    shop = Shop(spark, tmp_path, people(), "version", places())
+    known(shop, "Graz")
+    shop.batch([(1, "Graz", None), (2, "Graz", at(9))])
+    shop.batch([(1, "Linz", at(5)), (2, "Linz", at(5))])
+    shop.run()
+    known(shop, "Linz")
+    shop.batch([(1, "Graz", at(3)), (2, "Graz", at(3))])
+    shop.run()
+    assert {row.id: row.seen.day for row in shop.rows()} == {1: 3, 2: 9}
+    assert shop.counts(3) == {"extracted": 2, "silver_updated": 1, "stale": 1}
+
+
 def test_a_row_is_pending_for_as_long_as_its_check_says(spark: SparkSession, tmp_path: Path) -> None:
     shop = Shop(spark, tmp_path, people(), "reading", places(0))
     known(shop, "Graz")
