@@ -53,7 +53,8 @@ def lists_in_place_of_spark() -> Iterator[None]:
         patch.setattr(stream, "ThreadPoolExecutor", _Serial)
         patch.setattr(extract, "kind_of", lambda _source: SimpleNamespace(read=model.read, bounded=True))
         patch.setattr(check, "_checks", model.checks)
-        patch.setattr(silver, "follow", lambda _table, _declared: None)
+        patch.setattr(silver, "is_due", lambda *_: False)
+        patch.setattr(silver, "follow", lambda *_: None)
         patch.setattr(silver, "_write", model.write)
         yield
 

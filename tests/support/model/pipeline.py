@@ -333,6 +333,7 @@ def write(
     _stream: str,
     group: list[Manifest],
     discarded: set[int],
+    _definition: None,
     lease: Lease,
     *,
     refused: int,
