@@ -84,10 +84,13 @@ def _policy(policy: Policy, tables: set[str]) -> Policy:
 
 
 def picture(pipeline: Pipeline) -> Picture:
-    """What the tables hold, and what the ledger says: how far each stream is, and what is in quarantine."""
+    """What the tables hold, and what the ledger says: how far each stream is, and what is in quarantine.
+
+    Without what the earlier version had not: what holds a stream back.
+    """
     client = pipeline.client
-    said = {"streams": client.streams(), "quarantined": client.quarantined()}
-    return {"content": _content(pipeline), **{what: list(map(asdict, rows)) for what, rows in said.items()}}
+    streams = [{name: told for name, told in asdict(said).items() if name != "held"} for said in client.streams()]
+    return {"content": _content(pipeline), "streams": streams, "quarantined": list(map(asdict, client.quarantined()))}
 
 
 def differing(found: Picture, expected: Picture) -> dict[str, tuple[Any, Any]]:
