@@ -64,6 +64,7 @@ class Maintained:
             spark=lake.spark,
             lease=self._lease,
             run_id="this run",
+            rebuild=frozenset(),
             note_schema=lambda _zone, _table: None,
         )
 
