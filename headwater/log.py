@@ -31,6 +31,11 @@ def redact(text: str) -> str:
     return _SECRET.sub(r"\1***", text)
 
 
+def error_text(error: BaseException) -> str:
+    """What an error is and says, secrets struck out."""
+    return redact(f"{type(error).__name__}: {error}")
+
+
 def shortened(text: str, most: int) -> str:
     """Cuts a text off after so many characters, and shows that it did."""
     return text if len(text) <= most else f"{text[:most]} …"

@@ -11,6 +11,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from headwater.config.environment import Environment
 from headwater.config.gold import GoldTable
 from headwater.config.project import Project, Stream
 from headwater.config.stream import JsonStream, Order
@@ -83,7 +84,8 @@ class Definition(_Told):
             version=table.version,
             write=table.write,
             streams={
-                f"{source}.{name}": _expressions(stream, table) for source, name, stream in feeding(project, table)
+                f"{source}.{name}": _expressions(stream, table)
+                for source, name, stream in feeding(project, table.table)
             },
         )
 
@@ -132,6 +134,15 @@ class Definition(_Told):
         """Lists the streams that are declared no more."""
         return sorted(self.streams.keys() - now.streams.keys())
 
+    def of_table(self, there: Mapping[str, str]) -> Definition:
+        """This one for a table that says nothing of its own, as an earlier version has left it: of the columns that are there.
+
+        `there` are their types as `spelled`, by name in lower case.
+        """
+        columns = {name: there[name.lower()] for name in self.columns if name.lower() in there}
+        same = {name: self.columns[name] for name, type_ in columns.items() if stored(self.columns[name]) == type_}
+        return self.model_copy(update={"columns": columns | same})
+
     def carried_on(self, now: Definition) -> Definition:
         """What a commit after this one carries, which computes nothing anew: a declaration, and what this one remembers."""
         new = [name for name in now.columns if name not in self.columns]
@@ -139,13 +150,13 @@ class Definition(_Told):
         return now.model_copy(update={"streams": {**self.streams, **now.streams}, "unfilled": tuple(unfilled)})
 
 
-def feeding(project: Project, table: Table) -> list[tuple[str, str, Stream]]:
+def feeding(project: Project, table: str) -> list[tuple[str, str, Stream]]:
     """Lists the streams that feed a silver table: source, name and what is declared."""
     return [
         (source.name, name, stream)
         for source in project.sources.values()
         for name, stream in source.streams.items()
-        if stream.table == table.table
+        if stream.table == table
     ]
 
 
@@ -164,6 +175,11 @@ def _longer(type_: str, before: str) -> bool:
     """True where a text may only be longer than before: it is stored as it was."""
     lengths = [int(found[1]) if (found := _LENGTH.fullmatch(text)) else _ANY for text in (type_, before)]
     return stored(type_) == stored(before) == "string" and lengths[0] >= lengths[1]
+
+
+def gold_values(environment: Environment) -> dict[str, str]:
+    """What stands in place of the placeholders of gold's queries."""
+    return {"reporting_currency": environment.reporting_currency}
 
 
 def definition_of(declared: GoldTable, values: Mapping[str, str]) -> str:

@@ -6,13 +6,13 @@ Each table's newest commit tells by which definition its rows were computed; a f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from headwater.client import Client
 from headwater.config import Project
-from headwater.config.definition import Definition, definition_of, stored
+from headwater.config.definition import Definition, definition_of, gold_values
 from headwater.desk.environments import client_of
 from headwater.desk.options import EnvOption, JsonOption
 from headwater.desk.screen import show
@@ -52,7 +52,7 @@ def _of_silver(project: Project, lake: Bucket, schemas: Schemas, name: str) -> P
         return Planned("silver", name, "is made", "")
     now = Definition.of(project, table)
     there = schemas.columns(f"silver/{name}")
-    before = _taken(now, there) if "definition" not in told else Definition.model_validate(told["definition"])
+    before = now.of_table(there) if "definition" not in told else Definition.model_validate(told["definition"])
     differences = before.differences(now)
     if rebuilds := [difference.what for difference in differences if difference.rebuilds]:
         gone = before.gone(now)
@@ -65,19 +65,12 @@ def _of_silver(project: Project, lake: Bucket, schemas: Schemas, name: str) -> P
     return Planned("silver", name, does, "; ".join(filter(None, (why, fills))))
 
 
-def _taken(now: Definition, there: Mapping[str, str]) -> Definition:
-    """The definition of a table that an earlier version of Headwater has written: today's, of the columns that are there."""
-    columns = {name: there[name.lower()] for name in now.columns if name.lower() in there}
-    same = {name: now.columns[name] for name, type_ in columns.items() if stored(now.columns[name]) == type_}
-    return now.model_copy(update={"columns": columns | same})
-
-
 def _of_gold(project: Project, lake: Bucket, name: str, whole: set[str]) -> Planned:
     declared = project.gold[name]
     told = _metadata(lake, f"gold/{name}")
     if told is None:
         return Planned("gold", name, "is made", "")
-    definition = definition_of(declared, {"reporting_currency": project.environment.reporting_currency})
+    definition = definition_of(declared, gold_values(project.environment))
     if told.get("definition", definition) != definition:
         return Planned("gold", name, "rebuilds", f"sql/gold/{name}.sql or the reporting currency is another")
     if inputs := sorted(whole & set(declared.inputs)):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from headwater.config import Project
+from headwater.config.definition import feeding
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Held
 
@@ -51,13 +52,13 @@ class Holds:
 
 def waiting_tables(project: Project, held: Mapping[str, Mapping[str, Held]]) -> dict[str, list[str]]:
     """Lists the gold tables that wait, each with the held streams that feed what it reads; gold waits for no optional source."""
-    feeding: dict[str, list[str]] = {}
-    for source in map(project.source, project.sources):
-        for stream, declared in source.streams.items():
-            if f"{source.name}.{stream}" in held and not source.optional:
-                feeding.setdefault(declared.table, []).append(f"{source.name}.{stream}")
     waits = {
-        name: [stream for table in gold.inputs for stream in feeding.get(table, [])]
+        name: [
+            f"{source}.{stream}"
+            for table in gold.inputs
+            for source, stream, _ in feeding(project, table)
+            if f"{source}.{stream}" in held and not project.source(source).optional
+        ]
         for name, gold in project.gold.items()
     }
     return {name: streams for name, streams in waits.items() if streams}

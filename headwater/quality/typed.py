@@ -23,10 +23,9 @@ def typed(stream: Stream, table: Table, raw: DataFrame, also: Mapping[str, Colum
     Keeps the row as it came, its place, the problem of one that cannot be read, and the names of columns that did not; `also` are
     further columns that are made of the raw row.
     """
-    values = {name: _value(stream, name) for name in table.columns}
-    made = cast_columns(stream, {name: column.type for name, column in table.columns.items()}, raw)
-    columns = [made[name].alias(name) for name in table.columns]
-    lost = [F.when(values[name].isNotNull() & made[name].isNull(), F.lit(name)) for name in table.columns]
+    cast = cast_columns(stream, {name: column.type for name, column in table.columns.items()}, raw)
+    columns = [made.alias(name) for name, (_, made) in cast.items()]
+    lost = [F.when(told.isNotNull() & made.isNull(), F.lit(name)) for name, (told, made) in cast.items()]
     problem = F.col(PROBLEM) if isinstance(stream, JsonStream) else F.lit(None).cast("string").alias(PROBLEM)
     as_it_came = F.struct(*[F.col(f"`{name}`") for name in raw.columns if name not in {BATCH, FILE, ROW}]).alias(RAW)
     told = F.array_except(F.array(*lost), F.array(F.lit(None).cast("string"))).alias(UNREADABLE)
@@ -34,12 +33,12 @@ def typed(stream: Stream, table: Table, raw: DataFrame, also: Mapping[str, Colum
     return raw.select(*columns, BATCH, FILE, ROW, problem, told, as_it_came, *more)
 
 
-def cast_columns(stream: Stream, types: Mapping[str, str], raw: DataFrame) -> dict[str, Column]:
-    """The columns that a stream makes of raw rows, each cast to its type; NULL where the cast would alter a value."""
+def cast_columns(stream: Stream, types: Mapping[str, str], raw: DataFrame) -> dict[str, tuple[Column, Column]]:
+    """What a stream tells of raw rows, column by column, and the same cast to its type: NULL where the cast would alter a value."""
     values = {name: _value(stream, name) for name in types}
     given = raw.select(*[value.alias(name) for name, value in values.items()]).schema
     wanted = {name: T._parse_datatype_string(type_) for name, type_ in types.items()}  # noqa: SLF001 - nothing public reads a type and keeps a varchar's width
-    return {name: exact(values[name], given[name].dataType, wanted[name]) for name in types}
+    return {name: (value, exact(value, given[name].dataType, wanted[name])) for name, value in values.items()}
 
 
 def _value(stream: Stream, name: str) -> Column:

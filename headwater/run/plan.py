@@ -109,7 +109,7 @@ def rebuilt(project: Project, tables: Sequence[str]) -> tuple[list[str], str]:
         if name not in project.tables and name not in project.gold:
             known = ", ".join([*sorted(project.tables), *sorted(project.gold)])
             raise ConfigError(f"run input: table {name!r} of rebuild unknown; known: {known}")
-    silver = [project.tables[name] for name in tables if name in project.tables]
+    silver = [name for name in tables if name in project.tables]
     sources = [source for table in silver for source, _, _ in feeding(project, table)]
     return list(dict.fromkeys(sources)), "Silver" if silver else "Gold"
 

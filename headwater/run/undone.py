@@ -10,7 +10,7 @@ from typing import Any
 from headwater.config import FilesSource
 from headwater.ledger.entries import Held, SetAside
 from headwater.ledger.held import Holds, waiting_tables
-from headwater.log import get_logger, redact, shortened
+from headwater.log import error_text, get_logger, shortened
 from headwater.open_project import OpenProject
 
 _MOST_CHARACTERS = 1000
@@ -65,7 +65,7 @@ def undone_if_readable(failure: Mapping[str, Any]) -> Undone | None:
     try:
         return left_undone(OpenProject.deployed(), failure["run_id"], failure["started_at"], {})
     except Exception as error:  # noqa: BLE001 - most likely what failed the run, of which the alert tells
-        log.warning("what is undone cannot be read", error=redact(f"{type(error).__name__}: {error}"))
+        log.warning("what is undone cannot be read", error=error_text(error))
         return None
 
 

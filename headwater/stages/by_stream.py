@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from headwater.errors import HeadwaterError
 from headwater.ledger.failures import Failures
 from headwater.ledger.held import MOST_CHARACTERS
-from headwater.log import bind, get_logger, redact, shortened
+from headwater.log import bind, error_text, get_logger, shortened
 
 if TYPE_CHECKING:
     from headwater.job import Job
@@ -28,7 +28,7 @@ def by_stream(job: Job, name: str, stage: Callable[[Job, str], None]) -> None:
                 try:
                     stage(own, stream)
                 except Exception as error:  # noqa: BLE001 - whatever it was, it is this stream's alone, and is raised below
-                    cause = redact(f"{type(error).__name__}: {error}")
+                    cause = error_text(error)
                     log.warning("failed", error=cause)
                     failed[stream] = {"Error": type(error).__name__, "Cause": cause}
                     causes.append(f"{source}.{stream}: {cause}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from headwater.config.definition import definition_of
+from headwater.config.definition import definition_of, gold_values
 from headwater.errors import BooksError
 from headwater.log import get_logger
 from headwater.stages.gold import computed
@@ -29,7 +29,7 @@ def hold_to_definition(job: Job, table: str, seed: int) -> None:
     """
     declared = job.project.gold[table]
     gold = job.lake.table("gold", table)
-    values = {"reporting_currency": job.project.environment.reporting_currency}
+    values = gold_values(job.project.environment)
     built = gold.latest_metadata()
     if built.get("definition") != definition_of(declared, values):
         log.info("not compared", table=table, why="its definition has changed since it was built")

@@ -17,7 +17,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from headwater.config import GoldColumn, GoldTable
-from headwater.config.definition import definition_of
+from headwater.config.definition import definition_of, gold_values
 from headwater.errors import ConfigError
 from headwater.lake.delta import Table
 from headwater.ledger.bucket import Bucket
@@ -41,7 +41,7 @@ def build_gold(job: Job, table: str, lease: Lease) -> None:
     declared = job.project.gold[table]
     gold = job.lake.table("gold", table)
     built = gold.latest_metadata()
-    values = {"reporting_currency": job.project.environment.reporting_currency}
+    values = gold_values(job.project.environment)
     definition = definition_of(declared, values)
     used: dict[str, int] = built.get("silver", {})
     silver = {name: job.lake.table("silver", name) for name in declared.inputs}
@@ -65,10 +65,11 @@ def build_gold(job: Job, table: str, lease: Lease) -> None:
     changed = {name: _changed(source, used.get(name), versions[name]) for name, source in silver.items()}
     with computed(job.spark, table, declared, rows_of, changed, values, increment=not anew) as (affected, rows):
         lease.check()
-        with gold.transact(f"gold.{table}", version + 2, silver=versions, definition=definition, run_id=job.run_id):
-            if version < 0 or _shape(gold.read()) != _shape(rows):
-                rows.write.format("delta").mode("overwrite").option("overwriteSchema", True).save(gold.path)
-            else:
+        told = {"silver": versions, "definition": definition, "run_id": job.run_id}
+        if version < 0 or _shape(gold.read()) != _shape(rows):
+            gold.overwrite(rows, f"gold.{table}", version + 2, **told)
+        else:
+            with gold.transact(f"gold.{table}", version + 2, **told):
                 _replace(gold, declared, rows, None if anew else affected)
     log.info("built", table=table, anew=anew, silver=versions)
 

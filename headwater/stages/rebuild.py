@@ -35,9 +35,7 @@ def definition_in(silver: Table, now: Definition) -> Definition:
     if told is not None:
         return Definition.model_validate(told)
     there = {name.lower(): spelled(type_) for name, type_ in silver.types().items()}
-    columns = {name: there[name.lower()] for name in now.columns if name.lower() in there}
-    same = {name: now.columns[name] for name, type_ in columns.items() if stored(now.columns[name]) == type_}
-    return now.model_copy(update={"columns": columns | same})
+    return now.of_table(there)
 
 
 def is_due(job: Job, stream: str, silver: Table, table: config.Table) -> bool:
@@ -50,7 +48,7 @@ def is_due(job: Job, stream: str, silver: Table, table: config.Table) -> bool:
 
 def _is_asked(job: Job, stream: str, table: config.Table) -> bool:
     """True for the first of the streams that feed a table whose rebuild was asked for: one rebuild does for all."""
-    return table.table in job.rebuild and feeding(job.project, table)[0][:2] == (job.source_name, stream)
+    return table.table in job.rebuild and feeding(job.project, table.table)[0][:2] == (job.source_name, stream)
 
 
 def _rebuilds(differences: Sequence[Difference]) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from headwater.errors import HeadwaterError
 from headwater.ledger.entries import Held
 from headwater.ledger.held import MOST_CHARACTERS, Holds, waiting_tables
-from headwater.log import get_logger, redact, shortened
+from headwater.log import error_text, get_logger, shortened
 from headwater.stages.gold import build_gold, publish_gold
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def refresh_gold(job: Job) -> None:
                 build_gold(job, table, lease)
                 publish_gold(job, table)
         except Exception as error:  # noqa: BLE001 - whatever it was, it is this table's alone, and is raised below
-            cause = redact(f"{type(error).__name__}: {error}")
+            cause = error_text(error)
             log.warning("failed", table=table, error=cause)
             failed[table] = _stale(job, type(error).__name__, cause)
     holds.hold_tables(stale | failed)

@@ -16,7 +16,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from headwater import config
-from headwater.config import InsertWrite, JsonStream, Parser, RelationStream, ReplaceWrite, Scd2Write, Stream
+from headwater.config import InsertWrite, JsonStream, Parser, ReplaceWrite, Scd2Write, Stream
 from headwater.config.definition import Definition, feeding
 from headwater.config.stream import Order
 from headwater.errors import BooksError, ConfigError, LedgerError
@@ -90,7 +90,7 @@ def remade(
 
     ConfigError or BooksError where they could not be the same for the reason alone that they are made at once.
     """
-    fed = [one for told in feeding(job.project, table) if (one := _fed(job, silver, *told)).manifests]
+    fed = [one for told in feeding(job.project, table.table) if (one := _fed(job, silver, *told)).manifests]
     if not fed:
         raise ConfigError(
             f"table {table.table}: no stream that is declared has brought a row of it. hint: declare the one that has"
@@ -133,10 +133,6 @@ def _places(fed: Sequence[_Fed]) -> list[dict[int, int]]:
 def _rows(job: Job, fed: _Fed, table: config.Table, before: Definition, now: Definition) -> DataFrame:
     """The rows of a stream, typed as is declared today, with the reasons of then, and the batch with which each came again."""
     raw = job.lake.bronze_rows(fed.source, fed.name, fed.declared, F.col(BATCH) <= fed.last)
-    if isinstance(fed.declared, RelationStream) and fed.declared.raw_fields:
-        known = {name.lower() for name in raw.columns}
-        lacking = [name for name in fed.declared.raw_fields if name.lower() not in known]
-        raw = raw.withColumns({name: F.lit(None).cast("string") for name in lacking})
     rows = typed(fed.declared, table, raw, {_EMPTIED: _emptied(fed, before, now, raw)})
     quarantine = job.lake.table("quarantine", table.table)
     if fed.last and quarantine.exists():
@@ -163,7 +159,7 @@ def _emptied(fed: _Fed, before: Definition, now: Definition, raw: DataFrame) -> 
         shaped["parsers"] = {name: Parser(columns=columns) for name, columns in old.parsers.items()}
     was = cast_columns(fed.declared.model_copy(update=shaped), {name: before.columns[name] for name in changed}, raw)
     is_ = cast_columns(fed.declared, {name: now.columns[name] for name in changed}, raw)
-    names = [F.when(was[name].isNotNull() & is_[name].isNull(), F.lit(name)) for name in changed]
+    names = [F.when(was[name][1].isNotNull() & is_[name][1].isNull(), F.lit(name)) for name in changed]
     return F.array_compact(F.array(*names))
 
 

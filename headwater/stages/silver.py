@@ -69,8 +69,7 @@ def silver_stream(job: Job, stream: str) -> None:
     app_id = f"{job.source_name}.{stream}"
     silver, quarantine = job.lake.table("silver", table.table), job.lake.table("quarantine", table.table)
     written, judged = silver.transaction(app_id), ledger.judged_up_to()
-    anew = is_due(job, stream, silver, table)
-    if judged <= written <= ledger.closed_up_to() and not anew:
+    if judged <= written <= ledger.closed_up_to() and not is_due(job, stream, silver, table):
         return
     with job.lease(f"silver/{table.table}") as lease:
         written = silver.transaction(app_id)

@@ -52,6 +52,20 @@ def people(write: dict[str, Any] | None = None, *, version: bool = True, **chang
     return Table.model_validate(declared | changes)
 
 
+ADS = ("account", "day", "ad", "cost", "platform")
+
+
+def ad_costs() -> Table:
+    """Costs of ads, of which a batch restates days of an account; two platforms may feed it."""
+    types = dict(zip(ADS, ("string", "date", "int", "int", "string"), strict=True))
+    return people(
+        {"kind": "replace", "account": "account", "day": "day"},
+        version=False,
+        key=["platform", "account", "day", "ad"],
+        columns={name: {"type": type_} for name, type_ in types.items()},
+    )
+
+
 def at(day: int | None) -> str | None:
     """Noon of a day in January."""
     return None if day is None else f"2024-01-{day:02d} 12:00:00"

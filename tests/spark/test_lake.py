@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from headwater.lake.tables import Lake
 from headwater.ledger.entries import Manifest
+from tests.support import declared
 
 from .shop import SOURCE, STREAM, Shop, at, people
 
@@ -97,3 +98,13 @@ def test_fields_that_came_later_are_columns_of_all_batches_that_are_appended_tog
     shop.append()
     rows = shop.lake.bronze(SOURCE, STREAM).read().collect()
     assert {row.id: row.street for row in rows} == {"0": None, "1": "Kai"}
+
+
+def test_what_a_relation_was_not_declared_to_have_when_it_was_read_is_null(shop: Shop) -> None:
+    batch = append(shop, 1, 2)
+    relation = declared.project().source("rds_postgres").streams["orders"]
+    assert relation.raw_fields is not None
+    assert not set(relation.raw_fields) & set(shop.raw)
+    rows = shop.lake.batches([batch], relation)
+    assert ids(rows) == [1, 2]
+    assert {value for row in rows.select(*relation.raw_fields).collect() for value in row} == {None}

@@ -15,7 +15,7 @@ from headwater.config.stream import Order
 from headwater.errors import ConfigError
 from headwater.ledger.entries import Verdict
 
-from .shop import RAW, Shop, at, people, policy
+from .shop import ADS, RAW, Shop, ad_costs, at, people, policy
 
 KEYS, SEED = 300, 5
 CHECKED = {"id": "city", "that": "city", "is": "in_set", "values": ["A", "B", "C", "new"]}
@@ -130,14 +130,7 @@ def test_a_rebuild_comes_to_what_the_batches_made(
 def test_a_rebuild_of_a_table_whose_days_are_replaced_has_what_was_restated_last(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    columns = {"account": "string", "day": "date", "ad": "int", "cost": "int", "platform": "string"}
-    table = people(
-        {"kind": "replace", "account": "account", "day": "day"},
-        version=False,
-        key=["platform", "account", "day", "ad"],
-        columns={name: {"type": type_} for name, type_ in columns.items()},
-    )
-    shop = Shop(spark, tmp_path, table, "reading", None, tuple(columns)[:-1], {"platform": "'mine'"})
+    shop = Shop(spark, tmp_path, ad_costs(), "reading", None, ADS[:-1], {"platform": "'mine'"})
     random = Random(SEED)
     for _ in range(6):
         slices = [(account, f"2024-01-{day:02d}") for account in "ab" for day in range(1, 9) if random.random() < 0.6]

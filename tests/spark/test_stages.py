@@ -16,10 +16,9 @@ from headwater.lake.delta import Commit, Table
 from headwater.ledger.entries import Carried, Manifest
 from headwater.stages import check, silver
 
-from .shop import SOURCE, STREAM, Shop, at, people, policy, raw_of
+from .shop import ADS, SOURCE, STREAM, Shop, ad_costs, at, people, policy, raw_of
 
 POSITIVE = policy({"id": "id_positive", "that": "id", "is": "positive"})
-AD = ("account", "day", "ad", "cost", "platform")
 
 
 @pytest.fixture
@@ -415,15 +414,8 @@ def test_a_correction_wins_by_file_and_line_where_nothing_else_orders_them(spark
 
 @pytest.fixture
 def ads(spark: SparkSession, tmp_path: Path) -> Shop:
-    types = {"account": "string", "day": "date", "ad": "int", "cost": "int", "platform": "string"}
-    table = people(
-        {"kind": "replace", "account": "account", "day": "day"},
-        version=False,
-        key=["platform", "account", "day", "ad"],
-        columns={name: {"type": type_} for name, type_ in types.items()},
-    )
     costs = policy({"id": "cost", "that": "cost", "is": "non_negative"})
-    return Shop(spark, tmp_path, table, "reading", costs, AD[:-1], {"platform": "'mine'"})
+    return Shop(spark, tmp_path, ad_costs(), "reading", costs, ADS[:-1], {"platform": "'mine'"})
 
 
 def costs(shop: Shop) -> set[tuple[Any, ...]]:

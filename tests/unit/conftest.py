@@ -12,6 +12,7 @@ from headwater.config import Project
 from headwater.deploy.project import load_project
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger
+from headwater.open_project import OpenProject
 from tests.support.aws import client_of, localstack
 from tests.support.paths import ROOT
 
@@ -64,3 +65,10 @@ def _buckets(client: S3Client) -> set[str]:
 @pytest.fixture
 def ledger(s3: S3Client) -> Ledger:
     return Ledger(Bucket(s3, "raw"))
+
+
+@pytest.fixture
+def opened(project: Project, ledger: Ledger) -> OpenProject:
+    opened = OpenProject(project)
+    opened.__dict__["ledger"] = ledger
+    return opened

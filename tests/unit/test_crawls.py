@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from headwater.config import Project
 from headwater.errors import CrawlError
 from headwater.ledger.schemas import Schemas, digest_of
-from headwater.ledger.stream import Ledger
 from headwater.open_project import OpenProject
 from headwater.run import crawl
 from headwater.run.crawl import crawl_changed
@@ -67,10 +66,9 @@ class FakeGlue:
 
 
 @pytest.fixture
-def opened(project: Project, ledger: Ledger) -> OpenProject:
-    ledger.bucket.s3.create_bucket(Bucket=LAKE, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    opened = OpenProject(project)
-    opened.__dict__["ledger"] = ledger
+def opened(opened: OpenProject) -> OpenProject:
+    s3 = opened.ledger.bucket.s3
+    s3.create_bucket(Bucket=LAKE, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     return opened
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from headwater.config import Project
 from headwater.errors import BooksError, LoadError, QueryError
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Book, CheckResult, Verdict
@@ -29,10 +28,9 @@ Publish = Callable[[str, int], None]
 
 
 @pytest.fixture
-def opened(project: Project, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> OpenProject:
-    ledger.bucket.s3.create_bucket(Bucket=LAKE, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    opened = OpenProject(project)
-    opened.__dict__["ledger"] = ledger
+def opened(opened: OpenProject, monkeypatch: pytest.MonkeyPatch) -> OpenProject:
+    s3 = opened.ledger.bucket.s3
+    s3.create_bucket(Bucket=LAKE, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     monkeypatch.setattr(load, "_PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(audit, "_PATIENCE_SECONDS", 0.0)
     return opened

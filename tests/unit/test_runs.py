@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from headwater.config import Project
 from headwater.errors import ConfigError
 from headwater.ledger.positions import KeyPosition
 from headwater.ledger.stream import Ledger
@@ -14,13 +13,6 @@ from headwater.run.plan import plan_run
 from tests.unit.test_ledger import writer
 
 STARTED = "2024-05-06T07:08:09.123Z"
-
-
-@pytest.fixture
-def opened(project: Project, ledger: Ledger) -> OpenProject:
-    opened = OpenProject(project)
-    opened.__dict__["ledger"] = ledger
-    return opened
 
 
 def plan(opened: OpenProject, **asked: Any) -> dict[str, Any]:

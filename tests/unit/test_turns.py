@@ -38,13 +38,6 @@ class Executions:
         return {"status": "RUNNING" if name in self.running else "ABORTED"}
 
 
-@pytest.fixture
-def opened(project: Project, ledger: Ledger) -> OpenProject:
-    opened = OpenProject(project)
-    opened.__dict__["ledger"] = ledger
-    return opened
-
-
 def ask(opened: OpenProject, executions: Executions, run_id: str, before: Any = None) -> dict[str, Any]:
     answer = take_turn(opened, executions, f"{EXECUTIONS}:{run_id}", before or {})
     assert set(answer) == FIELDS

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.client import Client
-from headwater.config import Project
 from headwater.deploy.deployment import Deployment
 from headwater.ledger.entries import Held, SetAside
 from headwater.ledger.held import Holds, waiting_tables
@@ -33,13 +32,6 @@ def why(stage: str = "Extract", *, run_id: str = "run-1", cause: str = "gone", b
     return Held(
         run_id=run_id, stage=stage, error="QualityHalt" if batch else "FatalSourceError", cause=cause, batch=batch
     )
-
-
-@pytest.fixture
-def opened(project: Project, ledger: Ledger) -> OpenProject:
-    opened = OpenProject(project)
-    opened.__dict__["ledger"] = ledger
-    return opened
 
 
 @pytest.fixture

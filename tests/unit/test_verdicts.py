@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import pytest
 
-from headwater.config import Project
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Book, Carried, CheckResult, Decision, Held, Verdict
 from headwater.ledger.failures import Failures
@@ -28,13 +27,6 @@ KILLED = {
     "Cause": json.dumps({"Id": "jr_2", "ErrorMessage": "the driver ran out of memory"}),
 }
 SOURCES = [{"source": "rds_postgres"}, {"source": "fx_rates"}]
-
-
-@pytest.fixture
-def opened(project: Project, ledger: Ledger) -> OpenProject:
-    opened = OpenProject(project)
-    opened.__dict__["ledger"] = ledger
-    return opened
 
 
 @pytest.fixture
