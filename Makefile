@@ -19,11 +19,11 @@ setup: ## Install everything into .venv and the user's cache; goes on from where
 	@$(PYTHON) -c "" 2> /dev/null || { echo "$(PYTHON) is not on the PATH; Headwater runs on Python 3.11. hint: apt-get install python3.11 python3.11-venv, or name any other: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m local.setup
 
-demo: setup ## Run the whole pipeline on real data, and prove the books (KEEP=1 leaves the stack up, SOURCES="…" does with some)
-	@$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(if $(SOURCES),--sources $(SOURCES))
+demo: setup ## Run the whole pipeline on real data, and prove the books (WORLD=full: the whole shop, KEEP=1 leaves the stack up, SOURCES="…" does with some)
+	@$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(if $(WORLD),--world $(WORLD)) $(if $(SOURCES),--sources $(SOURCES))
 
 terraform-local: setup ## The demo on a stack that Terraform provisions: apply, run, plan again with no changes, destroy
-	@$(BIN)/python -m local.demo --terraform $(if $(SOURCES),--sources $(SOURCES))
+	@$(BIN)/python -m local.demo --terraform $(if $(WORLD),--world $(WORLD)) $(if $(SOURCES),--sources $(SOURCES))
 
 up: setup ## Start the local stack and deploy to it
 	@$(BIN)/headwater up && $(BIN)/headwater deploy

@@ -26,11 +26,14 @@ from headwater.ledger.entries import Book
 from headwater.run.audit import books_of
 from local import proofs, world
 from local.deploy import deploy
+from local.glue import quick_start
 from local.report import write_report
 from local.stack import ROOT, Stack
 from local.terraform import Terraform
 
 DAYS = 3
+HOUSEHOLDS = 60
+"""Of the small world."""
 ADVANCE_SEED = 7
 _DAY_SECONDS = 86_400
 _COLLEAGUE = "test"
@@ -57,14 +60,23 @@ def main() -> int:
         "--terraform", action="store_true", help="let Terraform provision the stack, and take it down again"
     )
     parser.add_argument("--sources", nargs="+", help="the sources to do it with; all if absent")
+    parser.add_argument(
+        "--world",
+        choices=("small", "full"),
+        default="small",
+        help="a fortieth of the shop, which shows all there is to see, or the whole",
+    )
     asked = parser.parse_args()
+    households = None if asked.world == "full" else HOUSEHOLDS
+    if households:
+        quick_start.choose()
     stack = replace(Stack.default(), sources=frozenset(asked.sources) if asked.sources else None)
     terraform = Terraform(stack.home / "terraform", stack.aws_endpoint) if asked.terraform else None
     try:
         # The demo tells a story from its beginning: a stack that is up has its own.
         Stack.default().down()
         stack.wipe()
-        report = _run(stack, terraform)
+        report = _run(stack, terraform, households)
     except HeadwaterError as error:
         console.print(f"[red]{type(error).__name__}[/]: {error}")
         return 1
@@ -77,14 +89,14 @@ def main() -> int:
     return 0 if report["balanced"] and report["proven"] else 1
 
 
-def _run(stack: Stack, terraform: Terraform | None) -> dict[str, Any]:
+def _run(stack: Stack, terraform: Terraform | None, households: int | None) -> dict[str, Any]:
     started = time.monotonic()
     deployment = stack.deployment()
     if terraform:
         # What cannot be done here is said before anything is started.
         terraform.init(deployment)
     with _step("Start the local stack"):
-        stack.up(lambda name: console.print(f"  {name}"))
+        stack.up(lambda name: console.print(f"  {name}"), households)
         stack.deploy(deployment, terraform.apply if terraform else deploy)
     client = Client(deployment)
     runs = []

@@ -246,9 +246,10 @@ class Table:
 
 def _last_of(app_id: str, snapshot: Any) -> int | None:
     """The last transaction of an application that a snapshot knows of."""
-    listed = snapshot.setTransactionsIfKnown()
+    checksum = snapshot.checksumOpt()
+    listed = checksum.get().setTransactions() if checksum.isDefined() else checksum
     if listed.isDefined():
-        # The commit's checksum has them all. Asked for one, a snapshot would gather them from the log by Spark jobs.
+        # The commit's checksum has them all. Asked for any, a snapshot would gather them from the log by Spark jobs.
         known = listed.get()
         found = (known.apply(number) for number in range(known.size()))
         return next((int(one.version()) for one in found if one.appId() == app_id), None)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pyspark.sql import SparkSession
 
+from headwater.lake.names import remember_names
+
 SETTINGS = {
     # Gold and Load read the change data feed.
     "spark.databricks.delta.properties.defaults.enableChangeDataFeed": "true",
@@ -33,6 +35,7 @@ SETTINGS = {
 
 
 def configure(spark: SparkSession) -> None:
-    """Gives a session the library's settings."""
+    """Gives a session the library's settings, and makes its names cheap to use."""
+    remember_names(spark)
     for setting, value in SETTINGS.items():
         spark.conf.set(setting, value)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from py4j.protocol import REFL_GET_UNKNOWN_SUB_COMMAND_NAME, REFLECTION_COMMAND_NAME
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from headwater.lake.tables import Lake
 from headwater.ledger.entries import Manifest
@@ -28,6 +30,40 @@ def test_a_transaction_tells_the_last_batch_of_its_own_stream_only(shop: Shop) -
     table = shop.lake.table("silver", "people")
     assert table.transaction("shop.people") == 3
     assert table.transaction("other.people") == 0
+
+
+def test_a_transaction_is_told_without_a_job_of_spark(spark: SparkSession, shop: Shop) -> None:
+    shop.batch([(1, "Graz", at(1))])
+    shop.run()
+    table = shop.lake.table("silver", "people")
+    spark.sparkContext.setJobGroup("told", "told")
+    table.transaction("shop.people")
+    table.transaction("other.people")
+    assert not spark.sparkContext.statusTracker().getJobIdsForGroup("told")
+    table.read().count()
+    assert spark.sparkContext.statusTracker().getJobIdsForGroup("told")
+    spark.sparkContext.setLocalProperty("spark.jobGroup.id", "")
+
+
+def test_a_name_in_the_jvm_is_looked_for_once(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    jvm: Any = spark._jvm
+    asked = []
+    send = jvm._gateway_client.send_command
+
+    def counted(command: str, *arguments: Any, **named: Any) -> Any:
+        if command.startswith(REFLECTION_COMMAND_NAME + REFL_GET_UNKNOWN_SUB_COMMAND_NAME):
+            asked.append(command.splitlines()[2])
+        return send(command, *arguments, **named)
+
+    def use() -> tuple[Any, ...]:
+        return F.lit(1), F.upper("a"), jvm.org.apache.spark.sql.delta.DeltaLog, jvm.java.util.HashMap
+
+    use()
+    monkeypatch.setattr(jvm._gateway_client, "send_command", counted)
+    use()
+    assert not asked
+    assert jvm.org.apache.spark.sql.delta.DeltaOptions
+    assert asked == ["org.apache.spark.sql.delta.DeltaOptions"]
 
 
 @pytest.mark.parametrize("missing", ["silver", "quarantine"])
