@@ -38,7 +38,7 @@ from headwater.errors import ConfigError
 from headwater.validate.understanding import mistakes
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-LAMBDA_NEEDS = ("fastjsonschema", "pydantic", "pyyaml")
+LAMBDA_NEEDS = ("fastjsonschema", "pydantic", "pyyaml", "simplejson")
 GLUE_NEEDS = (*LAMBDA_NEEDS, "cryptography", "openpyxl", "pydeequ", "snowflake-connector-python")
 GLUE_LOCK = Path(__file__).resolve().parents[2] / "glue.lock"
 # Glue has them beside what it lists.

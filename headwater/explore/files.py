@@ -18,7 +18,8 @@ from headwater.explore.infer import fields_of, key_of, version_of
 from headwater.explore.secret import Secret, client
 from headwater.ledger.landing import is_data
 from headwater.ledger.raw import PROBLEM, Row
-from headwater.sources.files.formats import BadFileError, rows_of
+from headwater.sources.files.formats import rows_of
+from headwater.sources.files.rows import BadFileError
 
 _SAMPLED_ROWS = 100
 _LISTED = 1000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -19,7 +18,7 @@ from headwater.errors import FatalSourceError, SourceError
 from headwater.explore.found import SECONDS, Field, Found, Sample
 from headwater.explore.infer import fields_of, key_of, version_of
 from headwater.explore.secret import Secret
-from headwater.ledger.untrusted import read_object
+from headwater.ledger.untrusted import read_json, read_object
 from headwater.sources.kafka.cluster import needed
 from headwater.sources.kafka.registry import Registry, open_registry
 
@@ -145,7 +144,7 @@ class KafkaExplorer:
             return None
         if answer.get("schemaType", "AVRO") != "AVRO":
             return None
-        schema: Mapping[str, Any] = json.loads(answer["schema"])
+        schema: Mapping[str, Any] = read_json(answer["schema"])
         return schema
 
     @contextmanager

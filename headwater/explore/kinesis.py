@@ -15,7 +15,7 @@ from headwater.explore.found import Found, Sample
 from headwater.explore.infer import fields_of, key_of, version_of
 from headwater.explore.secret import client
 from headwater.ledger.raw import PROBLEM, Row
-from headwater.receive.records import Record, raw_row
+from headwater.receive.records import Record, raw_rows
 
 _SAMPLED_ROWS = 100
 # Kinesis answers with nothing now and then although there is more.
@@ -62,7 +62,9 @@ class KinesisExplorer:
             )["ShardIterator"]
             for _ in range(_TRIES):
                 answer = self.api.get_records(ShardIterator=at, Limit=most)
-                found += [self._row(stream, arn, shard["ShardId"], record) for record in answer["Records"]]
+                found += [
+                    row for record in answer["Records"] for row in self._read(stream, arn, shard["ShardId"], record)
+                ]
                 at = answer.get("NextShardIterator")
                 if len(found) >= most:
                     return found[:most]
@@ -70,7 +72,7 @@ class KinesisExplorer:
                     break
         return found
 
-    def _row(self, stream: str, arn: str, shard: str, record: Any) -> Row:
+    def _read(self, stream: str, arn: str, shard: str, record: Any) -> list[Row]:
         arrived = record["ApproximateArrivalTimestamp"].astimezone(UTC)
         taken = Record(
             item=record["SequenceNumber"],
@@ -82,8 +84,8 @@ class KinesisExplorer:
             arrived_at=arrived.isoformat(timespec="milliseconds"),
             data=base64.b64encode(record["Data"]).decode(),
         )
-        row = raw_row(taken, self.source.streams[stream].largest_bytes)
-        return {**row.fields, **row.added, **({PROBLEM: row.problem} if row.problem else {})}
+        rows = raw_rows(taken, self.source.streams[stream].largest_bytes)
+        return [{**row.fields, **row.added, **({PROBLEM: row.problem} if row.problem else {})} for row in rows]
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
+
+from simplejson import JSONEncoder
 
 from headwater.ledger.shape import Fields, Learned, deviates
 
@@ -35,7 +35,7 @@ Problem = Literal[
 ]
 """Why a row cannot be read at all; the reason it has in quarantine, whatever else is wrong with it."""
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+_ENCODER = JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, use_decimal=True)
 
 Row = dict[str, Any]
 
@@ -82,15 +82,4 @@ class RowFile:
 
 def to_line(value: Any) -> str:
     """Writes a value as one line of compact ASCII JSON with sorted keys, decimals as the numbers they came as."""
-    try:
-        return _encode(value)
-    except TypeError:
-        # The encoder would write a decimal as a float.
-        pass
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{json.dumps(key)}:{to_line(value[key])}" for key in sorted(value)) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(to_line(item) for item in value) + "]"
-    if isinstance(value, Decimal):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} does not come out of JSON")
+    return str(_ENCODER.encode(value))

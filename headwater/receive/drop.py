@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from headwater.config import DropEntrance, FilesSource
 from headwater.ledger.landing import ARRIVALS, is_data
+from headwater.ledger.untrusted import read_json, read_object
 from headwater.log import get_logger
 from headwater.open_project import OpenProject
 
@@ -35,7 +36,7 @@ class Arrival(BaseModel):
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> Arrival:
         """Takes S3's event out of a queue's message."""
-        found = json.loads(message["body"])["detail"]["object"]
+        found = read_json(message["body"])["detail"]["object"]
         return cls(key=found["key"], etag=found["etag"], size=found["size"], version=found.get("version-id"))
 
     @property
@@ -62,7 +63,7 @@ class Starter:
         for message in event["Records"]:
             try:
                 arrival = Arrival.of(message)
-            except (ValueError, LookupError, TypeError):
+            except (ValueError, LookupError, TypeError, AttributeError):
                 failed.append(str(message["messageId"]))
                 continue
             place = self._place(arrival)
@@ -104,7 +105,7 @@ class Starter:
         for page in pages:
             for execution in page["executions"]:
                 described = self.states.describe_execution(executionArn=execution["executionArn"])
-                sources = json.loads(described.get("input") or "{}").get("sources")
+                sources = read_object(described.get("input") or "{}")[0].get("sources")
                 if not sources or source in sources:
                     return str(execution["name"])
         return None

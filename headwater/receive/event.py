@@ -24,7 +24,7 @@ from headwater.config.files_source import PUSHED
 from headwater.errors import HeadwaterError, LedgerError
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.raw import to_line
-from headwater.ledger.untrusted import read_json
+from headwater.ledger.untrusted import read_json, read_object
 from headwater.log import get_logger
 from headwater.open_project import OpenProject
 
@@ -146,8 +146,14 @@ class PushReceiver:
         name = hashlib.sha256(f"{sender}\n{key}".encode()).hexdigest()
         path = f"{stream.prefix}{name}.json"
         added = dict(zip(PUSHED, (self.now().isoformat(timespec="milliseconds"), sender, key), strict=True))
+        line = to_line({**event, **added})
+        # Read as Extract will: what it could not is refused while somebody listens.
+        if (problem := read_object(line, PUSHED)[1]) is not None:
+            raise RefusedError(
+                422, problem, "the event could not be read again; it has more fields than a row may have"
+            )
         try:
-            if bucket.create(path, f"{to_line({**event, **added})}\n".encode()):
+            if bucket.create(path, f"{line}\n".encode()):
                 return Answer(202, {"accepted": True, "duplicate": False, "id": name})
             stored = bucket.read(path)
         except LedgerError:
@@ -157,7 +163,7 @@ class PushReceiver:
             raise RefusedError(
                 409, "in_progress", "another request with this Idempotency-Key is being taken; try again"
             )
-        before = read_json(stored.decode())
+        before, _ = read_object(stored.decode(), PUSHED)
         if to_line({field: value for field, value in before.items() if field not in PUSHED}) == to_line(event):
             return Answer(202, {"accepted": True, "duplicate": True, "id": name})
         raise RefusedError(

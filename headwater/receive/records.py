@@ -2,11 +2,13 @@
 
 Records come from the shards themselves, or through a pipe and a queue. From a shard the position is its last sequence number, and
 what comes again at or below it is dropped; a queue has no order, so silver removes duplicates by key. A record whose data
-cannot be read becomes a row all the same, with its problem, so no record can hold up those behind it.
+cannot be read becomes a row all the same, with its problem, so no record can hold up those behind it. What Kinesis's producer library
+has put together into one record is taken apart.
 
 A raw row has the fields of the record's data, if that is a JSON object, and beside them:
 
-    _event_id                          <shard>:<sequence number>, or the id of a message that holds no record
+    _event_id                          <shard>:<sequence number>, of an aggregate's records with their number in it behind another
+                                       colon; or the id of a message that holds no record
     _shard, _sequence, _partition_key  where the record was
     _arrived_at                        when Kinesis took it, ISO 8601 in UTC
     _value, _value_encoding            the data of a record that cannot be read, as text or as base64
@@ -15,12 +17,10 @@ A raw row has the fields of the record's data, if that is a JSON object, and bes
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,9 +31,10 @@ from headwater.errors import TakenError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.positions import RecordsPosition, ShardPlace, ShardsPosition
 from headwater.ledger.raw import PROBLEM, Problem
-from headwater.ledger.untrusted import read_object
+from headwater.ledger.untrusted import read_json, read_object
 from headwater.log import bind, get_logger
 from headwater.open_project import OpenProject
+from headwater.receive.aggregates import taken_apart
 
 MOST_TRIES = 12
 """Tries to commit a batch while invocations for other shards take the same number."""
@@ -73,8 +74,9 @@ class Record:
         """Takes a record out of a queue's message, as pipes put it there."""
         item, body = str(message["messageId"]), str(message["body"])
         try:
-            return cls._of(item, json.loads(body))
-        except (ValueError, LookupError, TypeError, RecursionError):
+            # Whatever the message says of itself: it came out of this queue.
+            return replace(cls._of(item, read_json(body)), stream_arn=str(message["eventSourceARN"]))
+        except (ValueError, LookupError, TypeError, ArithmeticError, OSError):
             sent_at = datetime.fromtimestamp(int(message["attributes"]["SentTimestamp"]) / 1000, UTC)
             data = base64.b64encode(body.encode()).decode()
             arrived_at = sent_at.isoformat(timespec="milliseconds")
@@ -200,8 +202,7 @@ class _RecordReceiver:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "rows.jsonl.gz"
             with writer.open_rows(path) as file:
-                for record in fresh:
-                    row = raw_row(record, self._declared.largest_bytes)
+                for row in (row for record in fresh for row in raw_rows(record, self._declared.largest_bytes)):
                     file.write(row.fields, **row.added, **({PROBLEM: row.problem} if row.problem else {}))
             writer.learned.merge(file.learned)
             writer.add(path, file.rows)
@@ -235,10 +236,8 @@ def _counted(before: RecordsPosition | None, rows: int) -> RecordsPosition:
     return RecordsPosition(records=(before.records if before else 0) + rows)
 
 
-def raw_row(record: Record, largest_bytes: int) -> RawRow:
-    """Reads a record's data; what cannot be read is kept as it is, under its problem."""
-    fields: dict[str, Any] = {}
-    problem: Problem | None
+def raw_rows(record: Record, largest_bytes: int) -> list[RawRow]:
+    """Reads a record's data, an aggregate's one by one; what cannot be read is kept as it is, under its problem."""
     added = {
         "_event_id": record.event_id,
         "_shard": record.shard,
@@ -247,13 +246,31 @@ def raw_row(record: Record, largest_bytes: int) -> RawRow:
         "_arrived_at": record.arrived_at,
     }
     try:
-        text = base64.b64decode(record.data, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return RawRow({}, {**added, "_value": record.data, "_value_encoding": "base64"}, "bad_encoding")
+        data = base64.b64decode(record.data, validate=True)
+    except ValueError:
+        return [RawRow({}, {**added, "_value": record.data, "_value_encoding": "text"}, "bad_encoding")]
     if record.stray:
-        problem = "bad_row"
-    elif len(text.encode()) > largest_bytes:
-        problem = "too_large"
-    else:
-        fields, problem = read_object(text)
-    return RawRow(fields, added if problem is None else {**added, "_value": text, "_value_encoding": "text"}, problem)
+        return [_kept(data, added, "bad_row")]
+    apart = taken_apart(data)
+    if apart is None:
+        return [_raw_row(data, added, largest_bytes)]
+    own = [{"_event_id": f"{record.event_id}:{number}", "_partition_key": key} for number, (key, _) in enumerate(apart)]
+    return [_raw_row(data, {**added, **place}, largest_bytes) for place, (_, data) in zip(own, apart, strict=True)]
+
+
+def _raw_row(data: bytes, added: dict[str, str], largest_bytes: int) -> RawRow:
+    if len(data) > largest_bytes:
+        return _kept(data, added, "too_large")
+    try:
+        fields, problem = read_object(data.decode())
+    except UnicodeDecodeError:
+        return _kept(data, added, "bad_encoding")
+    return RawRow(fields, added) if problem is None else _kept(data, added, problem)
+
+
+def _kept(data: bytes, added: dict[str, str], problem: Problem) -> RawRow:
+    try:
+        value, encoding = data.decode(), "text"
+    except UnicodeDecodeError:
+        value, encoding = base64.b64encode(data).decode(), "base64"
+    return RawRow({}, {**added, "_value": value, "_value_encoding": encoding}, problem)

@@ -11,7 +11,6 @@ a change moves the watermark.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from headwater.errors import FatalSourceError, QueryError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import DataFile, Days, Manifest
 from headwater.ledger.shape import Learned
+from headwater.ledger.untrusted import read_json
 from headwater.sources import watermark
 from headwater.sources.relation import double_quoted, selected
 from headwater.sources.watermark import Span
@@ -94,7 +94,7 @@ def unload(
         _UNLOAD_SECONDS,
     )
     body = writer.ledger.bucket.read(f"{writer.data_prefix}/manifest")
-    return span, [] if body is None else _files(json.loads(body), writer.ledger.bucket.name)
+    return span, [] if body is None else _files(read_json(body.decode()), writer.ledger.bucket.name)
 
 
 def _span(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -127,3 +128,16 @@ def test_ruff_keeps_glue_in_one_module_and_the_local_stack_out(path: str, code: 
 )
 def test_ruff_lets_those_through_whose_business_it_is(path: str, code: str) -> None:
     assert ruff(path, code) == set()
+
+
+def test_what_comes_from_outside_is_read_by_the_one_strict_reader() -> None:
+    readers = {
+        f"{path.relative_to(ROOT)}: json.{node.attr}"
+        for folder in ("explore", "receive", "sources")
+        for path in (ROOT / "headwater" / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in {"load", "loads", "JSONDecoder"}
+        if isinstance(node.value, ast.Name) and node.value.id == "json"
+    }
+    # A person's own file, and a schema out of config/.
+    assert readers == {"headwater/receive/event.py: json.loads", "headwater/explore/secret.py: json.loads"}

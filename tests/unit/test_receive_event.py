@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.config import FilesSource, Project
+from headwater.config.files_source import PUSHED
 from headwater.errors import LedgerError
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger
+from headwater.ledger.untrusted import MOST_FIELDS
 from headwater.open_project import OpenProject
 from headwater.receive.event import Answer, Fresh, PushReceiver, PushRequest
+from tests.support.poison import POISON
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -85,6 +88,29 @@ def test_an_event_is_stored_with_when_from_whom_and_under_which_key_it_came(
     ]
     [item] = s3.list_objects_v2(Bucket=LANDING)["Contents"]
     assert item["Key"] == f"http_push/pushed_events/{answer.document['id']}.json"
+
+
+@pytest.mark.parametrize("data", POISON, ids=range(len(POISON)))
+def test_what_extract_could_not_read_is_not_accepted(receiver: PushReceiver, s3: S3Client, data: bytes) -> None:
+    assert receiver.receive(request(data)).status in {400, 413, 422}
+    nested = json.dumps(EVENT)[:-1].encode() + b',"answers":' + data + b"}"
+    if POISON[data] in {"not_json", "bad_encoding"} and data:
+        assert receiver.receive(request(nested)).status in {400, 413}
+    assert stored(s3) == []
+
+
+def test_an_event_with_more_fields_than_a_row_may_have_is_not_accepted(receiver: PushReceiver, s3: S3Client) -> None:
+    source = receiver.opened.project.sources["http_push"]
+    assert isinstance(source, FilesSource)
+    anything = source.streams["pushed_events"].model_copy(update={"accepts": {"type": "object"}})
+    sources = {
+        **receiver.opened.project.sources,
+        "http_push": source.model_copy(update={"streams": {"pushed_events": anything}}),
+    }
+    vars(receiver.opened)["project"] = receiver.opened.project.model_copy(update={"sources": sources})
+    assert receiver.receive(request(dict.fromkeys(map(str, range(MOST_FIELDS - len(PUSHED)))))).status == 202
+    assert told(receiver.receive(request(dict.fromkeys(map(str, range(MOST_FIELDS))), key="k2"))) == (422, "too_large")
+    assert len(stored(s3)) == 1
 
 
 def test_the_same_again_is_a_duplicate_and_changes_nothing(receiver: PushReceiver, s3: S3Client) -> None:

@@ -15,9 +15,13 @@ from headwater.config import Project
 from headwater.deploy.entrances import Entrances
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.positions import RecordsPosition, ShardsPosition
+from headwater.ledger.raw import to_line
 from headwater.ledger.stream import Ledger, StreamLedger
+from headwater.ledger.untrusted import read_json
 from headwater.open_project import OpenProject
 from headwater.receive.records import MOST_TRIES, receive_records
+from tests.support.kinesis import aggregate
+from tests.support.poison import POISON
 
 ARRIVED = datetime.now(UTC).replace(microsecond=500_000)
 
@@ -39,8 +43,15 @@ def queued(ledger: Ledger) -> StreamLedger:
     return ledger.stream("kinesis", "web_events_queued")
 
 
+ARNS: dict[str, str] = {}
+
+
 def arn(project: Project, stream: str = "web_events") -> str:
-    return Entrances(project).record_stream("kinesis", stream).arn
+    if not ARNS:
+        derived = Entrances(project)
+        ARNS.update({name: derived.record_stream("kinesis", name).arn for name in ("web_events", "web_events_queued")})
+        ARNS["queue"] = next(queue.arn for queue in derived.queues() if queue.name.endswith("web_events_queued"))
+    return ARNS[stream]
 
 
 def record(project: Project, sequence: int, data: bytes | dict[str, Any], shard: int = 0) -> dict[str, Any]:
@@ -58,15 +69,15 @@ def record(project: Project, sequence: int, data: bytes | dict[str, Any], shard:
     }
 
 
-def message(project: Project, number: int, body: dict[str, Any] | str) -> dict[str, Any]:
-    if isinstance(body, dict):
+def message(project: Project, number: int, body: dict[str, Any] | bytes | str) -> dict[str, Any]:
+    if not isinstance(body, str):
         given = record(project, number, body)
         flat = {**given, **given["kinesis"], "eventSourceARN": arn(project, "web_events_queued")}
         body = json.dumps({name: value for name, value in flat.items() if name != "kinesis"})
     return {
         "eventSource": "aws:sqs",
         "messageId": f"message-{number}",
-        "eventSourceARN": next(q.arn for q in Entrances(project).queues() if q.name.endswith("web_events_queued")),
+        "eventSourceARN": arn(project, "queue"),
         "body": body,
         "attributes": {"SentTimestamp": "1514764800500"},
     }
@@ -82,7 +93,7 @@ def rows(stream: StreamLedger, batch: int) -> list[dict[str, Any]]:
     for file in stream.manifest(batch).files:
         body = stream.bucket.read(file.key)
         assert body is not None
-        found += [json.loads(line) for line in gzip.decompress(body).splitlines()]
+        found += [read_json(line) for line in gzip.decompress(body).decode().splitlines()]
     return found
 
 
@@ -181,26 +192,41 @@ def test_who_never_gets_a_number_reports_every_record_as_failed(
     assert receive(opened, record(project, 1, {}), record(project, 2, {})) == ["1", "2"]
 
 
-@pytest.mark.parametrize(
-    ("data", "problem", "value"),
-    [
-        (b'{"event_id": ', "not_json", '{"event_id": '),
-        (b'{"amount": NaN}', "not_json", '{"amount": NaN}'),
-        (b"[" * 100_000, "not_json", "[" * 100_000),
-        (b'["a"]', "not_an_object", '["a"]'),
-        (b"\xff\xfe", "bad_encoding", "//4="),
-        (b'{"_problem": "none of mine"}', "bad_row", '{"_problem": "none of mine"}'),
-        (b'{"page": "' + b"x" * 262_144 + b'"}', "too_large", '{"page": "' + "x" * 262_144 + '"}'),
-    ],
-)
-def test_a_poison_record_is_a_row_with_its_problem_and_the_others_are_stored(
-    opened: OpenProject, project: Project, web_events: StreamLedger, data: bytes, problem: str, value: str
+def kept(row: dict[str, Any]) -> bytes:
+    value: str = row.get("_value", "")
+    return base64.b64decode(value) if row["_value_encoding"] == "base64" else value.encode()
+
+
+@pytest.mark.parametrize("way", ["shard", "queue", "aggregates"])
+def test_of_many_records_those_that_are_poison_have_their_reasons_and_all_others_arrive(
+    opened: OpenProject, project: Project, web_events: StreamLedger, queued: StreamLedger, way: str
 ) -> None:
-    given = [record(project, 1, {"event_id": "a"}), record(project, 2, data), record(project, 3, {"event_id": "b"})]
+    data = [b'{"event_id":"e%d","amount":0.10}' % number for number in range(100 * len(POISON))]
+    for number, poison in enumerate(POISON):
+        data[100 * number + 7] = poison
+    if way == "aggregates":
+        given = [record(project, n, aggregate(*data[at : at + 50])) for n, at in enumerate(range(0, len(data), 50), 1)]
+    elif way == "queue":
+        given = [message(project, number, body) for number, body in enumerate(data, 1)]
+    else:
+        given = [record(project, number, body) for number, body in enumerate(data, 1)]
     assert receive(opened, *given) == []
-    first, poison, last = rows(web_events, 1)
-    assert (first["event_id"], last["event_id"]) == ("a", "b")
-    assert (poison["_problem"], poison["_value"], poison["_event_id"]) == (problem, value, "shardId-000000000000:2")
+    found = rows(queued if way == "queue" else web_events, 1)
+    assert len({row["_event_id"] for row in found}) == len(found) == len(data)
+    for body, row in zip(data, found, strict=True):
+        assert row.get("_problem") == POISON.get(body)
+        assert (kept(row) if body in POISON else to_line(read_json(body.decode()))) == (
+            body if body in POISON else to_line({name: row[name] for name in ("amount", "event_id")})
+        )
+
+
+def test_a_message_belongs_to_the_stream_of_its_queue_whatever_it_says(
+    opened: OpenProject, project: Project, web_events: StreamLedger, queued: StreamLedger
+) -> None:
+    body = json.loads(message(project, 10**30, {"event_id": "e"})["body"])
+    assert receive(opened, message(project, 1, json.dumps({**body, "eventSourceARN": arn(project)}))) == []
+    assert [row["event_id"] for row in rows(queued, 1)] == ["e"]
+    assert web_events.latest() is None
 
 
 def test_numbers_stay_as_they_were_written(opened: OpenProject, project: Project, web_events: StreamLedger) -> None:

@@ -6,7 +6,6 @@ arrives percent-encoded and goes back as it came. Events tell the project's loca
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
@@ -26,6 +25,7 @@ from headwater.errors import (
     ThrottledError,
 )
 from headwater.ledger.raw import Row
+from headwater.ledger.untrusted import read_json
 from headwater.log import get_logger
 from headwater.sources.http.classify import classify_by_status, retry_after
 from headwater.sources.http.client import HttpClient
@@ -151,7 +151,7 @@ def zone_of(part: Part) -> ZoneInfo:
 
 
 def _names(part: Part) -> list[str]:
-    names: list[str] = json.loads(part.params[EVENT_NAMES])
+    names: list[str] = read_json(part.params[EVENT_NAMES])
     return names
 
 

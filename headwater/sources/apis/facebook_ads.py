@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ import jmespath
 
 from headwater.errors import FatalSourceError, HandledSourceError, RetriableSourceError, SourceError, ThrottledError
 from headwater.ledger.raw import Row
+from headwater.ledger.untrusted import read_json
 from headwater.sources.http.classify import classify_by_status, error_answer
 from headwater.sources.http.client import HttpClient
 from headwater.sources.http.messages import HttpResponse
@@ -113,7 +114,7 @@ def _meters(headers: Mapping[str, str]) -> Iterator[tuple[float, float]]:
 
 def _header(headers: Mapping[str, str], name: str) -> dict[str, Any]:
     try:
-        value = json.loads(headers.get(name, "{}"))
+        value = read_json(headers.get(name, "{}"))
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
@@ -125,7 +126,7 @@ def _highest(meter: Any, *names: str) -> float:
 
 def _number(meter: Any, name: str) -> float:
     value = meter.get(name) if isinstance(meter, dict) else None
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if isinstance(value, int | Decimal) else 0.0
 
 
 def sign(secret: Mapping[str, str]) -> dict[str, str]:

@@ -26,6 +26,7 @@ from headwater.errors import (
     ThrottledError,
 )
 from headwater.ledger.raw import Row
+from headwater.ledger.untrusted import read_json
 from headwater.log import get_logger
 from headwater.sources.days import DAY, midnight
 from headwater.sources.http.classify import classify_by_status, error_answer, retry_after
@@ -296,7 +297,7 @@ def _contacts(client: HttpClient, part: Part, deals: list[str]) -> dict[str, lis
     found: dict[str, list[Any] | None] = {deal: [] for deal in deals}
 
     def fetch(further: str | None) -> Any:
-        inputs = json.loads(further) if further else [{"id": deal} for deal in deals]
+        inputs = read_json(further) if further else [{"id": deal} for deal in deals]
         answer = client.post_json(path, {"inputs": inputs})
         for deal in _gone(path, client.name, answer):
             found.pop(deal, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -46,9 +45,8 @@ class HttpResponse:
                     f"HTTP {self.status} with an HTML page instead of JSON. hint: a login or error page of something "
                     "between here and the API?"
                 ) from None
-            reason = error if isinstance(error, json.JSONDecodeError) else type(error).__name__
             raise MalformedAnswerError(
-                f"HTTP {self.status} with {len(self.body)} bytes that are not whole JSON ({reason})"
+                f"HTTP {self.status} with {len(self.body)} bytes that are not whole JSON ({error})"
             ) from None
 
 

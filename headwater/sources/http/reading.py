@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import threading
 import time
 from collections import deque
@@ -19,6 +18,7 @@ from headwater.config import HttpSource, ReplaceWrite, Table, WholeRead
 from headwater.errors import ClosedAccountError, ConfigError, ExpiredCursorError, FatalSourceError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.raw import ACCOUNT, PARSER
+from headwater.ledger.untrusted import read_json
 from headwater.log import get_logger
 from headwater.sources.apis import api_of
 from headwater.sources.http.client import HttpClient
@@ -177,7 +177,7 @@ class Reading:
         rows = 0
         with gzip.open(path, "wt", encoding="ascii", compresslevel=6) as file:
             for line in spool.lines():
-                if AccountDay(part.account, self._day(part, json.loads(line))) in changed:
+                if AccountDay(part.account, self._day(part, read_json(line))) in changed:
                     file.write(line)
                     rows += 1
         self._writer.add(path, rows)

@@ -27,6 +27,7 @@ from headwater.lake.columns import MICROSECONDS
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.raw import ADDED, PROBLEM
 from headwater.ledger.shape import Learned
+from headwater.ledger.untrusted import read_json
 
 _GUID_HEADER = "__value_schema_id"
 _TO_THE_END = 2**31 - 1
@@ -125,7 +126,7 @@ def _read_avro(records: DataFrame, schemas: Mapping[int, str | None]) -> DataFra
     document = F.lit(None).cast("string")
     readable = []
     for schema_id, schema in schemas.items():
-        parsed = json.loads(schema) if schema is not None else None
+        parsed = read_json(schema) if schema is not None else None
         if schema is not None and isinstance(parsed, dict) and parsed.get("type") == "record":
             document = F.when(F.col("schema_id") == schema_id, _decoded(parsed)).otherwise(document)
             readable.append(schema_id)
