@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import time
 import tracemalloc
 import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,9 +18,12 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from openpyxl.xml.constants import SHARED_STRINGS, SHEET_MAIN_NS
 
 from headwater.config import FilesStream
-from headwater.sources.files.formats import BadFileError, FileRow, plain, rows_of
+from headwater.sources.files import formats
+from headwater.sources.files.formats import rows_of
+from headwater.sources.files.rows import BadFileError, FileRow, plain
 
 RAW = ("id", "name")
 
@@ -106,7 +111,7 @@ def test_columns_are_found_by_name_and_more_of_them_are_read(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "header", ["", "id", "id;name", "id,id,name", "id,name,", "id,name,_problem", "ID,Name", "\ufeffid,name"]
+    "header", ["", "id", "id;name", "id,id,name", "id,name,", "id,name,_problem", "ID,Name", "\ufeff\ufeffid,name"]
 )
 def test_a_header_that_is_not_as_declared_is_bad(tmp_path: Path, header: str) -> None:
     assert refused(tmp_path, f"{header}\n1,a\n".encode(), stream("csv")) == "bad_header"
@@ -266,3 +271,219 @@ def test_a_row_of_a_workbook_leaves_next_to_nothing_in_memory(tmp_path: Path) ->
 def test_every_value_that_a_file_may_hold_can_be_written_as_json() -> None:
     values = [None, True, 1, 1.5, float("inf"), Decimal("NaN"), "a", b"a", [date(1, 1, 1)], {"k": {1: b"x"}}]
     assert json.dumps([plain(value) for value in values])
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name_or_row(tmp_path: Path) -> None:
+    assert fields(tmp_path, "\ufeffid,name\n1,a\n".encode(), stream("csv")) == [{"id": "1", "name": "a"}]
+    assert fields(tmp_path, '\ufeff{"id":1}\n'.encode(), stream("jsonl")) == [{"id": 1}]
+
+
+@pytest.mark.parametrize("kind", ["csv", "excel", "parquet"])
+def test_a_file_has_a_bounded_number_of_columns_and_is_told_at_once(tmp_path: Path, kind: str) -> None:
+    names = [*RAW, *(f"c{number}" for number in range(5_000))]
+    if kind == "parquet":
+        body = parquet(**{name: ["1"] for name in names})
+    else:
+        body = workbook(names, names) if kind == "excel" else f"{','.join(names)}\n".encode() * 2
+    began = time.monotonic()
+    assert refused(tmp_path, body, stream(kind, 50)) == "bad_header"
+    assert time.monotonic() - began < 5
+
+
+def test_a_file_has_a_bounded_number_of_rows_and_of_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"id,name\n" + b"1,a\n" * 10
+    with monkeypatch.context() as patch:
+        patch.setattr(formats, "MOST_ROWS", 9)
+        assert refused(tmp_path, body, stream("csv")) == "too_large"
+    monkeypatch.setattr(formats, "MOST_SECONDS", 0.0)
+    assert refused(tmp_path, body, stream("csv")) == "too_large"
+
+
+# Each is one value of a column, beside which others of its kind are good.
+BEYOND = {
+    "a day beyond the year 9999": pa.array([5_000_000, 0], pa.date32()),
+    "a day before the year 1": pa.array([-800_000, 0], pa.date32()),
+    "a moment beyond the year 9999": pa.array([253_402_300_800_000_000, 0], pa.timestamp("us")),
+    "for ever, in Tokyo": pa.array([253_402_300_799_000_000, 0], pa.timestamp("us", "Asia/Tokyo")),
+    "milliseconds beyond every moment": pa.array([2**62, 0], pa.timestamp("ms")),
+    "a text that is no UTF-8": pa.array([b"\xff", b"a"], pa.binary()).view(pa.string()),
+    "a list with one": pa.array([[b"\xff"], [b"a"]], pa.list_(pa.binary())).cast(pa.list_(pa.binary())),
+    "a duration beyond all": pa.array([2**62, 0], pa.duration("s")),
+}
+
+
+@pytest.mark.parametrize("beyond", BEYOND)
+def test_a_value_of_parquet_that_nothing_holds_is_its_rows_problem(tmp_path: Path, beyond: str) -> None:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"id": pa.array([1, 2]), "name": BEYOND[beyond]}), out)
+    bad, good = read(tmp_path, out.getvalue(), stream("parquet"))
+    if beyond == "a list with one":
+        assert (bad.fields, good.fields) == ({"id": 1, "name": ["/w=="]}, {"id": 2, "name": ["YQ=="]})
+        return
+    assert (bad.number, bad.problem, bad.fields) == (1, "bad_row", {})
+    assert bad.text is not None
+    assert '"id":"1"' in bad.text
+    assert (good.number, good.problem, good.fields["id"]) == (2, None, 2)
+
+
+def test_a_zone_that_nobody_knows_is_its_rows_problem(tmp_path: Path) -> None:
+    body = parquet(id=[1], name=pa.array([0], pa.timestamp("us", "Mars/Olympus")))
+    assert [row.problem for row in read(tmp_path, body, stream("parquet"))] == ["bad_row"]
+
+
+def peak_of(read: Callable[[], object]) -> int:
+    """By how many bytes the process grew, at most, while something was read by another of its kind."""
+    pool = pa.default_memory_pool()
+    before = pool.bytes_allocated()
+    tracemalloc.start()
+    read()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak + pool.bytes_allocated() - before
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        {"id": pa.array([1] * 3000), "name": pa.array(["x" * 100_000]).take(pa.array([0] * 3000))},
+        {"id": pa.array([1]), "name": pa.array([["x" * 100_000] * 3000])},
+        {"id": pa.array([1]), "name": pa.array([{"a": [{"b": "x" * 100_000}] * 3000}])},
+        {name: pa.nulls(5_000, pa.int8()) for name in (*RAW, *map(str, range(1_500)))},
+        {"id": pa.array([1]), "name": pa.array([[None] * 6_000_000], pa.list_(pa.int8()))},
+    ],
+    ids=["texts", "list", "struct", "no values", "list of none"],
+)
+def test_what_parquet_decodes_to_is_known_before_it_is_decoded(tmp_path: Path, bomb: dict[str, pa.Array]) -> None:
+    body = parquet(**bomb)
+    assert len(body) < 400_000
+    declared = stream("parquet", largest_megabytes=5)
+    assert peak_of(lambda: refused(tmp_path, body, declared)) < 60 << 20
+
+
+def test_a_text_of_many_rows_is_decoded_a_few_rows_at_once(tmp_path: Path) -> None:
+    names = pa.array(["x" * 100_000]).take(pa.array([0] * 900))
+    (tmp_path / "file").write_bytes(parquet(id=pa.array(range(900)), name=names))
+    declared = stream("parquet", largest_megabytes=100)
+
+    def count() -> None:
+        assert sum(len(row.fields["name"]) for row in rows_of(tmp_path / "file", declared)) == 90_000_000
+
+    assert peak_of(count) < 50 << 20
+
+
+def test_a_file_that_takes_more_memory_than_there_is_room_for_is_bad_and_the_next_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedy(*_: object) -> Iterator[FileRow]:
+        yield FileRow(1, {"size": len(bytearray(400 << 20))})
+
+    monkeypatch.setattr(formats, "MOST_MEMORY", 200 << 20)
+    with monkeypatch.context() as patch:
+        patch.setattr(formats, "csv_rows", greedy)
+        assert refused(tmp_path, b"id,name\n", stream("csv")) == "too_large"
+    assert len(bytearray(400 << 20)) == 400 << 20
+    assert fields(tmp_path, b"id,name\n1,a\n", stream("csv"))
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def cell(place: str, value: object, kind: str = "n", formula: str = "") -> str:
+    return f'<c r="{place}" t="{kind}">{formula}{"" if value is None else f"<v>{value}</v>"}</c>'
+
+
+def sheet(*rows: str, **parts: bytes) -> bytes:
+    """A workbook whose sheet has rows as they are given, and other parts too."""
+    begins = f'<worksheet xmlns="{SHEET_MAIN_NS}"><sheetData>'
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(workbook(RAW))) as good, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in good.namelist():
+            part = f"{begins}{''.join(rows)}</sheetData></worksheet>".encode() if name == SHEET else good.read(name)
+            archive.writestr(name, parts.get(name, part))
+        for name in parts.keys() - {*good.namelist()}:
+            archive.writestr(name, parts[name])
+    return out.getvalue()
+
+
+def numbered(number: int, *cells: str) -> str:
+    return f'<row r="{number}">{"".join(cells)}</row>'
+
+
+HEADER = numbered(1, cell("A1", "id", "str"), cell("B1", "name", "str"))
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        (cell("B2", None, formula="<f>1+1</f>"), "=1+1"),
+        (cell("B2", "#N/A", "e"), "#N/A"),
+        (cell("B2", "2024-13-45", "d"), "2024-13-45"),
+        (cell("B2", 99, "s"), "99"),
+        (cell("B2", "x"), "x"),
+        (cell("B2", "1" * 5000), "1111"),
+        (cell("A2", 5), "5"),
+        (cell("ZZZZ2", 5), "5"),
+        (cell("C2", 5), "5"),
+    ],
+    ids=["formula", "error", "day", "text", "number", "digits", "twice", "no column", "too long"],
+)
+def test_a_cell_without_a_value_is_its_rows_problem(tmp_path: Path, bad: str, told: str) -> None:
+    body = sheet(HEADER, numbered(2, cell("A2", 1), bad), numbered(3, cell("A3", 2), cell("B3", "b", "str")))
+    first, second = read(tmp_path, body, stream("excel"))
+    assert (first.number, first.problem, first.fields) == (1, "bad_row", {})
+    assert told in (first.text or "")
+    assert (second.number, second.fields) == (2, {"id": 2, "name": "b"})
+
+
+def test_a_formula_is_what_excel_computed_last_and_may_be_an_empty_text(tmp_path: Path) -> None:
+    body = sheet(
+        HEADER,
+        numbered(2, cell("A2", 2, formula="<f>1+1</f>"), cell("B2", "", "str", formula='<f>""</f>')),
+    )
+    assert fields(tmp_path, body, stream("excel")) == [{"id": 2, "name": None}]
+
+
+@pytest.mark.parametrize("numbers", [(3, 2), (2, 2), (2, 3, 0), (2, 2_000_000_000), (2, -1)])
+def test_rows_of_a_sheet_that_are_out_of_order_are_not_lost_in_silence(tmp_path: Path, numbers: Sequence[int]) -> None:
+    body = sheet(HEADER, *(numbered(number, cell(f"A{abs(number) % 99}", 1)) for number in numbers))
+    assert refused(tmp_path, body, stream("excel")) == "unreadable_file"
+
+
+def test_a_row_of_a_workbook_that_is_too_long_is_told_of_by_its_beginning(tmp_path: Path) -> None:
+    body = sheet(HEADER, numbered(2, cell("A2", 1), cell("ZZZ2", "far", "str")))
+    [row] = read(tmp_path, body, stream("excel"))
+    assert (row.problem, row.text) == ("bad_row", "1\tfar")
+
+
+def test_a_row_of_a_workbook_has_a_bounded_number_of_cells(tmp_path: Path) -> None:
+    body = sheet(HEADER, numbered(2, *[cell("A2", None)] * 20_000))
+    assert refused(tmp_path, body, stream("excel", 50)) == "too_large"
+
+
+@pytest.mark.parametrize("part", ["xl/styles.xml", "xl/_rels/workbook.xml.rels", "xl/workbook.xml", "xl/texts.xml"])
+def test_a_part_of_a_workbook_that_is_read_whole_is_bounded_whatever_it_is_called(tmp_path: Path, part: str) -> None:
+    typed = f'<Override PartName="/{part}" ContentType="{SHARED_STRINGS}"/></Types>'.encode()
+    with zipfile.ZipFile(io.BytesIO(workbook(RAW))) as good:
+        types = good.read("[Content_Types].xml")
+    types = types.replace(b"</Types>", typed if part == "xl/texts.xml" else b"</Types>")
+    body = sheet(HEADER, **{part: b"<a/>" * (6 << 20), "[Content_Types].xml": types})
+    assert refused(tmp_path, body, stream("excel", 60)) == "too_large"
+
+
+@pytest.mark.parametrize(("at", "value"), [(8, 1), (10, 77), (6, 99), (8, 0x800)])
+def test_an_odd_zip_is_bad_or_read(tmp_path: Path, at: int, value: int) -> None:
+    body = bytearray(workbook(RAW, (1, "a")))
+    entry = -1
+    while (entry := body.find(b"PK\x01\x02", entry + 1)) >= 0:
+        body[entry + at : entry + at + 2] = value.to_bytes(2, "little")
+    if value == 0x800:
+        assert fields(tmp_path, bytes(body), stream("excel")) == [{"id": 1, "name": "a"}]
+    else:
+        assert refused(tmp_path, bytes(body), stream("excel")) == "unreadable_file"
+
+
+def test_a_day_number_is_a_number_and_a_day_where_the_cell_says_so(tmp_path: Path) -> None:
+    declared = stream("excel")
+    assert fields(tmp_path, workbook(RAW, (45292, date(2024, 1, 1))), declared) == [
+        {"id": 45292, "name": "2024-01-01T00:00:00"}
+    ]

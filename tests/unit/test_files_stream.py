@@ -7,12 +7,17 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from headwater.config import FilesSource, Project
 from headwater.errors import ConfigError
 from headwater.ledger.batch import BatchWriter
+from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Manifest, TakenFile
 from headwater.ledger.positions import ModifiedPosition
 from headwater.ledger.stream import Ledger, StreamLedger
@@ -89,6 +94,20 @@ def test_the_same_content_again_is_nothing_new_and_other_content_is(orders: Land
     assert [row["order_id"] for row in orders.rows(orders.extract())] == ["2"]
 
 
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=6))
+@settings(max_examples=10, deadline=None, suppress_health_check=[*HealthCheck])
+def test_a_key_that_is_sent_again_and_again_is_taken_whenever_it_says_something_else(
+    orders: Landing, contents: list[str]
+) -> None:
+    name = f"{uuid4().hex}.csv"
+    for before, content in zip([None, *contents], contents, strict=False):
+        orders.put(name, csv(content))
+        manifest = orders.extract()
+        assert ([row["order_id"] for row in orders.rows(manifest)] if manifest else None) == (
+            None if content == before else [content]
+        )
+
+
 def test_the_same_content_under_another_name_is_another_file(orders: Landing) -> None:
     orders.put("a.csv", csv("1"))
     orders.extract()
@@ -108,6 +127,63 @@ def test_a_bad_file_is_one_row_with_its_reason_and_the_good_ones_go_on(orders: L
     assert (rows[1]["_problem"], rows[1]["_file_key"]) == ("bad_encoding", bad)
     assert rows[1]["_value"].startswith("not utf-8-sig")
     assert orders.extract() is None
+
+
+def refusing(s3: S3Client, status: int, key: str = "") -> Any:
+    """An S3 that does not hand out the objects that end so, though it tells of them."""
+
+    def get_object(**asked: Any) -> Any:
+        if asked["Key"].endswith(key):
+            told = {"Error": {"Code": "Refused", "Message": "m" * 5000}, "ResponseMetadata": {"HTTPStatusCode": status}}
+            raise ClientError(told, "GetObject")  # type: ignore[arg-type]
+        return s3.get_object(**asked)
+
+    return SimpleNamespace(head_object=s3.head_object, get_object=get_object, get_paginator=s3.get_paginator)
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_file_that_s3_does_not_hand_out_is_set_aside_and_the_others_go_on(
+    orders: Landing, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    locked = orders.put("locked.csv", csv("1"))
+    orders.put("open.csv", csv("2"))
+    landing = refusing(orders.s3, status, "locked.csv")
+    monkeypatch.setattr(files_stream, "Bucket", lambda _, name: Bucket(landing, name))
+    manifest = orders.extract()
+    assert [row.get("order_id") for row in orders.rows(manifest)] == [None, "2"]
+    assert manifest is not None
+    [aside] = manifest.set_aside
+    assert (aside.key, aside.problem) == (locked, "unreadable_file")
+    assert aside.message.startswith("S3 does not hand it out: Refused")
+    assert len(aside.message) < 1100
+
+
+def test_an_archived_file_is_set_aside_and_the_others_go_on(orders: Landing) -> None:
+    orders.put("open.csv", csv("2"))
+    key = f"{orders.declared.prefix}cold.csv"
+    orders.s3.put_object(Bucket=LANDING, Key=key, Body=csv("1"), StorageClass="GLACIER")
+    manifest = orders.extract()
+    assert manifest is not None
+    assert [(aside.key, manifest.rows) for aside in manifest.set_aside] == [(key, 2)]
+
+
+def test_a_reader_that_may_read_nothing_sets_nothing_aside(orders: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders.put("a.csv", csv("1"))
+    landing = refusing(orders.s3, 403)
+    landing.head_object = landing.get_object
+    monkeypatch.setattr(files_stream, "Bucket", lambda _, name: Bucket(landing, name))
+    with pytest.raises(ClientError):
+        orders.extract()
+    assert orders.ledger.latest() is None
+
+
+def test_a_batch_takes_no_other_file_once_it_has_read_for_long_and_the_next_one_does(
+    orders: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files_stream, "MOST_SECONDS", 0.0)
+    orders.put("a.csv", csv("1"))
+    orders.put("b.csv", csv("2"))
+    assert [orders.extract() is None for _ in range(3)] == [False, False, True]
 
 
 def test_a_bad_row_is_kept_as_text_with_its_problem(orders: Landing) -> None:
@@ -178,9 +254,9 @@ def test_a_file_that_was_replaced_while_others_were_read_is_left_for_the_next_ba
     orders.put("b.csv", csv("2"))
     take = files_stream._Intake.take
 
-    def replaced(self: Any, files: list[LandedFile]) -> None:
+    def replaced(self: Any, files: list[LandedFile]) -> list[LandedFile]:
         orders.put("a.csv", csv("3"))
-        take(self, files)
+        return take(self, files)
 
     with monkeypatch.context() as patch:
         patch.setattr(files_stream._Intake, "take", replaced)

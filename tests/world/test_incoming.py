@@ -14,7 +14,8 @@ from headwater.deploy.project import load_project
 from headwater.ledger.landing import is_data
 from headwater.ledger.untrusted import read_object
 from headwater.receive.event import PushRequest, RefusedError, _event
-from headwater.sources.files.formats import BadFileError, rows_of
+from headwater.sources.files.formats import rows_of
+from headwater.sources.files.rows import BadFileError
 from local import world
 from local.postgres import PostgresServer
 from local.stack import ROOT

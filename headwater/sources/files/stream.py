@@ -34,8 +34,9 @@ from headwater.ledger.landing import ARRIVALS, is_data
 from headwater.ledger.positions import ModifiedPosition
 from headwater.ledger.raw import PROBLEM, RowFile
 from headwater.ledger.stream import StreamLedger
-from headwater.log import get_logger, redact
-from headwater.sources.files.formats import MEGABYTE, BadFileError, rows_of
+from headwater.log import get_logger, redact, shortened
+from headwater.sources.files.formats import rows_of
+from headwater.sources.files.rows import MEGABYTE, BadFileError
 
 NewValues = Callable[[str, str, str], Iterable[Any]]
 """Reads one field of each JSON document below a URI that is new to the bookmark of a context."""
@@ -43,6 +44,8 @@ MOST_FILES = 1000
 """Files in one batch; what is beyond has its turn in the next."""
 MOST_BYTES = 512 * MEGABYTE
 """Bytes of files after which a batch takes no other."""
+MOST_SECONDS = 600.0
+"""Of reading, after which a batch takes no other file: what it has counts, however long the next one would take."""
 # How far behind the position a file may lie: S3's times are whole seconds, and a multipart upload has the time of its start.
 _BAND = timedelta(hours=24)
 # A partner who sends the same file again within this time has not sent anything new.
@@ -50,6 +53,7 @@ _RESENT = timedelta(days=7)
 # The API writes an event's file at once, and only once.
 _PUSHED_BAND = timedelta(minutes=15)
 _LARGEST_PART = 128 * MEGABYTE
+_LONGEST_MESSAGE = 1000
 
 log = get_logger(__name__)
 
@@ -96,10 +100,10 @@ def extract(
     new = sorted(not_taken(ledger, found, _PUSHED_BAND if pushed else _RESENT))
     batch = _first_batch(new)
     with TemporaryDirectory() as folder:
-        _Intake(landing, stream, writer, Path(folder)).take(batch)
+        looked_at = _Intake(landing, stream, writer, Path(folder)).take(batch)
     if not writer.taken:
         return None
-    newest = batch[-1].modified
+    newest = looked_at[-1].modified
     return writer.commit(ModifiedPosition(until=max(newest, position.until) if position else newest))
 
 
@@ -128,20 +132,23 @@ def _look_up(landing: Bucket, key: str) -> Iterator[LandedFile]:
 
 
 def not_taken(ledger: StreamLedger, files: set[LandedFile], look_back: timedelta) -> set[LandedFile]:
-    """Drops the files that a batch has taken, judging by the manifests that are younger than the oldest file, and some more."""
+    """Drops the files whose version is the one that was taken last, by the manifests that are younger than the oldest file, and some.
+
+    A version that others have followed is new when it comes again: it is what the file says now.
+    """
     if not files:
         return files
     oldest = min(file.modified for file in files) - look_back
-    taken: set[TakenFile] = set()
+    taken: dict[str, str] = {}
     latest = ledger.latest()
     batch = latest.batch if latest else 0
     while batch > 0:
         manifest = ledger.manifest(batch)
         if manifest.created_at < oldest:
             break
-        taken.update(manifest.taken)
+        taken = {file.key: file.etag for file in manifest.taken} | taken
         batch -= 1
-    return {file for file in files if file.taken not in taken}
+    return {file for file in files if taken.get(file.key) != file.etag}
 
 
 def _first_batch(files: list[LandedFile]) -> list[LandedFile]:
@@ -166,9 +173,14 @@ class _Intake:
         self._part = folder / "part.jsonl.gz"
         self._rows = 0
 
-    def take(self, files: list[LandedFile]) -> None:
-        """Adds the rows of all files to the batch."""
+    def take(self, files: list[LandedFile]) -> list[LandedFile]:
+        """Adds the rows of files to the batch, of as many as there is time for; returns those that it has looked at."""
+        until = time.monotonic() + MOST_SECONDS
+        looked_at: list[LandedFile] = []
         for file in files:
+            if looked_at and time.monotonic() > until:
+                break
+            looked_at.append(file)
             began = time.monotonic()
             rows = self._read(file)
             if rows is None:
@@ -184,6 +196,7 @@ class _Intake:
             if self._part.stat().st_size > _LARGEST_PART:
                 self._flush()
         self._flush()
+        return looked_at
 
     def _flush(self) -> None:
         if self._rows:
@@ -205,10 +218,11 @@ class _Intake:
                         added |= {PROBLEM: row.problem, "_value": row.text, "_value_encoding": "text"}
                     rows.write(fields, **added)
         except BadFileError as bad:
-            log.warning("set aside", key=file.key, problem=bad.problem, message=str(bad))
-            self._writer.set_aside.append(SetAside(key=file.key, problem=bad.problem, message=redact(str(bad))))
+            said = redact(shortened(str(bad), _LONGEST_MESSAGE))
+            log.warning("set aside", key=file.key, problem=bad.problem, message=said)
+            self._writer.set_aside.append(SetAside(key=file.key, problem=bad.problem, message=said))
             with self._writer.open_rows(self._folder / "rows.jsonl.gz") as rows:
-                about = {"_file_key": file.key, "_value": str(bad), "_value_encoding": "text"}
+                about = {"_file_key": file.key, "_value": said, "_value_encoding": "text"}
                 rows.write({}, **about, **{PROBLEM: bad.problem})
         finally:
             local.unlink(missing_ok=True)
@@ -222,9 +236,25 @@ class _Intake:
         try:
             answer = self._landing.s3.get_object(Bucket=self._landing.name, Key=file.key, IfMatch=f'"{file.etag}"')
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] in {404, 412}:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status in {404, 412}:
                 return False
+            if status == 400 or (status == 403 and self._may_read(file)):
+                told = error.response["Error"]
+                raise BadFileError(
+                    "unreadable_file",
+                    f"S3 does not hand it out: {told.get('Code')}: {told.get('Message')}. hint: upload it anew under another "
+                    "name, with the bucket's own encryption and in a storage class that can be read at once",
+                ) from None
             raise
         with local.open("wb") as out:
             shutil.copyfileobj(answer["Body"], out, MEGABYTE)
+        return True
+
+    def _may_read(self, file: LandedFile) -> bool:
+        """True when it is the object that is refused, being archived or encrypted with a stranger's key, and not its reader."""
+        try:
+            self._landing.s3.head_object(Bucket=self._landing.name, Key=file.key)
+        except ClientError:
+            return False
         return True

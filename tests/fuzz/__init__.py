@@ -1,0 +1,1 @@
+"""Every reader of what comes from outside, under inputs that nobody would write: `make fuzz`."""
