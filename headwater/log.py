@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
+
+from headwater.redaction import redact
 
 # Terraform's metric filters look for these in the jobs' logs, and alarms count them: a test holds the two together.
 STARTED = "started"
@@ -19,16 +20,6 @@ CLOSED = "closed"
 EXPIRING = "token runs out"
 
 _bound: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039 - never mutated, only replaced
-_SECRET = re.compile(
-    r"(?i)((?:access_token|refresh_token|client_secret|app_secret|appsecret_proof|passcode|password|passwd|pwd|token"
-    # A backslash before a quote is how JSON within JSON writes the quote: a line without it could be read by nobody.
-    r"|authorization)\\*[\"']?\s*[=:]\s*\\*[\"']?(?:bearer\s+)?)((?:[^\s\"'&,;})\\]|\\+(?![\\\"']))+)"
-)
-
-
-def redact(text: str) -> str:
-    """Replaces the values of everything that is named like a secret by ***."""
-    return _SECRET.sub(r"\1***", text)
 
 
 def error_text(error: BaseException) -> str:
@@ -37,7 +28,8 @@ def error_text(error: BaseException) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """Cuts a text off after so many characters, and shows that it did."""
+    """Cuts a text off after so many characters, and shows that it did; struck out before, since a secret cut in two is not found."""
+    text = redact(text)
     return text if len(text) <= most else f"{text[:most]} …"
 
 
@@ -73,11 +65,26 @@ class Logger:
             **_bound.get(),
             **fields,
         }
-        self._logger.log(level, redact(json.dumps(line, default=str)))
+        self._logger.log(level, "%s", json.dumps(line, default=str))
+
+
+def _struck(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    """Makes a record, a library's as well as our own, whose message and traceback have no secret in them."""
+    record = logging.LogRecord(*args, **kwargs)
+    try:
+        said = record.getMessage()
+    except (TypeError, ValueError):
+        said = f"{record.msg} {record.args}"
+    record.msg, record.args = redact(said), ()
+    if record.exc_info and record.exc_info[1] is not None:
+        # A formatter takes the text of a traceback that is there, and makes none.
+        record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+    return record
 
 
 def get_logger(name: str) -> Logger:
-    """Makes the logger of one module."""
+    """Makes the logger of one module; from then on no logger of the process says a secret."""
+    logging.setLogRecordFactory(_struck)
     root = logging.getLogger("headwater")
     if not root.handlers:
         handler = logging.StreamHandler(sys.stdout)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from headwater.config.address import Url
 from headwater.config.http_auth import AnyAuth
 from headwater.config.http_source import Retry, TimeZone
 from headwater.config.kafka_source import Security
@@ -155,7 +156,7 @@ SharedStage = Literal["check", "silver", "gold", "maintain"]
 class SourceOverride(Strict):
     """The fields of a source that one environment overrides."""
 
-    base_url: str | None = None
+    base_url: Url | None = None
     auth: AnyAuth | None = None
     accounts: tuple[str, ...] | None = None
     time_zones: dict[str, TimeZone] | None = None

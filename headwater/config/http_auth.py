@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from headwater.config.address import PathOrUrl
 from headwater.config.secret_name import SecretKey, SecretText, no_secrets
 from headwater.config.strict import Strict
 
@@ -59,7 +60,7 @@ class OAuth(Strict):
     """A refresh token from the source's secret buys short-lived access tokens; a rotated one is written back to it."""
 
     kind: Literal["oauth"]
-    token_url: str = Field(description="Absolute, or a path under base_url.")
+    token_url: PathOrUrl = Field(description="Absolute, or a path under base_url.")
     refresh_token: SecretKey = Field("refresh_token", description="Key of the refresh token within the secret.")
     client_id: SecretKey = Field("client_id", description="Key of the client's id within the secret.")
     client_secret: SecretKey = Field("client_secret", description="Key of the client's secret within the secret.")
@@ -69,7 +70,7 @@ class ClientCredentials(Strict):
     """The client's own id and secret, from the source's secret, buy short-lived access tokens."""
 
     kind: Literal["client_credentials"]
-    token_url: str = Field(description="Absolute, or a path under base_url.")
+    token_url: PathOrUrl = Field(description="Absolute, or a path under base_url.")
     client_id: SecretKey = Field("client_id", description="Key of the client's id within the secret.")
     client_secret: SecretKey = Field("client_secret", description="Key of the client's secret within the secret.")
     params: Annotated[dict[str, str], AfterValidator(no_secrets)] = Field(
@@ -81,7 +82,9 @@ class LongLivedToken(Strict):
     """A token of weeks from the source's secret; one that is past half of its life is exchanged, and the new one written back."""
 
     kind: Literal["long_lived"]
-    token_url: str = Field(description="Where a token is exchanged: a path under base_url; may hold {api_version}.")
+    token_url: PathOrUrl = Field(
+        description="Where a token is exchanged: a path under base_url; may hold {api_version}."
+    )
     grant_type: str = Field(
         description="Such as `fb_exchange_token`; the parameter that bears the token is called the same."
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from headwater.config.address import Url, UrlPath
 from headwater.config.expression import JmesPath
 from headwater.config.http_auth import AnyAuth, NoAuth
 from headwater.config.http_paging import AnyPaging, OnePage, Paging
@@ -101,7 +102,7 @@ class HttpStream(JsonStream):
     method: Literal["get", "post"] = Field(
         "get", description="post sends `body` as JSON, or where there is none the parameters as a form."
     )
-    path: str = Field(description="Path under base_url; may hold what `params` may.")
+    path: UrlPath = Field(description="Path under base_url; may hold what `params` may.")
     params: Annotated[dict[str, str], AfterValidator(no_secrets)] = Field(
         {},
         description="Query parameters; values may hold {account}, {since}, {until}, {api_version}, {raw} (the raw "
@@ -153,7 +154,7 @@ class HttpSource(SourceBase):
     """A source that speaks HTTP and JSON."""
 
     kind: Literal["http"]
-    base_url: str = Field(pattern=r"^https?://[^/@]+(/.*)?$")
+    base_url: Url
     api_version: str = Field("", description="The API's version, for paths that hold {api_version}.")
     auth: AnyAuth = NoAuth()
     paging: Paging = OnePage()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
+from headwater.config.address import UrlPath
 from headwater.config.expression import JmesPath
 from headwater.config.secret_name import SecretName
 from headwater.config.strict import Name, Strict, refusal
@@ -120,7 +121,7 @@ class Parser(Strict):
     """Another shape of a stream's answers: what differs from the stream as declared, while a provider changes its API."""
 
     api_version: str | None = None
-    path: str | None = None
+    path: UrlPath | None = None
     params: dict[str, str] | None = None
     body: dict[str, Any] | None = None
     records: JmesPath | None = None

@@ -21,7 +21,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as AwsConnectionError
 from botocore.session import Session
 
-from headwater.log import redact
+from headwater.redaction import redact
 
 _SIGN_IN = "hint: sign in (aws sso login) and name the profile in AWS_PROFILE"
 _UNKNOWN_TO_AWS = {

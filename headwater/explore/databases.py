@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from tempfile import NamedTemporaryFile
 from typing import Any, Protocol
+
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from headwater.config import JdbcSource, JdbcStream, LogRead
 from headwater.errors import FatalSourceError, SourceError
@@ -13,6 +17,7 @@ from headwater.explore.found import SECONDS, Field, Found, Sample
 from headwater.explore.relations import Column, found_in, lacking
 from headwater.explore.secret import Secret
 from headwater.explore.sql_types import of_mysql, of_postgres
+from headwater.sources.jdbc.address import Address
 
 
 class Dialect(Protocol):
@@ -195,26 +200,33 @@ def open_database(source: JdbcSource, secret: Secret) -> Iterator[DatabaseExplor
         raise FatalSourceError(f"{source.name}: the secret has no {', '.join(missing)}. hint: add it")
     user = secret.values["username"]
     opened = _postgres if source.engine == "postgresql" else _mysql
-    with closing(opened(source, secret)) as connection:
+    try:
+        address = Address.of(secret.values)
+    except FatalSourceError as error:
+        raise FatalSourceError(f"{source.name}: {error}") from None
+    with closing(opened(source, secret, address)) as connection:
         dialect = Postgres(connection, user) if source.engine == "postgresql" else MySql(connection, user)
         yield DatabaseExplorer(source, dialect)
 
 
-def _postgres(source: JdbcSource, secret: Secret) -> Any:
+def _postgres(source: JdbcSource, secret: Secret, address: Address) -> Any:
     import psycopg
 
     given = secret.values
     limits = f"SET statement_timeout = {SECONDS * 1000}; SET default_transaction_read_only = on; SET TIME ZONE 'UTC'"
     try:
-        connection = psycopg.connect(
-            host=given["host"],
-            port=given["port"],
-            dbname=given["dbname"],
-            user=given["username"],
-            password=given["password"],
-            connect_timeout=SECONDS,
-            autocommit=True,
-        )
+        with _authorities(secret) as authorities:
+            connection = psycopg.connect(
+                sslmode="prefer" if address.is_local else "verify-full",
+                sslrootcert=authorities,
+                host=address.host,
+                port=address.port,
+                dbname=address.dbname,
+                user=given["username"],
+                password=given["password"],
+                connect_timeout=SECONDS,
+                autocommit=True,
+            )
         # Said once connected: RDS Proxy refuses a connection that brings options along.
         connection.execute(limits)
     except psycopg.Error as error:
@@ -222,20 +234,21 @@ def _postgres(source: JdbcSource, secret: Secret) -> Any:
     return connection
 
 
-def _mysql(source: JdbcSource, secret: Secret) -> Any:
+def _mysql(source: JdbcSource, secret: Secret, address: Address) -> Any:
     import pymysql
 
     given = secret.values
     try:
         connection = pymysql.connect(
-            host=given["host"],
-            port=int(given["port"]),
-            database=given["dbname"],
+            host=address.host,
+            port=int(address.port),
+            database=address.dbname,
             user=given["username"],
             password=given["password"],
             connect_timeout=SECONDS,
             read_timeout=SECONDS,
             write_timeout=SECONDS,
+            ssl=None if address.is_local else ssl.create_default_context(cadata=secret.values.get("certificate")),
             # TIMESTAMP is a moment, which the server shows in the session's zone.
             init_command="SET SESSION time_zone = '+00:00'",
             autocommit=True,
@@ -245,6 +258,15 @@ def _mysql(source: JdbcSource, secret: Secret) -> Any:
     except (pymysql.MySQLError, ValueError) as error:
         raise _unreached(source, secret, error) from None
     return connection
+
+
+@contextmanager
+def _authorities(secret: Secret) -> Iterator[str]:
+    """A file of whose signatures on a server's certificate count: the secret's own, or those of the public authorities."""
+    with NamedTemporaryFile("w", suffix=".pem") as own:
+        own.write(secret.values.get("certificate", ""))
+        own.flush()
+        yield own.name if secret.values.get("certificate") else DEFAULT_CA_BUNDLE_PATH
 
 
 def _unreached(source: JdbcSource, secret: Secret, error: Exception) -> SourceError:

@@ -19,7 +19,7 @@ from headwater.explore.found import SECONDS, Field, Found, Sample
 from headwater.explore.infer import fields_of, key_of, version_of
 from headwater.explore.secret import Secret
 from headwater.ledger.untrusted import read_json, read_object
-from headwater.sources.kafka.cluster import needed
+from headwater.sources.kafka.cluster import bootstrap_servers, needed
 from headwater.sources.kafka.registry import Registry, open_registry
 
 _SAMPLED_RECORDS = 100
@@ -159,7 +159,7 @@ class KafkaExplorer:
 def open_kafka(source: KafkaSource, secret: Secret) -> Iterator[KafkaExplorer]:
     """Opens a consumer of no group's; FatalSourceError when the secret lacks something, or no broker answers."""
     settings = {
-        "bootstrap.servers": needed(source.name, secret.values, "bootstrap_servers"),
+        "bootstrap.servers": bootstrap_servers(source.name, source.security, secret.values),
         # The client asks for a name. Nothing is committed under it, and no group is joined: partitions are assigned.
         "group.id": "headwater-explore",
         "enable.auto.commit": False,
@@ -185,6 +185,7 @@ def _signed_in(source: KafkaSource, secret: Secret) -> dict[str, Any]:
         return {"security.protocol": "PLAINTEXT"}
     return {
         "security.protocol": "SASL_SSL",
+        **({"ssl.ca.pem": secret.values["certificate"]} if secret.values.get("certificate") else {}),
         "sasl.mechanism": source.security.mechanism,
         "sasl.username": needed(source.name, secret.values, "username"),
         "sasl.password": needed(source.name, secret.values, "password"),

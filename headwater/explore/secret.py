@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -17,15 +16,9 @@ from botocore.config import Config
 from headwater.config import AnySource, Environment
 from headwater.errors import ConfigError
 from headwater.explore.found import SECONDS
+from headwater.redaction import keep_out, redact, secrets_in, strike_out
 from headwater.secrets import save_secret
-from headwater.sources.http.auth import Auth
 
-# What a secret holds beside secrets. Everything else in it is never printed.
-_TOLD = {
-    *("host", "port", "dbname", "username", "user", "account", "protocol", "engine"),
-    *("bootstrap_servers", "registry_url", "registry_username"),
-}
-_URL_KEYS = ("registry_url", "host")
 _BOTO = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 2})
 
 
@@ -43,17 +36,7 @@ class Secret:
 
     def strike_out(self, text: str) -> str:
         """Replaces every secret in a text by ***."""
-        return Auth(secrets=tuple(self._hidden())).strike_out(text)
-
-    def _hidden(self) -> Iterator[str]:
-        for name, value in self.values.items():
-            if name not in _TOLD:
-                yield str(value)
-                for user in ("username", "user", "registry_username"):
-                    if user in self.values:
-                        yield base64.b64encode(f"{self.values[user]}:{value}".encode()).decode()
-            elif name in _URL_KEYS and "@" in str(value):
-                yield str(value).partition("//")[2].partition("@")[0] or str(value).partition("@")[0]
+        return redact(strike_out(text, secrets_in(self.values)))
 
     def struck(self, value: Any) -> Any:
         """The same value with every secret in its texts replaced."""
@@ -135,4 +118,5 @@ def _parsed(where: str, text: str) -> Mapping[str, str]:
     # A message must not quote what it could not read.
     if not isinstance(secret, dict) or not all(isinstance(value, str | int) for value in secret.values()):
         raise ConfigError(f'{where}: the secret is no JSON object of texts, such as {{"access_token": "…"}}')
+    keep_out(secrets_in(secret))
     return {name: str(value) for name, value in secret.items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headwater.ledger.entries import Held
-from headwater.log import redact, shortened
+from headwater.log import shortened
 from headwater.run.undone import Undone
 
 _MOST_CHARACTERS = 60_000
@@ -31,7 +31,7 @@ def alert_of(environment_name: str, failure: Mapping[str, Any], undone: Undone |
     lines += ["", "what else is undone could not be read"] if undone is None else _undone(undone)
     lines += ["", "hint: fix the cause, then run again; every stage is safe to repeat."]
     subject = f"[headwater {environment_name}] run {failure['run_id']} {'failed in part' if in_part else 'failed'}"
-    return subject[:100], redact(shortened("\n".join(lines), _MOST_CHARACTERS))
+    return subject[:100], shortened("\n".join(lines), _MOST_CHARACTERS)
 
 
 def _failed(source: str, stage: str, error: Mapping[str, str]) -> list[str]:

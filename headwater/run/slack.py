@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from headwater.errors import ConfigError, FatalSourceError, RetriableSourceError
 from headwater.log import shortened
 
 _HOST = "hooks.slack.com"
+_WEBHOOK = re.compile(rf"https://{re.escape(_HOST)}/[A-Za-z0-9/_-]+")
 _SECONDS = 10
 # Slack cuts a section's text at 3000 characters.
 _MOST_CHARACTERS = 2900
@@ -41,8 +42,7 @@ def post(webhook: str, subject: str, text: str, send: Send = _send) -> None:
     Raises ConfigError when the address is no Slack webhook, RetriableSourceError when a retry may succeed and
     FatalSourceError when it never will. No message holds the address, which is a secret.
     """
-    parts = urlsplit(webhook)
-    if parts.scheme != "https" or parts.netloc != _HOST:
+    if not _WEBHOOK.fullmatch(webhook):
         raise ConfigError(
             f"the secret's url is no webhook of https://{_HOST}. hint: put Slack's webhook into the secret"
         )

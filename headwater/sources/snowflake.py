@@ -11,6 +11,7 @@ VARIANT, OBJECT and ARRAY are JSON text; TIME is text.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from snowflake.connector.constants import FIELD_ID_TO_NAME
 from snowflake.connector.errors import DatabaseError, Error, ForbiddenError, OperationalError
 
 from headwater.config import SnowflakeSource, SnowflakeStream
+from headwater.config.address import LOOPBACK, is_host
 from headwater.errors import ConfigError, FatalSourceError, RetriableSourceError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Days, Manifest
@@ -50,7 +52,7 @@ _LOGIN_SECONDS = 60
 _NETWORK_SECONDS = 300
 _STATEMENT_SECONDS = 30 * 60
 _LONGEST_INT64 = 18
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _MARK_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.FF9'
 _SESSION = {
     # Timestamps without a zone are compared with moments, and shown, as UTC.
@@ -193,7 +195,10 @@ def arguments(source: SnowflakeSource, secret: Mapping[str, str]) -> dict[str, A
     given: dict[str, Any] = {
         key: secret[key] for key in ("account", "user", "host", "port", "protocol") if key in secret
     }
-    if given.get("protocol", "https") != "https" and given.get("host") not in _LOOPBACK:
+    # The connector makes an address of them.
+    if not _ACCOUNT.fullmatch(given["account"]) or not is_host(given.get("host", "host")):
+        raise ConfigError(f"{source.name}: secret {source.secret}: account or host is none")
+    if given.get("protocol", "https") != "https" and given.get("host") not in LOOPBACK:
         raise ConfigError(f"{source.name}: secret {source.secret}: protocol must be https beyond this machine")
     given |= {"database": source.database, "warehouse": source.warehouse}
     if source.role is not None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from headwater.brief import told_briefly
 from headwater.open_project import OpenProject
 from headwater.receive.event import Fresh, PushReceiver, PushRequest
 
@@ -10,6 +11,7 @@ PROJECTS = Fresh[OpenProject](60)
 SECRETS = Fresh[dict[str, str]](60)
 
 
+@told_briefly()
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Returns 202, or a 4xx that says why."""
     return PushReceiver.deployed(PROJECTS, SECRETS).receive(PushRequest.of(event)).render()

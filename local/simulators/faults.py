@@ -7,14 +7,16 @@ import itertools
 import re
 import threading
 import time
+from base64 import b64encode
 from collections import deque
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.applications import Starlette
-from starlette.responses import HTMLResponse, Response
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
@@ -23,6 +25,7 @@ Kind: TypeAlias = Literal[
     "delay",
     "truncate",
     "html",
+    "echo",
     "drip",
     "throttle",
     "quota",
@@ -38,7 +41,9 @@ Kind: TypeAlias = Literal[
     "report_late",
 ]
 
-ANY_SOURCE_KINDS: frozenset[str] = frozenset({"status", "delay", "truncate", "html", "drip", "throttle", "quota"})
+ANY_SOURCE_KINDS: frozenset[str] = frozenset(
+    {"status", "delay", "truncate", "html", "echo", "drip", "throttle", "quota"}
+)
 """Every source knows these; a simulator says which others have a meaning for it."""
 
 SECRETS = frozenset({"access_token", "appsecret_proof", "client_secret", "fb_exchange_token", "input_token"})
@@ -55,7 +60,7 @@ class Rule(BaseModel):
     source: str
     path: str = Field(default="", description="Regular expression, searched in the path below the source's base URL.")
     kind: Kind
-    status: int = Field(default=500, ge=400, le=599, description="For `status`.")
+    status: int = Field(default=500, ge=400, le=599, description="For `status` and `echo`.")
     seconds: float = Field(
         default=2.0, ge=0, description="Length of `delay`, `drip` and `quota`; wait named by `throttle`."
     )
@@ -219,6 +224,8 @@ class FaultyApp:
 
     async def _spoil(self, rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _HTML if rule.kind == "html" else self._simulator.refuse(rule)
+        if rule.kind == "echo":
+            answer = await _echo(rule, scope, receive)
         if answer is not None:
             await answer(scope, receive, send)
         elif rule.kind == "delay":
@@ -250,6 +257,14 @@ class FaultyApp:
 
         await self._app(scope, receive, keep)
         return messages[0], b"".join(message.get("body", b"") for message in messages[1:])
+
+
+async def _echo(rule: Rule, scope: Scope, receive: Receive) -> Response:
+    """An error that shows what was sent, as some gateways do: headers, query and body, and all of it percent-encoded and in Base64."""
+    request = Request(scope, receive)
+    sent = f"{dict(request.headers)} {request.url.query} {(await request.body()).decode('latin-1')}"
+    told = {"sent": sent, "encoded": quote(sent, safe=""), "base64": b64encode(sent.encode()).decode()}
+    return JSONResponse({"message": f"cannot serve {sent}", **told}, rule.status)
 
 
 def without_secrets(query: str) -> dict[str, str]:

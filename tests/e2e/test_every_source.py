@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import boto3
 import duckdb
 import pytest
 
@@ -59,24 +57,3 @@ def test_silver_has_each_key_once(story: Story, source: str, stream: str) -> Non
         story, "silver", declared.table, f"SELECT {key} FROM t WHERE {current} GROUP BY {key} HAVING count(*) > 1"
     )
     assert twice == []
-
-
-@pytest.mark.parametrize("source", SOURCES)
-def test_no_secret_is_in_a_log(story: Story, source: str) -> None:
-    secrets = _secrets(story, source)
-    logs = list(story.pipeline.stack.home.rglob("*.log"))
-    assert logs
-    for log in logs:
-        text = log.read_text(errors="replace")
-        assert not [secret for secret in secrets if secret in text], log
-
-
-def _secrets(story: Story, source: str) -> list[str]:
-    name = story.pipeline.client.project.source(source).secret
-    if name is None:
-        return []
-    prefix = story.pipeline.client.deployment.prefix
-    answer = boto3.client("secretsmanager").get_secret_value(SecretId=f"{prefix}/{name}")
-    held = json.loads(answer["SecretString"])
-    hidden = ("password", "token", "secret", "passcode", "key")
-    return [value for key, value in held.items() if any(word in key for word in hidden) and len(value) >= 8]

@@ -85,8 +85,8 @@ def test_a_taken_port_is_explained(server: PostgresServer, tmp_path: Path) -> No
 def test_a_look_at_the_database_goes_through_an_rds_proxy_and_changes_nothing(server: PostgresServer) -> None:
     source = load_source(ROOT, "rds_postgres")
     assert isinstance(source, JdbcSource)
-    with rds_proxy(server.port) as port:
-        values = {"host": "127.0.0.1", "port": str(port), "dbname": server.database}
+    with rds_proxy(server.port) as door:
+        values = {"host": "127.0.0.1", "port": str(door.port), "dbname": server.database}
         secret = Secret(values | {"username": server.user, "password": server.password}, lambda new: None)
         with open_database(source, secret) as explorer:
             assert isinstance(explorer.dialect, Postgres)

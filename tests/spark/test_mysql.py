@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,11 +14,14 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from headwater.config import JdbcSource
-from headwater.errors import FatalSourceError, RetriableSourceError
+from headwater.errors import FatalSourceError, RetriableSourceError, SourceError
 from headwater.ledger.positions import BoundedPosition
 from headwater.sources.jdbc import read
+from headwater.sources.jdbc.mysql import MySql
+from headwater.sources.jdbc.session import connect
 from local.mariadb import MariaDbServer
 from local.postgres import free_port
+from tests.support.rds_proxy import passed_on
 
 from .extraction import Extraction
 
@@ -346,3 +350,18 @@ def test_a_declared_column_that_is_gone_is_named(server: MariaDbServer, spark: S
     shop.execute("ALTER TABLE sales DROP note")
     with pytest.raises(FatalSourceError, match=r"payments\.sales has no column note; known: id, at"):
         shop.ids()
+
+
+def test_beyond_this_machine_there_is_no_session_but_over_tls_with_a_server_that_proves_to_be_its_host(
+    server: MariaDbServer, spark: SparkSession
+) -> None:
+    # 127.0.0.2 is this machine as well, but not by a name for which encryption may be left out; MariaDB signs its certificate itself.
+    secret = {"username": server.user, "password": server.password, "dbname": server.database}
+    for host, opens in {"127.0.0.1": True, "127.0.0.2": False}.items():
+        with passed_on(host, server.port) as port:
+            database = MySql().database({**secret, "host": host, "port": str(port)})
+            refused: Any = (
+                nullcontext() if opens else pytest.raises(SourceError, match=r"Communications link|SSL|certif")
+            )
+            with refused, connect(spark, database) as session:
+                assert session.row("SELECT 1") == ("1",)

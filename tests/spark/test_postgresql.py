@@ -12,14 +12,17 @@ import pytest
 from pyspark.sql import SparkSession
 
 from headwater.config import JdbcSource
-from headwater.errors import FatalSourceError
+from headwater.errors import FatalSourceError, SourceError
 from headwater.sources.jdbc.postgresql import PostgreSql
-from headwater.sources.jdbc.session import connect
+from headwater.sources.jdbc.session import Database, connect
 from local.postgres import PostgresServer, free_port
+from tests.support.certificates import self_signed
 from tests.support.rds_proxy import rds_proxy
 
 from .extraction import Extraction
 
+# Of this machine as well, but not by a name for which encryption may be left out.
+AWAY = "127.0.0.2"
 DAY = (date(2018, 1, 1), date(2018, 1, 1))
 WHERE = "note LIKE 'good%' OR note = 'it''s' -- or so"
 
@@ -78,9 +81,36 @@ def test_it_is_read_through_an_rds_proxy(
     server: PostgresServer, spark: SparkSession, tmp_path: Path, read: str
 ) -> None:
     how = {"watermark": {"kind": "watermark", "column": "at"}, "bookmark": {"kind": "bookmark", "keys": ["id"]}}
-    with rds_proxy(server.port) as port:
-        shop = Shop(server, spark, tmp_path, partitions=3, read=how[read], port=port)
+    with rds_proxy(server.port) as door:
+        shop = Shop(server, spark, tmp_path, partitions=3, read=how[read], port=door.port)
         assert shop.ids() == [1, 2, 3, 4]
+
+
+def test_beyond_this_machine_there_is_no_session_but_over_tls_with_a_server_that_proves_to_be_its_host(
+    server: PostgresServer, spark: SparkSession, tmp_path: Path
+) -> None:
+    mine, others = self_signed(AWAY, tmp_path), self_signed("db.example", tmp_path)
+    cases = {
+        "in the clear": (None, "", "SSL"),
+        "a certificate that nobody has signed": (mine.context, "", "certification path"),
+        "another's certificate": (others.context, mine.pem, "certification path"),
+        "another host's certificate": (others.context, others.pem, "verif"),
+    }
+    for case, (tls, trusted, said) in cases.items():
+        with rds_proxy(server.port, AWAY, tls) as door:
+            with pytest.raises(SourceError) as refused, connect(spark, away(server, door.port, trusted)):
+                pass
+            assert said in str(refused.value), case
+            assert door.entered == [], case
+    with rds_proxy(server.port, AWAY, mine.context) as door:
+        with connect(spark, away(server, door.port, mine.pem)) as session:
+            assert session.row("SELECT 1") == ("1",)
+        assert len(door.entered) == 1
+
+
+def away(server: PostgresServer, port: int, certificate: str) -> Database:
+    secret = {"host": AWAY, "port": str(port), "dbname": server.database, "certificate": certificate}
+    return PostgreSql().database(secret | {"username": server.user, "password": server.password})
 
 
 def test_a_session_works_in_utc_and_gives_up_in_time(server: PostgresServer, spark: SparkSession) -> None:
@@ -92,8 +122,11 @@ def test_a_session_works_in_utc_and_gives_up_in_time(server: PostgresServer, spa
 
 
 def test_the_door_refuses_who_brings_options(server: PostgresServer) -> None:
-    with rds_proxy(server.port) as port, pytest.raises(psycopg.OperationalError, match="command-line options"):
-        psycopg.connect(server.dsn, port=port, options="-c TimeZone=UTC")
+    with (
+        rds_proxy(server.port) as door,
+        pytest.raises(psycopg.OperationalError, match="command-line options"),
+    ):
+        psycopg.connect(server.dsn, port=door.port, options="-c TimeZone=UTC")
 
 
 @pytest.mark.parametrize("partitions", [1, 3])

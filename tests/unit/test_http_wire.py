@@ -169,3 +169,21 @@ def test_a_netrc_file_does_not_replace_the_token(tmp_path: Path, monkeypatch: py
     with server(HEAD + b"Content-Length: 2\r\n\r\n{}") as (url, received):
         send_to(url, Wire(5))
     assert b"Authorization: Bearer right" in received[0]
+
+
+def test_a_name_that_leads_to_this_machine_hears_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved = socket.getaddrinfo
+
+    def rebound(host: str, *args: object, **kwargs: object) -> object:
+        return resolved("127.0.0.1" if host == "api.example" else host, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+    with server(HEAD + b"Content-Length: 2\r\n\r\n{}") as (url, received):
+        wire = Wire(5)
+        away = url.replace("127.0.0.1", "api.example")
+        for scheme in ("http", "https"):
+            with pytest.raises(FatalSourceError, match="name leads to"):
+                wire(HttpRequest("GET", away.replace("http", scheme, 1), {}, {"Authorization": "Bearer canary"}))
+        wire.close()
+        time.sleep(0.05)
+    assert b"canary" not in b"".join(received)

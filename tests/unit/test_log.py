@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.log import redact
+from headwater.redaction import redact
 
 VALUES = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=4)
 

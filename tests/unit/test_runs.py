@@ -7,8 +7,8 @@ import pytest
 from headwater.errors import ConfigError
 from headwater.ledger.positions import KeyPosition
 from headwater.ledger.stream import Ledger
-from headwater.log import redact
 from headwater.open_project import OpenProject
+from headwater.redaction import redact
 from headwater.run.plan import plan_run
 from tests.unit.test_ledger import writer
 

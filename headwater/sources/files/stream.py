@@ -34,7 +34,8 @@ from headwater.ledger.landing import ARRIVALS, is_data
 from headwater.ledger.positions import ModifiedPosition
 from headwater.ledger.raw import PROBLEM, RowFile
 from headwater.ledger.stream import StreamLedger
-from headwater.log import get_logger, redact, shortened
+from headwater.log import get_logger, shortened
+from headwater.redaction import redact
 from headwater.sources.files.formats import rows_of
 from headwater.sources.files.rows import MEGABYTE, BadFileError
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote, quote_plus
 
-from headwater.log import redact
+from headwater.redaction import redact, strike_out
 from headwater.sources.http.messages import HttpRequest
-
-_SHORTEST_SECRET = 4
 
 Flow = Generator[HttpRequest, None, None]
 """One request, signed again for each try. An ExpiredTokenError thrown in is raised again, or answered by another try."""
@@ -34,12 +30,8 @@ class Auth:
         return replace(request, params={**request.params, **self.params}, headers={**request.headers, **self.headers})
 
     def strike_out(self, text: str) -> str:
-        """Replaces every secret in a text by ***, as it is, URL-encoded and as in JSON."""
-        for secret in sorted({*self._told()}, key=len, reverse=True):
-            if len(secret) >= _SHORTEST_SECRET:
-                for form in (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]):
-                    text = text.replace(form, "***")
-        return redact(text)
+        """Replaces every secret in a text by ***, whatever form it has there."""
+        return redact(strike_out(text, self._told()))
 
     def _told(self) -> Iterator[str]:
         """Every secret that is sent to the source."""

@@ -19,7 +19,7 @@ def classify_by_status(response: HttpResponse) -> SourceError | None:
     """Classifies an answer by its status alone: 429 and 5xx are transient, other refusals need a person."""
     if response.status < 300:
         return None
-    quoted = response.body[:_QUOTED_BYTES].decode("utf-8", "replace").strip()
+    quoted = response.body.strip()[:_QUOTED_BYTES].decode("utf-8", "replace")
     said = f"HTTP {response.status}: {quoted}"
     asked = retry_after(response.headers)
     if response.status == 429 or (response.status == 503 and asked is not None):

@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from headwater.config import LongLivedToken
 from headwater.errors import FatalSourceError, SourceError
 from headwater.log import EXPIRING, get_logger
+from headwater.redaction import keep_out
 from headwater.sources.http.client import HttpClient
 from headwater.sources.http.oauth import Save
 
@@ -87,6 +88,7 @@ def _exchange(client: HttpClient, auth: LongLivedToken, secret: Mapping[str, str
     token = answer.get("access_token") if isinstance(answer, Mapping) else None
     if not isinstance(token, str) or not token:
         raise FatalSourceError(f"{client.name}: the answer to the exchange has no `access_token`")
+    keep_out([token])
     life = answer.get("expires_in")
     return token, float(life) if isinstance(life, int | float) else 0.0
 

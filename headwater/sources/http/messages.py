@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from headwater.errors import RetriableSourceError
 from headwater.ledger.untrusted import read_json
+from headwater.log import shortened
 
 _SAID_CHARACTERS = 500
 
@@ -67,5 +68,5 @@ def url_of(base_url: str, path: str) -> str:
 
 
 def shorten(text: str) -> str:
-    """Cuts a text to the length of a message."""
-    return text if len(text) <= _SAID_CHARACTERS else f"{text[:_SAID_CHARACTERS]}…"
+    """Cuts a text to the length of a message, secrets struck out before."""
+    return shortened(text, _SAID_CHARACTERS)

@@ -6,11 +6,12 @@ A refresh token buys them (RFC 6749, section 6), or the client's own credentials
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from headwater.config import ClientCredentials, Grant, OAuth
 from headwater.errors import ExpiredTokenError, FatalSourceError
+from headwater.redaction import keep_out
 from headwater.sources.http.auth import Auth, Flow
 from headwater.sources.http.client import HttpClient
 from headwater.sources.http.messages import HttpRequest
@@ -63,10 +64,6 @@ class TokenAuth(Auth):
         signed = self.sign(request)
         return replace(signed, headers={**signed.headers, "Authorization": f"Bearer {token}"})
 
-    def _told(self) -> Iterator[str]:
-        yield from super()._told()
-        yield self._token
-
     def _renew(self, refused: str) -> None:
         """Buys a new token, unless another thread has replaced the refused one already."""
         with self._lock:
@@ -81,10 +78,12 @@ class TokenAuth(Auth):
             raise FatalSourceError(f"{self.client.name}: the token endpoint's answer has no `access_token`")
         life = answer.get("expires_in")
         seconds = float(life) if isinstance(life, int | float) else _UNKNOWN_LIFE_SECONDS
+        keep_out([token])
         self._token = token
         self._until = self.client.clock() + max(0.0, seconds - _MARGIN_SECONDS)
         rotated = answer.get("refresh_token")
         if isinstance(self.grant, OAuth) and isinstance(rotated, str) and rotated not in {"", form["refresh_token"]}:
+            keep_out([rotated])
             self._refresh_token = rotated
             self.save({**self.secret, self.grant.refresh_token: rotated})
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from typing import Any
 
 import requests
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from headwater.config.address import may_answer
 from headwater.errors import FatalSourceError, RetriableSourceError, SourceError
 from headwater.sources.http.messages import HttpRequest, HttpResponse, MalformedAnswerError
 
@@ -16,11 +21,43 @@ _CONNECT_SECONDS = 10.0
 _READ_BYTES = 64 * 1024
 
 
+class _Connection(HTTPConnection):
+    """A connection that says nothing, and begins no TLS, to an address that its host's name should not have led to."""
+
+    def _new_conn(self) -> socket.socket:
+        connected: socket.socket = super()._new_conn()
+        if not may_answer(self.host, connected.getpeername()[0]):
+            connected.close()
+            raise FatalSourceError("the host's name leads to an address of this machine or its network's own services")
+        return connected
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Looks where each connection has ended."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Makes the pools of connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+
 class Wire:
     """Sends requests with `requests`; the whole of an answer must arrive within `timeout_seconds`.
 
     Raises RetriableSourceError when there is no answer in time, MalformedAnswerError when it breaks off,
-    FatalSourceError when it is larger than `max_bytes` or the server's certificate does not hold.
+    FatalSourceError when it is larger than `max_bytes`, the server's certificate does not hold, or its name leads where it should not.
     """
 
     def __init__(self, timeout_seconds: float, max_bytes: int = MAX_BODY_BYTES) -> None:
@@ -30,7 +67,7 @@ class Wire:
         # Without an auth of its own, requests would put a matching ~/.netrc entry over the Authorization header.
         self._session.auth = _as_it_is
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=0))
+            self._session.mount(scheme, _Adapter(max_retries=0))
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Sends one request and reads the whole answer."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from headwater.errors import FatalSourceError
+from headwater.sources.jdbc.address import Address
 from headwater.sources.jdbc.engine import STATEMENT_TIMEOUT_MS, Snapshot
 from headwater.sources.jdbc.session import Database, Session
 
@@ -31,8 +32,11 @@ class MySql:
 
     def database(self, secret: Mapping[str, str]) -> Database:
         """Makes the address; sessions work in UTC whatever the server's zone is, and give up after half an hour."""
+        address = Address.of(secret)
+        # Java trusts who signed the certificate, and it is this host's; there is no connection without.
+        trusted = {} if address.is_local else {"sslMode": "VERIFY_IDENTITY"}
         return Database(
-            url=f"jdbc:mysql://{secret['host']}:{secret['port']}/{secret['dbname']}?{urlencode(_PARAMETERS)}",
+            url=f"jdbc:mysql://{address.path}?{urlencode({**_PARAMETERS, **trusted})}",
             driver="com.mysql.cj.jdbc.Driver",
             user=secret["username"],
             password=secret["password"],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
 
+from headwater.sources.jdbc.address import Address
 from headwater.sources.jdbc.engine import STATEMENT_TIMEOUT_MS, Snapshot
 from headwater.sources.jdbc.session import Database, Session
 from headwater.sources.relation import double_quoted
@@ -19,8 +21,10 @@ class PostgreSql:
 
     def database(self, secret: Mapping[str, str]) -> Database:
         """Makes the address; sessions that are opened here work in UTC and give up after half an hour."""
+        address = Address.of(secret)
+        parameters = {} if address.is_local else _trusted(secret.get("certificate"))
         return Database(
-            url=f"jdbc:postgresql://{secret['host']}:{secret['port']}/{secret['dbname']}",
+            url=f"jdbc:postgresql://{address.path}?{urlencode(parameters)}".rstrip("?"),
             driver="org.postgresql.Driver",
             user=secret["username"],
             password=secret["password"],
@@ -62,3 +66,12 @@ class PostgreSql:
     def digest(self, columns: Sequence[str]) -> str:  # noqa: ARG002 - a row knows its columns here
         """SQL that adds up the hashes of the rows' text."""
         return "coalesce(sum(hashtextextended(t::text, 0)), 0)"
+
+
+def _trusted(certificate: str | None) -> dict[str, str]:
+    """Parameters of a connection over TLS alone, whose server's certificate is its host's, signed by ours or by whom Java trusts."""
+    if certificate:
+        factory = {"sslfactory": "org.postgresql.ssl.SingleCertValidatingFactory", "sslfactoryarg": certificate}
+    else:
+        factory = {"sslfactory": "org.postgresql.ssl.DefaultJavaSSLFactory"}
+    return {"sslmode": "verify-full", **factory}

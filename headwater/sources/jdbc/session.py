@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -23,7 +23,7 @@ class Database:
     url: str
     driver: str
     user: str
-    password: str
+    password: str = field(repr=False)
     opening: str = ""
 
     @property

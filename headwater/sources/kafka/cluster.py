@@ -12,6 +12,7 @@ from typing import Any
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
+from headwater.config.address import LOOPBACK
 from headwater.config.kafka_source import Iam, Plaintext, Scram
 from headwater.errors import FatalSourceError, RetriableSourceError, SourceError
 from headwater.sources.kafka.offsets import Offsets, Slice, Topic
@@ -19,7 +20,7 @@ from headwater.sources.kafka.offsets import Offsets, Slice, Topic
 
 def client_options(where: str, security: Plaintext | Scram | Iam, secret: Mapping[str, str]) -> dict[str, str]:
     """Makes the options that every Kafka client needs; FatalSourceError names what the secret lacks."""
-    options = {"bootstrap.servers": needed(where, secret, "bootstrap_servers")}
+    options = {"bootstrap.servers": bootstrap_servers(where, security, secret)}
     match security:
         case Plaintext():
             return {**options, "security.protocol": "PLAINTEXT"}
@@ -31,7 +32,21 @@ def client_options(where: str, security: Plaintext | Scram | Iam, secret: Mappin
             login = "software.amazon.msk.auth.iam.IAMLoginModule required;"
             handler = "software.amazon.msk.auth.iam.IAMClientCallbackHandler"
             options |= {"sasl.mechanism": "AWS_MSK_IAM", "sasl.client.callback.handler.class": handler}
-    return {**options, "security.protocol": "SASL_SSL", "sasl.jaas.config": login}
+    trusted = {"ssl.endpoint.identification.algorithm": "https"}
+    if certificate := secret.get("certificate"):
+        trusted |= {"ssl.truststore.type": "PEM", "ssl.truststore.certificates": certificate}
+    return {**options, **trusted, "security.protocol": "SASL_SSL", "sasl.jaas.config": login}
+
+
+def bootstrap_servers(where: str, security: Plaintext | Scram | Iam, secret: Mapping[str, str]) -> str:
+    """Finds the brokers in a secret; FatalSourceError where they would be spoken to in the clear, and are not on this machine."""
+    servers = needed(where, secret, "bootstrap_servers")
+    hosts = {server.strip().rpartition(":")[0].strip("[]") for server in servers.split(",")}
+    if isinstance(security, Plaintext) and not hosts <= LOOPBACK:
+        raise FatalSourceError(
+            f"{where}: security: plaintext is for brokers on this machine. hint: declare scram or iam, which go over TLS"
+        )
+    return servers
 
 
 def needed(where: str, secret: Mapping[str, str], name: str) -> str:

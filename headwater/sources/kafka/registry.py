@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from headwater.config import Rate, Retry
+from headwater.config.address import checked_url
 from headwater.errors import FatalSourceError, HandledSourceError, SourceError
 from headwater.sources.http.auth import Auth
 from headwater.sources.http.classify import classify_by_status
@@ -76,7 +77,7 @@ def open_registry(
         yield Registry(
             HttpClient(
                 name=f"{where}: schema registry",
-                base_url=needed(where, secret, "registry_url"),
+                base_url=_address(where, needed(where, secret, "registry_url")),
                 send=wire,
                 limit=RateLimit(Rate(calls=20), retry.longest_wait_seconds),
                 backoff=Backoff(retry),
@@ -86,3 +87,10 @@ def open_registry(
         )
     finally:
         wire.close()
+
+
+def _address(where: str, url: str) -> str:
+    try:
+        return checked_url(url)
+    except ValueError as error:
+        raise FatalSourceError(f"{where}: registry_url in the secret {error}") from None
