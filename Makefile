@@ -10,7 +10,7 @@ ifeq ($(filter 4.% 5.%,$(MAKE_VERSION)),)
 $(error GNU make 4 is needed, and this is $(MAKE_VERSION). hint: python3.11 -m local.setup sets up without make, then .venv/bin/python -m local.demo is the demo and 'python -m tests.run' runs the tests)
 endif
 
-.PHONY: help setup demo terraform-local test test-unit test-bare test-glue mutants chaos steady fuzz check package plan apply docs format up down clean lock
+.PHONY: help setup demo terraform-local test test-unit test-bare test-glue mutants chaos steady fuzz check sbom package plan apply docs format up down clean lock
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -52,10 +52,14 @@ chaos: setup ## Draw faults for SEEDS=25 days of the pipeline, and hold each to 
 steady: setup ## Produce records, events and files without rest during RUNS=10 runs, and miss none of them afterwards
 	@$(BIN)/python -m tests.chaos.steady $(or $(RUNS),10)
 
+<<<<<<< HEAD
 fuzz: setup ## Give each reader of what comes from outside INPUTS=200000 odd inputs, or SECONDS=600 of them; ONLY="csv" gives them to one
 	@$(BIN)/python -m tests.fuzz.run $(or $(INPUTS),200000) $(or $(SECONDS),600) $(if $(ONLY),"$(ONLY)")
 
 check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform, workflows
+=======
+check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform, workflows, scanners
+>>>>>>> 1d09f0f (What is scanned is said: bandit, detect-secrets and pip-audit in make check, each finding mended or accepted with its reason; a bill of materials; every install held against hashes)
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/headwater validate
@@ -63,6 +67,7 @@ check: setup ## Lint, types, formats, config, generated pages, state machine, Te
 	@$(BIN)/statelint step_functions/pipeline.asl.json
 	@./tests/terraform/check
 	@./tests/workflows/check
+	@$(BIN)/python -m tests.scanners.check
 
 package: setup ## Pack what jobs and Lambdas run from, for ENV=dev, staging or prod, into build/packages
 	@$(BIN)/python -m headwater.deploy.packages $(ENV) build/packages
@@ -83,10 +88,14 @@ apply: ## Carry out the plan that `make plan` has saved, and no other
 docs: setup ## Write every generated page: sources, cost, JSON Schemas, the README of each Terraform module
 	@$(BIN)/python -m headwater.deploy.pages
 
-lock: ## Resolve the dependencies again: the packages, what Glue has, then the jars
+lock: ## Resolve the dependencies again: the packages, what Glue has, what checks Terraform, then the jars
 	@$(BIN)/uv pip compile -q --python $(BIN)/python --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --python $(BIN)/python --no-deps --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links glue.in -o glue.lock
+	@$(BIN)/uv pip compile -q --python $(BIN)/python --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links tests/terraform/checkov.in -o tests/terraform/checkov.lock
 	@$(BIN)/python -m local.jars lock
+
+sbom: setup ## List every package and jar that jobs, Lambdas and the local stack consist of, as CycloneDX, into build/sbom.json
+	@$(BIN)/python -m tests.scanners.sbom build/sbom.json
 
 clean: down ## Stop the stack and remove what was built
 	@rm -rf build

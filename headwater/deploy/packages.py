@@ -41,6 +41,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 LAMBDA_NEEDS = ("fastjsonschema", "pydantic", "pyyaml", "simplejson")
 GLUE_NEEDS = (*LAMBDA_NEEDS, "cryptography", "openpyxl", "pydeequ", "snowflake-connector-python")
 GLUE_LOCK = Path(__file__).resolve().parents[2] / "glue.lock"
+JARS_LOCK = GLUE_LOCK.with_name("jars.lock")
 # Glue has them beside what it lists.
 _GLUE_HAS_TOO = ("pyspark", "py4j")
 # Where Glue 5 and Lambda run them: CPython 3.11 on Amazon Linux 2023 and 2.
@@ -56,6 +57,7 @@ _PACKED = (
     *(f"{folder}/**/*.py" for folder in ("headwater", "glue_jobs", "lambdas")),
     "requirements.lock",
     "glue.lock",
+    "jars.lock",
 )
 # What only an operator needs, and no job or Lambda gets.
 _AT_THE_DESK = (
@@ -213,12 +215,18 @@ def _unpacked(wheels: Sequence[bytes]) -> dict[str, bytes]:
 
 
 def jar(name: str) -> bytes:
-    """Reads a jar that setup has fetched; ConfigError when it has not."""
+    """Reads a jar that setup has fetched; ConfigError when it has not, or when it is not the one that is locked."""
     folder = Path(os.environ.get("HEADWATER_IVY") or _cache() / "ivy")
-    found = next(folder.rglob(f"*{name}"), None)
-    if found is None:
+    locked = {digest for digest, file in map(str.split, JARS_LOCK.read_text().splitlines()) if file.endswith(name)}
+    found = [path.read_bytes() for path in folder.rglob(f"*{name}")]
+    if not found:
         raise ConfigError(f"{name} is not in {folder}. hint: make setup")
-    return found.read_bytes()
+    for content in found:
+        if hashlib.sha256(content).hexdigest() in locked:
+            return content
+    raise ConfigError(
+        f"{name} in {folder} is not the jar that {JARS_LOCK.name} knows. hint: remove it there, then make setup"
+    )
 
 
 def _cache() -> Path:
