@@ -17,6 +17,8 @@ import pyarrow as pa
 import uvicorn
 from fakesnow.instance import FakeSnow
 
+from local.visitors import Door
+
 # The package has a function of the same name as its module `server`.
 _server: Any = importlib.import_module("fakesnow.server")
 _arrow: Any = importlib.import_module("fakesnow.arrow")
@@ -38,7 +40,7 @@ def main(folder: Path, ports: Sequence[int]) -> None:
     (folder / "port").write_text(str(bound.getsockname()[1]))
     _arrow.timestamp_to_sf_struct = timestamps
     _server.shared_fs = FakeSnow(db_path=folder)
-    uvicorn.Server(uvicorn.Config(_server.app, log_level="warning")).run(sockets=[bound])
+    uvicorn.Server(uvicorn.Config(Door(_server.app), log_level="warning")).run(sockets=[bound])
 
 
 def _bind(ports: Sequence[int]) -> socket.socket:

@@ -24,6 +24,8 @@ StartResponse = Callable[..., Any]
 Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _ONE_WRITE = 65_536
+# What would let a page of another origin read an answer.
+_TO_PAGES = "access-control-"
 _HOP_BY_HOP = {"connection", "date", "keep-alive", "server", "transfer-encoding"}
 
 
@@ -120,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers:
             if name.lower() == "content-length":
                 length = value
-            elif name.lower() not in _HOP_BY_HOP:
+            elif name.lower() not in _HOP_BY_HOP and not name.lower().startswith(_TO_PAGES):
                 lines.append(f"{name}: {value}")
         bodiless = self.command == "HEAD" or status.startswith(("1", "204", "304"))
         # A HEAD answer announces the length that a GET would have had.

@@ -40,6 +40,7 @@ from local.gateway.schedules import scheduler
 from local.gateway.settings import GatewaySettings
 from local.gateway.throttling import throttled
 from local.postgres import free_port
+from local.visitors import DECIDING, refusal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _OWN_PAGES = "/_headwater/"
@@ -82,6 +83,10 @@ class Gateway:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
+        told = refusal({name: environ.get(f"HTTP_{name.upper().replace('-', '_')}") for name in DECIDING})
+        if told is not None:
+            start_response(_STATUS[403], [("Content-Type", "text/plain")])
+            return [told.encode()]
         if environ["PATH_INFO"].startswith(_OWN_PAGES):
             return self._own_page(environ, start_response)
         with CLOCK.working():

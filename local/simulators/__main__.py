@@ -8,6 +8,7 @@ from pathlib import Path
 import uvicorn
 
 from local.simulators.app import build_app
+from local.visitors import Door
 
 
 def main() -> None:
@@ -19,7 +20,7 @@ def main() -> None:
     arguments = parser.parse_args()
     # Errors raised on purpose (a truncated answer) would fill the log: only real trouble is worth a line.
     uvicorn.run(
-        build_app(arguments.dsn, arguments.state),
+        Door(build_app(arguments.dsn, arguments.state)),
         host="127.0.0.1",
         port=arguments.port,
         log_level="critical",
