@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -13,7 +13,6 @@ import yaml
 from pydantic import ValidationError
 
 from headwater.config import (
-    AnySource,
     Environment,
     FilesSource,
     HttpSource,
@@ -72,8 +71,13 @@ def roles(deployment: Deployment, late_arns: Mapping[str, str]) -> list[RoleSpec
     specs.append(_role(deployment.root, deployment.state_machine, "state_machine", common | values))
     traits = {"maintain"} if environment.maintenance else set()
     specs.append(_role(deployment.root, f"{environment.prefix}-scheduler", "scheduler", common, traits))
-    traits = {"redshift"} if any(_is_redshift(source) for source in deployment.project.sources.values()) else set()
-    specs.append(_role(deployment.root, f"{environment.prefix}-copy", "copy", common, traits))
+    unloads = [name for name, source in deployment.project.sources.items() if isinstance(source, RedshiftSource)]
+    values = {
+        "unloaded": json.dumps(_below(environment, unloads, "data")),
+        "unload_lists": json.dumps([f"{name}/*/data/*" for name in unloads]),
+    }
+    traits = {"redshift"} if unloads else set()
+    specs.append(_role(deployment.root, f"{environment.prefix}-copy", "copy", common | values, traits))
     return specs
 
 
@@ -139,9 +143,11 @@ def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[Rol
         "pushed": json.dumps(pushed),
         "streams": json.dumps(streams),
         "queues": json.dumps(queued),
-        "received": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*" for name in received]),
-        "received_data": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*/data/*" for name in received]),
-        "arrivals": json.dumps([f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*/arrivals/*" for name in dropped]),
+        "pushed_lists": json.dumps([arn.partition("/")[2] for arn in pushed]),
+        "received": json.dumps([*_below(environment, received, "data"), *_below(environment, received, "manifests")]),
+        "received_data": json.dumps(_below(environment, received, "data")),
+        "received_manifests": json.dumps(_below(environment, received, "manifests")),
+        "arrivals": json.dumps(_below(environment, dropped, "arrivals")),
     }
     traits = {*(["queued"] if queued else []), *(["direct"] if streams else [])}
     return [
@@ -150,8 +156,9 @@ def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[Rol
     ]
 
 
-def _is_redshift(source: AnySource) -> bool:
-    return isinstance(source, RedshiftSource)
+def _below(environment: Environment, sources: Sequence[str], kind: str) -> list[str]:
+    """ARNs of one kind of the ledger's objects, of every stream of some sources."""
+    return [f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*/{kind}/*" for name in sources]
 
 
 def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, job_arns: str) -> RoleSpec:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from headwater.config import AnySource, FilesSource, KafkaSource, KafkaStream
+from headwater.config import AnySource, FilesSource, KafkaSource, KafkaStream, KinesisSource, RedshiftSource
 from headwater.config.kafka_source import Iam
 from headwater.deploy.roles import RoleSpec, analyst_policy, roles
 from headwater.errors import ConfigError
 from local.gateway.iam.conditions import matches
+from local.gateway.iam.policy import Request, decide, statements_of
 from tests.support.paths import ROOT
 from tests.terraform.conftest import LATE, Place
 from tests.terraform.test_rules import resources
@@ -155,6 +156,52 @@ def test_an_extract_job_writes_its_own_prefixes_and_no_other(place: Place, specs
             assert not allows(role, "s3:PutObject", f"{lake}/bronze/{other}/s/part")
         assert not allows(role, "s3:PutObject", f"{lake}/silver/orders/part")
         assert not allows(role, "s3:DeleteObject", f"{raw}/{name}/s/manifests/1.json")
+
+
+def decided(role: RoleSpec, action: str, resource: str, prefix: str | None = None) -> bool:
+    """What IAM would decide by a role's policy."""
+    told = {} if prefix is None else {"s3:prefix": (prefix,)}
+    told |= {"kms:ViaService": ("s3.eu-west-1.amazonaws.com",)}
+    return decide(Request(frozenset(), action, resource, told), statements_of(statements(role))).allowed
+
+
+def test_who_faces_strangers_writes_batches_and_neither_verdicts_nor_decisions(
+    place: Place, specs: dict[str, RoleSpec]
+) -> None:
+    environment = place.deployment.project.environment
+    raw = f"arn:aws:s3:::{environment.bucket('raw')}"
+    sources = place.deployment.project.sources
+    writers = {name: specs[f"{environment.prefix}-{name}-extract"] for name in sources}
+    received = [name for name, source in sources.items() if isinstance(source, KinesisSource)]
+    every = [*writers.items(), *((name, specs[f"{environment.prefix}-receive_records"]) for name in received)]
+    assert every
+    for name, role in every:
+        for kind in ("data", "manifests"):
+            assert decided(role, "s3:PutObject", f"{raw}/{name}/s/{kind}/1"), (role.name, kind)
+        for kind in ("verdicts", "decisions", "books", "metrics", "arrivals"):
+            assert not decided(role, "s3:PutObject", f"{raw}/{name}/s/{kind}/1.json"), (role.name, kind)
+        for other in ("_held/streams.json", "_leases/run/1", "_schemas/crawled.json"):
+            assert not decided(role, "s3:PutObject", f"{raw}/{other}"), (role.name, other)
+
+
+def test_copy_writes_what_a_redshift_source_unloads_and_nothing_else(place: Place, specs: dict[str, RoleSpec]) -> None:
+    environment = place.deployment.project.environment
+    raw, role = f"arn:aws:s3:::{environment.bucket('raw')}", specs[f"{environment.prefix}-copy"]
+    for name, source in place.deployment.project.sources.items():
+        unloads = isinstance(source, RedshiftSource)
+        assert decided(role, "s3:PutObject", f"{raw}/{name}/s/data/000000001/a/0000_part_00.parquet") == unloads, name
+        assert decided(role, "s3:ListBucket", raw, f"{name}/s/data/") == unloads, name
+        assert not decided(role, "s3:PutObject", f"{raw}/{name}/s/manifests/1.json"), name
+        assert not decided(role, "s3:GetObject", f"{raw}/{name}/s/data/000000001/a/part"), name
+
+
+def test_whom_strangers_call_sees_no_file_of_another_partner(place: Place, specs: dict[str, RoleSpec]) -> None:
+    environment = place.deployment.project.environment
+    landing, role = f"arn:aws:s3:::{environment.bucket('landing')}", specs[f"{environment.prefix}-receive_event"]
+    for source in place.deployment.project.sources.values():
+        for stream in source.streams.values() if isinstance(source, FilesSource) else ():
+            assert decided(role, "s3:ListBucket", landing, stream.prefix) == is_pushed(source), stream.prefix
+            assert decided(role, "s3:PutObject", f"{landing}/{stream.prefix}1.json") == is_pushed(source), stream.prefix
 
 
 def test_a_kafka_source_that_signs_in_by_its_role_reads_its_own_topics(
