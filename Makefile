@@ -52,14 +52,10 @@ chaos: setup ## Draw faults for SEEDS=25 days of the pipeline, and hold each to 
 steady: setup ## Produce records, events and files without rest during RUNS=10 runs, and miss none of them afterwards
 	@$(BIN)/python -m tests.chaos.steady $(or $(RUNS),10)
 
-<<<<<<< HEAD
 fuzz: setup ## Give each reader of what comes from outside INPUTS=200000 odd inputs, or SECONDS=600 of them; ONLY="csv" gives them to one
 	@$(BIN)/python -m tests.fuzz.run $(or $(INPUTS),200000) $(or $(SECONDS),600) $(if $(ONLY),"$(ONLY)")
 
-check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform, workflows
-=======
 check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform, workflows, scanners
->>>>>>> 1d09f0f (What is scanned is said: bandit, detect-secrets and pip-audit in make check, each finding mended or accepted with its reason; a bill of materials; every install held against hashes)
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/headwater validate
