@@ -146,6 +146,22 @@ def _athena(deployment: Deployment, key: str) -> None:
         client.create_work_group(
             Name=deployment.prefix, Configuration=configuration, Description="Queries of bronze, silver and gold."
         )
+    _saved_queries(deployment)
+
+
+def _saved_queries(deployment: Deployment) -> None:
+    client: Any = boto3.client("athena")
+    for old in client.list_named_queries(WorkGroup=deployment.prefix)["NamedQueryIds"]:
+        client.delete_named_query(NamedQueryId=old)
+    for path in sorted((deployment.root / "sql" / "athena").glob("*.sql")):
+        text = path.read_text()
+        client.create_named_query(
+            Name=path.stem,
+            Description=text.splitlines()[0].removeprefix("-- "),
+            Database=deployment.project.environment.database("gold"),
+            WorkGroup=deployment.prefix,
+            QueryString=text,
+        )
 
 
 def _state_machine(deployment: Deployment) -> None:

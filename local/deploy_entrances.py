@@ -1,4 +1,4 @@
-"""Deploys the entrances of records, events and files through the AWS API: what terraform/modules/entrances provisions on AWS."""
+"""Deploys the entrances of records, events, files and questions: what terraform/modules/entrances provisions on AWS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOGGED = {
 
 
 def deploy_entrances(deployment: Deployment, keys: Mapping[str, str]) -> None:
-    """Makes or updates streams, queues, pipes, mappings, the rule for dropped files and the API; safe to repeat.
+    """Makes or updates streams, queues, pipes, mappings, the rule for dropped files and the APIs; safe to repeat.
 
     The functions and the buckets must be there. `keys` holds the ARN of each key by what it protects.
     """
@@ -37,7 +37,7 @@ def deploy_entrances(deployment: Deployment, keys: Mapping[str, str]) -> None:
     for mapping in entrances.mappings():
         _mapping(deployment, mapping)
     _drops(deployment)
-    _api(deployment)
+    _apis(deployment)
 
 
 def _streams(entrances: Entrances, key: str) -> None:
@@ -137,21 +137,20 @@ def _drops(deployment: Deployment) -> None:
         events.put_targets(Rule=rule.name, Targets=[{"Id": "queue", "Arn": rule.queue_arn, "DeadLetterConfig": failed}])
 
 
-def _api(deployment: Deployment) -> None:
+def _apis(deployment: Deployment) -> None:
     client: Any = boto3.client("apigatewayv2")
     environment = deployment.project.environment
     known = {api["Name"] for api in client.get_apis()["Items"]}
     for api in deployment.entrances.apis():
         if api.name in known:
             continue
-        described = "Takes pushed events in."
-        api_id = client.create_api(Name=api.name, Description=described, ProtocolType="HTTP")["ApiId"]
+        api_id = client.create_api(Name=api.name, Description=api.description, ProtocolType="HTTP")["ApiId"]
         integration = client.create_integration(
             ApiId=api_id,
             IntegrationType="AWS_PROXY",
             IntegrationUri=alias_arn(deployment, api.function),
             PayloadFormatVersion="2.0",
-            TimeoutInMillis=10000,
+            TimeoutInMillis=api.timeout_seconds * 1000,
         )["IntegrationId"]
         client.create_route(ApiId=api_id, RouteKey=api.route, Target=f"integrations/{integration}")
         limits = {"ThrottlingRateLimit": api.calls_per_second, "ThrottlingBurstLimit": api.burst}
@@ -165,6 +164,5 @@ def _api(deployment: Deployment) -> None:
                 "Format": json.dumps(_LOGGED),
             },
         )
-        permit(
-            api.function, "Api", "apigateway.amazonaws.com", environment.arn("execute-api", f"{api_id}/*/POST/events/*")
-        )
+        called = environment.arn("execute-api", f"{api_id}/*/{api.calls}")
+        permit(api.function, "Api", "apigateway.amazonaws.com", called)

@@ -15,7 +15,8 @@ _READ: tuple[Zone, ...] = ("silver", "gold")
 
 
 def deploy_grants(deployment: Deployment) -> None:
-    """Registers the lake; lets grant_tables pass on what it may select itself, analysts see databases, and crawlers keep theirs."""
+    """Registers the lake; lets grant_tables pass on what it may select itself, analysts see databases, the query
+    API read gold, and crawlers keep theirs."""
     lake: Any = boto3.client("lakeformation")
     environment = deployment.project.environment
     bucket = f"arn:aws:s3:::{environment.bucket('lake')}"
@@ -27,6 +28,10 @@ def deploy_grants(deployment: Deployment) -> None:
         _grant(granter, tables, ["SELECT", "DESCRIBE"], PermissionsWithGrantOption=["SELECT", "DESCRIBE"])
         for analyst in environment.analysts.roles:
             _grant(analyst, {"Database": {"Name": environment.database(zone)}}, ["DESCRIBE"])
+    gold = {"DatabaseName": environment.database("gold")}
+    for reader in deployment.gold_readers():
+        _grant(role_arn(deployment, reader), {"Database": {"Name": gold["DatabaseName"]}}, ["DESCRIBE"])
+        _grant(role_arn(deployment, reader), {"Table": {**gold, "TableWildcard": {}}}, ["SELECT", "DESCRIBE"])
     for zone in ZONES:
         crawler = role_arn(deployment, f"{deployment.prefix}-crawl-{zone}")
         database = {"Database": {"Name": environment.database(zone)}}

@@ -18,7 +18,7 @@ from headwater.config import Environment, Project, SourceOverride
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.project import load_environment, load_project, restricted
 from headwater.errors import HeadwaterError
-from local import world
+from local import query_api, world
 from local.counterparts import COUNTERPARTS, Counterpart, Place
 from local.deploy import deploy, put_secrets
 from local.postgres import PostgresServer
@@ -110,8 +110,10 @@ class Stack:
     def endpoints(self) -> dict[str, str]:
         """Lists every address of the stack."""
         sources = {name: url for counterpart in self.counterparts() for name, url in counterpart.endpoints().items()}
+        queries = query_api.address(self.aws_endpoint, self.deployment()) if self.is_up() else None
         return {
             **sources,
+            **({"query_api": queries} if queries else {}),
             "aws": self.aws_endpoint,
             "warehouse": self.warehouse_dsn,
             "simulators_admin": f"{self.simulators_url}/_admin",
@@ -156,7 +158,7 @@ class Stack:
         deployment = deployment or self.deployment()
         self.warehouse.create_database(deployment.project.environment.warehouse.database)
         provision(deployment)
-        put_secrets(deployment.prefix, self._secrets())
+        put_secrets(deployment.prefix, {**self._secrets(), **query_api.keys(deployment)})
         self._seed_counterparts()
 
     def _secrets(self) -> dict[str, dict[str, str]]:

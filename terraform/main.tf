@@ -31,6 +31,7 @@ module "lake" {
   data_events            = local.environment.data_events
   analysts               = local.environment.analysts.roles
   granter                = module.lambdas.roles[local.deployment.grant_tables_role]
+  gold_readers           = { for name in local.deployment.gold_readers : name => module.lambdas.roles[name] }
   crawler_roles          = { for zone, role in module.crawler_role : zone => role.arn }
   protected              = local.environment.protected
 }

@@ -20,7 +20,12 @@ output "athena_workgroup" {
 
 output "events_url" {
   description = "Where events are pushed to; none where no source takes them."
-  value       = module.entrances.events_url
+  value       = one([for name, url in module.entrances.api_urls : "${url}/events" if name == "${local.prefix}-events"])
+}
+
+output "queries_url" {
+  description = "Where queries of gold are asked; none where there is no query API."
+  value       = one([for name, url in module.entrances.api_urls : "${url}/queries" if name == "${local.prefix}-queries"])
 }
 
 output "rds_proxy_endpoints" {

@@ -60,6 +60,7 @@ from headwater.config.project import (
     Stream,
     parse_date,
 )
+from headwater.config.query import Query
 from headwater.config.redshift_source import RedshiftSource, RedshiftStream
 from headwater.config.relation import RelationStream
 from headwater.config.snowflake_source import SnowflakeSource, SnowflakeStream
@@ -127,6 +128,7 @@ __all__ = [
     "Parser",
     "Policy",
     "Project",
+    "Query",
     "QueryAuth",
     "QueueDelivery",
     "Rate",

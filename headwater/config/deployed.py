@@ -10,6 +10,7 @@ from headwater.config.documents import problems_of
 from headwater.config.environment import Environment
 from headwater.config.policy import Policy
 from headwater.config.project import Project, Source
+from headwater.config.query import Query
 from headwater.config.table import Table
 from headwater.errors import ConfigError
 
@@ -30,5 +31,6 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "source": TypeAdapter(Source).json_schema(),
         "table": Table.model_json_schema(),
         "quality": Policy.model_json_schema(),
+        "query": Query.model_json_schema(),
         "environment": Environment.model_json_schema(),
     }

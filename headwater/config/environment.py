@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -150,6 +150,26 @@ class Analysts(Strict):
     )
 
 
+class Consumer(Strict):
+    """Who asks the query API, by a key of its own, and how much it may ask."""
+
+    queries: tuple[Name, ...] = Field((), description="Queries that it may ask; empty = all.")
+    calls_a_minute: int = Field(120, ge=1, le=1000, description="Calls, pages included, within a minute.")
+    executions_a_day: int = Field(
+        500, ge=1, le=10_000, description="Answers that Athena has to compute for it within a day, UTC."
+    )
+
+
+class QueryApi(Strict):
+    """The query API: who may ask it, and how much all of them together."""
+
+    consumers: dict[Name, Consumer] = Field(min_length=1, description="Whoever has a key, by name.")
+    calls_per_second: int = Field(20, ge=1, le=1000, description="Calls of all consumers, and of those without a key.")
+    burst: int = Field(40, ge=1, le=2000, description="Calls that may come at the same moment.")
+
+    secret: ClassVar[str] = "query_api"  # noqa: S105 - a name, under which the consumers' keys are kept
+
+
 SharedStage = Literal["check", "silver", "gold", "maintain"]
 
 
@@ -201,6 +221,7 @@ class Environment(Strict):
     )
     network: Network | None = Field(None, description="Needed by sources that are reached within a VPC.")
     analysts: Analysts = Analysts()
+    query_api: QueryApi | None = Field(None, description="Answers the queries of config/queries; no API if absent.")
     budget_usd: Decimal = Field(Decimal(1000), gt=0, description="Monthly cost that an alert is sent for, in USD.")
     athena_scan_gib: int = Field(100, ge=1, description="Data that one Athena query may scan, in GiB.")
     protected: bool = Field(False, description="Refuses the deletion of buckets, keys and warehouse.")

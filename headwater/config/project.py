@@ -18,6 +18,7 @@ from headwater.config.jdbc_source import JdbcSource, JdbcStream
 from headwater.config.kafka_source import KafkaSource, KafkaStream
 from headwater.config.kinesis_source import KinesisSource, KinesisStream
 from headwater.config.policy import Policy
+from headwater.config.query import Query
 from headwater.config.redshift_source import RedshiftSource, RedshiftStream
 from headwater.config.snowflake_source import SnowflakeSource, SnowflakeStream
 from headwater.config.stream import Drift
@@ -38,6 +39,7 @@ class Project(Strict):
     tables: dict[Name, Table] = Field(description="Silver tables.")
     quality: dict[Name, Policy]
     gold: dict[Name, GoldTable] = Field({})
+    queries: dict[Name, Query] = Field({}, description="What the query API may be asked.")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Project:

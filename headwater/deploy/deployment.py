@@ -210,10 +210,11 @@ class Deployment:
         return {purpose: self.project.environment.bucket(purpose) for purpose in kept}
 
     def secrets(self) -> list[str]:
-        """Lists the Secrets Manager names of what sources and alerts need."""
+        """Lists the Secrets Manager names of what sources, alerts and the query API need."""
         declared = [source.secret for source in self.project.sources.values()]
         names = {*declared, self.project.environment.alerts.slack_secret} - {None}
-        return sorted(f"{self.prefix}/{name}" for name in names)
+        whole = {f"{self.prefix}/{name}" for name in names} | {self.entrances.query_secret}
+        return sorted(name for name in whole if name)
 
     def warehouse_users(self) -> dict[str, str | None]:
         """Names the roles of IAM that speak to the warehouse, each named as what has it, with their role there.
@@ -229,6 +230,10 @@ class Deployment:
             **dict.fromkeys(unloading),
             **dict.fromkeys(analysts, "analyst"),
         }
+
+    def gold_readers(self) -> list[str]:
+        """Names the roles that read every gold table through the catalog, none of it hidden: their queries are declared."""
+        return [f"{self.prefix}-{folder}" for folder in self.entrances.folders() if folder == "answer_query"]
 
     def lambdas(self) -> list[LambdaSpec]:
         """Lists the Lambda functions: the state machine's, the entrances' and Slack's."""

@@ -1,5 +1,5 @@
-"""The entrances of records, events and files, derived from the declared sources: streams, queues, pipes, mappings, the API and
-the rule for dropped files."""
+"""The entrances of records, events, files and questions, derived from what is declared: streams, queues, pipes, mappings, the rule
+for dropped files, and an API each for pushed events and for queries."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from headwater.config import (
     Project,
     QueueDelivery,
 )
+from headwater.config.environment import QueryApi
 
-ROUTE = "POST /events/{source}/{stream}"
 # Six times what the functions may take, as SQS advises: a message must stay invisible while it is worked on.
 _VISIBILITY_SECONDS = 720
 _QUEUE_DAYS = 4
@@ -80,13 +80,16 @@ class DropRuleSpec:
 
 @dataclass(frozen=True)
 class ApiSpec:
-    """The HTTP API that takes pushed events."""
+    """One HTTP API, of one route, and what its calls are within its ARN."""
 
     name: str
+    description: str
     route: str
+    calls: str
     function: str
     calls_per_second: int
     burst: int
+    timeout_seconds: int
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ class Entrances:
             folders.append("receive_event")
         if self._dropped():
             folders.append("start_on_drop")
+        if self._query_api:
+            folders.append("answer_query")
         return folders
 
     def received(self) -> list[tuple[str, str]]:
@@ -194,13 +199,57 @@ class Entrances:
         return [DropRuleSpec(self.drops, pattern, self._arn("sqs", self.drops))]
 
     def apis(self) -> list[ApiSpec]:
-        """Lists the API for pushed events; none where no source takes them."""
+        """Lists the API for pushed events, where a source takes them, and the query API, where there is one."""
         entrances = [source.entrance for source in self._pushed() if isinstance(source.entrance, HttpEntrance)]
-        if not entrances:
-            return []
-        calls = sum(entrance.calls_per_second for entrance in entrances)
-        burst = sum(entrance.burst for entrance in entrances)
-        return [ApiSpec(f"{self._prefix}-events", ROUTE, f"{self._prefix}-receive_event", calls, burst)]
+        found = []
+        if entrances:
+            found.append(
+                ApiSpec(
+                    name=self.events_api,
+                    description="Takes pushed events in.",
+                    route="POST /events/{source}/{stream}",
+                    calls="POST/events/*",
+                    function=f"{self._prefix}-receive_event",
+                    calls_per_second=sum(entrance.calls_per_second for entrance in entrances),
+                    burst=sum(entrance.burst for entrance in entrances),
+                    timeout_seconds=10,
+                )
+            )
+        if api := self._query_api:
+            found.append(
+                ApiSpec(
+                    name=self.query_api,
+                    description="Answers queries of gold.",
+                    route="ANY /queries/{query}",
+                    calls="*/queries/*",
+                    function=f"{self._prefix}-answer_query",
+                    calls_per_second=api.calls_per_second,
+                    burst=api.burst,
+                    # The most that API Gateway waits.
+                    timeout_seconds=30,
+                )
+            )
+        return found
+
+    @property
+    def events_api(self) -> str:
+        """Name of the API for pushed events."""
+        return f"{self._prefix}-events"
+
+    @property
+    def query_api(self) -> str:
+        """Name of the query API."""
+        return f"{self._prefix}-queries"
+
+    @property
+    def query_secret(self) -> str | None:
+        """Secrets Manager name of the consumers' keys; None where there is no query API."""
+        return f"{self._prefix}/{QueryApi.secret}" if self._query_api else None
+
+    @property
+    def _query_api(self) -> QueryApi | None:
+        """The query API, where there is something to answer."""
+        return self.project.environment.query_api if self.project.queries else None
 
     @property
     def landing(self) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from headwater.config import json_schemas
 from headwater.deploy.cost.page import cost_page
 from headwater.deploy.module_pages import module_pages
+from headwater.deploy.openapi import openapi
 from headwater.deploy.sources_page import sources_page
 from headwater.errors import HeadwaterError
 
@@ -22,7 +23,11 @@ def pages(root: Path) -> dict[Path, str]:
         root / "config" / "schema" / f"{name}.schema.json": json.dumps(schema, indent=1) + "\n"
         for name, schema in json_schemas().items()
     }
-    docs = {root / "docs" / "sources.md": sources_page(root), root / "docs" / "cost.md": cost_page(root)}
+    docs = {
+        root / "docs" / "sources.md": sources_page(root),
+        root / "docs" / "cost.md": cost_page(root),
+        root / "docs" / "openapi.json": json.dumps(openapi(root), indent=1, ensure_ascii=False) + "\n",
+    }
     return schemas | docs | module_pages(root / "terraform")
 
 

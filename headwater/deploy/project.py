@@ -25,11 +25,15 @@ class Declared:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._config = root / "config"
-        self._folders = {folder: self._named(folder) for folder in ("sources", "tables", "quality")}
+        self._folders = {folder: self._named(folder) for folder in ("sources", "tables", "quality", "queries")}
         self._environments = {
             path.stem: read_document(root, path) for path in sorted((self._config / "environments").glob("*.yaml"))
         }
         self._gold = {path.stem: read_text(root, path) for path in sorted((root / "sql" / "gold").glob("*.sql"))}
+        self.saved_queries = {
+            path.relative_to(root): read_text(root, path) for path in sorted((root / "sql" / "athena").glob("*.sql"))
+        }
+        """What Athena's workgroup offers, by its file."""
         self._gold_tables: dict[str, GoldTable] = {}
         for table, text in self._gold.items():
             with suppress(ConfigError):
@@ -104,7 +108,7 @@ class Declared:
             document = read_document(self._root, path)
             if not isinstance(document.value, dict):
                 raise ConfigError(document.says((), "must be a mapping"))
-            key = "name" if folder == "sources" else "table"
+            key = {"sources": "name", "queries": "query"}.get(folder, "table")
             if document.value.get(key) != path.stem:
                 raise ConfigError(document.says((key,), f"must be {path.stem}, as the file is named"))
             documents[path.stem] = document
@@ -112,7 +116,8 @@ class Declared:
 
 
 def restricted(project: Project, sources: frozenset[str]) -> Project:
-    """The project with some of its sources, their policies, the gold tables that can be made from them, and what is hidden of these.
+    """The project with some of its sources, their policies, the gold tables that can be made from them, what is hidden of these,
+    and the queries that read them.
 
     ConfigError names the sources that are not declared.
     """
@@ -123,6 +128,7 @@ def restricted(project: Project, sources: frozenset[str]) -> Project:
     tables = {stream.table for source in sources_kept.values() for stream in source.streams.values()}
     gold = {name: table for name, table in project.gold.items() if set(table.inputs) <= tables}
     there = tables | gold.keys()
+    queries = {name: query for name, query in project.queries.items() if gold.keys() >= {*query.reads}}
     analysts = project.environment.analysts
     hidden = {
         "hidden_columns": {name: columns for name, columns in analysts.hidden_columns.items() if name in there},
@@ -135,6 +141,7 @@ def restricted(project: Project, sources: frozenset[str]) -> Project:
             "tables": {name: table for name, table in project.tables.items() if name in tables},
             "quality": {table: policy for table, policy in project.quality.items() if table in tables},
             "gold": gold,
+            "queries": queries,
         }
     )
 

@@ -140,6 +140,7 @@ def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[Rol
         "execution_arn": deployment.state_machine_arn.replace(":stateMachine:", ":execution:"),
         "secret": environment.alerts.slack_secret or "-",
         "sender_secrets": json.dumps([f"{secrets}:{name}-??????" for name in entrances.pushed_secrets]),
+        "consumer_secrets": json.dumps([f"{secrets}:{name}-??????" for name in [entrances.query_secret] if name]),
         "pushed": json.dumps(pushed),
         "streams": json.dumps(streams),
         "queues": json.dumps(queued),

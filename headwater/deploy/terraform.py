@@ -62,6 +62,7 @@ def document(deployment: Deployment) -> dict[str, Any]:
         "copy_role": made[f"{prefix}-copy"],
         "analyst_policy": {"name": f"{prefix}-analyst", "policy": compact(analyst_policy(deployment, late))},
         "grant_tables_role": f"{prefix}-grant_tables",
+        "gold_readers": deployment.gold_readers(),
         "migrations": {"function": deployment.migrator, "input": deployment.migrations()},
         "topic": {
             "name": deployment.topic,

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import json
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import fastjsonschema
 
+from headwater.callers import Fresh, caller_of
 from headwater.config import FilesSource, FilesStream, HttpEntrance
 from headwater.config.files_source import PUSHED
 from headwater.errors import HeadwaterError, LedgerError
@@ -30,25 +29,8 @@ from headwater.open_project import OpenProject
 
 _LONGEST_KEY = 255
 _JSON = "application/json"
-_Value = TypeVar("_Value")
 
 log = get_logger(__name__)
-
-
-@dataclass
-class Fresh(Generic[_Value]):
-    """A cache whose values live for some seconds, so that a warm function does not read them for each request."""
-
-    seconds: float
-    clock: Callable[[], float] = time.monotonic
-    _kept: dict[str, tuple[float, _Value]] = field(default_factory=dict)
-
-    def get(self, name: str, read: Callable[[], _Value]) -> _Value:
-        """Returns the kept value; reads it again once it is too old."""
-        now = self.clock()
-        if name not in self._kept or now - self._kept[name][0] > self.seconds:
-            self._kept[name] = (now, read())
-        return self._kept[name][1]
 
 
 @dataclass(frozen=True)
@@ -130,12 +112,7 @@ class PushReceiver:
         return None, HttpEntrance(kind="http")
 
     def _sender(self, source: FilesSource | None, given: str) -> str:
-        sender = None
-        digest = hashlib.sha256(given.encode()).digest()
-        # Every key is compared, in the same time, wherever the right one stands.
-        for name, key in (self.keys(source) if source else {}).items():
-            if hmac.compare_digest(digest, hashlib.sha256(key.encode()).digest()) and key:
-                sender = name
+        sender = caller_of(given, self.keys(source) if source else {})
         if sender is None:
             raise RefusedError(401, "unauthorized", "the header x-api-key holds no key of a known sender")
         return sender

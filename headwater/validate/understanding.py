@@ -14,7 +14,7 @@ from headwater.deploy.project import Declared, kept
 from headwater.errors import ConfigError
 from headwater.explore.relations import FILL_IN
 from headwater.ledger.raw import ADDED
-from headwater.validate import references
+from headwater.validate import queries, references
 from headwater.validate.expressions import of_expression, of_pattern
 
 
@@ -33,11 +33,19 @@ def mistakes(declared: Declared) -> list[str]:
         problems = [
             *references.of_environment(project, _tables(kept(project))),
             *references.of_endpoints(project.environment, endpoints),
-            *([] if understood else _of_pipeline(project)),
+            *queries.of_consumers(project),
+            *([] if understood else [*_of_pipeline(project), *queries.of_queries(project, _gold(project))]),
         ]
         told |= dict.fromkeys([*declared.told(environment, problems), *wrong])
+        if not understood:
+            told |= dict.fromkeys(_of_saved_queries(declared, project))
         understood = True
     return list(told)
+
+
+def _of_saved_queries(declared: Declared, project: Project) -> Iterator[str]:
+    for path, text in declared.saved_queries.items():
+        yield from (f"{path}:1: {problem}" for problem in queries.of_saved_query(text, _gold(project)))
 
 
 def _of_pipeline(project: Project) -> Iterator[tuple[Place, str]]:
@@ -80,8 +88,12 @@ def _of_stream(stream: Stream) -> Iterator[tuple[Place, str]]:
 
 def _tables(project: Project) -> Mapping[str, Types]:
     """The columns of every silver table, with those that the write mode adds, and of every gold table."""
-    gold = {
+    return {**silver_columns(project), **_gold(project)}
+
+
+def _gold(project: Project) -> Mapping[str, Types]:
+    """The columns of every gold table."""
+    return {
         name: {column: declared.spark_type for column, declared in table.columns.items()}
         for name, table in project.gold.items()
     }
-    return {**silver_columns(project), **gold}

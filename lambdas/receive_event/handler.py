@@ -3,8 +3,9 @@
 from typing import Any
 
 from headwater.brief import told_briefly
+from headwater.callers import Fresh
 from headwater.open_project import OpenProject
-from headwater.receive.event import Fresh, PushReceiver, PushRequest
+from headwater.receive.event import PushReceiver, PushRequest
 
 # A new key or a new schema counts within a minute.
 PROJECTS = Fresh[OpenProject](60)

@@ -61,10 +61,8 @@ class HttpPush(ThroughEntrance):
         _check([*first, *later], answered)
 
     def _url(self) -> str:
-        [api] = Entrances(local_project()).apis()
-        [api_id] = [
-            found["ApiId"] for found in self._aws("apigatewayv2").get_apis()["Items"] if found["Name"] == api.name
-        ]
+        name = Entrances(local_project()).events_api
+        [api_id] = [found["ApiId"] for found in self._aws("apigatewayv2").get_apis()["Items"] if found["Name"] == name]
         url = f"{self._place.aws_endpoint}/_aws/execute-api/{api_id}/events/{STREAM.replace('.', '/')}"
         self._address.write_text(json.dumps({"url": url}))
         return url

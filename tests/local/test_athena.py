@@ -358,10 +358,29 @@ def test_a_column_without_a_name_is_counted(athena: Athena) -> None:
 
 def test_parameters_take_the_place_of_question_marks(athena: Athena) -> None:
     athena.delta("orders", ORDERS)
-    query = "SELECT id, ? AS said FROM orders WHERE id > ? AND region = ?"
-    assert athena.rows(query, ExecutionParameters=["'it''s'", "1", "eu"])[1:] == [("3", "it's")]
-    with pytest.raises(athena.api.exceptions.InvalidRequestException, match="expected 1 but found 2"):
-        athena.start("SELECT ?", ExecutionParameters=["1", "2"])
+    query = "SELECT id FROM orders WHERE id > ? AND region = ? AND 'it''s' = ?"
+    assert athena.rows(query, ExecutionParameters=["1", "eu", "'it''s'"])[1:] == [("3",)]
+    with pytest.raises(athena.api.exceptions.InvalidRequestException, match="expected 3 but found 2"):
+        athena.start(query, ExecutionParameters=["1", "2"])
+    with pytest.raises(athena.api.exceptions.InvalidRequestException, match="only in a WHERE clause"):
+        athena.start("SELECT ?", ExecutionParameters=["1"])
+    assert "ExecutionParameters" not in athena.done(query, ExecutionParameters=["1", "eu", "''"])
+
+
+def test_a_clients_token_starts_one_execution(athena: Athena) -> None:
+    token = uuid.uuid4().hex
+    assert athena.start("SELECT 1", ClientRequestToken=token) == athena.start("SELECT 1", ClientRequestToken=token)
+    with pytest.raises(athena.api.exceptions.InvalidRequestException, match="parameters do not match"):
+        athena.start("SELECT 2", ClientRequestToken=token)
+    assert athena.start("SELECT 1") != athena.start("SELECT 1")
+
+
+def test_a_page_token_is_one_of_its_own_result(athena: Athena) -> None:
+    one, other = (athena.done("SELECT * FROM (VALUES 1, 2, 3) AS t (n)")["QueryExecutionId"] for _ in range(2))
+    token = athena.api.get_query_results(QueryExecutionId=one, MaxResults=2)["NextToken"]
+    for wrong in (token, "2", "made up"):
+        with pytest.raises(athena.api.exceptions.InvalidRequestException, match="Invalid next token"):
+            athena.api.get_query_results(QueryExecutionId=other, NextToken=wrong)
 
 
 @pytest.mark.parametrize(

@@ -87,9 +87,8 @@ class Entered:
         return self.rows(ledger)
 
     def push(self, body: Any = EVENT, **headers: str) -> requests.Response:
-        [api] = self.deployment.entrances.apis()
         apis = self.aws.client("apigatewayv2").get_apis()["Items"]
-        [api_id] = [found["ApiId"] for found in apis if found["Name"] == api.name]
+        [api_id] = [found["ApiId"] for found in apis if found["Name"] == self.deployment.entrances.events_api]
         url = f"{self.aws.endpoint}/_aws/execute-api/{api_id}/events/http_push/pushed_events"
         given = {"x-api-key": KEY, "idempotency-key": "k1", **{n.replace("_", "-"): v for n, v in headers.items()}}
         return requests.post(url, json=body, headers=given, timeout=30)

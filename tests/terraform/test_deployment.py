@@ -101,9 +101,10 @@ def test_each_default_is_filled_in(place: Place, derived: dict[str, Any]) -> Non
     assert derived["environment"]["retention"].keys() == type(environment.retention).model_fields.keys()
 
 
-def test_a_pushed_source_needs_no_landing_rule_and_a_dropped_one_needs_no_api(derived: dict[str, Any]) -> None:
+def test_a_pushed_source_needs_no_landing_rule_and_a_dropped_one_no_api_of_its_own(derived: dict[str, Any]) -> None:
     entrances = derived["entrances"]
-    assert entrances["apis"].keys() == {f"{derived['environment']['prefix']}-events"}
+    prefix = derived["environment"]["prefix"]
+    assert entrances["apis"].keys() == {f"{prefix}-events", f"{prefix}-queries"}
     assert entrances["drop_rules"].keys() <= entrances["queues"].keys()
     assert {mapping["function"] for mapping in entrances["mappings"].values()} <= derived["lambdas"].keys()
 

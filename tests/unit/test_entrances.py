@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from headwater.config import FilesSource, Project, Scd2Write
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.entrances import Entrances
+from headwater.deploy.project import restricted
 from tests.support.paths import ROOT
 
 ACCOUNT = "eu-west-1:123456789012"
@@ -43,10 +44,31 @@ def test_only_dropped_files_are_told_of(project: Project) -> None:
 def test_what_no_source_needs_is_not_there(project: Project) -> None:
     nothing = without(project, "kinesis", "http_push", "s3_drops")
     assert [*nothing.record_streams(), *nothing.queues(), *nothing.pipes(), *nothing.mappings()] == []
-    assert [*nothing.drop_rules(), *nothing.apis(), *nothing.folders(), *nothing.pushed_secrets] == []
+    assert [*nothing.drop_rules(), *nothing.pushed_secrets] == []
+    # Queries are asked of gold, whatever comes in.
+    assert ([api.name for api in nothing.apis()], nothing.folders()) == (["headwater-local-queries"], ["answer_query"])
     assert not nothing.landing
     assert without(project, "s3_drops").landing
-    assert without(project, "kinesis").folders() == ["receive_event", "start_on_drop"]
+    assert without(project, "kinesis").folders() == ["receive_event", "start_on_drop", "answer_query"]
+
+
+@pytest.mark.parametrize("field", ["queries", "query_api"])
+def test_there_is_a_query_api_where_there_are_queries_and_whoever_may_ask_them(project: Project, field: str) -> None:
+    environment = project.environment.model_copy(update={"query_api": None})
+    without = {"queries": {}} if field == "queries" else {"environment": environment}
+    one, other = Entrances(project), Entrances(project.model_copy(update=without))
+    assert (one.query_secret, other.query_secret) == ("headwater-local/query_api", None)
+    assert {api.name for api in one.apis()} - {api.name for api in other.apis()} == {"headwater-local-queries"}
+    assert {*one.folders()} - {*other.folders()} == {"answer_query"}
+    assert Deployment(other.project, ROOT).gold_readers() == []
+    assert Deployment(project, ROOT).gold_readers() == ["headwater-local-answer_query"]
+
+
+def test_a_project_without_the_sources_of_a_query_has_no_such_query(project: Project) -> None:
+    assert restricted(project, frozenset({"fx_rates", "kinesis"})).queries == {}
+    shop = restricted(project, frozenset({"fx_rates", "rds_postgres"}))
+    assert {*shop.queries} >= {"monthly_revenue"}
+    assert "campaign_days" not in shop.queries
 
 
 def test_the_functions_are_deployed(project: Project) -> None:

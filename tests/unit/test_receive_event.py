@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from headwater.callers import Fresh
 from headwater.config import FilesSource, Project
 from headwater.config.files_source import PUSHED
 from headwater.errors import LedgerError
@@ -17,7 +18,7 @@ from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger
 from headwater.ledger.untrusted import MOST_FIELDS
 from headwater.open_project import OpenProject
-from headwater.receive.event import Answer, Fresh, PushReceiver, PushRequest
+from headwater.receive.event import Answer, PushReceiver, PushRequest
 from tests.support.poison import POISON
 
 if TYPE_CHECKING:

@@ -62,7 +62,7 @@ def _job_runs(run: Run) -> int:
 
 
 def entrances(month: Month) -> Iterator[Quantity]:
-    """Lists what streams, pipes, queues and the API cost."""
+    """Lists what streams, pipes, queues and the APIs cost."""
     made = month.entrances
     streams = Decimal(len(made.record_streams()))
     gb = month.workload.streamed_gb_a_day * DAYS if streams else Decimal()
@@ -74,8 +74,13 @@ def entrances(month: Month) -> Iterator[Quantity]:
         yield Quantity("EventBridge", "pipes", gb / _RECORD_CHUNK_GB * len(pipes) / streams, "pipe_requests")
     if queues := made.queues():
         yield Quantity("SQS", "requests", _QUEUE_ASKS_A_SECOND * _DAY_SECONDS * DAYS * len(queues), "sqs_requests")
-    if made.apis():
-        yield Quantity("API Gateway", "calls", month.workload.pushed_events_a_day * DAYS, "api_calls")
+    called = {
+        made.events_api: ("pushed events", month.workload.pushed_events_a_day),
+        made.query_api: ("queries", month.workload.asked_queries_a_day),
+    }
+    for api in made.apis():
+        what, calls = called[api.name]
+        yield Quantity("API Gateway", what, calls * DAYS, "api_calls")
 
 
 def network(month: Month) -> Iterator[Quantity]:

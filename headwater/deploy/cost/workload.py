@@ -36,6 +36,7 @@ class Workload(Strict):
     gb_a_day: Decimal = Field(gt=0, description="GB that arrive in a day, uncompressed.")
     streamed_gb_a_day: Decimal = Field(Decimal(0), ge=0, description="GB of these that come as records of Kinesis.")
     pushed_events_a_day: Decimal = Field(Decimal(0), ge=0, description="Calls of the API for pushed events.")
+    asked_queries_a_day: Decimal = Field(Decimal(0), ge=0, description="Calls of the query API, pages included.")
     drops_a_day: Decimal = Field(Decimal(0), ge=0, description="Runs that dropped files start.")
     stored_months: int = Field(gt=0, description="Age of the lake: what has piled up costs storage.")
     gold_gb: Decimal = Field(ge=0)

@@ -80,7 +80,6 @@ class _Execution:
     context: dict[str, Any]
     output: str
     workgroup: str
-    parameters: list[str] | None
     sees: Callable[[str, str], Sight | None]
     objects: S3Objects
     """S3 in the name of whoever asks, where the result goes."""
@@ -123,7 +122,7 @@ class _Execution:
                 "ErrorMessage": self.reason,
             }
         total = int(((self.completed or time.time()) - self.submitted) * 1000)
-        described: dict[str, Any] = {
+        return {
             "QueryExecutionId": self.id,
             "Query": self.sql,
             "StatementType": self.request.statement_type,
@@ -141,7 +140,6 @@ class _Execution:
             "WorkGroup": self.workgroup,
             "EngineVersion": {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"},
         }
-        return described | ({"ExecutionParameters": self.parameters} if self.parameters else {})
 
 
 class QueryEngine:
@@ -149,6 +147,8 @@ class QueryEngine:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.catalog = Catalog(settings)
+        self.asked: dict[str, tuple[dict[str, Any], str]] = {}
+        """What was asked by each client's token, and the execution that came of it."""
         # Where moto keeps its own, whose workgroups decide who may look.
         self.executions: dict[str, _Execution] = athena_backends[settings.account_id][settings.region].executions
         self._threads = ThreadPoolExecutor(_QUERIES_AT_ONCE, thread_name_prefix="athena")
@@ -352,16 +352,31 @@ class _Api:
         self._engine = engine
         self._authority = authority
         self._lake = lake
+        self._starting = threading.Lock()
 
     def start_query_execution(self, response: AthenaResponse, asked: dict[str, Any]) -> dict[str, Any]:
+        with self._starting:
+            return self._once(response, asked)
+
+    def _once(self, response: AthenaResponse, asked: dict[str, Any]) -> dict[str, Any]:
+        """Starts an execution, or finds the one that was started by the same token."""
+        # A client of AWS's own always sends one.
+        token = asked["ClientRequestToken"]
+        if token not in self._engine.asked:
+            self._engine.asked[token] = (asked, self._start(response, asked))
+        before, execution = self._engine.asked[token]
+        if before != asked:
+            raise _invalid("Idempotent parameters do not match")
+        return {"QueryExecutionId": execution}
+
+    def _start(self, response: AthenaResponse, asked: dict[str, Any]) -> str:
         name = asked.get("WorkGroup") or "primary"
         workgroup = response.athena_backend.get_work_group(name)
         if workgroup is None:
             raise _invalid(f"WorkGroup {name} is not found.")
         context = asked.get("QueryExecutionContext") or {}
-        parameters = asked.get("ExecutionParameters")
         try:
-            request = understand(asked["QueryString"], context.get("Database"), parameters or ())
+            request = understand(asked["QueryString"], context.get("Database"), asked.get("ExecutionParameters") or ())
         except SyntaxRefusedError as error:
             raise _invalid(str(error)) from None
         output = _output_location(asked, workgroup["Configuration"])
@@ -373,9 +388,9 @@ class _Api:
             self._check_asker(principal, database, table)
             return self._lake.sight(principal, database, table)
 
-        execution = _Execution(asked["QueryString"], request, context, output, name, parameters, sees, objects)
+        execution = _Execution(asked["QueryString"], request, context, output, name, sees, objects)
         self._engine.submit(execution)
-        return {"QueryExecutionId": execution.id}
+        return execution.id
 
     def _check_asker(self, principal: Principal, database: str, table: str) -> None:
         """Refuses whoever may not look a table up, or may not ask Lake Formation for its data."""
@@ -424,7 +439,11 @@ class _Api:
             [[name for name, _ in execution.columns]] if execution.request.action is Action.QUERY else []
         )
         total = len(header) + len(execution.rows)
-        start, size = int(asked.get("NextToken") or 0), min(int(asked.get("MaxResults") or _ROWS_A_PAGE), _ROWS_A_PAGE)
+        # A token names a place in one result, and is refused of another.
+        execution_id, _, said = (asked.get("NextToken") or f"{execution.id}:0").partition(":")
+        if execution_id != execution.id or not said.isdecimal():
+            raise _invalid("Invalid next token")
+        start, size = int(said), min(int(asked.get("MaxResults") or _ROWS_A_PAGE), _ROWS_A_PAGE)
         first = header[start:]
         rows = first + execution.rows[max(start - len(header), 0) :][: size - len(first)]
         return {
@@ -433,7 +452,7 @@ class _Api:
                 "Rows": [{"Data": [{} if cell is None else {"VarCharValue": cell} for cell in row]} for row in rows],
                 "ResultSetMetadata": {"ColumnInfo": [_column_info(name, kind) for name, kind in execution.columns]},
             },
-        } | ({"NextToken": str(start + size)} if start + size < total else {})
+        } | ({"NextToken": f"{execution.id}:{start + size}"} if start + size < total else {})
 
     def stop_query_execution(self, response: AthenaResponse, asked: dict[str, Any]) -> dict[str, Any]:
         del response

@@ -192,6 +192,8 @@ def _bind(tree: exp.Expression, parameters: Sequence[str]) -> None:
         raise SyntaxRefusedError(
             f"INVALID_PARAMETER_USAGE: Incorrect number of parameters: expected {len(holes)} but found {len(parameters)}"
         )
+    if any(hole.find_ancestor(exp.Where) is None for hole in holes):
+        raise SyntaxRefusedError("INVALID_PARAMETER_USAGE: a parameter is read only in a WHERE clause")
     for hole, said in zip(holes, parameters, strict=True):
         value: Any = _parsed(f"SELECT {said}").selects[0] if said.strip() else exp.Literal.string("")
         # A bare word is a string.

@@ -1,8 +1,8 @@
-# Pushed events: POST /events/<source>/<stream>. Senders are no AWS identities; receive_event checks the key that each has.
+# HTTP APIs, for pushed events and for queries. Whoever calls is no AWS identity; the function behind checks the key that each has.
 resource "aws_apigatewayv2_api" "this" {
   for_each      = var.apis
   name          = each.key
-  description   = "Takes pushed events in."
+  description   = var.apis[each.key].description
   protocol_type = "HTTP"
 }
 
@@ -12,12 +12,12 @@ resource "aws_apigatewayv2_integration" "this" {
   integration_type       = "AWS_PROXY"
   integration_uri        = var.functions[var.apis[each.key].function].alias
   payload_format_version = "2.0"
-  timeout_milliseconds   = 10000
+  timeout_milliseconds   = var.apis[each.key].timeout_seconds * 1000
 }
 
 resource "aws_apigatewayv2_route" "this" {
   for_each = aws_apigatewayv2_api.this
-  #checkov:skip=CKV_AWS_309: senders are partners without an AWS identity; receive_event refuses who has no key
+  #checkov:skip=CKV_AWS_309: callers are partners without an AWS identity; the function refuses who has no key
   api_id             = each.value.id
   route_key          = var.apis[each.key].route
   authorization_type = "NONE"
@@ -62,5 +62,5 @@ resource "aws_lambda_permission" "api" {
   function_name = var.functions[var.apis[each.key].function].name
   qualifier     = "live"
   principal     = "apigateway.amazonaws.com"
-  source_arn    = "${each.value.execution_arn}/*/POST/events/*"
+  source_arn    = "${each.value.execution_arn}/*/${var.apis[each.key].calls}"
 }

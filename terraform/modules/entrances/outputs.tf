@@ -1,6 +1,6 @@
-output "events_url" {
-  description = "Where events are pushed to; none where no source takes them."
-  value       = one([for api in aws_apigatewayv2_api.this : "${api.api_endpoint}/events"])
+output "api_urls" {
+  description = "Where each HTTP API is, by its name."
+  value       = { for name, api in aws_apigatewayv2_api.this : name => api.api_endpoint }
 }
 
 output "stream_arns" {

@@ -53,17 +53,20 @@ variable "drop_rules" {
 }
 
 variable "apis" {
-  description = "The HTTP API for pushed events by name: its route, its limits, and the function that it calls; none where no source takes them."
+  description = "The HTTP APIs by name: each with its route, what its calls are within its ARN, its limits, and the function that it calls."
   type = map(object({
+    description      = string
     route            = string
+    calls            = string
     function         = string
     calls_per_second = number
     burst            = number
+    timeout_seconds  = number
   }))
 
   validation {
     condition     = length(setsubtract([for api in var.apis : api.function], keys(var.functions))) == 0
-    error_message = "A source with an HTTP entrance needs lambdas/receive_event."
+    error_message = "A source with an HTTP entrance needs lambdas/receive_event, the query API lambdas/answer_query."
   }
 }
 
@@ -83,7 +86,7 @@ variable "keys" {
 }
 
 variable "log_days" {
-  description = "How long the access log of the API is kept."
+  description = "How long the access logs of the APIs are kept."
   type        = number
 }
 

@@ -33,6 +33,28 @@ resource "aws_lakeformation_permissions" "analysts_databases" {
   }
 }
 
+# The query API reads gold whole: what it is asked is declared.
+resource "aws_lakeformation_permissions" "readers_database" {
+  for_each    = var.gold_readers
+  principal   = each.value
+  permissions = ["DESCRIBE"]
+
+  database {
+    name = aws_glue_catalog_database.this["gold"].name
+  }
+}
+
+resource "aws_lakeformation_permissions" "readers_tables" {
+  for_each    = var.gold_readers
+  principal   = each.value
+  permissions = ["DESCRIBE", "SELECT"]
+
+  table {
+    database_name = aws_glue_catalog_database.this["gold"].name
+    wildcard      = true
+  }
+}
+
 resource "aws_lakeformation_permissions" "crawlers_databases" {
   for_each    = var.crawler_roles
   principal   = each.value

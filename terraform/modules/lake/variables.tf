@@ -65,6 +65,11 @@ variable "analysts" {
   type        = set(string)
 }
 
+variable "gold_readers" {
+  description = "ARNs of the roles that read all of gold through the catalog, by name."
+  type        = map(string)
+}
+
 variable "granter" {
   description = "ARN of the role that grants analysts the tables of silver and gold."
   type        = string

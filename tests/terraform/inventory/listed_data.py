@@ -191,6 +191,13 @@ def _work_groups() -> Listed:
         yield told
 
 
+def _saved_queries() -> Listed:
+    for group in pages("athena", "list_work_groups", "WorkGroups"):
+        for found in pages("athena", "list_named_queries", "NamedQueryIds", WorkGroup=group["Name"]):
+            told = snake(ask("athena", "get_named_query", NamedQueryId=found)["NamedQuery"])
+            yield {**told, "workgroup": told["work_group"], "query": told["query_string"]}
+
+
 def _trails() -> Listed:
     for found in ask("cloudtrail", "describe_trails")["trailList"]:
         told = snake(found)
@@ -207,6 +214,7 @@ def _trails() -> Listed:
 
 
 LISTED: dict[str, Listing] = {
+    "aws_athena_named_query": _saved_queries,
     "aws_athena_workgroup": _work_groups,
     "aws_cloudtrail": _trails,
     "aws_glue_catalog_database": _databases,

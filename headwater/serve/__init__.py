@@ -1,0 +1,1 @@
+"""What others ask for: the queries of gold that the query API answers."""
