@@ -33,7 +33,7 @@ resource "aws_athena_named_query" "this" {
   for_each    = local.queries
   name        = each.key
   description = trimprefix(split("\n", each.value)[0], "-- ")
-  workgroup   = aws_athena_workgroup.this.id
+  workgroup   = aws_athena_workgroup.this.name
   database    = var.databases.gold
   query       = each.value
 }
