@@ -23,14 +23,16 @@ MOST_FIELDS = 2_000
 
 def read_json(text: str) -> Any:
     """Reads JSON; ValueError, and nothing else, for whatever is none or goes beyond a bound."""
+    opened = text.count("[") + text.count("{")
     # At least one of these stands before each value but the first.
-    if text.count(",") + text.count("[") + text.count("{") > MOST_VALUES:
+    if text.count(",") + opened > MOST_VALUES:
         raise ValueError(f"more than {MOST_VALUES} values")
     try:
         read = _DECODER.decode(text)
     except RecursionError:
         raise ValueError(f"nested more than {MOST_LEVELS} levels deep") from None
-    _bound_levels(read)
+    if opened > MOST_LEVELS:
+        _bound_levels(read)
     return read
 
 
