@@ -24,10 +24,11 @@ from headwater.errors import HeadwaterError, LedgerError
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.raw import to_line
 from headwater.ledger.untrusted import read_json, read_object
-from headwater.log import get_logger
+from headwater.log import get_logger, shortened
 from headwater.open_project import OpenProject
 
 _LONGEST_KEY = 255
+_LONGEST_MESSAGE = 1000
 _JSON = "application/json"
 
 log = get_logger(__name__)
@@ -50,7 +51,7 @@ class RefusedError(HeadwaterError):
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
-        self.answer = Answer(status, {"error": code, "message": message})
+        self.answer = Answer(status, {"error": code, "message": shortened(message, _LONGEST_MESSAGE)})
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -26,7 +26,8 @@ from openpyxl.xml.constants import ARC_CONTENT_TYPES, ARC_SHARED_STRINGS, SHARED
 
 from headwater.config import FilesStream
 from headwater.deploy.project import load_project
-from headwater.ledger.raw import PROBLEM, Problem, RowFile
+from headwater.ledger.raw import PROBLEM, Problem, to_line
+from headwater.ledger.shape import Learned
 from headwater.ledger.untrusted import read_object
 from headwater.open_project import OpenProject
 from headwater.receive.drop import Starter
@@ -55,8 +56,8 @@ class Reader:
 
 def _written(fields: Mapping[str, Any], **added: Any) -> None:
     """What was read is written, is read again, and is the same."""
-    with TemporaryDirectory() as folder, RowFile(Path(folder) / "rows.jsonl.gz", {}, frozenset(RAW)) as file:
-        line = file.write(fields, **added)
+    Learned().row(fields)
+    line = to_line({**fields, **added})
     assert "\n" not in line
     assert json.loads(line, parse_float=Decimal) is not None
 
@@ -148,10 +149,10 @@ def stream(kind: str, **options: Any) -> FilesStream:
 
 
 def _rows(body: bytes, declared: FilesStream) -> list[FileRow]:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "file"
-        path.write_bytes(body)
-        return list(rows_of(path, declared))
+    with NamedTemporaryFile() as file:
+        file.write(body)
+        file.flush()
+        return list(rows_of(Path(file.name), declared))
 
 
 def read_file(declared: FilesStream, packed: Callable[[bytes], bytes] = bytes) -> Callable[[bytes], None]:

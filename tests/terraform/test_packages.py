@@ -19,7 +19,19 @@ from tests.support.paths import ROOT
 
 # What the runtimes bring along: Lambda just the SDK, Glue a good deal more.
 LAMBDA_HAS = {"jmespath", "boto3", "botocore"}
-GLUE_HAS = {*LAMBDA_HAS, "awsglue", "delta", "numpy", "pandas", "py4j", "pyarrow", "pyspark", "requests", "urllib3"}
+GLUE_HAS = {
+    *LAMBDA_HAS,
+    "awsglue",
+    "delta",
+    "numpy",
+    "pandas",
+    "py4j",
+    "pyarrow",
+    "pyspark",
+    "requests",
+    "simplejson",
+    "urllib3",
+}
 IMPORTED_AS = {"pyyaml": "yaml", "snowflake-connector-python": "snowflake"}
 
 

@@ -100,6 +100,12 @@ def test_what_extract_could_not_read_is_not_accepted(receiver: PushReceiver, s3:
     assert stored(s3) == []
 
 
+def test_a_sender_is_told_no_more_than_can_be_read(receiver: PushReceiver) -> None:
+    answer = receiver.receive(request({**EVENT, "x" * 100_000: 1}))
+    assert answer.status == 422
+    assert len(answer.document["message"]) < 1100
+
+
 def test_an_event_with_more_fields_than_a_row_may_have_is_not_accepted(receiver: PushReceiver, s3: S3Client) -> None:
     source = receiver.opened.project.sources["http_push"]
     assert isinstance(source, FilesSource)

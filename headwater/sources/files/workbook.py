@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 from xml.etree.ElementTree import Element, iterparse
@@ -51,12 +52,22 @@ def workbook_rows(path: Path, stream: FilesStream, declared: ExcelFormat, larges
     with path.open("rb") as file:
         reader = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
         _check(reader.archive, path.stat().st_size, largest)
-        reader.read_manifest()
-        reader.read_strings()
-        reader.read_workbook()
-        apply_stylesheet(reader.archive, reader.wb)
-        with reader.archive.open(_sheet(reader, declared)) as sheet:
+        with _unwarned():
+            reader.read_manifest()
+            reader.read_strings()
+            reader.read_workbook()
+            apply_stylesheet(reader.archive, reader.wb)
+            part = _sheet(reader, declared)
+        with reader.archive.open(part) as sheet:
             yield from _rows(sheet, _Parser(sheet, reader), stream)
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Keeps openpyxl's warnings out of the log, of which a file can have any number."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _check(archive: zipfile.ZipFile, packed: int, largest: int) -> None:
@@ -147,9 +158,7 @@ def _parsed(sheet: IO[bytes], parser: _Parser) -> Iterator[tuple[int, list[dict[
             elif cells > _MOST_CELLS:
                 raise BadFileError("too_large", f"a row has more than {_MOST_CELLS} cells")
         elif element.tag == ROW_TAG and rows is not None:
-            with warnings.catch_warnings():
-                # Of a day beyond all days, once for each.
-                warnings.simplefilter("ignore")
+            with _unwarned():
                 row = parser.parse_row(element)
             rows.clear()
             cells = 0
