@@ -19,6 +19,7 @@ from headwater.errors import ConfigError, HeadwaterError, QueryError
 from headwater.ledger.entries import Decision, Manifest
 from headwater.ledger.held import Holds
 from headwater.ledger.stream import StreamLedger
+from headwater.log import shortened
 from headwater.open_project import OpenProject
 from headwater.run.alert import IN_PART
 from headwater.run.audit import books_of
@@ -30,6 +31,7 @@ _POLL_SECONDS = 0.5
 _ATHENA_SECONDS = 300.0
 _ATHENA_POLL_SECONDS = 0.1
 _NEWEST_RUNS = 5
+_SHOWN = 1000
 _ACTIVE = {"STARTING", "RUNNING", "STOPPING", "WAITING"}
 # States that are no job runs, by the name of their stage.
 _STATES = {"Plan": "Plan", "TakeTurn": "Turn", "Crawl": "Crawl", "Load": "Load", "Audit": "Audit"}
@@ -345,6 +347,7 @@ class Client:
                 "position_after": latest.position_after,
                 "fields": latest.fields,
                 "drift": (),
+                "left_out": 0,
                 "taken": (),
                 "set_aside": (),
                 "reads": (),
@@ -352,6 +355,48 @@ class Client:
         )
         ledger.commit(replayed)
         return replayed
+
+    def forget_fields(self, stream: str, names: Sequence[str] = ()) -> Manifest:
+        """Forgets fields of a stream's rows that nobody has declared, those that are named or all, by a batch without rows.
+
+        A field that comes again is new again; bronze keeps the columns that it has. ConfigError for one that is not known, or is
+        declared.
+        """
+        ledger = self.stream_ledger(stream)
+        latest = ledger.latest()
+        declared = self.project.source(ledger.source).streams[ledger.stream].raw_fields or ()
+        known = [name for name in (latest.fields if latest else ()) if name not in declared]
+        unknown = [name for name in names if name not in known]
+        if latest is None or unknown or not known:
+            said = f"no undeclared field {', '.join(unknown)}" if unknown else "no field but those that are declared"
+            there = shortened(", ".join(known), _SHOWN) or "none"
+            raise ConfigError(
+                f"{stream}: {said} is known; there are: {there}. hint: what is declared leaves with its declaration"
+            )
+        forgotten = {*(names or known)}
+        emptied = latest.model_copy(
+            update={
+                "batch": latest.batch + 1,
+                "run_id": f"forget-fields-{_new_id()}",
+                "attempt": secrets.token_hex(6),
+                "created_at": datetime.now(UTC),
+                "mode": "incremental",
+                "files": (),
+                "rows": 0,
+                "position_before": latest.position_after,
+                "slices": None if latest.slices is None else (),
+                "window": None,
+                "fields": {name: kind for name, kind in latest.fields.items() if name not in forgotten},
+                "drift": (),
+                "left_out": 0,
+                "taken": (),
+                "set_aside": (),
+                "reads": (),
+                "replays": None,
+            }
+        )
+        ledger.commit(emptied)
+        return emptied
 
     def rewind(self, source: str, job_run_id: str | None) -> dict[str, Any]:
         """Takes a source's bookmark back to before one of its job runs, or to its beginning."""

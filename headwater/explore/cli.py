@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from headwater.config import AnySource, Environment, Policy
 from headwater.deploy.project import load_source, load_table
 from headwater.desk import choices
-from headwater.desk.environments import ROOT, environment_of, extra_environments, project_of, reach, today_in
+from headwater.desk.environments import ROOT, client_of, environment_of, extra_environments, project_of, reach, today_in
 from headwater.desk.options import EnvOption, JsonOption
 from headwater.desk.refusals import refusal
 from headwater.desk.screen import note, out, plain, print_json, refuse, say, show
@@ -76,6 +76,23 @@ def check(
     show(as_json, rows, ["stream", "ok", "found"])
     if not all(row["ok"] == "yes" for row in rows):
         raise typer.Exit(1)
+
+
+@source_app.command("forget-fields")
+def forget_fields(
+    stream: Annotated[str, typer.Argument(help="source.stream", autocompletion=choices.complete_stream)],
+    fields: Annotated[list[str] | None, typer.Argument(help="Fields; all that nobody has declared if absent.")] = None,
+    env: EnvOption = "local",
+    as_json: JsonOption = False,
+) -> None:
+    """Forget fields of a stream's rows that nobody has declared, to make room for others; no row is touched."""
+    named = ".".join(choices.stream(project_of(env), stream))
+    manifest = client_of(env).forget_fields(named, fields or ())
+    say(
+        as_json,
+        {"stream": named, "batch": manifest.batch},
+        f"{named} has forgotten them from batch {manifest.batch} on",
+    )
 
 
 def _checked(explorer: Explorer, secret: Secret, stream: str) -> dict[str, str]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from headwater.ledger.raw import Problem
+
 SECONDS = 10
 """Bound of every connection and every request: a wrong host is told of, not waited for."""
 
@@ -46,7 +48,7 @@ class Sample:
     rows: Sequence[Mapping[str, Any]]
     fields: tuple[Field, ...] | None = None
     records: Sequence[Mapping[str, Any]] | None = None
-    schemas: Mapping[int, str | None] = field(default_factory=dict)
+    schemas: Mapping[int, Mapping[str, Any] | Problem] = field(default_factory=dict)
 
 
 class Explorer(Protocol):

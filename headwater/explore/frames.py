@@ -57,12 +57,14 @@ def left_out(policy: Policy | None) -> list[str]:
 def _lines(spark: SparkSession, stream: JsonStream, sample: Sample) -> DataFrame:
     if isinstance(stream, KafkaStream):
         # It needs pyspark's Avro, which only Kafka's streams do.
-        from headwater.sources.kafka.records import as_rows
+        from headwater.sources.kafka.records import as_rows, readable
 
         fields = ("key", "value", "topic", "partition", "offset", "timestamp", "headers")
         told = [tuple(record[name] for name in fields) for record in sample.records or ()]
         records = spark.createDataFrame(cast("Any", told), _RECORD)
-        return as_rows(records, stream, sample.schemas, _unwritten()).select(F.col("line").alias("value"))
+        return as_rows(records, stream, readable(spark, sample.schemas), _unwritten()).select(
+            F.col("line").alias("value")
+        )
     lines = [(to_line(_json(row)),) for row in sample.rows]
     return spark.createDataFrame(cast("Any", lines), "value string")
 

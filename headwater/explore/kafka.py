@@ -18,6 +18,7 @@ from headwater.errors import FatalSourceError, SourceError
 from headwater.explore.found import SECONDS, Field, Found, Sample
 from headwater.explore.infer import fields_of, key_of, version_of
 from headwater.explore.secret import Secret
+from headwater.ledger.raw import Problem
 from headwater.ledger.untrusted import read_json, read_object
 from headwater.sources.kafka.cluster import bootstrap_servers, needed
 from headwater.sources.kafka.registry import Registry, open_registry
@@ -58,7 +59,7 @@ class KafkaExplorer:
         """Reads some of the newest records of a topic."""
         declared = self.source.streams[stream]
         records = self._records(declared.topic, rows)
-        schemas: dict[int, str | None] = {}
+        schemas: dict[int, Mapping[str, Any] | Problem] = {}
         if declared.format == "avro":
             ids = {framed for record in records if (framed := _schema_id(record["value"])) is not None}
             with self._registry() as registry:

@@ -69,6 +69,7 @@ class BatchWriter:
         if columns is not None:
             columns = frozenset(columns)
             known = {name: kind for name, kind in known.items() if name in columns}
+        declared = frozenset(json_fields or columns or ())
         return cls(
             ledger=ledger,
             batch=latest.batch + 1 if latest else FIRST_BATCH,
@@ -79,7 +80,8 @@ class BatchWriter:
             before_at=latest.created_at if latest else None,
             window=window,
             known=known,
-            declared=frozenset(json_fields or columns or ()),
+            declared=declared,
+            learned=Learned.beside(known, declared),
             flag=flag,
         )
 
@@ -158,7 +160,7 @@ class BatchWriter:
 
     def open_rows(self, path: Path) -> RowFile:
         """Opens a file for JSON rows, to be given to `add` when it is closed."""
-        return RowFile(path, self.known, self.declared, self.flag)
+        return RowFile(path, self.known, self.declared, self.flag, Learned.beside(self.known, self.declared))
 
     def commit(self, position_after: Position | None, slices: tuple[dict[str, str], ...] | None = None) -> Manifest:
         """Writes the manifest, last and create-only: from here on the batch exists.
@@ -193,6 +195,7 @@ class BatchWriter:
             window=self.window,
             fields=self.learned.fields(self.known),
             drift=drift,
+            left_out=self.learned.left_out,
             taken=tuple(self.taken),
             set_aside=tuple(self.set_aside),
             seconds=round(time.monotonic() - self.begun, 3),

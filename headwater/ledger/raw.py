@@ -29,6 +29,8 @@ Problem = Literal[
     "not_framed",
     "schema_by_guid",
     "unknown_schema",
+    "bad_schema",
+    "too_many_schemas",
     "tombstone",
     "too_large",
     "unreadable_file",

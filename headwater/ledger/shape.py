@@ -14,6 +14,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 Fields = Mapping[str, str]
+MOST_UNDECLARED = 500
+"""Fields of a stream that are known though nobody declared them; `headwater source forget-fields` makes room for others."""
+MOST_NEW = 100
+"""Fields that one batch may teach."""
+LONGEST_NAME = 127
+"""Of a field that is learnt: no engine takes a longer one for a column."""
 
 
 class FieldChange(BaseModel):
@@ -38,8 +44,14 @@ class FieldChange(BaseModel):
 
 @dataclass
 class Learned:
-    """What rows taught of their fields: how many rows had each, with which types, and how many are of a shape without it."""
+    """What rows taught of their fields: how many rows had each, with which types, and how many are of a shape without it.
 
+    Of fields that are not `expected` there is `room` for some; the others stay in the rows and are counted as `left_out`.
+    """
+
+    expected: frozenset[str] = frozenset()
+    room: int = MOST_NEW
+    left_out: int = 0
     rows: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     types: dict[str, set[str]] = field(default_factory=dict)
@@ -51,21 +63,44 @@ class Learned:
         for name in foreign:
             self.foreign[name] = self.foreign.get(name, 0) + 1
         for name, value in row.items():
+            if name not in self.seen and not self._admits(name):
+                self.left_out += 1
+                continue
             self.seen[name] = self.seen.get(name, 0) + 1
             kind = type_of(value)
             known = self.types.setdefault(name, set())
             if kind not in known:
                 known.add(kind)
 
+    def _admits(self, name: str) -> bool:
+        """Whether a field that no row has had yet may be learnt; what it takes of the room is taken."""
+        if name in self.expected:
+            return True
+        if len(name) > LONGEST_NAME or self.room <= 0:
+            return False
+        self.room -= 1
+        return True
+
+    @classmethod
+    def beside(cls, known: Fields, declared: frozenset[str]) -> Learned:
+        """Nothing yet, of a stream with fields that are known and some that are declared."""
+        undeclared = len(known.keys() - declared)
+        return cls(declared.union(known), max(0, min(MOST_NEW, MOST_UNDECLARED - undeclared)))
+
     @classmethod
     def of_columns(cls, columns: Fields) -> Learned:
         """Takes the columns of Parquet files, by name and type."""
-        return cls(1, dict.fromkeys(columns, 1), {name: {kind} for name, kind in columns.items()})
+        seen, types = dict.fromkeys(columns, 1), {name: {kind} for name, kind in columns.items()}
+        return cls(frozenset(columns), rows=1, seen=seen, types=types)
 
     def merge(self, other: Learned) -> None:
         """Adds what other rows of the same batch taught."""
         self.rows += other.rows
+        self.left_out += other.left_out
         for name, count in other.seen.items():
+            if name not in self.seen and not self._admits(name):
+                self.left_out += count
+                continue
             self.seen[name] = self.seen.get(name, 0) + count
             self.types.setdefault(name, set()).update(other.types[name])
         for name, count in other.foreign.items():

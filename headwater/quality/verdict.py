@@ -8,6 +8,10 @@ from headwater.config import Drift, Policy
 from headwater.config.policy import Size
 from headwater.ledger.entries import CheckResult, Manifest, VerdictName
 from headwater.ledger.positions import BoundedPosition
+from headwater.log import shortened
+
+_MOST_TOLD = 20
+_SHOWN = 300
 
 
 def judge_drift(manifest: Manifest, drift: Drift) -> CheckResult | None:
@@ -15,9 +19,17 @@ def judge_drift(manifest: Manifest, drift: Drift) -> CheckResult | None:
 
     Warns where drifting rows go to quarantine and where the tables evolve; halts a strict stream.
     """
-    if not manifest.drift:
+    if not manifest.drift and not manifest.left_out:
         return None
-    message = "; ".join(str(change) for change in manifest.drift)
+    told = [shortened(str(change), _SHOWN) for change in manifest.drift[:_MOST_TOLD]]
+    if len(manifest.drift) > _MOST_TOLD:
+        told.append(f"and {len(manifest.drift) - _MOST_TOLD} more")
+    if manifest.left_out:
+        told.append(
+            f"{manifest.left_out} values of fields for which there was no room are in raw alone. hint: headwater source "
+            f"forget-fields {manifest.source}.{manifest.stream}"
+        )
+    message = "; ".join(told)
     return CheckResult(
         check="schema",
         level="halt" if drift == "strict" else "warn",

@@ -13,7 +13,7 @@ from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Carried, Days, Manifest
 from headwater.ledger.lease import Lease
 from headwater.ledger.stream import StreamLedger
-from headwater.log import APPENDED, bind, get_logger
+from headwater.log import APPENDED, bind, get_logger, shortened
 from headwater.sources.days import DAY
 from headwater.sources.kinds import Read, kind_of
 from headwater.stages.together import together
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_BATCHES = 100
 """Batches of one stream in one run; what is left has its turn in the next."""
+
+_MOST_TOLD = 20
 
 log = get_logger(__name__)
 
@@ -78,8 +80,9 @@ def _extract_batch(job: Job, ledger: StreamLedger, stream: str, days: Days | Non
     )
     with bind(batch=writer.batch):
         manifest = read(job, job.source, stream, writer, days)
-        for change in manifest.drift if manifest else ():
-            log.warning("schema drift", change=str(change))
+        drift = manifest.drift if manifest else ()
+        for change in drift[:_MOST_TOLD]:
+            log.warning("schema drift", change=shortened(str(change), 1000), changes=len(drift))
     return manifest
 
 

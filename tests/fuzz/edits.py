@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 
 from hypothesis import strategies as st
 
@@ -58,13 +59,30 @@ TOKENS = (
     ),
     *(b"\x1f\x8b\x08\x00", b"PK\x03\x04", b"PAR1", b"\xf3\x89\x9a\xc2", b"\xff" * 10, b"\x7f\xff\xff\xff", b"\x80"),
 )
+KINDS = ("insert", "insert", "replace", "replace", "delete", "double", "cut", "flip")
 _Edit = tuple[str, float, bytes, int]
 _EDITS: st.SearchStrategy[_Edit] = st.tuples(
-    st.sampled_from(("insert", "insert", "replace", "replace", "delete", "double", "cut", "flip")),
+    st.sampled_from(KINDS),
     st.floats(0, 1, width=32),
     st.sampled_from(TOKENS) | st.binary(min_size=1, max_size=4),
     st.integers(1, 64),
 )
+
+
+def drawn(dice: Random, good: Sequence[bytes]) -> bytes:
+    """One of some good inputs, with a few edits: the same as `edited` draws, a hundred times as fast, and no smaller once it fails."""
+    return _apply(
+        dice.choice(good),
+        [
+            (
+                dice.choice(KINDS),
+                dice.random(),
+                dice.choice(TOKENS) if dice.random() < 0.7 else dice.randbytes(4),
+                dice.randint(1, 64),
+            )
+            for _ in range(dice.randint(0, 6))
+        ],
+    )
 
 
 def edited(good: Sequence[bytes]) -> st.SearchStrategy[bytes]:

@@ -34,13 +34,17 @@ from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Manifest
 from headwater.ledger.positions import OffsetsPosition
+from headwater.ledger.shape import MOST_NEW
 from headwater.ledger.stream import StreamLedger
+from headwater.ledger.untrusted import MOST_FIELDS
 from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed
+from headwater.sources.kafka import records as kafka_records
 from headwater.sources.kafka import stream as kafka_stream
 from local.counterparts.kafka import Broker
 from local.postgres import free_port
 from local.simulators.registry import PASSWORD, USERNAME, SchemaRegistry
+from tests.support.poison import POISON
 
 SALES = Table.model_validate(
     {
@@ -522,3 +526,61 @@ def test_avro_that_cannot_be_read_goes_to_quarantine_with_the_reason(stream: Mak
         sales.send({"key": name, "value": value, "headers": headers})
     found = {row["_key"]: row["_problem"] for row in sales.rows()}
     assert found == {name: problem for name, (_, problem) in sent.items()}
+
+
+RECURSIVE = {
+    **V1,
+    "name": "Tree",
+    "fields": [{"name": "id", "type": "string"}, {"name": "up", "type": ["null", "Tree"]}],
+}
+CLASHING = {**V1, "name": "headwater_value_and_end"}
+WIDE = {**V1, "name": "Wide", "fields": [{"name": f"f{n}", "type": ["null", "int"]} for n in range(MOST_FIELDS + 1)]}
+
+
+def test_a_schema_that_nothing_can_read_by_is_the_problem_of_its_own_records(
+    stream: Make, registry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_records, "MOST_SCHEMAS", 6)
+    sales = stream(format="avro")
+    body = avro(V1, {"id": "x", "amount": Decimal("1.00")})
+    good = framed(register(registry, V1), body)
+    odd = [framed(register(registry, schema), body) for schema in (RECURSIVE, CLASHING, WIDE)]
+    strangers = [framed(number, body) for number in range(2**31, 2**31 + 20)]
+    # What most records name is looked up first, whatever is said by the others.
+    sent = [good, *odd * 2, *strangers, good, good]
+    sales.send(*({"key": "k", "value": value} for value in sent))
+    found = [row["_problem"] for row in sales.rows()]
+    assert (found[0], *found[-2:]) == (None, None, None)
+    assert found[1:7] == ["bad_schema"] * 6
+    assert set(found[7:-2]) == {"unknown_schema", "too_many_schemas"}
+    assert found.count("unknown_schema") == 2
+
+
+def test_of_many_records_those_that_are_poison_have_their_reasons_and_all_others_arrive(stream: Make) -> None:
+    sales = stream()
+    # Numbers beyond every type keep their text here, and are their column's problem.
+    poison = [
+        data
+        for data, problem in POISON.items()
+        if data and not data.startswith((b'{"amount"', b'{"a":', b'{"event_id"'))
+    ]
+    good = [b'{"id":"e%d"}' % number for number in range(100 * len(poison))]
+    for number, data in enumerate(poison):
+        good[100 * number + 7] = data
+    sales.send(*({"key": "k", "value": value} for value in good))
+    rows = sales.rows()
+    assert [row["_problem"] for row in rows] == [POISON.get(value) for value in good]
+    manifest = sales.batches[-1]
+    assert len(manifest.fields) < 100
+
+
+def test_a_value_with_ever_new_fields_teaches_no_more_than_there_is_room_for(stream: Make) -> None:
+    sales = stream()
+    strange = [{f"r{row}f{name}": 1 for name in range(150)} for row in range(2)]
+    sales.put({"id": "a", "amount": 1}, *strange, {"id": "b", "colour": "red"}, {"id": "c", "colour": "red"})
+    rows = sales.rows()
+    assert [len([name for name in row if name.startswith("r")]) for row in rows] == [0, 150, 150, 0, 0]
+    manifest = sales.batches[-1]
+    assert {"id", "amount", "colour"} <= manifest.fields.keys()
+    assert len(manifest.drift) == MOST_NEW
+    assert manifest.left_out

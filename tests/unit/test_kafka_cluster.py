@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from headwater.config import KafkaSource, KafkaStream, Project, SourceOverride, Table
 from headwater.config.kafka_source import Iam, Plaintext, Scram
 from headwater.errors import FatalSourceError
+from headwater.ledger.untrusted import MOST_FIELDS
 from headwater.redaction import redact
 from headwater.sources.http.messages import HttpResponse
 from headwater.sources.kafka.cluster import Cluster, client_options
@@ -66,16 +67,34 @@ def test_an_unknown_schema_is_told_from_other_things_not_found() -> None:
     assert isinstance(classify(unknown), UnknownSchemaError)
     assert type(classify(elsewhere)) is FatalSourceError
     assert type(classify(HttpResponse(404, {}, b"<html>not found</html>"))) is FatalSourceError
-    assert Registry(Answers(UnknownSchemaError("7"))).schema(7) is None  # type: ignore[arg-type]
+    assert Registry(Answers(UnknownSchemaError("7"))).schema(7) == "unknown_schema"  # type: ignore[arg-type]
 
 
 def test_a_schema_of_another_kind_is_no_avro_schema() -> None:
-    assert Registry(Answers({"schema": "{}", "schemaType": "PROTOBUF"})).schema(7) is None  # type: ignore[arg-type]
+    assert Registry(Answers({"schema": "{}", "schemaType": "PROTOBUF"})).schema(7) == "unknown_schema"  # type: ignore[arg-type]
 
 
-def test_a_schema_that_is_not_whole_is_an_error() -> None:
-    with pytest.raises(FatalSourceError, match="refers to other schemas"):
-        Registry(Answers({"schema": "{}", "references": [{"name": "Store"}]})).schema(7)  # type: ignore[arg-type]
+RECORD = {"type": "record", "name": "r", "fields": [{"name": "id", "type": "string"}]}
+WIDE = {**RECORD, "fields": [{"name": f"f{number}", "type": "int"} for number in range(MOST_FIELDS + 1)]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ({"schema": json.dumps(RECORD)}, RECORD),
+        ({"schema": json.dumps(RECORD), "references": [{"name": "Store"}]}, "bad_schema"),
+        ({"schema": "{"}, "bad_schema"),
+        ({"schema": "[" * 100_000}, "bad_schema"),
+        ({"schema": json.dumps(RECORD) + " " * 262_144}, "bad_schema"),
+        ({"schema": json.dumps(WIDE)}, "bad_schema"),
+        ({"schema": 7}, "bad_schema"),
+        ({}, "bad_schema"),
+        ({"schema": '"string"'}, "not_an_object"),
+        ([], "unknown_schema"),
+    ],
+)
+def test_what_is_no_schema_of_a_record_is_the_problem_of_those_that_name_it(answer: Any, found: Any) -> None:
+    assert Registry(Answers(answer)).schema(7) == found  # type: ignore[arg-type]
 
 
 def declared(**changes: Any) -> dict[str, Any]:

@@ -114,6 +114,16 @@ def source_error(where: str, thrown: Any) -> SourceError:
     return FatalSourceError(f"{said} hint: look at the source's secret and at what its owner may read")
 
 
+def spark_reads_by(spark: SparkSession, schema: str) -> bool:
+    """True when Spark has a type for an Avro schema: without one, not a plan of it but the whole batch would fail."""
+    jvm: Any = spark._jvm
+    try:
+        jvm.org.apache.spark.sql.avro.SchemaConverters.toSqlType(jvm.org.apache.avro.Schema.Parser().parse(schema))
+    except Py4JJavaError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A cluster and how to sign in to it."""

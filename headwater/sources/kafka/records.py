@@ -14,33 +14,35 @@ Everything is a column expression: nothing passes through Python, and a value th
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.avro.functions import from_avro
 
 from headwater.config.kafka_source import ENVELOPE, KafkaStream
 from headwater.lake.columns import MICROSECONDS
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.raw import ADDED, PROBLEM
-from headwater.ledger.shape import Learned
-from headwater.ledger.untrusted import read_json
+from headwater.ledger.raw import ADDED, PROBLEM, Problem, to_line
+from headwater.ledger.shape import LONGEST_NAME, MOST_NEW, Learned
+from headwater.ledger.untrusted import MOST_FIELDS
+from headwater.sources.kafka.cluster import spark_reads_by
 
 _GUID_HEADER = "__value_schema_id"
 _TO_THE_END = 2**31 - 1
+MOST_SCHEMAS = 100
+"""Of one batch: the registry is asked for each, and each is a part of what Spark computes for a record."""
+Schemas = Mapping[int, Mapping[str, Any] | Problem]
+"""The Avro schema of each id, or why no value can be read by it."""
 _TYPES = ("array", "boolean", "null", "number", "object", "string")
 
 
-def as_rows(
-    records: DataFrame, stream: KafkaStream, schemas: Mapping[int, str | None], writer: BatchWriter
-) -> DataFrame:
+def as_rows(records: DataFrame, stream: KafkaStream, schemas: Schemas, writer: BatchWriter) -> DataFrame:
     """Adds to records as Spark reads them what becomes of them: `line`, the raw row.
 
     `document` is the value as JSON text, NULL without value or with a problem; `fields` are the document's, with their
-    JSON types. `schemas` holds the Avro schemas by id, None for an id that the registry does not know.
+    JSON types. `schemas` are those of the ids that were looked up.
     """
     avro = stream.format == "avro"
     read = _read_avro(records, schemas) if avro else _read_json(records)
@@ -54,16 +56,20 @@ def as_rows(
 
 
 def schema_ids(records: DataFrame) -> list[int]:
-    """Lists the schema ids in the frames of the records' values."""
-    found = records.select(_schema_id().alias("id")).where("id IS NOT NULL").distinct().collect()
-    return sorted(int(row.id) for row in found)
+    """Lists the schema ids in the frames of the records' values: of very many those that stand in most records."""
+    found = records.select(_schema_id().alias("id")).where("id IS NOT NULL").groupBy("id").count()
+    return sorted(int(row.id) for row in found.orderBy(F.desc("count"), "id").limit(MOST_SCHEMAS).collect())
 
 
-def learn(rows: DataFrame, documents: int) -> Learned:
-    """Gathers what so many documents taught of their fields."""
-    learned = Learned(rows=documents)
+def learn(rows: DataFrame, documents: int, expected: Collection[str]) -> Learned:
+    """Gathers what so many documents taught of their fields, of those that are not expected what most documents have."""
+    learned = Learned(frozenset(expected), rows=documents)
     counted = rows.select(F.explode("fields").alias("field")).groupBy("field.name", "field.type").count()
-    for name, kind, count in counted.collect():
+    first = counted.orderBy(F.desc(F.col("name").isin(sorted(expected))), F.desc("count"), "name", "type")
+    for name, kind, count in first.limit(len(_TYPES) * (len(expected) + MOST_NEW)).collect():
+        if len(name) > LONGEST_NAME:
+            learned.left_out += count
+            continue
         learned.seen[name] = learned.seen.get(name, 0) + count
         learned.types.setdefault(name, set()).add(kind)
     return learned
@@ -102,6 +108,8 @@ def _read_json(records: DataFrame) -> DataFrame:
         .when(~_is_text(value), "bad_encoding")
         .when(~whole, "not_json")
         .when(F.json_object_keys(text).isNull(), "not_an_object")
+        # The type of each field is found by a look through the whole document.
+        .when(F.size(F.json_object_keys(text)) > MOST_FIELDS, "too_large")
     )
     # In a valid document, line breaks are but space between tokens; in a file of lines they would end the row.
     line = F.rtrim(F.translate(text, "\t\n\r", "   "))
@@ -120,26 +128,40 @@ def _has_guid() -> Column:
     return F.coalesce(F.exists("headers", lambda header: header["key"] == _GUID_HEADER), F.lit(False))
 
 
-def _read_avro(records: DataFrame, schemas: Mapping[int, str | None]) -> DataFrame:
+def _read_avro(records: DataFrame, schemas: Schemas) -> DataFrame:
     """Adds `document`, `schema_id` and the problem of each Avro value."""
     records = records.withColumn("schema_id", _schema_id())
     document = F.lit(None).cast("string")
-    readable = []
+    unreadable = F.lit(None).cast("string")
     for schema_id, schema in schemas.items():
-        parsed = read_json(schema) if schema is not None else None
-        if schema is not None and isinstance(parsed, dict) and parsed.get("type") == "record":
-            document = F.when(F.col("schema_id") == schema_id, _decoded(parsed)).otherwise(document)
-            readable.append(schema_id)
-    unknown = [schema_id for schema_id, schema in schemas.items() if schema is None]
+        written_by = F.col("schema_id") == schema_id
+        if isinstance(schema, str):
+            unreadable = F.when(written_by, schema).otherwise(unreadable)
+        else:
+            document = F.when(written_by, _decoded(schema)).otherwise(document)
     problem = (
         F.when(F.col("value").isNull(), None)
         .when(_has_guid(), "schema_by_guid")
         .when(F.col("schema_id").isNull(), "not_framed")
-        .when(F.col("schema_id").isin(unknown), "unknown_schema")
-        .when(~F.col("schema_id").isin(readable), "not_an_object")
+        .when(~F.col("schema_id").isin([*schemas]), "too_many_schemas")
+        .when(unreadable.isNotNull(), unreadable)
         .when(F.col("document").isNull(), "bad_avro")
     )
     return records.withColumn("document", document).withColumn(PROBLEM, problem)
+
+
+def readable(spark: SparkSession, schemas: Schemas) -> Schemas:
+    """The schemas that Spark can read by; one that it cannot, such as one that is within itself, is bad."""
+    return {
+        schema_id: schema if isinstance(schema, str) or spark_reads_by(spark, _with_end(schema)) else "bad_schema"
+        for schema_id, schema in schemas.items()
+    }
+
+
+def _with_end(schema: Mapping[str, Any]) -> str:
+    """The schema of a value and a text behind it, as JSON."""
+    fields = [{"name": "value", "type": schema}, {"name": "end", "type": "string"}]
+    return to_line({"type": "record", "name": "headwater_value_and_end", "fields": fields})
 
 
 def _decoded(schema: Mapping[str, Any]) -> Column:
@@ -148,15 +170,10 @@ def _decoded(schema: Mapping[str, Any]) -> Column:
     A digest is put behind the value and read with it: whatever is read differently than it was written does not end right
     before it.
     """
-    with_end = {
-        "type": "record",
-        "name": "headwater_value_and_end",
-        "fields": [{"name": "value", "type": schema}, {"name": "end", "type": "string"}],
-    }
     digest = F.sha2("value", 256)
     # An Avro string is its length, here 64 as a variable-length integer, and its bytes.
     framed = F.concat(F.expr("substring(value, 6)"), F.expr("X'8001'"), F.encode(digest, "UTF-8"))
-    read = from_avro(framed, json.dumps(with_end), {"mode": "PERMISSIVE"})
+    read = from_avro(framed, _with_end(schema), {"mode": "PERMISSIVE"})
     json_text = F.to_json(read["value"], {"ignoreNullFields": "false", **MICROSECONDS})
     return F.when(read["end"] == digest, json_text)
 

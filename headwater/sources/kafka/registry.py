@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from headwater.config import Rate, Retry
 from headwater.config.address import checked_url
 from headwater.errors import FatalSourceError, HandledSourceError, SourceError
+from headwater.ledger.raw import Problem
+from headwater.ledger.untrusted import MOST_FIELDS, read_json
 from headwater.sources.http.auth import Auth
 from headwater.sources.http.classify import classify_by_status
 from headwater.sources.http.client import HttpClient
@@ -20,6 +23,8 @@ from headwater.sources.http.wire import Wire
 from headwater.sources.kafka.cluster import needed
 
 _JSON = "application/vnd.schemaregistry.v1+json"
+# Characters: of the longest that people write, some ten thousand.
+_LONGEST_SCHEMA = 262_144
 _RETRY = Retry(attempts=6, longest_wait_seconds=60, total_wait_seconds=180)
 # An answer without this code, such as a proxy's, says nothing of the schema.
 _UNKNOWN_SCHEMA = re.compile(rb'"error_code"\s*:\s*40403\b')
@@ -31,23 +36,28 @@ class Registry:
 
     client: HttpClient
 
-    def schema(self, schema_id: int) -> str | None:
-        """Fetches an Avro schema as JSON text; None when the registry knows no Avro schema of this id.
+    def schema(self, schema_id: int) -> dict[str, Any] | Problem:
+        """Fetches the Avro schema of a record, or says why no value can be read by the schema of this id.
 
-        FatalSourceError when the schema refers to others, which are not fetched.
+        What one record was written by says nothing of the others: no schema stops the stream. One that refers to others is bad,
+        since these are not fetched.
         """
         try:
             answer = self.client.get(f"/schemas/ids/{schema_id}", headers={"Accept": _JSON})
         except UnknownSchemaError:
-            return None
-        # One record that was written for another topic must not stop the stream.
-        if answer.get("schemaType", "AVRO") != "AVRO":
-            return None
-        if answer.get("references"):
-            raise FatalSourceError(
-                f"{self.client.name}: schema {schema_id} refers to other schemas. hint: register it with these inlined"
-            )
-        return str(answer["schema"])
+            return "unknown_schema"
+        if not isinstance(answer, dict) or answer.get("schemaType", "AVRO") != "AVRO":
+            return "unknown_schema"
+        text = answer.get("schema")
+        if answer.get("references") or not isinstance(text, str) or len(text) > _LONGEST_SCHEMA:
+            return "bad_schema"
+        try:
+            read = read_json(text)
+        except ValueError:
+            return "bad_schema"
+        if not isinstance(read, dict) or read.get("type") != "record":
+            return "not_an_object"
+        return read if len(read.get("fields") or ()) <= MOST_FIELDS else "bad_schema"
 
 
 class UnknownSchemaError(HandledSourceError):

@@ -18,7 +18,7 @@ from headwater.ledger.positions import OffsetsPosition
 from headwater.sources.days import DAY, midnight
 from headwater.sources.kafka.cluster import Cluster, client_options
 from headwater.sources.kafka.offsets import Slice, frozen_ends, position_of, sliced, starts
-from headwater.sources.kafka.records import as_rows, learn, schema_ids
+from headwater.sources.kafka.records import Schemas, as_rows, learn, readable, schema_ids
 from headwater.sources.kafka.registry import open_registry
 
 
@@ -77,16 +77,17 @@ def _write(records: DataFrame, stream: KafkaStream, where: str, secret: Mapping[
             observed.select("line").write.mode("append").option("compression", "gzip").text(writer.data_uri)
             measured = observation.get
             writer.adopt(int(measured["rows"]))
-        writer.learned.merge(learn(rows, int(measured["documents"])))
+        writer.learned.merge(learn(rows, int(measured["documents"]), writer.learned.expected))
     finally:
         records.unpersist()
     return True
 
 
-def _schemas(records: DataFrame, where: str, secret: Mapping[str, str]) -> dict[int, str | None]:
-    """Fetches the schema of each id that occurs; None for an id that the registry does not know."""
+def _schemas(records: DataFrame, where: str, secret: Mapping[str, str]) -> Schemas:
+    """Fetches the schema of each id that occurs; one that Spark cannot read by, such as one that is within itself, is bad."""
     ids = schema_ids(records)
     if not ids:
         return {}
     with open_registry(where, secret) as registry:
-        return {schema_id: registry.schema(schema_id) for schema_id in ids}
+        schemas = {schema_id: registry.schema(schema_id) for schema_id in ids}
+    return readable(records.sparkSession, schemas)
