@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _WRITTEN = re.compile(r"[0-9]{3}_[a-z0-9_]+")
 _MADE = re.compile(r"create table (?:if not exists )?analytics\.([a-z0-9_]+)")
 _ROLE = re.compile(r"TO ROLE ([a-z0-9_]+)")
-# Redshift lets everybody who can log in make tables in public.
-_CLOSE_PUBLIC = "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+# Redshift lets everybody who can log in make tables in public, and have COPY and UNLOAD assume whatever role the namespace has.
+_CLOSE_PUBLIC = ("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "REVOKE ASSUMEROLE ON ALL FROM PUBLIC FOR ALL")
 
 
 def migrations(deployment: Deployment) -> list[AnyMigration]:
@@ -59,14 +59,20 @@ def migrations(deployment: Deployment) -> list[AnyMigration]:
 def _access(deployment: Deployment, path: Path) -> Access:
     environment = deployment.project.environment
     prefix = environment.prefix.replace("-", "_")
-    granted = statements(path, prefix=prefix, database=environment.warehouse.database)
+    granted = statements(
+        path, prefix=prefix, database=environment.warehouse.database, copy_role=environment.warehouse.copy_role
+    )
     roles = tuple(dict.fromkeys(_ROLE.findall("\n".join(granted))))
     users = {f"IAMR:{name}": role and f"{prefix}_{role}" for name, role in deployment.warehouse_users().items()}
     if strange := {role for role in users.values() if role} - {*roles}:
         raise ConfigError(f"{path}: no grant to {', '.join(sorted(strange))}; roles: {', '.join(roles)}")
     # In a workgroup that was there before, others may live on it.
-    closed = () if environment.warehouse.existing else (_CLOSE_PUBLIC,)
-    return Access(name="access", sqls=(*closed, *granted), roles=roles, users=users)
+    closed = () if environment.warehouse.existing else _CLOSE_PUBLIC
+    unloading = [user for user, role in users.items() if role is None]
+    assumed = [
+        f"GRANT ASSUMEROLE ON '{environment.warehouse.copy_role}' TO \"{user}\" FOR UNLOAD" for user in unloading
+    ]
+    return Access(name="access", sqls=(*closed, *granted, *assumed), roles=roles, users=users)
 
 
 def statements(path: Path, **values: str) -> tuple[str, ...]:

@@ -206,6 +206,34 @@ def test_users_have_what_is_granted_and_nothing_else(warehouse: Warehouse) -> No
             warehouse.query(sql, caller)
 
 
+def test_whoever_was_granted_a_role_of_iam_has_copy_or_unload_assume_it_and_nobody_else(warehouse: Warehouse) -> None:
+    role = "arn:aws:iam::123456789012:role/copy"
+    copying = f"COPY analytics.sales FROM 's3://none/x' IAM_ROLE '{role}' FORMAT AS PARQUET"
+    unloading = f"UNLOAD ('SELECT 1 AS one') TO 's3://none/x' IAM_ROLE '{role}' FORMAT AS PARQUET"
+
+    def may(caller: str, sql: str) -> bool:
+        with pytest.raises(QueryError) as refused:
+            warehouse.query(sql, caller)
+        return "may not assume IAM role" not in str(refused.value)
+
+    warehouse.migrate(LEDGER, SALES, access("reader", **{"IAMR:idle": None}))
+    assert all(may(caller, sql) for caller in ("reader", "idle", "stranger") for sql in (copying, unloading))
+    granted = access("reader", **{"IAMR:idle": None})
+    closed = (
+        *granted.sqls,
+        "REVOKE ASSUMEROLE ON ALL FROM PUBLIC FOR ALL",
+        f"GRANT ASSUMEROLE ON '{role}' TO ROLE readers FOR COPY",
+        f"GRANT ASSUMEROLE ON '{role}' TO \"IAMR:idle\" FOR UNLOAD",
+    )
+    warehouse.migrate(LEDGER, SALES, granted.model_copy(update={"sqls": closed}))
+    may_copy = [caller for caller in ("reader", "idle", "stranger") if may(caller, copying)]
+    may_unload = [caller for caller in ("reader", "idle", "stranger") if may(caller, unloading)]
+    assert (may_copy, may_unload) == (["reader"], ["idle"])
+    assert not may("reader", copying.replace("role/copy", "role/other"))
+    with pytest.raises(QueryError, match="permission denied"):
+        warehouse.query(f"GRANT ASSUMEROLE ON '{role}' TO PUBLIC FOR COPY", "stranger")
+
+
 def test_who_is_no_longer_named_loses_the_role_and_a_grant_by_hand_goes(warehouse: Warehouse) -> None:
     warehouse.migrate(LEDGER, SALES, access("reader", "leaver"))
     warehouse.sql("GRANT INSERT ON analytics.sales TO readers")

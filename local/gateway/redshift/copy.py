@@ -11,6 +11,7 @@ from typing import Any
 import botocore.exceptions
 import psycopg
 
+from local.gateway.redshift.assumed import refuse_others
 from local.gateway.redshift.lexemes import RedshiftError, identifier, lex, too_long
 from local.gateway.redshift.load import Load
 from local.gateway.redshift.options import (
@@ -64,6 +65,7 @@ def copy(session: Session, command: str, objects: S3Objects) -> int:
     options = parse_options(words[at + 2 :])
     need_authorization(options, "COPY")
     if role := options.values.get("IAM_ROLE"):
+        refuse_others(session, role, "COPY")
         objects = objects.of_role(role)
     options.format = options.format or "CSV"
     if options.format not in _COPY_OPTIONS:

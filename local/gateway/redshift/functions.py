@@ -77,3 +77,12 @@ GRANT CREATE, USAGE ON SCHEMA public TO PUBLIC;
 GRANT USAGE ON SCHEMA redshift TO PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA redshift TO PUBLIC;
 """
+
+ASSUMEROLE = f"""
+CREATE TABLE IF NOT EXISTS {COMPATIBILITY_SCHEMA}.assumerole (iam_role text, grantee text, command text);
+INSERT INTO {COMPATIBILITY_SCHEMA}.assumerole SELECT 'ALL', 'PUBLIC', 'ALL'
+WHERE obj_description('{COMPATIBILITY_SCHEMA}.assumerole'::regclass) IS NULL;
+COMMENT ON TABLE {COMPATIBILITY_SCHEMA}.assumerole IS 'Who may have which command assume which role of IAM.';
+GRANT SELECT ON {COMPATIBILITY_SCHEMA}.assumerole TO PUBLIC;
+"""
+"""Makes what GRANT ASSUMEROLE and REVOKE ASSUMEROLE change; a warehouse that has it stays as it is."""

@@ -18,7 +18,7 @@ from local.gateway import faults
 from local.gateway.clock import CLOCK
 from local.gateway.redshift.copy import copy
 from local.gateway.redshift.executions import ENDED, Execution, Result
-from local.gateway.redshift.functions import COMPATIBILITY_FUNCTIONS, COMPATIBILITY_SCHEMA
+from local.gateway.redshift.functions import ASSUMEROLE, COMPATIBILITY_FUNCTIONS, COMPATIBILITY_SCHEMA
 from local.gateway.redshift.lexemes import RedshiftError
 from local.gateway.redshift.results import query
 from local.gateway.redshift.said import said
@@ -180,6 +180,7 @@ class Warehouse:
                     found = session.execute("SELECT to_regnamespace(%s)", [COMPATIBILITY_SCHEMA]).fetchone()
                     if found == (None,):
                         session.execute(COMPATIBILITY_FUNCTIONS.encode())
+                    session.execute(ASSUMEROLE.encode())
                 self._prepared.add(dsn)
         session = psycopg.connect(make_conninfo(dsn, options=f"{_SESSION_SETTINGS} -c role={user}"))
         session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem
 
+from local.gateway.redshift.assumed import refuse_others
 from local.gateway.redshift.lexemes import RedshiftError, lex
 from local.gateway.redshift.options import (
     Options,
@@ -67,6 +68,7 @@ def unload(session: Session, command: str, objects: S3Objects) -> int:
     options = parse_options(words[6:])
     need_authorization(options, "UNLOAD")
     if role := options.values.get("IAM_ROLE"):
+        refuse_others(session, role, "UNLOAD")
         objects = objects.of_role(role)
     if options.format != "PARQUET":
         raise RedshiftError(f"UNLOAD FORMAT {options.format or 'TEXT'}: the local warehouse writes PARQUET")
