@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import requests
 
 from headwater.client import Client, RunState
 from headwater.deploy.project import load_project
 from headwater.ledger.entries import Book
 from headwater.ledger.landing import ARRIVALS
 from headwater.run.audit import books_of
-from local import proofs, world
+from local import proofs, query_api, world
 from local.demo import footprint
 from local.gateway.calls import Call
 from local.stack import ROOT, Stack
@@ -54,6 +55,7 @@ class Story:
     before_nothing: dict[str, Any]
     after_nothing: dict[str, Any]
     dropped: RunState
+    answered: dict[str, list[dict[str, Any]]]
     calls: list[Call]
 
 
@@ -118,9 +120,23 @@ def _a_dropped_file_starts_a_run_that_fails(stack: Stack, client: Client, faults
     assert client.wait(run_id).status == "FAILED"
 
 
+def _answered(stack: Stack, client: Client, query: str) -> Iterator[dict[str, Any]]:
+    """What the query API answers to one of its consumers, page by page."""
+    url = query_api.address(stack.aws_endpoint, client.deployment)
+    [keys] = query_api.keys(client.deployment).values()
+    page: dict[str, str] = {}
+    while True:
+        asked = requests.get(f"{url}/{query}", params=page, headers={"x-api-key": keys["power_bi"]}, timeout=40)
+        assert asked.status_code in {200, 202}, asked.text
+        yield from asked.json().get("rows", ())
+        if asked.json()["next"] is None:
+            return
+        page = {"page": asked.json()["next"]}
+
+
 @contextmanager
 def told(home: Path) -> Iterator[Story]:
-    """Runs history, a step of the world with kills, nothing new, a file's run, and one that fails; the stack stays up."""
+    """Runs history, a step of the world with kills, nothing new, a file's run and one that fails, and asks; the stack stays up."""
     with own_stack(home, HOUSEHOLDS) as stack:
         stack.deploy()
         client = Client(stack.deployment())
@@ -141,6 +157,9 @@ def told(home: Path) -> Iterator[Story]:
         dropped = client.wait(_run_after_drop(client, "by-event", DROPPED))
         _a_dropped_file_starts_a_run_that_fails(stack, client, faults)
         faults.clear()
+        answered = {
+            query: list(_answered(stack, client, query)) for query in ("monthly_revenue", "customers_by_segment")
+        }
         yield Story(
             pipeline=pipeline,
             history=history,
@@ -153,5 +172,6 @@ def told(home: Path) -> Iterator[Story]:
             before_nothing=before_nothing,
             after_nothing=after_nothing,
             dropped=dropped,
+            answered=answered,
             calls=recorded(stack.aws_endpoint),
         )

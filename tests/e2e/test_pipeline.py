@@ -90,6 +90,21 @@ def test_what_runs_show_takes_the_place_of_what_is_assumed(pipeline: Pipeline) -
     assert not [name for name in found if name.endswith("_gb_a_dpu_hour")]
 
 
+def test_a_consumer_of_the_query_api_gets_what_the_warehouse_has(story: Story, pipeline: Pipeline) -> None:
+    months = pipeline.client.query(
+        "redshift", "SELECT month, category, revenue FROM analytics.business_metrics ORDER BY month, category"
+    ).rows
+    answered = story.answered["monthly_revenue"]
+    assert len(answered) > 10
+    assert [(row["month"], row["category"], f"{row['revenue']:.2f}") for row in answered] == [
+        (str(month), category, str(revenue)) for month, category, revenue in months
+    ]
+    [[customers]] = pipeline.client.query(
+        "redshift", "SELECT count(*) FROM analytics.customer_analytics WHERE orders >= 1"
+    ).rows
+    assert sum(row["customers"] for row in story.answered["customers_by_segment"]) == int(str(customers))
+
+
 def test_every_table_is_in_the_catalog_after_a_run(pipeline: Pipeline) -> None:
     glue = boto3.client("glue")
     for zone in ("bronze", "silver", "gold"):

@@ -30,7 +30,7 @@ from headwater.serve.rows import Page
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-KEYS = {"reports": "key-of-the-reports"}
+KEYS = {"reports": "key-of-the-reports", "screen": "key-of-the-screen", "gone": "key-of-the-gone"}
 MOMENT = datetime(2018, 1, 2, 23, 59, 30, tzinfo=UTC)
 
 
@@ -78,11 +78,11 @@ class Asked:
     moment: datetime = MOMENT
     patience: float = 0.0
 
-    def ask(self, parameters: str = "", query: str = "customers_by_segment") -> Reply:
+    def ask(self, parameters: str = "", query: str = "customers_by_segment", key: str = KEYS["reports"]) -> Reply:
         answers = Answers(self.athena, self.results, self.opened.project.environment)  # type: ignore[arg-type]
         answerer = QueryAnswerer(self.opened, lambda: KEYS, answers, self.patience, lambda: self.moment)
         self.calls = getattr(self, "calls", 0) + 1
-        return answerer.answer(Call(f"call {self.calls}", "GET", query, KEYS["reports"], parameters))
+        return answerer.answer(Call(f"call {self.calls}", "GET", query, key, parameters))
 
     def rows(self, parameters: str = "") -> Any:
         return json.loads(self.ask(parameters).body)["rows"]
@@ -93,7 +93,11 @@ class Asked:
 
 @pytest.fixture
 def api(project: Project, ledger: Ledger, s3: S3Client) -> Asked:
-    own = {"query_api": QueryApi(consumers={"reports": Consumer(calls_a_minute=4, executions_a_day=2)})}
+    consumers = {
+        "reports": Consumer(calls_a_minute=4, executions_a_day=2),
+        "screen": Consumer(queries=("customers_by_segment",)),
+    }
+    own = {"query_api": QueryApi(consumers=consumers)}
     environment = project.environment.model_copy(update=own)
     for purpose in ("lake", "logs"):
         location = {"LocationConstraint": "eu-west-1"}
@@ -116,6 +120,22 @@ def test_the_same_question_is_executed_once_for_each_version_of_gold(api: Asked)
     assert api.rows() == [{"segment": "e2"}]
     assert [asked["ExecutionParameters"] for asked in api.athena.started] == [["1"], ["1"]]
     assert len({asked["ClientRequestToken"] for asked in api.athena.started}) == 2
+
+
+def test_an_answer_is_one_to_its_own_values(api: Asked) -> None:
+    assert (api.rows("least_orders=1"), api.rows("least_orders=2")) == ([{"segment": "e1"}], [{"segment": "e2"}])
+
+
+def test_a_consumer_asks_what_it_may_and_nobody_without_a_key_anything(api: Asked) -> None:
+    assert told(api.ask(key=KEYS["screen"]))[0] == 200
+    assert told(api.ask(query="monthly_revenue", key=KEYS["screen"])) == (404, "unknown-query")
+    assert [told(api.ask(key=key)) for key in ("", "made up", KEYS["gone"])] == [(401, "no-key")] * 3
+
+
+def test_what_may_be_a_key_is_not_repeated(api: Asked) -> None:
+    for parameters in ("canary-5f1d=1", "least_orders=canary-5f1d", "page=canary-5f1d", "format=canary-5f1d"):
+        reply = api.ask(parameters, key=KEYS["screen"])
+        assert (reply.status, "canary" in reply.body) == (400, False)
 
 
 def test_a_table_that_is_made_anew_is_another_version_though_its_number_is_the_same(api: Asked) -> None:
