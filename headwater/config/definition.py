@@ -179,13 +179,17 @@ def _longer(type_: str, before: str) -> bool:
 
 def gold_values(environment: Environment) -> dict[str, str]:
     """What stands in place of the placeholders of gold's queries."""
-    return {"reporting_currency": environment.reporting_currency}
+    return {
+        "reporting_currency": environment.reporting_currency,
+        "business_time_zone": environment.business_time_zone,
+    }
 
 
 def definition_of(declared: GoldTable, values: Mapping[str, str]) -> str:
     """Names what a gold table's rows are computed by: its queries, its columns, and what stands in place of the placeholders."""
     columns = {name: column.type for name, column in declared.columns.items()}
-    told = [declared.affected, declared.rows, declared.grain, columns, values]
+    shared = {name: query.rows for name, query in declared.shared.items()}
+    told = [declared.affected, declared.rows, declared.grain, columns, shared, values]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 

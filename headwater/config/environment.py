@@ -199,6 +199,7 @@ class Environment(Strict):
     region: str
     account: str = Field(pattern=r"^\d{12}$")
     reporting_currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
+    business_time_zone: TimeZone = Field("UTC", description="IANA name of the zone whose days a sale belongs to.")
     warehouse: Warehouse
     schedules: dict[Name, Schedule] = Field({}, description="Scheduled runs; none if empty.")
     maintenance: Clock | None = Field(None, description="When Maintain compacts and vacuums the lake's tables.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -65,6 +66,19 @@ def _parts(warehouse_type: str) -> list[str]:
     return [part for part in match.groups() if part is not None]
 
 
+class SharedQuery(Strict):
+    """A query that several gold tables read by its name, as a file of sql/shared/ says it once."""
+
+    inputs: tuple[Name, ...] = Field(description="Silver tables and shared queries that it reads itself.")
+    rows: str
+    unfed: str | None = Field(
+        None, description="What it is where nothing feeds its tables; None where it cannot do without."
+    )
+    follows_changes: bool = Field(
+        description="Whether changed rows of its tables alone tell which of its rows have changed."
+    )
+
+
 class GoldTable(Strict):
     """A gold table as `deploy` writes it, so that no job parses SQL."""
 
@@ -74,6 +88,27 @@ class GoldTable(Strict):
     distribution: str = Field(description="The warehouse's: ALL, AUTO, EVEN or KEY (column).")
     sort_key: tuple[Name, ...] = Field(min_length=1)
     columns: dict[Name, GoldColumn] = Field(min_length=1)
-    inputs: tuple[Name, ...] = Field(min_length=1, description="Silver tables that the queries read.")
+    inputs: tuple[Name, ...] = Field(
+        min_length=1, description="Silver tables that the queries read, also by shared ones."
+    )
+    optional: tuple[Name, ...] = Field((), description="Inputs without which it can be made where nothing feeds them.")
+    shared: dict[Name, SharedQuery] = Field(
+        {}, description="The shared queries that it reads, each after those that it reads itself."
+    )
     affected: str
     rows: str
+
+    def fed_by(self, tables: Collection[str]) -> GoldTable | None:
+        """The table where only some silver tables are fed; None where it cannot be made of them."""
+        lacking = {name for name in self.inputs if name not in tables}
+        if not lacking <= set(self.optional):
+            return None
+        shared = {
+            name: query.model_copy(update={"inputs": (), "rows": query.unfed})
+            if query.unfed and lacking & set(query.inputs)
+            else query
+            for name, query in self.shared.items()
+        }
+        return self.model_copy(
+            update={"inputs": tuple(name for name in self.inputs if name in tables), "optional": (), "shared": shared}
+        )

@@ -1,4 +1,4 @@
-"""sql/gold/<table>.sql, line by line: a header of comments, then the queries `affected` and `rows`.
+"""The files of gold's SQL, line by line. sql/gold/<table>.sql is a header of comments, then the queries `affected` and `rows`:
 
 -- <table>: what it is for
 -- Grain: columns that identify a row
@@ -25,7 +25,7 @@ _FIELDS = ("Grain", "Owner", "Distribution", "Sort key")
 _FIELD = re.compile(rf"-- ({'|'.join(_FIELDS)}): *(.*)")
 _COLUMN = re.compile(r"-- ([a-z][a-z0-9_]*)(?: ([A-Z][A-Z ]*(?:\([^)]*\))?))?(?:: *(.*))?")
 _DISTRIBUTION = re.compile(r"ALL|AUTO|EVEN|KEY \(([a-z][a-z0-9_]*)\)")
-_AFFECTED, _ROWS = "-- affected", "-- rows"
+_AFFECTED, _ROWS, _UNFED = "-- affected", "-- rows", "-- where nothing feeds its tables"
 
 
 @dataclass(frozen=True, order=True)
@@ -47,13 +47,44 @@ class Query(NamedTuple):
     text: str
 
 
-class GoldFile:
+class SqlFile:
     """A file as it was read; what it declares is only good for something while there are no `problems`."""
 
-    def __init__(self, table: str, text: str) -> None:
-        self.table = table
-        self.path = f"sql/gold/{table}.sql"
+    def __init__(self, path: str) -> None:
+        self.path = path
         self.problems: list[Problem] = []
+
+    def report(self, line: int, message: str) -> None:
+        """Adds a problem."""
+        self.problems.append(Problem(self.path, line, message))
+
+
+class SharedFile(SqlFile):
+    """sql/shared/<name>.sql: `-- <name>: what it is`, `-- rows` and a query, and perhaps what it is where nothing feeds its tables."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"sql/shared/{name}.sql")
+        self.name = name
+        self.rows = self.unfed = Query(1, "")
+        lines = text.splitlines()
+        parts = [line for line in lines if line in {_ROWS, _UNFED}]
+        if parts not in ([_ROWS], [_ROWS, _UNFED]):
+            self.report(len(lines) or 1, f"needs `{_ROWS}` with a query, and then perhaps `{_UNFED}` with another")
+            return
+        if not lines[0].removeprefix(f"-- {name}: ").strip() or not lines[0].startswith(f"-- {name}: "):
+            self.report(1, f"must open with `-- {name}: ` and what it is")
+        rows = lines.index(_ROWS)
+        unfed = lines.index(_UNFED) if _UNFED in lines else len(lines)
+        self.rows = Query(rows + 2, "\n".join(lines[rows + 1 : unfed]))
+        self.unfed = Query(unfed + 2, "\n".join(lines[unfed + 1 :]))
+
+
+class GoldFile(SqlFile):
+    """sql/gold/<table>.sql: a header of comments, then the queries `affected` and `rows`."""
+
+    def __init__(self, table: str, text: str) -> None:
+        super().__init__(f"sql/gold/{table}.sql")
+        self.table = table
         self.purpose = ""
         self.fields: dict[str, str] = {}
         self.columns: dict[str, GoldColumn] = {}
@@ -83,10 +114,6 @@ class GoldFile:
     def line_of(self, name: str) -> int:
         """The line of a column or a field of the header; the first where it has none."""
         return self._lines.get(name, 1)
-
-    def report(self, line: int, message: str) -> None:
-        """Adds a problem."""
-        self.problems.append(Problem(self.path, line, message))
 
     def _read(self, number: int, line: str) -> None:
         if number == 1:

@@ -19,13 +19,13 @@ from sqlglot.optimizer.scope import Scope, traverse_scope
 from sqlglot.schema import MappingSchema
 
 from headwater.config import Project
-from headwater.config.gold import GoldTable
-from headwater.deploy.gold_file import GoldFile, Problem, Query
+from headwater.config.gold import GoldTable, SharedQuery
+from headwater.deploy.gold_file import GoldFile, Problem, Query, SqlFile
 from headwater.errors import ConfigError
 from headwater.validate.expressions import UNREAD, unknown_functions, unknown_types, unreadable, wrong_patterns
 
 DIALECT = "spark"
-PLACEHOLDERS = ("reporting_currency",)
+PLACEHOLDERS = ("reporting_currency", "business_time_zone")
 _AFFECTED = "affected"
 _CHANGED = "changed_"
 _SILVER = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -40,12 +40,18 @@ def silver_columns(project: Project) -> Columns:
     return {name: table.types for name, table in project.tables.items()}
 
 
-def gold_table(table: str, text: str) -> GoldTable:
-    """Reads sql/gold/<table>.sql without a look at silver; ConfigError lists what is wrong, with file and line."""
+def gold_table(table: str, text: str, shared: Mapping[str, SharedQuery] | None = None) -> GoldTable:
+    """Reads sql/gold/<table>.sql without a look at silver; ConfigError lists what is wrong, with file and line.
+
+    `shared` are the queries that it may read by name, each after those that it reads itself.
+    """
     file = GoldFile(table, text)
-    trees = [_parsed(file, query) for query in (file.affected, file.rows)] if not file.problems else []
+    trees = [parsed(file, query) for query in (file.affected, file.rows)] if not file.problems else []
     refuse(file.problems)
-    inputs = _inputs(file, trees)
+    read = reads(trees)
+    used = _used(read, shared or {})
+    direct = {*read, *(name for query in used.values() if query.unfed is None for name in query.inputs)} - used.keys()
+    inputs = _inputs(file, {*direct, *(name for query in used.values() for name in query.inputs)} - used.keys())
     refuse(file.problems)
     return GoldTable(
         purpose=file.purpose,
@@ -55,35 +61,58 @@ def gold_table(table: str, text: str) -> GoldTable:
         sort_key=file.sort_key,
         columns=file.columns,
         inputs=inputs,
+        optional=tuple(name for name in inputs if name not in direct),
+        shared=used,
         affected=file.affected.text.strip(),
         rows=file.rows.text.strip(),
     )
 
 
-def problems(table: str, text: str, silver: Columns) -> list[Problem]:
-    """Lists what is wrong with sql/gold/<table>.sql, by line: header, syntax, tables and columns that do not exist."""
+def problems(table: str, text: str, silver: Columns, shared: Columns | None = None) -> list[Problem]:
+    """Lists what is wrong with sql/gold/<table>.sql, by line: header, syntax, tables and columns that do not exist.
+
+    `shared` are the columns of shared queries, and of what has changed in them.
+    """
     file = GoldFile(table, text)
     if not file.rows.text:
         return file.problems
-    changed = {f"{_CHANGED}{name}": columns for name, columns in silver.items()}
+    known_tables = {**silver, **changed_too(silver), **(shared or {})}
     grain = {name: file.columns[name].spark_type for name in file.grain if name in file.columns}
-    affected = _selected(file, file.affected, {**silver, **changed})
+    affected = selected(file, file.affected, known_tables)
     for name, line in affected.items():
         if name not in grain and len(grain) == len(file.grain) > 0:
             file.report(line, f"affected selects {name}, which is not in the grain: {', '.join(file.grain)}")
     # Where the one cannot be read, the other tells what it should select.
     known = {name: grain.get(name, "string") for name in affected} or grain
     if known:
-        _compare(file, _selected(file, file.rows, {**silver, **changed, _AFFECTED: known}))
+        _compare(file, selected(file, file.rows, {**known_tables, _AFFECTED: known}))
     if not file.problems:
-        _inputs(file, [_parsed(file, query) for query in (file.affected, file.rows)])
+        _inputs(file, reads([parsed(file, query) for query in (file.affected, file.rows)]))
     return sorted(file.problems)
 
 
-def _inputs(file: GoldFile, trees: Iterable[Any]) -> tuple[str, ...]:
-    """Lists the silver tables that queries read; reports names that none has, and that there are none."""
-    named = {_name(table) for tree in trees for table in _tables(tree)} - {_AFFECTED}
-    inputs = sorted({name.removeprefix(_CHANGED) for name in named})
+def changed_too(tables: Columns) -> dict[str, Mapping[str, str]]:
+    """The columns of what has changed in tables."""
+    return {f"{_CHANGED}{name}": columns for name, columns in tables.items()}
+
+
+def reads(trees: Iterable[Any]) -> set[str]:
+    """Finds what queries read by name, also what has changed in it: silver tables and shared queries."""
+    return {_name(table).removeprefix(_CHANGED) for tree in trees for table in _tables(tree)} - {_AFFECTED}
+
+
+def _used(read: set[str], shared: Mapping[str, SharedQuery]) -> dict[str, SharedQuery]:
+    """The shared queries among what is read, and those that these read, in their order."""
+    used = set(read)
+    for name in reversed([*shared]):
+        if name in used:
+            used.update(shared[name].inputs)
+    return {name: query for name, query in shared.items() if name in used}
+
+
+def _inputs(file: GoldFile, named: set[str]) -> tuple[str, ...]:
+    """Lists what is read; reports names that no silver table can have, and that there are none."""
+    inputs = sorted(named)
     for name in inputs:
         if not _SILVER.fullmatch(name):
             file.report(file.affected.line, f"table {name} unknown. hint: silver tables are read by their bare name")
@@ -115,9 +144,9 @@ def _compare(file: GoldFile, selected: dict[str, int]) -> None:
         file.report(file.line_of(name), f"the header names {name}, which rows does not select")
 
 
-def _selected(file: GoldFile, query: Query, tables: Columns) -> dict[str, int]:
+def selected(file: SqlFile, query: Query, tables: Columns) -> dict[str, int]:
     """Finds the columns that a query selects, with their lines; reports what is wrong with it, and then finds none."""
-    tree = _parsed(file, query)
+    tree = parsed(file, query)
     if tree is None or not _tables_exist(file, query, tree, tables):
         return {}
     schema = MappingSchema({name: dict(columns) for name, columns in tables.items()}, dialect=DIALECT)
@@ -138,15 +167,15 @@ def _selected(file: GoldFile, query: Query, tables: Columns) -> dict[str, int]:
         file.report(_line(query, column), message)
     if wrong:
         return {}
-    selected: dict[str, int] = {}
+    found: dict[str, int] = {}
     for select in tree.selects:
-        if select.alias_or_name in selected:
+        if select.alias_or_name in found:
             file.report(_line(query, select), f"selects {select.alias_or_name} twice")
-        selected.setdefault(select.alias_or_name, _line(query, select))
-    return selected
+        found.setdefault(select.alias_or_name, _line(query, select))
+    return found
 
 
-def _parsed(file: GoldFile, query: Query) -> Any:
+def parsed(file: SqlFile, query: Query) -> Any:
     """Parses a query; reports what is wrong and returns None."""
     for number, line in enumerate(query.text.splitlines(), query.line):
         template = Template(line)
@@ -187,7 +216,7 @@ def _parsed(file: GoldFile, query: Query) -> Any:
     return found[0]
 
 
-def _tables_exist(file: GoldFile, query: Query, tree: Any, tables: Columns) -> bool:
+def _tables_exist(file: SqlFile, query: Query, tree: Any, tables: Columns) -> bool:
     reads = _tables(tree)
     unknown = [table for table in reads if _name(table) not in tables]
     silver = ", ".join(sorted(name for name in tables if not name.startswith(_CHANGED) and name != _AFFECTED))

@@ -53,6 +53,7 @@ _PACKED = (
     "crawlers/*.yaml",
     "sql/gold/*.sql",
     "sql/redshift/**/*.sql",
+    "sql/shared/*.sql",
     "step_functions/*.json",
     *(f"{folder}/**/*.py" for folder in ("headwater", "glue_jobs", "lambdas")),
     "requirements.lock",

@@ -1,4 +1,4 @@
-"""The declared project, read from the files of a checkout: config/ and sql/gold/."""
+"""The declared project, read from the files of a checkout: config/, sql/gold/ and sql/shared/."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from headwater.config.documents import Document, problems_of, read_document, rea
 from headwater.config.gold import GoldTable
 from headwater.config.strict import Place, unknown
 from headwater.deploy.gold_sql import gold_table, problems, silver_columns
+from headwater.deploy.shared_sql import shared_columns, shared_queries
 from headwater.errors import ConfigError
 
 _Model = TypeVar("_Model")
@@ -34,10 +35,12 @@ class Declared:
             path.relative_to(root): read_text(root, path) for path in sorted((root / "sql" / "athena").glob("*.sql"))
         }
         """What Athena's workgroup offers, by its file."""
+        self._shared = {path.stem: read_text(root, path) for path in sorted((root / "sql" / "shared").glob("*.sql"))}
         self._gold_tables: dict[str, GoldTable] = {}
+        shared = shared_queries(self._shared)
         for table, text in self._gold.items():
             with suppress(ConfigError):
-                self._gold_tables[table] = gold_table(table, text)
+                self._gold_tables[table] = gold_table(table, text, shared)
         self._gold_problems: list[str] | None = None
 
     @property
@@ -78,9 +81,9 @@ class Declared:
         if self._gold_problems is None:
             # Silver is the same in every environment.
             silver = silver_columns(project)
-            self._gold_problems = [
-                str(said) for table, text in self._gold.items() for said in problems(table, text, silver)
-            ]
+            shared, wrong = shared_columns(self._shared, silver)
+            told = [said for table, text in self._gold.items() for said in problems(table, text, silver, shared)]
+            self._gold_problems = [str(said) for said in (*wrong, *told)]
         return self._gold_problems
 
     def told(self, environment: str, problems: Iterable[tuple[Place, str]]) -> list[str]:
@@ -126,7 +129,7 @@ def restricted(project: Project, sources: frozenset[str]) -> Project:
         raise ConfigError(f"no such source: {', '.join(unknown)}; known: {', '.join(sorted(project.sources))}")
     sources_kept = {name: source for name, source in project.sources.items() if name in sources}
     tables = {stream.table for source in sources_kept.values() for stream in source.streams.values()}
-    gold = {name: table for name, table in project.gold.items() if set(table.inputs) <= tables}
+    gold = {name: made for name, table in project.gold.items() if (made := table.fed_by(tables)) is not None}
     there = tables | gold.keys()
     queries = {name: query for name, query in project.queries.items() if gold.keys() >= {*query.reads}}
     analysts = project.environment.analysts

@@ -1,9 +1,9 @@
 """Gold: each table is one SQL file; a run recomputes only the grain values that changed silver rows touch.
 
-A file holds two queries. `affected` lists the values of some grain columns that changed rows (views `changed_<silver table>`)
-touch; `rows` computes the rows for them. Rows of affected values that are computed no more are deleted. The silver versions
-that were read ride in the gold commit, so a rerun starts exactly after them; with them what the rows were computed by, so that a
-changed query computes the whole table anew, in one commit.
+A file holds two queries, which may read shared ones (sql/shared/). `affected` lists the values of some grain columns that changed
+rows (views `changed_<silver table>`) touch; `rows` computes the rows for them. Rows of affected values that are computed no more
+are deleted. The silver versions that were read ride in the gold commit, so a rerun starts exactly after them; with them what the
+rows were computed by, so that a changed query computes the whole table anew, in one commit.
 """
 
 from __future__ import annotations
@@ -109,9 +109,7 @@ def computed(
     `values` stand in place of the placeholders; `drawn` says which groups take the place of those that are affected. ConfigError when a
     column's type is not the declared one.
     """
-    for name in declared.inputs:
-        silver[name].createOrReplaceTempView(name)
-        changed[name].createOrReplaceTempView(f"changed_{name}")
+    _name_inputs(spark, declared, silver, changed, values)
     # Cached, since rows and deletions use it several times, and each time it would be read from the change feeds.
     affected = drawn(spark.sql(Template(declared.affected).substitute(values)).distinct()).persist()
     try:
@@ -120,6 +118,27 @@ def computed(
         yield affected, _held_to_header(table, declared, spark.sql(Template(declared.rows).substitute(values)))
     finally:
         affected.unpersist()
+
+
+def _name_inputs(
+    spark: SparkSession,
+    declared: GoldTable,
+    silver: Mapping[str, DataFrame],
+    changed: Mapping[str, DataFrame],
+    values: Mapping[str, str],
+) -> None:
+    """Makes a view of each silver table and shared query, and of what has changed in it where one table alone tells that."""
+    for name in declared.inputs:
+        changed[name].createOrReplaceTempView(name)
+    for name, query in declared.shared.items():
+        if query.follows_changes:
+            # A view is resolved when it is made, so this one stays with the changed rows.
+            spark.sql(Template(query.rows).substitute(values)).createOrReplaceTempView(f"changed_{name}")
+    for name in declared.inputs:
+        silver[name].createOrReplaceTempView(name)
+        changed[name].createOrReplaceTempView(f"changed_{name}")
+    for name, query in declared.shared.items():
+        spark.sql(Template(query.rows).substitute(values)).createOrReplaceTempView(name)
 
 
 def _held_to_header(table: str, declared: GoldTable, rows: DataFrame) -> DataFrame:

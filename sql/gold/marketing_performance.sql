@@ -7,25 +7,23 @@
 -- platform VARCHAR(32): facebook or google
 -- account_id VARCHAR(64): ad account
 -- campaign_id VARCHAR(64): campaign
--- currency CHAR(3): the account's currency
+-- currency CHAR(3): the account's currency; NULL on a day on which it told several
 -- impressions BIGINT: times shown
 -- clicks BIGINT: clicks
--- cost DECIMAL(18, 2): cost in the account's currency
--- cost_reporting DECIMAL(18, 2): cost in the reporting currency, by the newest ECB rate of the day or the ten days before
+-- cost DECIMAL(18, 2): cost in the account's currency; NULL on a day on which it told several
+-- cost_reporting DECIMAL(18, 2): cost in the reporting currency by the rate of the day; NULL where a part of it has no rate
 -- conversions DECIMAL(18, 2): conversions that the platform claims
--- conversion_value_reporting DECIMAL(18, 2): their value in the reporting currency
+-- conversion_value_reporting DECIMAL(18, 2): their value in the reporting currency, as of cost_reporting
 -- ctr DECIMAL(18, 6): clicks per impression
 -- cpc DECIMAL(18, 4): cost per click, reporting currency
 -- cpa DECIMAL(18, 4): cost per conversion, reporting currency
 -- roas DECIMAL(18, 4): conversion value per cost
 -- affected
-SELECT DISTINCT date FROM changed_ad_performance
+SELECT date FROM changed_ad_performance
 UNION
-SELECT DISTINCT ads.date
-FROM changed_fx_rates AS rates
-INNER JOIN ad_performance AS ads ON ads.date BETWEEN rates.date AND date_add(rates.date, 10)
+SELECT date FROM changed_rates
 -- rows
-WITH days AS (
+WITH parts AS (
     SELECT
         date, platform, account_id, campaign_id, currency,
         sum(impressions) AS impressions,
@@ -38,39 +36,32 @@ WITH days AS (
     GROUP BY date, platform, account_id, campaign_id, currency
 ),
 
--- The ECB quotes everything against the euro, which it does not quote itself.
-quotes AS (
-    SELECT date, quote, rate FROM fx_rates
-    UNION ALL
-    SELECT DISTINCT date, base AS quote, CAST(1 AS DECIMAL(18, 8)) AS rate FROM fx_rates
+converted AS (
+    SELECT parts.*, CASE WHEN parts.currency = '${reporting_currency}' THEN 1 ELSE rates.rate END AS rate
+    FROM parts
+    LEFT JOIN rates ON rates.date = parts.date AND rates.currency = parts.currency
 ),
 
-as_of AS (
-    SELECT wanted.date, quotes.quote AS currency, min_by(quotes.rate, wanted.age) AS rate
-    FROM (SELECT date, explode(sequence(0, 10)) AS age FROM affected) AS wanted
-    INNER JOIN quotes ON quotes.date = date_sub(wanted.date, wanted.age)
-    GROUP BY wanted.date, quotes.quote
-),
-
-reported AS (
+days AS (
     SELECT
-        days.*,
-        CAST(days.cost * reporting.rate / own.rate AS DECIMAL(18, 2)) AS cost_reporting,
-        CAST(days.conversion_value * reporting.rate / own.rate AS DECIMAL(18, 2)) AS conversion_value_reporting
-    FROM days
-    LEFT JOIN as_of AS own ON own.date = days.date AND own.currency = days.currency
-    LEFT JOIN as_of AS reporting
-        ON reporting.date = days.date AND reporting.currency = '${reporting_currency}'
+        date, platform, account_id, campaign_id,
+        CASE WHEN count(*) = 1 THEN any_value(currency) END AS currency,
+        sum(impressions) AS impressions,
+        sum(clicks) AS clicks,
+        CASE WHEN count(*) = 1 THEN CAST(any_value(cost) AS DECIMAL(18, 2)) END AS cost,
+        CASE WHEN count(rate) = count(*) THEN CAST(sum(cost * rate) AS DECIMAL(18, 2)) END AS cost_reporting,
+        sum(conversions) AS conversions,
+        CASE WHEN count(rate) = count(*) THEN CAST(sum(conversion_value * rate) AS DECIMAL(18, 2)) END AS conversion_value_reporting
+    FROM converted
+    GROUP BY date, platform, account_id, campaign_id
 )
 
 SELECT
-    date, platform, account_id, campaign_id, currency, impressions, clicks,
-    CAST(cost AS DECIMAL(18, 2)) AS cost,
-    cost_reporting,
+    date, platform, account_id, campaign_id, currency, impressions, clicks, cost, cost_reporting,
     CAST(conversions AS DECIMAL(18, 2)) AS conversions,
     conversion_value_reporting,
     CAST(clicks / nullif(impressions, 0) AS DECIMAL(18, 6)) AS ctr,
     CAST(cost_reporting / nullif(clicks, 0) AS DECIMAL(18, 4)) AS cpc,
     CAST(cost_reporting / nullif(conversions, 0) AS DECIMAL(18, 4)) AS cpa,
     CAST(conversion_value_reporting / nullif(cost_reporting, 0) AS DECIMAL(18, 4)) AS roas
-FROM reported
+FROM days

@@ -142,7 +142,7 @@ class Built:
 
     def build(self, sql: str = THOUSANDS, *, asked: bool = False) -> list[tuple[Any, ...]]:
         definition: GoldTable = gold_table("thousands", sql)
-        environment = SimpleNamespace(reporting_currency=VALUES["reporting_currency"])
+        environment = SimpleNamespace(**VALUES)
         project = SimpleNamespace(gold={"thousands": definition}, environment=environment)
         job: Any = SimpleNamespace(
             project=project,

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import sqlglot
 import yaml
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import SparkSession
 
-from headwater.errors import ConfigError
+from headwater.config import GoldTable
 from tests.support.declared import project
 from tests.support.gold_cases import TABLES, Case, Gold, cases, few_rows, together
+from tests.support.gold_shared import SHARED, Shared
 from tests.support.mutants import Mutant, mutants
 
 EQUIVALENT = yaml.safe_load((Path(__file__).parent / "equivalent_mutants.yaml").read_text())
+AS_IT_IS = "as it is"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,37 +29,21 @@ def quick(spark: SparkSession) -> Iterator[None]:
     spark.sparkContext.setLogLevel("ERROR")
 
 
-@dataclass(frozen=True)
-class Noticing:
-    """The cases of a table, and whether one of them fails with another text for one of its two queries."""
-
-    gold: Gold
-    query: str
-    cases: Sequence[Case]
-
-    @cached_property
-    def _whole(self) -> Case:
-        return together(self.cases)
-
-    def notices(self, sql: str) -> bool:
-        """Computes all cases with another query; AnalysisException when Spark does not take it."""
-        changed = self.gold.declared.model_copy(update={self.query: sql})
-        # What a step affects is told by each alone: among all, one may affect another's rows by chance.
-        steps = [case for case in self.cases if case.then] if self.query == "affected" else [self._whole]
-        try:
-            if self.gold.anew(self._whole, changed) != self.gold.expected(self._whole):
-                return True
-            return any(
-                self.gold.increment(case, changed) != self.gold.expected(case.then) for case in steps if case.then
-            )
-        except AnalysisException:
-            raise
-        except (ConfigError, PySparkException, Py4JJavaError):
-            return True
-
-    def survivors(self, made: Iterable[Mutant]) -> list[str]:
-        """Names the mutants that no case notices."""
-        return [mutant.name for mutant in made if not self.notices(mutant.sql)]
+def survivors(gold: Gold, found: Sequence[Case], changed: Mapping[str, GoldTable], *, rows: bool) -> list[str]:
+    """Names the definitions by which no case comes out otherwise; AnalysisException when Spark does not take one."""
+    left = dict(changed)
+    if rows:
+        whole = together(found)
+        for each, state in ((gold.anew_each, whole), (gold.increment_each, whole.then)):
+            assert state is not None
+            told = each(whole, left)
+            left = {name: table for name, table in left.items() if told[name] == gold.expected(state)}
+        return list(left)
+    # What a step affects is told by each alone: among all, one may affect another's rows by chance.
+    for case in [case for case in found if case.then]:
+        told = gold.unaffected_each(case, left)
+        left = {name: table for name, table in left.items() if not told[name]}
+    return list(left)
 
 
 @pytest.mark.parametrize("query", ["affected", "rows"])
@@ -69,11 +51,44 @@ class Noticing:
 def test_a_mutation_of_any_expression_makes_a_case_fail(table: str, query: str, spark: SparkSession) -> None:
     gold = Gold(spark, table)
     sql = getattr(gold.declared, query)
-    noticing = Noticing(gold, query, cases(table))
-    assert not noticing.notices(sqlglot.parse_one(sql, read="spark").sql("spark"))
-    made, equivalent = list(mutants(sql, gold.columns)), EQUIVALENT[table][query]
-    assert equivalent.keys() <= {mutant.name for mutant in made}
-    assert noticing.survivors(mutant for mutant in made if mutant.name not in equivalent) == []
+    made = [_as_it_is(sql), *mutants(sql, gold.columns)]
+    changed = {mutant.name: gold.declared.model_copy(update={query: mutant.sql}) for mutant in made}
+    _hold(f"{table}.{query}", gold, changed, rows=query == "rows")
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_mutation_of_what_tables_share_makes_an_example_fail(name: str, spark: SparkSession) -> None:
+    shared = Shared(spark, name)
+    made = [_as_it_is(shared.sql), *mutants(shared.sql, shared.columns)]
+    looked_at = {mutant.name: mutant.sql for mutant in made if mutant.name not in EQUIVALENT.get(name, {})}
+    assert EQUIVALENT.get(name, {}).keys() <= {mutant.name for mutant in made}
+    assert [mutant for mutant, rows in shared.rows(looked_at).items() if rows == shared.expected] == [AS_IT_IS]
+
+
+def test_what_has_changed_in_a_shared_query_is_what_it_makes_of_changed_rows(spark: SparkSession) -> None:
+    gold = Gold(spark, "customer_analytics")
+    case = next(
+        case
+        for case in cases(gold.table)
+        if case.name == "a customer whose only order is deleted is gone, and a new one comes"
+    )
+    assert case.then is not None
+    with gold._named(gold.inputs(case.then), gold.changed(case), increment=True):
+        # The order as it was, which is sold no more, and the new one.
+        assert sorted(row.order_id for row in spark.table("changed_sold_orders").collect()) == [31, 32]
+        assert [row.order_id for row in spark.table("sold_orders").collect()] == [32]
+
+
+def _as_it_is(sql: str) -> Mutant:
+    """The query as sqlglot writes it, without a change."""
+    return Mutant(AS_IT_IS, sqlglot.parse_one(sql, read="spark").sql("spark"))
+
+
+def _hold(place: str, gold: Gold, changed: Mapping[str, GoldTable], *, rows: bool) -> None:
+    equivalent = EQUIVALENT.get(place, {})
+    assert equivalent.keys() <= changed.keys()
+    looked_at = {name: table for name, table in changed.items() if name not in equivalent}
+    assert survivors(gold, cases(gold.table), looked_at, rows=rows) == [AS_IT_IS]
 
 
 def test_every_column_of_every_table_is_mutated() -> None:
@@ -87,4 +102,5 @@ def test_a_mutant_that_no_case_notices_is_found(spark: SparkSession) -> None:
     gold = Gold(spark, "customer_analytics")
     found = [case for case in cases(gold.table) if case.name != "over 5,000 a customer is High"]
     made = [mutant for mutant in mutants(gold.declared.rows, gold.columns) if "> 5000" in mutant.name]
-    assert Noticing(gold, "rows", found).survivors(made)
+    changed = {mutant.name: gold.declared.model_copy(update={"rows": mutant.sql}) for mutant in made}
+    assert survivors(gold, found, changed, rows=True)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from string import Template
 from typing import Any
 
 import yaml
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from headwater.config import GoldTable
+from headwater.config import GoldTable, Project
 from headwater.deploy.gold_sql import silver_columns
 from headwater.stages.gold import computed
 from tests.support import declared
@@ -20,7 +24,7 @@ from tests.support.paths import ROOT
 
 FOLDER = ROOT / "tests" / "gold"
 TABLES = sorted(path.stem for path in (ROOT / "sql" / "gold").glob("*.sql"))
-VALUES = {"reporting_currency": "USD"}
+VALUES = {"reporting_currency": "USD", "business_time_zone": "America/New_York"}
 THOUSANDS = """-- thousands: how many rates have an id within each thousand.
 -- Grain: thousand
 -- Owner: tests
@@ -36,7 +40,16 @@ WHERE id DIV 1000 IN (SELECT thousand FROM affected) GROUP BY ALL
 """
 """A small gold table over the exchange rates' ids."""
 
+_SIDE_BY_SIDE = 16
+"""Queries that are computed by one job: Spark plans more of them at once slower than one after another."""
+
 Rows = Sequence[Mapping[str, Any]]
+
+
+def project() -> Project:
+    """The declared project where gold's placeholders have `VALUES`."""
+    found = declared.project()
+    return found.model_copy(update={"environment": found.environment.model_copy(update=VALUES)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +146,74 @@ class Gold:
         rows, affected = self._compute(
             gold or self.declared, self.inputs(case.then), self.changed(case), increment=True
         )
+        return self._left(case, affected) + rows
+
+    def anew_each(self, case: Case, tables: Mapping[str, GoldTable]) -> dict[str, Counter[Any] | None]:
+        """Computes all rows from a case's inputs by each of several definitions, together; None where it has other types."""
+        with self._named(self.inputs(case), self.inputs(case), increment=False):
+            return self._collected({name: self._frame(table.rows) for name, table in tables.items()})
+
+    def increment_each(self, case: Case, tables: Mapping[str, GoldTable]) -> dict[str, Counter[Any] | None]:
+        """Computes the rows after a case's step by each of several definitions of `rows`, together; None where it has other types."""
+        assert case.then is not None
+        with self._named(self.inputs(case.then), self.changed(case), increment=True) as affected:
+            kept = self._left(case, affected)
+            found = self._collected({name: self._frame(table.rows) for name, table in tables.items()})
+        return {name: None if rows is None else kept + rows for name, rows in found.items()}
+
+    def unaffected_each(self, case: Case, tables: Mapping[str, GoldTable]) -> dict[str, Counter[Any]]:
+        """The rows that a case's step adds, changes or takes away, and that each of several definitions does not say it affects."""
+        assert case.then is not None
+        before, after = self.expected(case), self.expected(case.then)
+        touched = (before - after) + (after - before)
+        with self._named(self.inputs(case.then), self.changed(case), increment=True):
+            frames = {name: self._frame(table.affected) for name, table in tables.items()}
+            found = side_by_side(frames)
+        # Of a query that fails nothing is affected.
+        rows = {name: found.get(name, Counter()) for name in frames}
+        return {name: self._without(touched, frames[name].columns, affected) for name, affected in rows.items()}
+
+    @contextmanager
+    def _named(
+        self, silver: Mapping[str, DataFrame], changed: Mapping[str, DataFrame], *, increment: bool
+    ) -> Iterator[list[Any]]:
+        """What the queries read has its names in the block, shared queries as the rows that they give; what is affected."""
+        with computed(self.spark, self.table, self.declared, silver, changed, VALUES, increment=increment) as (
+            found,
+            _,
+        ):
+            affected = [row.asDict() for row in found.collect()] if increment else []
+            names = [
+                *self.declared.shared,
+                *(f"changed_{n}" for n, q in self.declared.shared.items() if q.follows_changes),
+            ]
+            given = {name: self.spark.table(name) for name in names}
+            for name, rows in given.items():
+                as_rows(rows).createOrReplaceTempView(name)
+            yield affected
+
+    def _frame(self, sql: str) -> DataFrame:
+        return self.spark.sql(Template(sql).substitute(VALUES))
+
+    def _collected(self, frames: Mapping[str, DataFrame]) -> dict[str, Counter[Any] | None]:
+        fitting = {
+            name: rows
+            for name, rows in frames.items()
+            if [(field.name, field.dataType.simpleString()) for field in rows.schema] == list(self.columns.items())
+        }
+        found = side_by_side(fitting)
+        return {name: found.get(name) for name in frames}
+
+    def _left(self, case: Case, affected: Sequence[Mapping[str, Any]]) -> Counter[Any]:
+        """The rows that a case has before its step and that are not affected."""
+        columns = list(affected[0]) if affected else []
+        return self._without(self.expected(case), columns, [tuple(row.values()) for row in affected])
+
+    def _without(self, rows: Counter[Any], columns: Sequence[str], affected: Collection[Any]) -> Counter[Any]:
         names = list(self.columns)
-        place = [names.index(name) for name in affected[0]] if affected else []
-        gone = {tuple(row.values()) for row in affected}
-        kept = {row: n for row, n in self.expected(case).items() if tuple(row[i] for i in place) not in gone}
-        return Counter(kept) + rows
+        place = [names.index(name) for name in columns]
+        gone = set(affected)
+        return Counter({row: n for row, n in rows.items() if tuple(row[i] for i in place) not in gone})
 
     def _compute(
         self, gold: GoldTable, silver: Mapping[str, DataFrame], changed: Mapping[str, DataFrame], *, increment: bool
@@ -145,6 +221,35 @@ class Gold:
         with computed(self.spark, self.table, gold, silver, changed, VALUES, increment=increment) as (affected, rows):
             found = Counter(map(tuple, rows.collect()))
             return found, [row.asDict() for row in affected.collect()] if increment else []
+
+
+def side_by_side(frames: Mapping[str, DataFrame]) -> dict[str, Counter[Any]]:
+    """Collects the rows of several queries by few jobs; a query that fails has none here."""
+    found: dict[str, Counter[Any]] = {}
+    names = list(frames)
+    for first in range(0, len(names), _SIDE_BY_SIDE):
+        some = names[first : first + _SIDE_BY_SIDE]
+        try:
+            found |= _collected({name: frames[name] for name in some})
+        except (PySparkException, Py4JJavaError):
+            for name in some:
+                with suppress(PySparkException, Py4JJavaError):
+                    found |= _collected({name: frames[name]})
+    return found
+
+
+def _collected(frames: Mapping[str, DataFrame]) -> dict[str, Counter[Any]]:
+    found: dict[str, Counter[Any]] = {name: Counter() for name in frames}
+    every = [rows.select(F.lit(name), "*") for name, rows in frames.items()]
+    for name, *row in reduce(DataFrame.unionAll, every).collect():
+        found[name][tuple(row)] += 1
+    return found
+
+
+def as_rows(found: DataFrame) -> DataFrame:
+    """The rows of a query as they are, so that whoever reads them does not compute them again."""
+    types = {field.name: field.dataType.simpleString() for field in found.schema}
+    return frame(found.sparkSession, [row.asDict() for row in found.collect()], types)
 
 
 def frame(spark: SparkSession, rows: Rows, columns: Mapping[str, str]) -> DataFrame:
@@ -164,7 +269,13 @@ def frame(spark: SparkSession, rows: Rows, columns: Mapping[str, str]) -> DataFr
 @contextmanager
 def few_rows(spark: SparkSession) -> Iterator[None]:
     """Lets Spark do with one task for each step of a query, which is enough for rows that fit on a page."""
-    settings = {"spark.sql.shuffle.partitions": "1", "spark.sql.adaptive.enabled": "false"}
+    settings = {
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.adaptive.enabled": "false",
+        # Code is compiled for many rows.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    }
     before = {name: str(spark.conf.get(name)) for name in settings}
     for name, value in settings.items():
         spark.conf.set(name, value)

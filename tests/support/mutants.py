@@ -114,7 +114,11 @@ def _joined(join: Any) -> str:
 
 def _without_branch(number: int) -> Change:
     def change(case: Any) -> str:
-        return f"without WHEN {case.args['ifs'][number].pop().this.sql(_SPARK)}"
+        branch = case.args["ifs"][number].pop()
+        if not case.args["ifs"]:
+            # A CASE without branches is none: what is left is its ELSE.
+            case.replace(case.args.get("default") or exp.null())
+        return f"without WHEN {branch.this.sql(_SPARK)}"
 
     return change
 

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.config import GoldColumn
+from headwater.config.definition import definition_of
 from headwater.deploy.ddl import create_table
 from headwater.deploy.gold_sql import gold_table, problems, silver_columns
+from headwater.deploy.shared_sql import shared_columns, shared_queries
 from headwater.errors import ConfigError
 from tests.support.declared import project
 from tests.support.paths import ROOT
@@ -165,7 +167,12 @@ MISTAKES = [
     ),
     ("(SELECT city FROM affected)", "('Graz')", 14, "rows never reads affected, so each run would compute every row"),
     ("(SELECT city FROM affected)", "(SELECT town FROM affected)", 26, "column town unknown: affected has city"),
-    ("${reporting_currency}", "${currency}", 26, "${currency} is no placeholder; known: ${reporting_currency}"),
+    (
+        "${reporting_currency}",
+        "${currency}",
+        26,
+        "${currency} is no placeholder; known: ${reporting_currency, business_time_zone}",
+    ),
     ("'USD'", "'USD", 26, "Error tokenizing"),
     ("GROUP BY customers.city\n", "GROUP BY customers.city;\nSELECT 1\n", 14, "must be one query"),
     ("SELECT DISTINCT customers.city", "DELETE", 10, ""),
@@ -224,6 +231,8 @@ def test_a_file_that_cannot_be_read_is_refused_with_file_and_line() -> None:
 
 
 REAL = {path.stem: path.read_text() for path in sorted((ROOT / "sql" / "gold").glob("*.sql"))}
+SHARED = {path.stem: path.read_text() for path in sorted((ROOT / "sql" / "shared").glob("*.sql"))}
+KNOWN, _ = shared_columns(SHARED, silver_columns(project()))
 COLUMN = re.compile(r"(?<=[a-z]\.)[a-z][a-z_]+")
 
 
@@ -231,31 +240,94 @@ COLUMN = re.compile(r"(?<=[a-z]\.)[a-z][a-z_]+")
 @given(st.data())
 def test_a_misspelt_column_of_any_table_is_told_in_its_line(data: st.DataObject) -> None:
     table = data.draw(st.sampled_from(sorted(REAL)))
-    text = REAL[table] if table != "customer_analytics" else REAL[table].replace("total_amount", "orders.total_amount")
+    text = REAL[table] if table != "customer_analytics" else REAL[table].replace("(sold_on)", "(sales.sold_on)")
     queries = text.index("-- affected")
     at = data.draw(st.sampled_from([found.end() for found in COLUMN.finditer(text) if found.start() > queries]))
     wrong = text[:at] + data.draw(st.sampled_from(["x", "_", "_2"])) + text[at:]
-    found = problems(table, wrong, silver_columns(project()))
+    found = problems(table, wrong, silver_columns(project()), KNOWN)
     # A misspelt column of a subquery is missing where the subquery is read, too.
     assert wrong[:at].count("\n") + 1 in {problem.line for problem in found}
 
 
 @pytest.mark.parametrize("table", sorted(REAL))
 def test_every_gold_table_is_right_and_says_what_its_grain_and_inputs_are(table: str) -> None:
-    assert problems(table, REAL[table], silver_columns(project())) == []
+    assert problems(table, REAL[table], silver_columns(project()), KNOWN) == []
     assert set(project().gold[table].grain) <= set(project().gold[table].columns)
 
 
 @pytest.mark.parametrize(
     ("table", "inputs"),
     [
-        ("business_metrics", ("order_items", "orders", "products")),
-        ("customer_analytics", ("orders",)),
+        ("business_metrics", ("fx_rates", "order_items", "orders", "products")),
+        ("customer_analytics", ("fx_rates", "orders")),
         ("marketing_performance", ("ad_performance", "fx_rates")),
     ],
 )
 def test_a_gold_table_waits_for_what_it_reads_alone(table: str, inputs: tuple[str, ...]) -> None:
     assert project().gold[table].inputs == inputs
+
+
+def test_a_shared_query_is_read_as_a_table_with_its_columns_and_follows_changes_of_one_table() -> None:
+    assert shared_columns(SHARED, silver_columns(project()))[1] == []
+    shared = shared_queries(SHARED)
+    assert {name for name, query in shared.items() if query.follows_changes} == {"rates", "sold_orders"}
+    names = list(shared)
+    assert all(
+        names.index(read) < names.index(name) for name in names for read in shared[name].inputs if read in shared
+    )
+    assert list(KNOWN["changed_rates"]) == list(KNOWN["rates"]) == ["date", "currency", "rate"]
+    assert "changed_sales" not in KNOWN
+
+
+WRONG_SHARED = [
+    ("-- rates: what", "-- rate: what", 1, "must open with `-- rates: ` and what it is"),
+    (
+        "-- rows\n",
+        "",
+        22,
+        "needs `-- rows` with a query, and then perhaps `-- where nothing feeds its tables` with another",
+    ),
+    ("FROM fx_rates", "FROM fx_rate", 4, "table fx_rate unknown; known, each also as changed_…: "),
+    ("quotes.rate", "quotes.rates", 13, "column rates unknown: quotes has date, currency, rate"),
+    (
+        "CAST(NULL AS DATE) AS date",
+        "CAST(NULL AS DATE) AS day",
+        23,
+        "has to select what `-- rows` does: date, currency, rate",
+    ),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "line", "message"), WRONG_SHARED)
+def test_what_is_wrong_with_a_shared_query_is_told_in_its_line(right: str, wrong: str, line: int, message: str) -> None:
+    texts = {"rates": SHARED["rates"].replace(right, wrong, 1)}
+    try:
+        _, found = shared_columns(texts, silver_columns(project()))
+        told = [str(problem) for problem in found]
+    except ConfigError as error:
+        told = str(error).splitlines()
+    assert [said for said in told if said.startswith(f"sql/shared/rates.sql:{line}: {message}")], told
+
+
+def test_shared_queries_that_read_each_other_are_refused() -> None:
+    texts = {
+        "one": "-- one: a\n-- rows\nSELECT 1 AS a FROM other",
+        "other": "-- other: b\n-- rows\nSELECT 1 AS a FROM one",
+    }
+    with pytest.raises(ConfigError, match=r"sql/shared/\w+\.sql: reads itself, by "):
+        shared_queries(texts)
+
+
+def test_a_table_can_do_without_rates_where_nothing_feeds_them_and_without_nothing_else() -> None:
+    gold = project().gold["customer_analytics"]
+    assert gold.optional == ("fx_rates",)
+    without = gold.fed_by({"orders"})
+    assert without is not None
+    assert (without.inputs, without.optional) == (("orders",), ())
+    assert without.shared["rates"].rows == gold.shared["rates"].unfed
+    assert definition_of(without, {}) != definition_of(gold, {})
+    assert gold.fed_by({"fx_rates"}) is None
+    assert gold.fed_by({"orders", "fx_rates", "customers"}) == gold.model_copy(update={"optional": ()})
 
 
 def test_the_warehouse_has_what_the_header_says() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headwater.config import Project
-from headwater.config.definition import Definition, definition_of
+from headwater.config.definition import Definition, definition_of, gold_values
 from headwater.desk.plan import Planned, planned
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.schemas import Schemas
@@ -137,7 +137,7 @@ def test_what_an_earlier_version_has_written_is_taken_for_todays_and_its_types_f
 
 def test_gold_is_rebuilt_by_another_definition_and_follows_a_silver_table_that_is(lake: Lake) -> None:
     declared = lake.project.gold["business_metrics"]
-    values = {"reporting_currency": lake.project.environment.reporting_currency}
+    values = gold_values(lake.project.environment)
     lake.commit("gold/business_metrics", 0, definition="other")
     assert lake.plan()["gold", "business_metrics"].does == "rebuilds"
     lake.commit("gold/business_metrics", 1, definition=definition_of(declared, values))

@@ -57,7 +57,9 @@ def test_gold_waits_for_no_optional_source() -> None:
     project = declared.project()
     held = {"facebook_ads.ads_insights": {"Extract": why()}, "fx_rates.rates": {"Extract": why()}}
     assert project.source("facebook_ads").optional
-    assert waiting_tables(project, held) == {"marketing_performance": ["fx_rates.rates"]}
+    waits = waiting_tables(project, held)
+    assert waits["marketing_performance"] == ["fx_rates.rates"]
+    assert {stream for streams in waits.values() for stream in streams} == {"fx_rates.rates"}
     needed = project.sources["facebook_ads"].model_copy(update={"optional": False})
     changed = project.model_copy(update={"sources": {**project.sources, "facebook_ads": needed}})
     assert sorted(waiting_tables(changed, held)["marketing_performance"]) == sorted(held)

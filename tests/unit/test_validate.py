@@ -422,8 +422,8 @@ def test_a_column_of_a_key_or_a_table_of_a_stream_that_is_misspelt_is_one_mistak
 
 def test_what_is_wrong_with_gold_is_told_by_line_beside_what_is_wrong_elsewhere(root: Path) -> None:
     gold, prod = root / "sql" / "gold" / "business_metrics.sql", root / PROD
-    line = gold.read_text().splitlines().index("FROM order_items AS items") + 1
-    gold.write_text(gold.read_text().replace("\nFROM order_items AS items", "\nFROM orderz AS items"))
+    line = gold.read_text().splitlines().index("FROM sold_items AS items") + 1
+    gold.write_text(gold.read_text().replace("\nFROM sold_items AS items", "\nFROM orderz AS items"))
     prod.write_text(prod.read_text().replace("Europe/Dublin", "Europe/Dublim", 1))
     of_environment, of_gold = sorted(found(root))
     assert of_environment.startswith(PROD)
