@@ -21,7 +21,7 @@ from headwater.stages.gold import build_gold
 from tests.support import declared
 from tests.support.gold_cases import TABLES, THOUSANDS, VALUES, Gold, few_rows
 
-SEEDS = 1_000
+SEEDS = 300
 """Histories that share a world; each has keys and days of its own, so one that differs is told by them."""
 CURRENCIES = ["EUR", "GBP", "USD"]
 Row = dict[str, str | None]
