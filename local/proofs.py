@@ -1,53 +1,31 @@
-"""Proofs that the pipeline's numbers are the sources' numbers: gold against DuckDB on the source database, ad cost against the
-simulator's ledger, quarantine against the planted defects, both query engines against each other."""
+"""Proofs that the pipeline's numbers are the sources' numbers: gold against DuckDB on the sources' own tables and ledgers, quarantine
+against the planted defects, both query engines against each other."""
 
 from __future__ import annotations
 
 import json
-import tempfile
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-
-import duckdb
-import psycopg
 
 from headwater.client import Client, Engine, RunState
 from headwater.desk import frames
 from headwater.run.alert import IN_PART
 from local import world
+from local.source_tables import source_tables
 from local.stack import Stack
-from local.world.google_ads import google_ledger
 
 ENGINES: tuple[Engine, ...] = ("athena", "redshift")
-Gold = dict[str, dict[Engine, list[tuple[str, ...]]]]
+Row = tuple[str, ...]
+Gold = dict[str, dict[Engine, list[Row]]]
 _SAMPLE = 3
 _BARE_IN_TRUTH = {"rds_postgres", "facebook_ads", "fx_rates"}
 """Sources whose streams the world's truth names without their source."""
 
-# The truth about revenue: the shop's own rows, less those that are quarantined, by the definition of sql/gold.
-_TRUTH_TABLES = {
-    "order_items": "SELECT order_item_id, order_id, product_id, sales_value, ordered_at::timestamp AS ordered_at FROM shop.order_items",
-    "orders": "SELECT order_id, status, deleted_at IS NOT NULL AS deleted FROM shop.orders",
-    "products": "SELECT product_id, product_category FROM shop.products",
-    "bad": "SELECT DISTINCT stream, key FROM truth.defects WHERE stream IN ('order_items', 'orders')",
-}
-_REVENUE = """
-    SELECT
-        strftime(date_trunc('month', items.ordered_at), '%Y-%m-%d') AS month,
-        coalesce(products.product_category, 'UNKNOWN') AS category,
-        sum(items.sales_value) AS revenue
-    FROM order_items AS items
-    JOIN orders ON orders.order_id = items.order_id
-    JOIN products ON products.product_id = items.product_id
-    WHERE orders.status = 'completed'
-      AND NOT orders.deleted
-      AND items.order_item_id NOT IN (SELECT CAST(key AS BIGINT) FROM bad WHERE stream = 'order_items')
-      AND orders.order_id NOT IN (SELECT CAST(key AS BIGINT) FROM bad WHERE stream = 'orders')
-    GROUP BY 1, 2
-"""
+_TRUTHS = Path(__file__).parent / "truths"
+"""What gold tables should be, as queries of the sources' own tables, with those of their columns that a source can tell."""
 
 
 def went_well(run: RunState) -> bool:
@@ -68,9 +46,7 @@ class Proof:
 
 def prove(stack: Stack, client: Client, gold: Gold) -> list[Proof]:
     """Compares everything that can be compared; `gold` is what `read_gold` has read, which lacks what no source feeds."""
-    revenue = _revenue(stack, client) if "business_metrics" in gold else []
-    ad_cost = _ad_cost(stack, client) if "marketing_performance" in gold else []
-    return [*revenue, *ad_cost, *_same_answers(gold)]
+    return [*_told_by_sources(stack, client, gold), *_same_answers(gold)]
 
 
 def read_gold(client: Client) -> Gold:
@@ -79,11 +55,13 @@ def read_gold(client: Client) -> Gold:
         table: {
             engine: sorted(
                 tuple(_plain(cell) for cell in row)
-                for row in client.query(engine, f"SELECT * FROM {gold_table(client, engine, table)}").rows
+                for row in client.query(
+                    engine, f"SELECT {', '.join(declared.columns)} FROM {gold_table(client, engine, table)}"
+                ).rows
             )
             for engine in ENGINES
         }
-        for table in client.project.gold
+        for table, declared in client.project.gold.items()
     }
 
 
@@ -92,47 +70,22 @@ def gold_table(client: Client, engine: Engine, table: str) -> str:
     return f"analytics.{table}" if engine == "redshift" else f"{client.project.environment.database('gold')}.{table}"
 
 
-def _revenue(stack: Stack, client: Client) -> list[Proof]:
-    with tempfile.TemporaryDirectory() as folder, psycopg.connect(stack.rds_dsn) as source, duckdb.connect() as truth:
-        source.execute("SET TimeZone = 'UTC'")
-        for table, query in _TRUTH_TABLES.items():
-            path = Path(folder) / f"{table}.csv"
-            with path.open("wb") as out, source.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT csv, HEADER)") as rows:
-                out.writelines(rows)
-            types = {"sales_value": "DECIMAL(12,2)", "key": "VARCHAR"} if table in {"order_items", "bad"} else {}
-            known = {name: kind for name, kind in types.items() if name in query}
-            truth.read_csv(str(path), header=True, dtype=known).create(table)
-        expected = {(month, category): revenue for month, category, revenue in truth.execute(_REVENUE).fetchall()}
+def _told_by_sources(stack: Stack, client: Client, gold: Gold) -> list[Proof]:
+    """Holds each gold table of which a source can tell to what its sources' own tables say."""
     proofs = []
-    for engine in ENGINES:
-        table = gold_table(client, engine, "business_metrics")
-        sql = f"SELECT CAST(month AS VARCHAR) AS month, category, revenue FROM {table}"
-        answer = client.query(engine, sql).rows
-        found = {(str(month)[:10], str(category)): Decimal(str(revenue)) for month, category, revenue in answer}
-        proofs.append(_compare(f"Revenue by month and category, {engine}", expected, found))
-    return proofs
-
-
-def _ad_cost(stack: Stack, client: Client) -> list[Proof]:
-    expected: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    for day in world.ads_ledger(stack.rds_dsn) if stack.holds("facebook_ads") else ():
-        if day.rows:
-            expected[("facebook", f"{day.account_id} {day.day}")] += day.cost
-    for entry in google_ledger(stack.rds_dsn) if stack.holds("google_ads") else ():
-        if entry.rows:
-            expected[("google", f"{entry.customer_id} {entry.day}")] += entry.cost
-    proofs = []
-    for engine in ENGINES:
-        table = gold_table(client, engine, "marketing_performance")
-        sql = (
-            f"SELECT platform, account_id, CAST(date AS VARCHAR) AS date, SUM(cost) AS cost FROM {table} "
-            "GROUP BY platform, account_id, date"
-        )
-        found = {
-            (str(platform), f"{account} {str(day)[:10]}"): Decimal(str(cost))
-            for platform, account, day, cost in client.query(engine, sql).rows
-        }
-        proofs.append(_compare(f"Ad cost by platform, account and day, {engine}", expected, found))
+    with source_tables(stack.rds_dsn, client.project.sources) as tables:
+        for table, answers in gold.items():
+            path = _TRUTHS / f"{table}.sql"
+            if not path.exists():
+                continue
+            truth = tables.sql(path.read_text())
+            place = [list(client.project.gold[table].columns).index(name) for name in truth.columns]
+            expected = Counter(
+                tuple(_plain(None if cell is None else str(cell)) for cell in row) for row in truth.fetchall()
+            )
+            for engine in ENGINES:
+                found = Counter(tuple(row[i] for i in place) for row in answers[engine])
+                proofs.append(_compare(f"{table} is what its sources say, {engine}", expected, found, truth.columns))
     return proofs
 
 
@@ -162,14 +115,16 @@ def _plain(cell: str | None) -> str:
     return format(number.normalize(), "f")
 
 
-def _compare(name: str, expected: Mapping[tuple[str, str], Decimal], found: Mapping[tuple[str, str], Decimal]) -> Proof:
-    wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
-    sample = "; ".join(f"{' '.join(key)}: {expected.get(key)} ≠ {found.get(key)}" for key in wrong[:_SAMPLE])
+def _compare(name: str, expected: Counter[Row], found: Counter[Row], columns: Sequence[str]) -> Proof:
+    lacking, wrong = sorted((expected - found).elements()), sorted((found - expected).elements())
+    sample = "".join(
+        f"; {what}: {' '.join(row)}" for what, rows in (("lacks", lacking), ("has", wrong)) for row in rows[:_SAMPLE]
+    )
     return Proof(
         name,
-        f"{sum(expected.values()):,.2f} in {len(expected)} groups",
-        f"{sum(found.values()):,.2f} in {len(found)} groups" + (f"; {len(wrong)} differ: {sample}" if wrong else ""),
-        not wrong and bool(expected),
+        f"{expected.total():,} rows of {', '.join(columns)}",
+        f"{found.total():,} rows, {len(lacking)} lacking, {len(wrong)} that are not the sources'{sample}",
+        not lacking and not wrong and bool(expected),
     )
 
 

@@ -51,11 +51,15 @@ class Holds:
 
 
 def waiting_tables(project: Project, held: Mapping[str, Mapping[str, Held]]) -> dict[str, list[str]]:
-    """Lists the gold tables that wait, each with the held streams that feed what it reads; gold waits for no optional source."""
+    """Lists the gold tables that wait, each with the held streams that feed what it reads and cannot do without.
+
+    Gold waits for no optional source.
+    """
     waits = {
         name: [
             f"{source}.{stream}"
             for table in gold.inputs
+            if table not in gold.optional
             for source, stream, _ in feeding(project, table)
             if f"{source}.{stream}" in held and not project.source(source).optional
         ]

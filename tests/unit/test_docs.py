@@ -17,11 +17,27 @@ GOTCHAS = [
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/gotchas.md", "docs/query-api.md", "docs/runbook.md"]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/business-logic.md",
+        "docs/gotchas.md",
+        "docs/query-api.md",
+        "docs/runbook.md",
+    ],
 )
 def test_links_lead_somewhere(page: str) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text())
     assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+def test_the_business_logic_lists_every_gold_table_and_says_where_every_rule_stands() -> None:
+    text = (ROOT / "docs" / "business-logic.md").read_text()
+    for folder in ("gold", "shared"):
+        names = {path.stem for path in (ROOT / "sql" / folder).glob("*.sql")}
+        assert [name for name in sorted(names) if f"`{name}`" not in text] == []
 
 
 def test_a_gotcha_has_its_day_and_a_place_that_copes() -> None:

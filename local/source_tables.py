@@ -1,0 +1,114 @@
+"""The sources' own tables side by side in DuckDB, so that what gold should be is computed from them alone.
+
+They are less what is quarantined, and nothing that Headwater has made.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import psycopg
+import pyarrow as pa
+
+from local.world import facebook_ads, fx_rates, google_ads
+from local.world.rds_postgres import FIRST_CLOCK
+from local.world.truth import read_world
+
+_REPORTING = "USD"
+_OLDEST_RATE_DAYS = 10
+_HISTORY_DAYS = 375
+"""Days before the first run whose rates the first load reads: fx_rates.yaml."""
+_QUOTED = ("GBP", "INR", "USD")
+
+_SOUND = "{key} NOT IN (SELECT CAST(key AS bigint) FROM truth.defects WHERE stream = '{stream}' AND key ~ '^[0-9]+$')"
+# Which orders count, as docs/business-logic.md says it.
+_COPIED = {
+    "counting_orders": "SELECT order_id, customer_id, CAST(ordered_at AS date) AS day, total_amount FROM shop.orders "
+    "WHERE status = 'completed' AND deleted_at IS NULL AND " + _SOUND.format(key="order_id", stream="orders"),
+    "order_items": "SELECT order_id, product_id, quantity, sales_value FROM shop.order_items WHERE "
+    + _SOUND.format(key="order_item_id", stream="order_items"),
+    "products": "SELECT product_id, department, product_category, brand FROM shop.products WHERE "
+    + _SOUND.format(key="product_id", stream="products"),
+    "customers": "SELECT customer_id, city FROM shop.customers WHERE "
+    + _SOUND.format(key="customer_id", stream="customers"),
+    "deals": "SELECT deal_id, pipeline, stage, amount, currency, CAST(created_at AS date) AS day FROM crm.deals "
+    "WHERE archived_at IS NULL AND " + _SOUND.format(key="deal_id", stream="hubspot.deals"),
+}
+
+
+_MONEY = {"counting_orders": "total_amount", "order_items": "sales_value", "deals": "amount"}
+_TEXTS = ("platform", "account_id", "campaign_id", "ad_group_id", "ad_id")
+_ADS = dict.fromkeys(_TEXTS, pa.string()) | {
+    "day": pa.date32(),
+    "currency": pa.string(),
+    "impressions": pa.int64(),
+    "clicks": pa.int64(),
+    "cost": pa.decimal128(18, 6),
+}
+_WORTH = {"day": pa.date32(), "currency": pa.string(), "rate": pa.decimal128(24, 16)}
+
+
+@contextmanager
+def source_tables(dsn: str, sources: Container[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Copies the tables of some sources, which are in the world's database: days are those of UTC, and other sources have no rows."""
+    with tempfile.TemporaryDirectory() as folder, psycopg.connect(dsn) as source, duckdb.connect() as tables:
+        source.execute("SET TimeZone = 'UTC'")
+        for table, query in _COPIED.items():
+            path = Path(folder) / f"{table}.csv"
+            with path.open("wb") as out, source.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT csv, HEADER)") as rows:
+                out.writelines(rows)
+            types = {_MONEY[table]: "DECIMAL(14,2)"} if table in _MONEY else {}
+            tables.read_csv(str(path), header=True, dtype=types).create(table)
+        for name, columns, made in (("ads", _ADS, _ads(dsn, sources)), ("worth", _WORTH, _worth(dsn, sources))):
+            table_rows = [dict(zip(columns, row, strict=True)) for row in made]
+            tables.from_arrow(pa.Table.from_pylist(table_rows, pa.schema(columns.items()))).create(name)
+        yield tables
+
+
+def _ads(dsn: str, sources: Container[str]) -> Iterator[tuple[object, ...]]:
+    """The ads' days that hold up, as the platforms report them now."""
+    with psycopg.connect(dsn) as connection:
+        if "facebook_ads" in sources:
+            facebook = facebook_ads.read_ads(connection)
+            money = {account.account_id: account.currency for account in facebook_ads.ACCOUNTS}
+            for row in facebook_ads.insights(facebook, _first(facebook.ads), facebook.clock):
+                if not facebook_ads.defects_of(row):
+                    ids = map(str, (row.account_id, row.campaign_id, row.ad_set_id, row.ad_id))
+                    yield "facebook", *ids, row.day, money[row.account_id], row.impressions, row.clicks, row.spend
+        if "google_ads" in sources:
+            google = google_ads.read_google(connection)
+            money = {customer.customer_id: customer.currency for customer in google_ads.CUSTOMERS}
+            for shown in google_ads.performance(google, _first(google.ads), google.clock):
+                if not google_ads.defects_of(shown):
+                    ids = map(str, (shown.customer_id, shown.campaign_id, shown.ad_group_id, shown.ad_id))
+                    cost = Decimal(shown.cost_micros) / google_ads.MICROS
+                    yield "google", *ids, shown.day, money[shown.customer_id], shown.impressions, shown.clicks, cost
+
+
+def _first(ads: Iterable[facebook_ads.Ad] | Iterable[google_ads.Ad]) -> date:
+    return min(ad.start_day for ad in ads)
+
+
+def _worth(dsn: str, sources: Container[str]) -> Iterator[tuple[object, ...]]:
+    """What a unit of each currency was worth in the reporting currency, by the newest rates that were not too old."""
+    with psycopg.connect(dsn) as connection:
+        told = read_world(connection)
+    first = FIRST_CLOCK - timedelta(days=_HISTORY_DAYS)
+    per_euro = {
+        day: {"EUR": Decimal(1)} | {name: rate for name, rate in rates.items() if name in _QUOTED}
+        for day in (fx_rates.published_days(first, told.clock, told.clock) if "fx_rates" in sources else ())
+        for rates in [fx_rates.rates_on(day, told.clock, told.seed)]
+    }
+    for day in (first - timedelta(days=60) + timedelta(days=n) for n in range((told.clock - first).days + 90)):
+        yield day, _REPORTING, Decimal(1)
+        newest = next(
+            (per_euro[d] for age in range(_OLDEST_RATE_DAYS + 1) if (d := day - timedelta(age)) in per_euro), {}
+        )
+        for name in newest.keys() - {_REPORTING}:
+            yield day, name, round(newest[_REPORTING] / newest[name], 16)
