@@ -375,7 +375,7 @@ def test_a_backfill_reads_the_days_that_were_asked_for_and_leaves_the_position(s
     assert [row["id"] for row in sales.rows(run_id="next")] == ["d5"]
 
 
-POISON = {
+MANGLED = {
     "truncated": (b'{"id": "x', "not_json"),
     "trailing": b'{"id": "x"} {"id": "y"}',
     "python": b"{'id': 'x'}",
@@ -393,7 +393,7 @@ POISON = {
 
 def test_a_value_that_cannot_be_read_goes_to_quarantine_as_it_came_and_the_others_go_on(stream: Make) -> None:
     sales = stream()
-    sent = {name: poison if isinstance(poison, tuple) else (poison, "not_json") for name, poison in POISON.items()}
+    sent = {name: poison if isinstance(poison, tuple) else (poison, "not_json") for name, poison in MANGLED.items()}
     sales.send({"key": "good", "value": b'{"id":"good","amount":"1.10"}'})
     sales.send(*({"key": name, "value": value} for name, (value, _) in sent.items()))
     sales.send({"key": "lone", "value": b'{"id":"lone","amount":null,"text":"\\ud800"}'})
