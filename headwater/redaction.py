@@ -27,6 +27,8 @@ _AMPERSAND = r"(?:&|%(?:25)*26|\\+u0026)(?:amp;)*"
 _NUMBER = r"(?:\#|%(?:25)*23)"
 _END = r"(?:;|%(?:25)*3[Bb])"
 _ESCAPED = {"\n": "n", "\r": "r", "\t": "t"}
+# What any character may begin with that is not written as it is; a space is a plus sign in a URL, as is a minus in its Base64.
+_ESCAPES = r"\\%&+_\-"
 
 _NAMES = (
     r"access[_-]?token|refresh[_-]?token|session[_-]?token|security[_-]?token|token|client[_-]?secret|app[_-]?secret|api[_-]?secret"
@@ -104,8 +106,15 @@ def _without_value(found: re.Match[str]) -> str:
 def _pattern(values: frozenset[str]) -> re.Pattern[str] | None:
     """Finds each of some values however it is written; the longest first, of which another may be a part."""
     parts = [part for value in values for part in _parts(value)]
-    forms = [form for part in sorted(parts, key=len, reverse=True) for form in _forms(part)]
-    return re.compile("|".join(dict.fromkeys(forms))) if forms else None
+    forms = dict.fromkeys(form for part in sorted(parts, key=len, reverse=True) for form in _forms(part))
+    if not forms:
+        return None
+    # Nearly every character of a text begins no secret. Where a form begins with a letter or a digit as it is, that is seen at
+    # once; all others are tried where one of them could begin.
+    plain = "|".join(f"{first}{rest}" for first, _, rest in forms if first.isalnum())
+    begin = "".join(sorted({re.escape(first) for first, _, _ in forms if not first.isalnum()}))
+    escaped = "|".join(f"{written}{rest}" for _, written, rest in forms)
+    return re.compile(f"{plain or '(?!)'}|(?=[{_ESCAPES}{begin}])(?:{escaped})")
 
 
 def _parts(value: str) -> Iterator[str]:
@@ -116,13 +125,16 @@ def _parts(value: str) -> Iterator[str]:
             yield part
 
 
-def _forms(value: str) -> Iterator[str]:
-    yield "".join(map(_written, value))
+def _forms(value: str) -> Iterator[tuple[str, str, str]]:
+    """The ways in which a value is written: its first character as it is and however it is written, and what follows."""
+    yield value[0], _written(value[0]), "".join(map(_written, value[1:]))
     for text in dict.fromkeys((value, json.dumps(value)[1:-1])):
         content = text.encode("utf-8", "surrogatepass")
         if len(content) >= _SHORTEST_IN_BASE64:
             for before in range(3):
-                yield f"{''.join(map(_in_base64, _certain(content, before)))}[A-Za-z0-9+/_-]{{0,2}}={{0,2}}"
+                first, *others = _certain(content, before)
+                rest = f"{''.join(map(_in_base64, others))}[A-Za-z0-9+/_-]{{0,2}}={{0,2}}"
+                yield first, _in_base64(first), rest
 
 
 def _certain(content: bytes, before: int) -> str:
