@@ -63,13 +63,14 @@ class Starter:
         for message in event["Records"]:
             try:
                 arrival = Arrival.of(message)
+                name = arrival.name
             except (ValueError, LookupError, TypeError, AttributeError):
                 failed.append(str(message["messageId"]))
                 continue
             place = self._place(arrival)
             if place is not None and is_data(arrival.key, arrival.size):
                 source, stream = place
-                arrivals.setdefault(source, {})[f"{source}/{stream}/{ARRIVALS}/{arrival.name}.json"] = arrival
+                arrivals.setdefault(source, {})[f"{source}/{stream}/{ARRIVALS}/{name}.json"] = arrival
         for source, found in arrivals.items():
             self._start(source, found)
         return {"batchItemFailures": [{"itemIdentifier": item} for item in failed]}

@@ -558,12 +558,9 @@ def test_a_schema_that_nothing_can_read_by_is_the_problem_of_its_own_records(
 
 def test_of_many_records_those_that_are_poison_have_their_reasons_and_all_others_arrive(stream: Make) -> None:
     sales = stream()
-    # Numbers beyond every type keep their text here, and are their column's problem.
-    poison = [
-        data
-        for data, problem in POISON.items()
-        if data and not data.startswith((b'{"amount"', b'{"a":', b'{"event_id"'))
-    ]
+    # Numbers beyond every type keep their text here, and are their column's problem; how long a value may be the topic says.
+    elsewhere = (b'{"amount"', b'{"a":', b'{"event_id"', b'{"page"')
+    poison = [data for data in POISON if data and not data.startswith(elsewhere)]
     good = [b'{"id":"e%d"}' % number for number in range(100 * len(poison))]
     for number, data in enumerate(poison):
         good[100 * number + 7] = data

@@ -28,6 +28,8 @@ REPORT_TRIES = 2
 REPORT_SECONDS = 3600
 _FIRST_POLL_SECONDS = 0.1
 _LONGEST_POLL_SECONDS = 30.0
+# Of what a header says: beyond it a number says nothing, and may be more than a float holds.
+_MOST = 1_000_000
 _UNKNOWN_WAIT_SECONDS = 60.0
 
 # (code, subcode) pairs come before the codes alone: 2 is transient, 2/1504041 is permanent.
@@ -126,7 +128,7 @@ def _highest(meter: Any, *names: str) -> float:
 
 def _number(meter: Any, name: str) -> float:
     value = meter.get(name) if isinstance(meter, dict) else None
-    return float(value) if isinstance(value, int | Decimal) else 0.0
+    return float(min(value, _MOST)) if isinstance(value, int | Decimal) else 0.0
 
 
 def sign(secret: Mapping[str, str]) -> dict[str, str]:
