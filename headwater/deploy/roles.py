@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from headwater.config import (
+    AnySource,
     Environment,
     FilesSource,
     HttpSource,
@@ -157,6 +158,17 @@ def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[Rol
     ]
 
 
+def _committed(source: AnySource | None) -> tuple[str, ...]:
+    """What of a batch the job of its source writes itself: records are committed as they come, and Redshift writes its own files."""
+    match source:
+        case None | KinesisSource():
+            return ()
+        case RedshiftSource():
+            return ("manifests",)
+        case _:
+            return ("data", "manifests")
+
+
 def _below(environment: Environment, sources: Sequence[str], kind: str) -> list[str]:
     """ARNs of one kind of the ledger's objects, of every stream of some sources."""
     return [f"arn:aws:s3:::{environment.bucket('raw')}/{name}/*/{kind}/*" for name in sources]
@@ -165,6 +177,9 @@ def _below(environment: Environment, sources: Sequence[str], kind: str) -> list[
 def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, job_arns: str) -> RoleSpec:
     environment = deployment.project.environment
     source = deployment.project.sources[job.source] if job.source else None
+    committed = [
+        arn for kind in _committed(source) for arn in _below(environment, [source.name] if source else [], kind)
+    ]
     drops = sorted(stream.prefix for stream in source.streams.values()) if isinstance(source, FilesSource) else []
     values = {
         "job": job.name,
@@ -175,6 +190,7 @@ def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, j
         "subnet": environment.network.subnets[0] if environment.network else "-",
         "job_arns": job_arns,
         "drops": json.dumps([f"arn:aws:s3:::{environment.bucket('landing')}/{prefix}*" for prefix in drops]),
+        "committed": json.dumps(committed),
         "kafka_cluster": "-",
         "kafka_topics": "[]",
         "drop_lists": json.dumps([f"{prefix}*" for prefix in drops]),
@@ -189,6 +205,8 @@ def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, j
         traits.add("kafka_iam")
     if source:
         traits.add(source.kind)
+        if committed:
+            traits.add("commits")
         # The keys of those who push are for the Lambda that checks them.
         if source.secret and not (isinstance(source, FilesSource) and source.entrance.kind == "http"):
             traits.add("secret")

@@ -194,7 +194,7 @@ def test_a_secret_that_gets_out_is_found_wherever_that_is(pipeline: Pipeline, st
         "canary.log",
         run.run_id,
         ": history",
-        "etl.run_audit",
+        "etl.quality_results",
         "log group",
     ):
         assert place in found, place

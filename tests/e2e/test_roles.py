@@ -120,7 +120,7 @@ IDLE = (
     Idle("Maintain holds no lease.", "glue:GetJobRun", f"*:job/{DEPLOYMENT.prefix}-maintain"),
     Idle("No run of theirs is killed.", "glue:GetJobRun", "*", ("kinesis-extract", "silver", "gold")),
     Idle(
-        "No two senders push the same event at the same moment.", "s3:ListBucket", f"{_S3}-landing", ("receive_event",)
+        "No two senders push the same event at the same moment.", "s3:ListBucket", f"{_S3}-landing*", ("receive_event",)
     ),
     Idle("A look for a file that is not there has no prefix.", "s3:ListBucket", "* *", ("start_on_drop",)),
     Idle("Nor has a look for what no audit has entered.", "s3:ListBucket", "* *", ("audit_run",), "ListEntered"),

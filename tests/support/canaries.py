@@ -76,6 +76,9 @@ def written(secret: str) -> set[str]:
         for before in range(3):
             encoded = encode(bytes(before) + content).decode().rstrip("=")
             forms.add(encoded[-(-before * 8 // 6) : (before + len(content)) * 8 // 6])
+    # A state holds its input as JSON, which holds the input of what it started as JSON.
+    for _ in range(2):
+        forms |= {json.dumps(form)[1:-1] for form in forms}
     return forms
 
 

@@ -173,10 +173,9 @@ def test_no_part_of_a_database_s_address_is_read_as_more_than_it_is(
     except FatalSourceError as refused:
         assert repr(part) in str(refused)  # noqa: PT017 - the way out names the part
         return
-    assert url.count("?") == honest.count("?") == 1
-    assert url.partition("?")[2] == honest.partition("?")[2]
-    assert url.count("/") == honest.count("/")
-    assert "@" not in url.partition("?")[0]
+    place, parameters = honest.split("?")
+    # Whatever it is, it stands where the honest one does.
+    assert (url.count("/"), url.split("?")[1:], "@" in url) == (place.count("/"), [parameters], False)
 
 
 @pytest.mark.parametrize("lacks", ["host", "port", "dbname"])
