@@ -28,7 +28,7 @@ def one_new_alert(pipeline: Pipeline, before: int) -> dict[str, Any]:
 
 ITEMS = ("business_metrics", "product_performance")
 """The gold tables that read the lines of orders."""
-ORDERS = ("customer_analytics", "regional_sales")
+ORDERS = ("cohort_retention", "customer_analytics", "regional_sales")
 """Those that read orders, and no lines."""
 
 

@@ -25,7 +25,13 @@ def test_what_is_left_of_a_project_is_what_its_sources_can_fill() -> None:
     tables = {stream.table for stream in project.sources["rds_postgres"].streams.values()}
     assert set(project.sources) == {"rds_postgres"}
     assert set(project.quality) <= tables
-    assert set(project.gold) == {"business_metrics", "customer_analytics", "product_performance", "regional_sales"}
+    assert set(project.gold) == {
+        "business_metrics",
+        "cohort_retention",
+        "customer_analytics",
+        "product_performance",
+        "regional_sales",
+    }
 
 
 def test_a_view_goes_with_the_gold_table_that_it_reads() -> None:
