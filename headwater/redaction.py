@@ -132,9 +132,9 @@ def _forms(value: str) -> Iterator[tuple[str, str, str]]:
         content = text.encode("utf-8", "surrogatepass")
         if len(content) >= _SHORTEST_IN_BASE64:
             for before in range(3):
-                first, *others = _certain(content, before)
-                rest = f"{''.join(map(_in_base64, others))}[A-Za-z0-9+/_-]{{0,2}}={{0,2}}"
-                yield first, _in_base64(first), rest
+                certain = _certain(content, before)
+                rest = f"{''.join(map(_in_base64, certain[1:]))}[A-Za-z0-9+/_-]{{0,2}}={{0,2}}"
+                yield certain[0], _in_base64(certain[0]), rest
 
 
 def _certain(content: bytes, before: int) -> str:

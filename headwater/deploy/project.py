@@ -77,6 +77,11 @@ class Declared:
             return project, self._wrong_in_gold(project)
         raise ConfigError("\n".join(self.told(environment, wrong)))
 
+    @property
+    def unread_gold(self) -> set[str]:
+        """The gold tables whose files cannot be read."""
+        return {*self._gold} - self._gold_tables.keys()
+
     def _wrong_in_gold(self, project: Project) -> list[str]:
         if self._gold_problems is None:
             # Silver is the same in every environment.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import sqlglot
@@ -23,9 +23,11 @@ _NO_SELECT = "must be one SELECT that is readable as Athena's SQL"
 _RESTLESS_NAMES = {"now", "localtime", "localtimestamp", "random", "rand", "uuid", "shuffle"}
 
 
-def of_queries(project: Project, gold: Mapping[str, Types]) -> Iterator[tuple[Place, str]]:
-    """Where a query reads what is not there, or what it may not, and where a consumer may ask what is no query."""
+def of_queries(project: Project, gold: Mapping[str, Types], unread: Set[str]) -> Iterator[tuple[Place, str]]:
+    """Where a query reads what is not there, or what it may not; one of a table whose file could not be read waits for that."""
     for name, query in project.queries.items():
+        if unread & {*query.reads}:
+            continue
         yield from ((("queries", name, *place), problem) for place, problem in _of_query(query, gold))
 
 

@@ -30,8 +30,8 @@ GOOD = {
     "tables": "orders",
     "name": "fx_rates",
 }
-# Any text is good there: SQL is the engine's to judge, a reason the reader's, a path the API's.
-FREE = {"sql", "reason", "path"}
+# Any text is good there: SQL is the engine's to judge, a reason the reader's, a path the API's, undeclared fields the ledger's.
+FREE = {"sql", "reason", "path", "fields"}
 # What is wrong of a text that is neither free nor completed.
 WRONG_TEXTS = {
     "backfill": [
