@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import sqlglot
@@ -155,7 +156,7 @@ def _uncounted(count: Any) -> Any:
 
 _LITERAL: dict[bool, tuple[Change, ...]] = {
     True: (_by(lambda it: exp.Literal.string(f"{it.this}_")),),
-    False: tuple(_by(lambda it, by=by: exp.Literal.number(int(it.this) + by)) for by in (1, -1)),  # type: ignore[misc]
+    False: tuple(_by(lambda it, by=by: exp.Literal.number(Decimal(it.this) + by)) for by in (1, -1)),  # type: ignore[misc]
 }
 _CHANGES: tuple[tuple[Any, tuple[Change, ...]], ...] = (
     ((exp.And, exp.Coalesce, exp.Nullif, exp.Not), (_by(lambda it: it.this.copy()),)),
