@@ -81,7 +81,7 @@ class Drawn:
         """A world, and what becomes of it: rows that are new, gone, or have another value in one column."""
         before, after = {}, {}
         for name in self.gold.silver:
-            rows = self.one_of_each_key(name, [self.row(name) for _ in range(self.random.randint(0, 4))])
+            rows = self.one_of_each_key(name, [self.row(name) for _ in range(self.random.randint(1, 5))])
             then = [row for row in rows if self.random.random() < 0.8]
             for row in then:
                 if self.random.random() < 0.4:
