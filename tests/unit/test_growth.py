@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.client import Client
@@ -28,6 +28,7 @@ DECLARED = frozenset({"id", "f1", "f2"})
 
 
 @given(ROWS, ROWS, st.integers(0, MOST_UNDECLARED + 50))
+@settings(report_multiple_bugs=False)
 def test_what_rows_teach_has_an_end_however_many_fields_they_have(
     first: list[dict[str, Any]], second: list[dict[str, Any]], before: int
 ) -> None:
