@@ -87,7 +87,7 @@ IDLE = (
     Idle("Whether Glue needs it is not documented; it commits by another way here.", "glue:UpdateJobBookmark"),
     Idle("Its bookmarks are encrypted as a whole.", "kms:GenerateDataKey", "arn:aws:kms:::bookmarks_key"),
     Idle("Its broker asks nobody who he is.", "kafka-cluster:*"),
-    Idle("Its jobs have no temporary folder and no event log.", "s3:*", f"{_S3}-logs*"),
+    Idle("Its jobs have no temporary folder and no event log.", "s3:*", f"{_S3}-logs*", ("*",), "*TemporaryFiles"),
     Idle(
         "Glue may list what it fetches before a script starts; it fetches by name.",
         "s3:ListBucket",
