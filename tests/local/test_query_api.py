@@ -288,7 +288,7 @@ def test_a_commit_to_gold_is_seen_at_once_and_pages_of_before_stay_as_they_were(
         api.write("business_metrics", metrics(ROWS))
 
 
-@pytest.mark.parametrize("value", ["it's", "' OR 1=1 --", "?", ":category", "%27", "ü 漢", "NULL", ""])
+@pytest.mark.parametrize("value", ["it's", "' OR 1=1 --", "?", ":category", "%27", "ü 漢", "NULL", "", "\\"])
 def test_a_value_is_a_value_whatever_it_looks_like(api: Api, value: str) -> None:
     assert api.ask(category=value).json()["rows"] == []
 

@@ -78,18 +78,18 @@ def test_a_declaration_that_is_wrong_is_refused(changes: dict[str, Any], said: s
 
 
 def test_a_name_within_texts_quotes_and_comments_is_no_parameter() -> None:
-    sql = "SELECT ':a' || '''::b' AS \":c\", /* :d */ x -- :e\nFROM t WHERE x = :word AND y = ':f' AND z=:word"
+    sql = "SELECT ':word' || '''::word' AS \":word\", /* :word */ x -- :word\nFROM t WHERE x = :word AND y=:word"
     query = declared(sql=sql)
     assert query.used == ["word", "word"]
-    assert query.text == sql.replace("x = :word", "x = ?").replace("z=:word", "z=?")
+    assert query.text == sql.replace("x = :word", "x = ?").replace("y=:word", "y=?")
     assert query.values({"word": "it's"}) == ["'it''s'", "'it''s'"]
 
 
 VALUES = {
     "text": st.text()
-    | st.sampled_from(["' OR 1=1 --", "''", "?", ":category", "\\'", "'; DROP TABLE t; --", "NULL", "all"]),
-    "integer": st.integers(0, 10**6).map(str) | st.text(),
-    "date": st.dates(date(2000, 1, 1), date(2100, 1, 1)).map(str) | st.text(),
+    | st.sampled_from(["' OR 1=1 --", "''", "?", ":category", "\\'", "'; DROP TABLE t; --", "NULL", "all", "\\"]),
+    "integer": st.integers(0, 10**6).map(str),
+    "date": st.dates(date(2000, 1, 1), date(2100, 1, 1)).map(str),
 }
 
 
@@ -103,7 +103,7 @@ def test_no_value_ever_changes_the_text_or_is_more_than_a_value_in_it(query: Que
         return
     for name, literal in zip(query.used, values, strict=True):
         assert len(literal) <= 1024
-        [found] = sqlglot.parse_one(f"SELECT {literal}", read="athena").selects
+        [found] = sqlglot.parse_one(f"SELECT {literal}", read="trino").selects
         assert isinstance(found, exp.Literal)
         assert found.this == given[name] if found.is_string else int(found.this) == int(given[name])
     anything = understand(query.text, "gold", ["'a'"] * len(values))
