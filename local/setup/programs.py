@@ -47,7 +47,7 @@ def _set_up() -> None:
     if not class_archive.is_current():
         with step("An archive of Spark's classes, so that every job starts sooner"):
             class_archive.build()
-    print("Set up. On two cores make demo takes about 17 minutes, make test about 20.", flush=True)
+    print("Set up. On two cores make demo takes some minutes, make test about 45.", flush=True)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,10 @@ def test_every_value_of_a_case_is_one_of_its_columns_type(table: str, spark: Spa
     gold, case = Gold(spark, table), together(cases(table))
     assert case.then is not None
     for state in (case, case.then):
-        for rows, columns in [(state.outputs, gold.columns), *((state.inputs[n], c) for n, c in gold.silver.items())]:
+        for rows, columns in [
+            (state.outputs, gold.columns),
+            *((state.inputs.get(n, []), c) for n, c in gold.silver.items()),
+        ]:
             read = frame(spark, rows, columns).collect()
             assert [{n for n in columns if row.get(n) is not None} for row in rows] == [
                 {n for n, value in row.asDict().items() if value is not None} for row in read
