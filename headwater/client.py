@@ -335,22 +335,13 @@ class Client:
             )
         replayed = old.model_copy(
             update={
-                "batch": latest.batch + 1,
+                **_after(latest),
                 "run_id": f"replay-of-{batch}",
-                "attempt": secrets.token_hex(6),
-                "created_at": datetime.now(UTC),
                 "mode": "backfill",
-                "files": (),
                 "rows": book.quarantined,
                 "replays": batch,
-                "position_before": latest.position_after,
                 "position_after": latest.position_after,
                 "fields": latest.fields,
-                "drift": (),
-                "left_out": 0,
-                "taken": (),
-                "set_aside": (),
-                "reads": (),
             }
         )
         ledger.commit(replayed)
@@ -376,23 +367,14 @@ class Client:
         forgotten = {*(names or known)}
         emptied = latest.model_copy(
             update={
-                "batch": latest.batch + 1,
+                **_after(latest),
                 "run_id": f"forget-fields-{_new_id()}",
-                "attempt": secrets.token_hex(6),
-                "created_at": datetime.now(UTC),
                 "mode": "incremental",
-                "files": (),
                 "rows": 0,
-                "position_before": latest.position_after,
+                "replays": None,
                 "slices": None if latest.slices is None else (),
                 "window": None,
                 "fields": {name: kind for name, kind in latest.fields.items() if name not in forgotten},
-                "drift": (),
-                "left_out": 0,
-                "taken": (),
-                "set_aside": (),
-                "reads": (),
-                "replays": None,
             }
         )
         ledger.commit(emptied)
@@ -457,6 +439,22 @@ def _find_run(glue: Any, job: str, job_run_id: str) -> None:
     except glue.exceptions.EntityNotFoundException:
         newest = [run["Id"] for run in glue.get_job_runs(JobName=job, MaxResults=_NEWEST_RUNS)["JobRuns"]]
         raise ConfigError(f"{job} has no run {job_run_id!r}; the newest: {', '.join(newest) or 'none'}") from None
+
+
+def _after(latest: Manifest) -> dict[str, Any]:
+    """What the manifest of a batch says that a person makes after the latest one: it has taken nothing from the source."""
+    return {
+        "batch": latest.batch + 1,
+        "attempt": secrets.token_hex(6),
+        "created_at": datetime.now(UTC),
+        "position_before": latest.position_after,
+        "files": (),
+        "drift": (),
+        "left_out": 0,
+        "taken": (),
+        "set_aside": (),
+        "reads": (),
+    }
 
 
 def _new_id() -> str:

@@ -37,10 +37,10 @@ class Declared:
         """What Athena's workgroup offers, by its file."""
         self._shared = {path.stem: read_text(root, path) for path in sorted((root / "sql" / "shared").glob("*.sql"))}
         self._gold_tables: dict[str, GoldTable] = {}
-        shared = shared_queries(self._shared)
+        self._shared_queries = shared_queries(self._shared)
         for table, text in self._gold.items():
             with suppress(ConfigError):
-                self._gold_tables[table] = gold_table(table, text, shared)
+                self._gold_tables[table] = gold_table(table, text, self._shared_queries)
         self._gold_problems: list[str] | None = None
 
     @property
@@ -86,7 +86,7 @@ class Declared:
         if self._gold_problems is None:
             # Silver is the same in every environment.
             silver = silver_columns(project)
-            shared, wrong = shared_columns(self._shared, silver)
+            shared, wrong = shared_columns(self._shared, self._shared_queries, silver)
             told = [said for table, text in self._gold.items() for said in problems(table, text, silver, shared)]
             self._gold_problems = [str(said) for said in (*wrong, *told)]
         return self._gold_problems

@@ -34,14 +34,16 @@ def shared_queries(texts: Mapping[str, str]) -> dict[str, SharedQuery]:
     }
 
 
-def shared_columns(texts: Mapping[str, str], silver: Columns) -> tuple[dict[str, Mapping[str, str]], list[Problem]]:
-    """The columns of shared queries and of what has changed in them, and what is wrong with the files, by line.
+def shared_columns(
+    texts: Mapping[str, str], queries: Mapping[str, SharedQuery], silver: Columns
+) -> tuple[dict[str, Mapping[str, str]], list[Problem]]:
+    """The columns of shared queries, as they were read, and of what has changed in them, and what is wrong with the files, by line.
 
     Which type a column has is Spark's to say.
     """
     known: dict[str, Mapping[str, str]] = {}
     wrong: list[Problem] = []
-    for name, query in shared_queries(texts).items():
+    for name, query in queries.items():
         file = SharedFile(name, texts[name])
         if name in silver:
             file.report(1, f"{name} is a silver table. hint: another name")

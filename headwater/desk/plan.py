@@ -72,7 +72,8 @@ def _of_gold(project: Project, lake: Bucket, name: str, whole: set[str]) -> Plan
         return Planned("gold", name, "is made", "")
     definition = definition_of(declared, gold_values(project.environment))
     if told.get("definition", definition) != definition:
-        return Planned("gold", name, "rebuilds", f"sql/gold/{name}.sql or the reporting currency is another")
+        why = f"sql/gold/{name}.sql, what it reads of sql/shared/, the reporting currency or the business time zone is another"
+        return Planned("gold", name, "rebuilds", why)
     if inputs := sorted(whole & set(declared.inputs)):
         return Planned("gold", name, "follows", f"silver {', '.join(inputs)}")
     return Planned("gold", name, "nothing", "")

@@ -11,7 +11,7 @@ from moto import mock_aws
 from headwater.config import Project
 from headwater.deploy.project import load_project
 from headwater.ledger.bucket import Bucket
-from headwater.ledger.stream import Ledger
+from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.open_project import OpenProject
 from tests.support.aws import client_of, localstack
 from tests.support.paths import ROOT
@@ -72,3 +72,8 @@ def opened(project: Project, ledger: Ledger) -> OpenProject:
     opened = OpenProject(project)
     opened.__dict__["ledger"] = ledger
     return opened
+
+
+@pytest.fixture
+def web_events(ledger: Ledger) -> StreamLedger:
+    return ledger.stream("kinesis", "web_events")

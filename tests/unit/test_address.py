@@ -6,12 +6,12 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from headwater.config import HttpSource
-from headwater.config.address import checked_url, is_forbidden, is_host, may_answer
+from headwater.config.address import LOOPBACK, checked_url, is_forbidden, is_host, may_answer
 from headwater.config.environment import SourceOverride
 from headwater.config.http_auth import ClientCredentials, LongLivedToken, OAuth
 from headwater.config.kafka_source import Plaintext
@@ -164,18 +164,20 @@ SECRET = {"host": "db.example", "port": "5432", "dbname": "shop", "username": "r
 
 @pytest.mark.parametrize("engine", [PostgreSql(), MySql()], ids=["postgresql", "mysql"])
 @given(part=st.sampled_from(["host", "port", "dbname"]), more=st.text("?&#/;=@:,()'\"\\ a1", min_size=1, max_size=12))
+@example(part="host", more="::1")
 def test_no_part_of_a_database_s_address_is_read_as_more_than_it_is(
     engine: PostgreSql | MySql, part: str, more: str
 ) -> None:
-    honest = engine.database(SECRET).url
+    # `::1` may be drawn, which is this machine's own: nothing has to be verified there.
+    honest = engine.database({**SECRET, "host": "localhost"} if more in LOOPBACK and part == "host" else SECRET).url
     try:
         url = engine.database({**SECRET, part: f"x{more}" if part == "dbname" else more}).url
     except FatalSourceError as refused:
         assert repr(part) in str(refused)  # noqa: PT017 - the way out names the part
         return
-    place, parameters = honest.split("?")
+    place, *parameters = honest.split("?")
     # Whatever it is, it stands where the honest one does.
-    assert (url.count("/"), url.split("?")[1:], "@" in url) == (place.count("/"), [parameters], False)
+    assert (url.count("/"), url.split("?")[1:], "@" in url) == (place.count("/"), parameters, False)
 
 
 @pytest.mark.parametrize("lacks", ["host", "port", "dbname"])

@@ -232,7 +232,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_file_and_line() -> None:
 
 REAL = {path.stem: path.read_text() for path in sorted((ROOT / "sql" / "gold").glob("*.sql"))}
 SHARED = {path.stem: path.read_text() for path in sorted((ROOT / "sql" / "shared").glob("*.sql"))}
-KNOWN, _ = shared_columns(SHARED, silver_columns(project()))
+KNOWN, _ = shared_columns(SHARED, shared_queries(SHARED), silver_columns(project()))
 COLUMN = re.compile(r"(?<=[a-z]\.)[a-z][a-z_]+")
 
 
@@ -268,7 +268,7 @@ def test_a_gold_table_waits_for_what_it_reads_alone(table: str, inputs: tuple[st
 
 
 def test_a_shared_query_is_read_as_a_table_with_its_columns_and_follows_changes_of_one_table() -> None:
-    assert shared_columns(SHARED, silver_columns(project()))[1] == []
+    assert shared_columns(SHARED, shared_queries(SHARED), silver_columns(project()))[1] == []
     shared = shared_queries(SHARED)
     assert {name for name, query in shared.items() if query.follows_changes} == {"rates", "sold_orders"}
     names = list(shared)
@@ -302,7 +302,7 @@ WRONG_SHARED = [
 def test_what_is_wrong_with_a_shared_query_is_told_in_its_line(right: str, wrong: str, line: int, message: str) -> None:
     texts = {"rates": SHARED["rates"].replace(right, wrong, 1)}
     try:
-        _, found = shared_columns(texts, silver_columns(project()))
+        _, found = shared_columns(texts, shared_queries(texts), silver_columns(project()))
         told = [str(problem) for problem in found]
     except ConfigError as error:
         told = str(error).splitlines()

@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.client import Client
-from headwater.config import Project
 from headwater.deploy.deployment import Deployment
 from headwater.errors import ConfigError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Manifest
 from headwater.ledger.shape import LONGEST_NAME, MOST_NEW, MOST_UNDECLARED, Learned
-from headwater.ledger.stream import Ledger, StreamLedger
+from headwater.ledger.stream import StreamLedger
 from headwater.open_project import OpenProject
 from headwater.quality.verdict import judge_drift
 from tests.support.paths import ROOT
@@ -49,18 +48,6 @@ def test_what_rows_teach_has_an_end_however_many_fields_they_have(
     values = sum(len(row) for row in (*first, *second))
     assert sum(count for name, count in learned.seen.items() if name != "id") + learned.left_out == values
     assert len(learned.changes(known, DECLARED)) <= MOST_NEW + len(known)
-
-
-@pytest.fixture
-def opened(project: Project, ledger: Ledger) -> OpenProject:
-    opened = OpenProject(project)
-    vars(opened)["ledger"] = ledger
-    return opened
-
-
-@pytest.fixture
-def web_events(ledger: Ledger) -> StreamLedger:
-    return ledger.stream("kinesis", "web_events")
 
 
 def hostile(opened: OpenProject, batch: int) -> Manifest:

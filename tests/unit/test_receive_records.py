@@ -27,18 +27,6 @@ ARRIVED = datetime.now(UTC).replace(microsecond=500_000)
 
 
 @pytest.fixture
-def opened(project: Project, ledger: Ledger) -> OpenProject:
-    opened = OpenProject(project)
-    vars(opened)["ledger"] = ledger
-    return opened
-
-
-@pytest.fixture
-def web_events(ledger: Ledger) -> StreamLedger:
-    return ledger.stream("kinesis", "web_events")
-
-
-@pytest.fixture
 def queued(ledger: Ledger) -> StreamLedger:
     return ledger.stream("kinesis", "web_events_queued")
 

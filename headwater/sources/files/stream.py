@@ -35,7 +35,6 @@ from headwater.ledger.positions import ModifiedPosition
 from headwater.ledger.raw import PROBLEM, RowFile
 from headwater.ledger.stream import StreamLedger
 from headwater.log import get_logger, shortened
-from headwater.redaction import redact
 from headwater.sources.files.formats import rows_of
 from headwater.sources.files.rows import MEGABYTE, BadFileError
 
@@ -219,7 +218,7 @@ class _Intake:
                         added |= {PROBLEM: row.problem, "_value": row.text, "_value_encoding": "text"}
                     rows.write(fields, **added)
         except BadFileError as bad:
-            said = redact(shortened(str(bad), _LONGEST_MESSAGE))
+            said = shortened(str(bad), _LONGEST_MESSAGE)
             log.warning("set aside", key=file.key, problem=bad.problem, message=said)
             self._writer.set_aside.append(SetAside(key=file.key, problem=bad.problem, message=said))
             with self._writer.open_rows(self._folder / "rows.jsonl.gz") as rows:
