@@ -58,7 +58,8 @@ class MariaDbServer(DatabaseServer):
             self._create_system_tables()
         if self.is_running():
             return
-        setup = self.data_dir.with_name(f"{self.data_dir.name}.sql")
+        # In its own folder: it holds the password, which nothing else of a stack may.
+        setup = self.data_dir / "setup.sql"
         setup.write_text(
             f"CREATE DATABASE IF NOT EXISTS `{self.database}`;\n"
             f"CREATE USER IF NOT EXISTS '{self.user}'@'{HOST}' IDENTIFIED BY '{self.password}';\n"
