@@ -151,7 +151,8 @@ def _athena(deployment: Deployment, key: str) -> None:
 
 def _saved_queries(deployment: Deployment) -> None:
     client: Any = boto3.client("athena")
-    for old in client.list_named_queries(WorkGroup=deployment.prefix)["NamedQueryIds"]:
+    pages = client.get_paginator("list_named_queries").paginate(WorkGroup=deployment.prefix)
+    for old in [name for page in pages for name in page["NamedQueryIds"]]:
         client.delete_named_query(NamedQueryId=old)
     for path in sorted((deployment.root / "sql" / "athena").glob("*.sql")):
         text = path.read_text()

@@ -30,6 +30,8 @@ _PROBLEMS = {
     503: "Athena is busy, or gold has not been computed yet.",
 }
 _RETRIED = (429, 503)
+_OF_THE_GATEWAY = (429, 500, 503)
+"""What API Gateway says itself, without asking the function or where that gave no answer in time."""
 
 
 def openapi(root: Path) -> dict[str, Any]:
@@ -59,7 +61,11 @@ def openapi(root: Path) -> dict[str, Any]:
                     "description": f"The consumer's key, of the secret `{QueryApi.secret}`.",
                 }
             },
-            "schemas": {"Problem": _PROBLEM_SCHEMA, "Running": _RUNNING_SCHEMA},
+            "schemas": {
+                "Problem": _PROBLEM_SCHEMA,
+                "Running": _RUNNING_SCHEMA,
+                "OfTheGateway": _OF_THE_GATEWAY_SCHEMA,
+            },
             "headers": {"RetryAfter": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}},
         },
     }
@@ -104,6 +110,8 @@ def _operation(project: Project, query: Query) -> dict[str, Any]:
 def _problem(status: int, said: str) -> dict[str, Any]:
     retried = {"headers": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}} if status in _RETRIED else {}
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    if status in _OF_THE_GATEWAY:
+        content["application/json"] = {"schema": {"$ref": "#/components/schemas/OfTheGateway"}}
     return {"description": said, **retried, "content": content}
 
 
@@ -185,5 +193,12 @@ _PROBLEM_SCHEMA = {
         "hint": {"type": "string", "description": "What to do about it."},
     },
     "required": ["type", "title", "status", "detail", "hint"],
+    "additionalProperties": False,
+}
+_OF_THE_GATEWAY_SCHEMA = {
+    "type": "object",
+    "description": "What API Gateway itself says, when the function has not answered.",
+    "properties": {"message": {"type": "string"}},
+    "required": ["message"],
     "additionalProperties": False,
 }

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -44,7 +45,7 @@ from local.visitors import DECIDING, refusal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _OWN_PAGES = "/_headwater/"
-_STATUS = {200: "200 OK", 400: "400 Bad Request", 403: "403 Forbidden", 404: "404 Not Found", 409: "409 Conflict"}
+_STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _REFUSALS = {
     "error": ("503 Slow Down", "SlowDown", "Please reduce your request rate."),
     "deny": ("403 Forbidden", "AccessDenied", "Access Denied"),
@@ -105,7 +106,13 @@ class Gateway:
     def _aws(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if self.redshift_serverless.takes(environ):
             return self.redshift_serverless.answer(environ, start_response)
-        return self._moto(environ, start_response)
+        try:
+            return self._moto(environ, start_response)
+        except NotImplementedError:
+            # A connection that drops would be tried again, and would tell nobody what is missing.
+            said = {"__type": "NotImplementedException", "message": f"the local stack lacks {_names_of(environ)[0]}"}
+            start_response(_STATUS[501], [("Content-Type", "application/x-amz-json-1.1")])
+            return [json.dumps(said).encode()]
 
     def _caller(self, environ: Environ) -> str:
         signature = calls.signature(environ.get("HTTP_AUTHORIZATION", ""))

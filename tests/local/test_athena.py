@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import ClientError
 from deltalake import DeltaTable, write_deltalake
 
 from local.gateway.server import running_gateway
@@ -444,3 +445,18 @@ def test_a_view_is_replaced_only_when_asked_and_can_be_dropped(athena: Athena) -
     assert athena.rows("SELECT n FROM v")[1] == ("2",)
     athena.done("DROP VIEW v")
     assert "does not exist" in athena.failure("SELECT * FROM v")
+
+
+def test_a_saved_query_that_is_deleted_is_gone_and_cannot_be_deleted_again(athena: Athena) -> None:
+    saved = {"Name": "all", "Database": athena.database, "QueryString": "SELECT 1", "WorkGroup": "primary"}
+    query = athena.api.create_named_query(**saved)["NamedQueryId"]
+    athena.api.delete_named_query(NamedQueryId=query)
+    assert query not in athena.api.list_named_queries(WorkGroup="primary")["NamedQueryIds"]
+    with pytest.raises(athena.api.exceptions.InvalidRequestException, match="was not found"):
+        athena.api.delete_named_query(NamedQueryId=query)
+
+
+def test_what_the_local_stack_lacks_is_named_and_not_tried_again(athena: Athena) -> None:
+    with pytest.raises(ClientError, match=r"lacks athena\.DeletePreparedStatement") as refused:
+        athena.api.delete_prepared_statement(StatementName="one", WorkGroup="primary")
+    assert refused.value.response["ResponseMetadata"]["RetryAttempts"] == 0

@@ -343,7 +343,7 @@ def _file(execution: _Execution) -> bytes:
 
 
 class _Api:
-    """The operations of Athena that moto only fakes; each takes the request and returns the reply."""
+    """The operations of Athena that moto only fakes or lacks; each takes the request and returns the reply."""
 
     def __init__(
         self, settings: GatewaySettings, engine: QueryEngine, authority: Authority, lake: LakeFormation
@@ -459,6 +459,11 @@ class _Api:
         self._engine.cancel(self._find(asked["QueryExecutionId"]))
         return {}
 
+    def delete_named_query(self, response: AthenaResponse, asked: dict[str, Any]) -> dict[str, Any]:
+        if response.athena_backend.named_queries.pop(asked["NamedQueryId"], None) is None:
+            raise _invalid(f"Named query {asked['NamedQueryId']} was not found")
+        return {}
+
     def list_query_executions(self, response: AthenaResponse, asked: dict[str, Any]) -> dict[str, Any]:
         del response
         workgroup = asked.get("WorkGroup") or "primary"
@@ -533,5 +538,6 @@ def _operations(api: _Api) -> Iterator[tuple[str, Callable[..., dict[str, Any]]]
         api.get_query_results,
         api.stop_query_execution,
         api.list_query_executions,
+        api.delete_named_query,
     ):
         yield cast("Any", handle).__name__, handle
