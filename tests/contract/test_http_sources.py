@@ -162,7 +162,7 @@ def test_a_body_that_drips_ends_with_the_deadline(reader: Reader) -> None:
 
 def test_an_answer_that_does_not_come_ends_with_the_deadline(reader: Reader) -> None:
     reader.misbehave("delay", seconds=3)
-    with pytest.raises(RetriableSourceError, match="no answer within"):
+    with pytest.raises(RetriableSourceError, match="no whole answer within"):
         reader.read(timeout_seconds=0.3, retry=Retry(attempts=2))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from headwater.config import CursorPaging, OnePage
 from headwater.errors import PagingError
+from headwater.sources.http import paging
 from headwater.sources.http.messages import HttpResponse
 from headwater.sources.http.pages import Ask
 from headwater.sources.http.paging import MAX_EMPTY_PAGES, MAX_REPEATED_PAGES
@@ -82,6 +84,19 @@ def test_one_page_under_ever_new_cursors_ends():
     assert len(send.requests) == MAX_REPEATED_PAGES + 1
 
 
+def test_ever_new_pages_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(paging, "MAX_PAGES", 30)
+    send = endless(lambda number: [number])
+    with pytest.raises(PagingError, match=r"30 pages and still another.*hint: .*chunk_days"):
+        read_all(send)
+    assert len(send.requests) == 30
+
+
+def test_as_many_pages_as_there_may_be_are_read(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(paging, "MAX_PAGES", 2)
+    assert read_all(FakeSend(page_of([1], "c1"), page_of([2]))) == [1, 2]
+
+
 def test_a_promise_of_more_without_a_cursor_is_an_error():
     send = FakeSend(answer({"data": [1], "paging": {"next": "/orders?page=2"}}))
     with pytest.raises(PagingError, match=r"`paging.after` is absent"):
@@ -102,6 +117,8 @@ def test_a_promise_of_more_without_a_cursor_is_an_error():
         "https://api.example.com\\.evil.example.com/",
         "file:///etc/passwd",
         "http://169.254.169.254/latest/meta-data/",
+        "https://[",
+        "https://api.example.com:x/",
     ],
 )
 def test_a_next_page_elsewhere_is_refused(url):
@@ -109,6 +126,17 @@ def test_a_next_page_elsewhere_is_refused(url):
     with pytest.raises(PagingError, match="not at the configured origin"):
         read_all(send)
     assert len(send.requests) == 1
+
+
+@given(st.text("htps:/[]@.\\?#%apiexmlcov0189\t ", max_size=30))
+def test_whatever_a_next_page_is_called_it_is_at_the_origin_or_refused(url: str):
+    refused = False
+    try:
+        paging.check_origin("shop", "https://api.example.com/base", url)
+    except PagingError:
+        refused = True
+    host = "api.example.com" if refused else urlsplit(urljoin("https://api.example.com/base", url)).netloc
+    assert host.removesuffix(":443").removesuffix(":").lower() == "api.example.com"
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_a_body_that_drips_ends_with_the_deadline():
     began = time.monotonic()
     with (
         server(HEAD + b"Content-Length: 100000\r\n\r\n", b"x", drip=True) as (url, _),
-        pytest.raises(RetriableSourceError, match="dripped in too slowly"),
+        pytest.raises(RetriableSourceError, match=r"no whole answer within 0\.3 s"),
     ):
         send_to(url, Wire(0.3))
     assert time.monotonic() - began < 2
@@ -125,9 +125,53 @@ def test_a_body_that_drips_ends_with_the_deadline():
 def test_silence_ends_with_the_deadline():
     with (
         server(b"", b"", drip=True) as (url, _),
-        pytest.raises(RetriableSourceError, match=r"no answer within 0\.2 s"),
+        pytest.raises(RetriableSourceError, match=r"no whole answer within 0\.2 s"),
     ):
         send_to(url, Wire(0.2))
+
+
+@pytest.mark.parametrize(
+    ("begun", "dripped"),
+    [
+        (b"", b"H"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"X"),
+        (b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n"),
+    ],
+)
+def test_whatever_part_of_an_answer_drips_the_deadline_ends_it(begun: bytes, dripped: bytes):
+    began = time.monotonic()
+    with (
+        server(begun, dripped, drip=True) as (url, _),
+        pytest.raises(RetriableSourceError, match=r"no whole answer within 0\.5 s"),
+    ):
+        send_to(url, Wire(0.5))
+    assert time.monotonic() - began < 3
+
+
+def test_a_connection_that_is_kept_has_the_whole_time_again():
+    answer = HEAD + b"Content-Length: 2\r\n\r\n{}"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                for _ in range(3):
+                    request_of(connection)
+                    for byte in (answer[:20], answer[20:]):
+                        time.sleep(0.2)
+                        connection.sendall(byte)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        wire = Wire(1.0)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/orders"
+        answers = [wire(HttpRequest("GET", url, {}, {})).body for _ in range(3)]
+        thread.join(5)
+        wire.close()
+    assert answers == [b"{}"] * 3
 
 
 def test_a_body_beyond_the_bound_is_refused():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -12,6 +13,8 @@ from headwater.errors import PagingError
 
 MAX_EMPTY_PAGES = 100
 MAX_REPEATED_PAGES = 10
+# More than any job has the time for: without it only the job's timeout and the disk would end new pages without end.
+MAX_PAGES = 100_000
 _PORTS = {"http": 80, "https": 443}
 
 Fetch = Callable[[str | None], Any]
@@ -35,12 +38,13 @@ def walk(
     """Fetches page after page, from `cursor` if given, until there is no next one; PagingError when that would not end.
 
     A page without rows does not end the paging, but too many in a row do, and so do pages that keep coming back under
-    new cursors. `rows` finds the rows within an answer, `next_cursor` the cursor of the page after it.
+    new cursors, and more pages than anybody waits for. `rows` finds the rows within an answer, `next_cursor` the cursor of
+    the page after it.
     """
     seen = {_digest(cursor)}
     contents: set[bytes] = set()
     empty = repeated = 0
-    while True:
+    for number in count(1):
         answer = fetch(cursor)
         page = Page(rows(answer), next_cursor(answer))
         yield page
@@ -57,6 +61,11 @@ def walk(
             raise PagingError(f"{where}: {empty} empty pages in a row and still another; paging stops here")
         if repeated == MAX_REPEATED_PAGES:
             raise PagingError(f"{where}: {repeated} pages came again under new cursors; paging stops here")
+        if number == MAX_PAGES:
+            raise PagingError(
+                f"{where}: {number} pages and still another; paging stops here. "
+                "hint: ask for larger pages, or for fewer days at a time by chunk_days"
+            )
         seen.add(_digest(cursor))
 
 
@@ -67,16 +76,19 @@ def _digest(text: str | None) -> bytes:
 
 def check_origin(source: str, base_url: str, url: str) -> None:
     """Raises PagingError unless a URL that came out of an answer stays at the configured scheme, host and port."""
-    resolved = urlsplit(urljoin(base_url, url))
     malformed = "\\" in url or any(character.isspace() or not character.isprintable() for character in url)
+    configured = urlsplit(base_url)
+    host: str | None = None
     try:
-        stays = _origin(resolved) == _origin(urlsplit(base_url)) and "@" not in resolved.netloc and not malformed
+        resolved = urlsplit(urljoin(base_url, url))
+        host = resolved.hostname
+        stays = _origin(resolved) == _origin(configured) and "@" not in resolved.netloc and not malformed
     except ValueError:
         stays = False
     if not stays:
         raise PagingError(
-            f"{source}: the next page is at {resolved.hostname!r}, not at the configured origin "
-            f"{urlsplit(base_url).hostname!r}; it was not asked for"
+            f"{source}: the next page is at {host!r}, not at the configured origin {configured.hostname!r}; "
+            "it was not asked for"
         )
 
 

@@ -7,7 +7,7 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import date
@@ -24,6 +24,7 @@ from headwater.sources.apis import api_of
 from headwater.sources.http.client import HttpClient
 from headwater.sources.http.conditional import NotModifiedError
 from headwater.sources.http.connect import for_account
+from headwater.sources.http.messages import shorten
 from headwater.sources.http.rollout import foreign, rolled_out
 from headwater.sources.http.source import AccountDay, Part, read_pages
 from headwater.sources.http.spool import Spool
@@ -115,7 +116,7 @@ class Reading:
         with self._writer.open_rows(path) as file:
             file.without(foreign(self._stream, [parser]))
             try:
-                for row in self._reader(client, part):
+                for row in self._rows(client, part):
                     day = self._day(part, row)
                     # Every day belongs to just one part, so a source that answers with more than it was asked for doubles
                     # nothing, and an account day is whole.
@@ -130,6 +131,17 @@ class Reading:
             except NotModifiedError:
                 digests = {day: int(digest, 16) for day, digest in (part.known or {}).items()}
         return Spool(path, file.learned, digests, file.rows, time.monotonic() - began, recent)
+
+    def _rows(self, client: HttpClient, part: Part) -> Iterator[object]:
+        """The rows of a part; FatalSourceError for an answer that is JSON, but of no form that its API's reader knows."""
+        try:
+            yield from self._reader(client, part)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            said = shorten(client.auth.strike_out(f"{type(error).__name__}: {error}"))
+            raise FatalSourceError(
+                f"{self._where}: an answer is not of the form that is read: {said}. "
+                "hint: look whether the API has changed; the API's version is in the source's file"
+            ) from error
 
     def _day(self, part: Part, row: object) -> date:
         """The day of a row; FatalSourceError when it tells none."""

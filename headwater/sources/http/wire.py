@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import time
-from typing import Any
+from http.client import HTTPResponse
+from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3.exceptions
@@ -16,13 +18,53 @@ from headwater.config.address import may_answer
 from headwater.errors import FatalSourceError, RetriableSourceError, SourceError
 from headwater.sources.http.messages import HttpRequest, HttpResponse, MalformedAnswerError
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _CONNECT_SECONDS = 10.0
 _READ_BYTES = 64 * 1024
 
 
+class _InTime(io.RawIOBase):
+    """What a socket brings until a deadline, however little comes at a time: its own timeout begins anew with every byte."""
+
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
+        self._sock = sock
+        self._raw = raw
+        # Real time, not the clock of the waits: one thread's wait may advance that clock while another reads.
+        self._deadline = time.monotonic() + (sock.gettimeout() or 0.0)
+
+    def readable(self) -> bool:
+        """Says that it can be read."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        """Reads what is there, or waits for it; TimeoutError at the deadline."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer was not whole in time")
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        """Lets go of the socket, which lives on with its connection."""
+        self._raw.close()
+        super().close()
+
+
+class _Answer(HTTPResponse):
+    """An answer whose status line, headers and body all come within the time that the socket was given."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_InTime(sock, self.fp.detach()))
+
+
 class _Connection(HTTPConnection):
     """A connection that says nothing, and begins no TLS, to an address that its host's name should not have led to."""
+
+    response_class = _Answer
 
     def _new_conn(self) -> socket.socket:
         connected: socket.socket = super()._new_conn()
@@ -71,8 +113,6 @@ class Wire:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Sends one request and reads the whole answer."""
-        # Real time, not the clock of the waits: one thread's wait may advance that clock while another reads a body.
-        deadline = time.monotonic() + self._timeout_seconds
         in_query = request.method == "GET" or request.body is not None
         try:
             with self._session.request(
@@ -85,11 +125,11 @@ class Wire:
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                body = self._body(answer.raw, deadline)
+                body = self._body(answer.raw)
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return HttpResponse(answer.status_code, headers, body)
         except (requests.Timeout, urllib3.exceptions.TimeoutError):
-            problem: SourceError = RetriableSourceError(f"no answer within {self._timeout_seconds:g} s")
+            problem: SourceError = RetriableSourceError(f"no whole answer within {self._timeout_seconds:g} s")
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 problem = FatalSourceError("the server's certificate does not hold")
@@ -111,18 +151,14 @@ class Wire:
             problem = FatalSourceError(f"the request cannot be sent ({type(error).__name__})")
         raise problem
 
-    def _body(self, raw: urllib3.HTTPResponse, deadline: float) -> bytes:
+    def _body(self, raw: urllib3.HTTPResponse) -> bytes:
         body = bytearray()
-        # read1 returns what one packet brought: a larger read would wait out a dripping body past any deadline.
+        # read1 returns what one packet brought: what is unpacked is bounded as it comes.
         while chunk := raw.read1(_READ_BYTES, decode_content=True):
             body += chunk
             if len(body) > self._max_bytes:
                 raise FatalSourceError(
                     f"the body is larger than {self._max_bytes} bytes. hint: ask for smaller pages or ranges"
-                )
-            if time.monotonic() > deadline:
-                raise RetriableSourceError(
-                    f"the body dripped in too slowly: {len(body)} bytes within {self._timeout_seconds:g} s"
                 )
         return bytes(body)
 
