@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from headwater.config import HttpSource, ReplaceWrite, Table, WholeRead
 from headwater.errors import ClosedAccountError, ConfigError, ExpiredCursorError, FatalSourceError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.raw import ACCOUNT, PARSER
+from headwater.ledger.raw import ACCOUNT, PARSER, Row
 from headwater.ledger.untrusted import read_json
 from headwater.log import get_logger
 from headwater.sources.apis import api_of
@@ -132,7 +132,7 @@ class Reading:
                 digests = {day: int(digest, 16) for day, digest in (part.known or {}).items()}
         return Spool(path, file.learned, digests, file.rows, time.monotonic() - began, recent)
 
-    def _rows(self, client: HttpClient, part: Part) -> Iterator[object]:
+    def _rows(self, client: HttpClient, part: Part) -> Iterator[Row]:
         """The rows of a part; FatalSourceError for an answer that is JSON, but of no form that its API's reader knows."""
         try:
             yield from self._reader(client, part)
