@@ -114,6 +114,7 @@ module "entrances" {
   source         = "./modules/entrances"
   prefix         = local.prefix
   region         = local.environment.region
+  account        = local.environment.account
   record_streams = local.entrances.record_streams
   queues         = local.entrances.queues
   queue_policies = local.deployment.queue_policies

@@ -371,6 +371,13 @@ def test_jobs_reach_aws_through_endpoints_or_by_way_of_a_nat_gateway(made: Made,
     endpoints = deployment["environment"]["network"]["endpoints"]
     assert anywhere == ([] if endpoints else [("tcp", 443, 443)])
     assert bool(made.get("aws_vpc_endpoint")) == endpoints
+    for endpoint in made.get("aws_vpc_endpoint", {}).values():
+        if endpoint["vpc_endpoint_type"] == "Gateway":
+            statements = json.loads(endpoint["policy"])["Statement"]
+            beyond = [allowed["Action"] for allowed in statements if "Condition" not in allowed]
+            assert beyond == ["s3:GetObject"]
+            account = {"StringEquals": {"aws:ResourceAccount": deployment["environment"]["account"]}}
+            assert [allowed["Condition"] for allowed in statements if "Condition" in allowed] == [account]
     groups = [group["name"] for group in made["aws_security_group"].values()]
     assert [name for name in groups if not name.startswith(deployment["environment"]["prefix"])] == []
 

@@ -13,6 +13,29 @@ resource "aws_vpc_endpoint" "s3" {
   service_name      = "com.amazonaws.${var.region}.s3"
   vpc_endpoint_type = "Gateway"
   route_table_ids   = each.value.route_tables
+
+  # What others have signed may be fetched (Snowflake hands out its results so, and Glue its own programs); all else stays in
+  # the account: a job that is talked into it cannot write what it has read to somebody's bucket.
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "OwnBuckets"
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:ResourceAccount" = var.account } }
+      },
+      {
+        Sid       = "FetchFromOthers"
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = "s3:GetObject"
+        Resource  = "*"
+      }
+    ]
+  })
 }
 
 resource "aws_vpc_endpoint" "this" {

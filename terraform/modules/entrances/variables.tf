@@ -8,6 +8,11 @@ variable "region" {
   type        = string
 }
 
+variable "account" {
+  description = "The account's number: the S3 endpoint lets nothing be written to another's buckets."
+  type        = string
+}
+
 variable "record_streams" {
   description = "The Kinesis streams by source.stream."
   type        = map(object({ name = string, retention_hours = number }))
