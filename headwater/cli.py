@@ -26,6 +26,7 @@ from headwater.deploy.terraform import document
 from headwater.desk import choices, frames
 from headwater.desk.cost import cost
 from headwater.desk.environments import ROOT, client_of, extra_environments, project_of, today_in
+from headwater.desk.lineage import lineage
 from headwater.desk.options import EnvOption, JsonOption
 from headwater.desk.plan import plan
 from headwater.desk.refusals import refusal
@@ -41,6 +42,7 @@ quarantine_app = typer.Typer(no_args_is_help=True, help="Rows that were refused.
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(source_app, name="source")
 app.command()(cost)
+app.command()(lineage)
 app.command()(plan)
 
 StreamArgument = Annotated[str, typer.Argument(help="source.stream", autocompletion=choices.complete_stream)]

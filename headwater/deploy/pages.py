@@ -11,6 +11,7 @@ from pathlib import Path
 
 from headwater.config import json_schemas
 from headwater.deploy.cost.page import cost_page
+from headwater.deploy.lineage_page import lineage_page
 from headwater.deploy.module_pages import module_pages
 from headwater.deploy.openapi import openapi
 from headwater.deploy.sources_page import sources_page
@@ -26,6 +27,7 @@ def pages(root: Path) -> dict[Path, str]:
     docs = {
         root / "docs" / "sources.md": sources_page(root),
         root / "docs" / "cost.md": cost_page(root),
+        root / "docs" / "lineage.md": lineage_page(root),
         root / "docs" / "openapi.json": json.dumps(openapi(root), indent=1, ensure_ascii=False) + "\n",
     }
     return schemas | docs | module_pages(root / "terraform")

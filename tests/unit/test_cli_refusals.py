@@ -29,6 +29,7 @@ GOOD = {
     "sql": "SELECT 1",
     "tables": "orders",
     "name": "fx_rates",
+    "column": "gold.marketing_performance.roas",
 }
 # Any text is good there: SQL is the engine's to judge, a reason the reader's, a path the API's, undeclared fields the ledger's.
 FREE = {"sql", "reason", "path", "fields"}
