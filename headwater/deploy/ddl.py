@@ -17,5 +17,20 @@ def create_table(name: str, table: GoldTable) -> str:
     )
 
 
+def comments(name: str, table: GoldTable) -> tuple[str, ...]:
+    """Writes what the warehouse says of a gold table and of its columns to whoever looks there."""
+    purpose = f"{table.purpose} Owner: {table.owner}. One row for each {', '.join(table.grain)}."
+    return (
+        comment(f"TABLE analytics.{name}", purpose),
+        *(comment(f"COLUMN analytics.{name}.{column}", declared.note) for column, declared in table.columns.items()),
+    )
+
+
+def comment(what: str, text: str) -> str:
+    """Writes the COMMENT ON something."""
+    quoted = text.replace("'", "''")
+    return f"COMMENT ON {what} IS '{quoted}'"
+
+
 def _distributed(distribution: str) -> str:
     return f"DIST{distribution}" if distribution.startswith("KEY") else f"DISTSTYLE {distribution}"

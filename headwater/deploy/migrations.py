@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import sqlglot
 
-from headwater.deploy.ddl import create_table
+from headwater.deploy.ddl import comment, comments, create_table
 from headwater.errors import ConfigError
 from headwater.warehouse.changes import ChangeFile
 from headwater.warehouse.load import load_of
@@ -49,10 +49,14 @@ def migrations(deployment: Deployment) -> list[AnyMigration]:
             sqls=_making(name, table),
             grain=table.grain,
             columns={column: declared.type for column, declared in table.columns.items()},
+            comments=_fitting(f"gold table {name}", comments(name, table)),
         )
         for name, table in project.gold.items()
     ]
-    views = [View(name=f"view {path.stem}", relation=_view(path), sqls=statements(path)) for path in _kept(deployment)]
+    views = [
+        View(name=f"view {path.stem}", relation=_view(path), sqls=(*statements(path), _about(path)))
+        for path in _kept(deployment)
+    ]
     return [*written, *tables, *views, _access(deployment, folder / "grants.sql")]
 
 
@@ -116,6 +120,15 @@ def _view(path: Path) -> str:
     if f"create or replace view analytics.{path.stem} as" not in " ".join(path.read_text().lower().split()):
         raise ConfigError(f"{path}: has to be CREATE OR REPLACE VIEW analytics.{path.stem} AS, as the file is named")
     return path.stem
+
+
+def _about(path: Path) -> str:
+    """What the warehouse says of a view: what its file opens with."""
+    opening = f"-- {path.stem}: "
+    first = path.read_text().partition("\n")[0]
+    if not first.startswith(opening):
+        raise ConfigError(f"{path}: must open with `{opening}` and what the view tells")
+    return comment(f"VIEW analytics.{path.stem}", first.removeprefix(opening))
 
 
 def _kept(deployment: Deployment) -> list[Path]:

@@ -146,6 +146,14 @@ class Table:
                 return commit
         raise LookupError(f"{self.path}: no commit of transaction {transaction} of {app_id}")
 
+    def own_commit(self, app_id: str, transaction: int) -> Commit:
+        """Reads the commit that this session has just made, without a look at what else is in the log."""
+        newest = int(self._log().unsafeVolatileSnapshot().version())
+        commit = next(self._commits(newest, newest - 1), None)
+        if commit and (commit.metadata.get("app_id"), commit.metadata.get("transaction")) == (app_id, transaction):
+            return commit
+        return self.commit_of(app_id, transaction)
+
     def appended(self, app_id: str, after: int) -> DataFrame | None:
         """Reads what an application has appended after a transaction, from the files of its commits.
 

@@ -158,6 +158,50 @@ class Book(Entry):
         return self.extracted == accounted + self.stale + self.discarded
 
 
+class StageRun(Entry):
+    """What one job run of a stage did for one stream, or for one table of gold or of the warehouse.
+
+    `table` is that of Gold and Load, which have no stream.
+    Rows are counted where they are read and written; `rejected` are those that were refused, by reason, of which a row may have
+    several. `checks` are the results of Check, one for each check, over all the batches that were judged.
+    """
+
+    run_id: str
+    stage: str
+    job_run_id: str
+    source: str | None = None
+    stream: str | None = None
+    table: str | None = None
+    started_at: datetime
+    ended_at: datetime
+    succeeded: bool
+    rows_read: int = 0
+    rows_inserted: int = 0
+    rows_changed: int = 0
+    rows_deleted: int = 0
+    rows_rejected: int = 0
+    rejected: dict[str, int] = {}
+    messages: tuple[str, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+
+    @property
+    def did_something(self) -> bool:
+        """True where rows were read or written, or where it failed."""
+        rows = self.rows_read + self.rows_inserted + self.rows_changed + self.rows_deleted + self.rows_rejected
+        return rows > 0 or not self.succeeded
+
+
+class RunEnd(Entry):
+    """The end of a run that failed before its audit: when, in which stage, and of what."""
+
+    run_id: str
+    started_at: datetime
+    ended_at: datetime
+    stage: str
+    error: str
+    cause: str
+
+
 class Held(Entry):
     """Why a stream is held back or a gold table is stale: the stage, what happened there, and the newest run that met it.
 

@@ -10,8 +10,12 @@ from typing import Any
 
 from headwater.errors import BooksError, QueryError
 from headwater.ledger.entries import Book, Verdict
+from headwater.ledger.stage_runs import StageRuns
+from headwater.log import shortened
 from headwater.open_project import OpenProject
+from headwater.run.entering import copied, text
 from headwater.run.limits import AUDIT_SECONDS, began, is_over
+from headwater.run.stages import ended_runs, stages_entered
 from headwater.warehouse.data_api import BEGINS_WITHIN_SECONDS, has_finished, submit, unfinished
 
 _ENTERED_KEY = "load/_audit/entered.json"
@@ -19,6 +23,7 @@ _PATIENCE_SECONDS = 45.0
 """How long one call waits for the statement, once it has begun."""
 
 
+_MOST_CHARACTERS = 1000
 MOST_AT_FIRST = 100
 """Books of a stream that its first audit enters: the ledger keeps what is older."""
 Reach = dict[str, tuple[int, int]]
@@ -72,6 +77,8 @@ def _prepare(opened: OpenProject, run: AuditedRun) -> list[str]:
     """
     reach = _reach(opened)
     opened.lake.write(_reach_key(run), json.dumps(reach).encode())
+    ended = ended_runs(opened, run.run_id)
+    opened.lake.write(_stages_key(run), json.dumps([key for one in ended for key in one.waiting.keys]).encode())
     judged = _judged(opened, reach)
     books = [book for book, _ in judged]
     if not all(book.balances for book in books):
@@ -84,11 +91,12 @@ def _prepare(opened: OpenProject, run: AuditedRun) -> list[str]:
         for name in ("extracted", "silver_inserted", "silver_updated", "quarantined")
     ]
     status = "failed_in_part" if run.in_part else "succeeded"
-    run_id = _text(run.run_id)
+    run_id = text(run.run_id)
     return [
-        "INSERT INTO etl.run_audit (run_id, status, started_at, ended_at, rows_extracted, rows_inserted, rows_updated, "
+        *stages_entered(opened, run.run_id, ended),
+        "INSERT INTO etl.runs (run_id, status, started_at, ended_at, rows_extracted, rows_inserted, rows_updated, "
         f"rows_quarantined) SELECT {run_id}, '{status}', '{started:%Y-%m-%d %H:%M:%S}', GETDATE(), "
-        f"{', '.join(str(value) for value in sums)} WHERE NOT EXISTS (SELECT 1 FROM etl.run_audit WHERE run_id = {run_id})",
+        f"{', '.join(str(value) for value in sums)} WHERE NOT EXISTS (SELECT 1 FROM etl.runs WHERE run_id = {run_id})",
         *_entered(opened, run, "books", reach, [book.model_dump(exclude={"reasons"}) for book in books]),
         *_entered(opened, run, "quality_results", reach, _results(judged)),
     ]
@@ -100,16 +108,13 @@ def _entered(
     """Makes the SQL that puts rows in a table of etl in place of those about the same batches."""
     if not rows:
         return
-    key = f"load/_audit/{run.run_id}.{table}.json"
-    opened.lake.write(key, "\n".join(json.dumps(row) for row in rows).encode())
     said = (
-        f"source = {_text(source)} AND stream = {_text(stream)} AND batch BETWEEN {first} AND {last}"
+        f"source = {text(source)} AND stream = {text(stream)} AND batch BETWEEN {first} AND {last}"
         for name, (first, last) in reach.items()
         for source, _, stream in [name.partition(".")]
     )
     yield f"DELETE FROM etl.{table} WHERE {' OR '.join(f'({batches})' for batches in said)}"
-    copy_role = opened.project.environment.warehouse.copy_role
-    yield f"COPY etl.{table} FROM {_text(f'{opened.lake.uri}/{key}')} IAM_ROLE '{copy_role}' FORMAT AS JSON 'auto'"
+    yield copied(opened, run.run_id, table, rows)
 
 
 def _reach(opened: OpenProject) -> Reach:
@@ -130,10 +135,15 @@ def _move_on(opened: OpenProject, run: AuditedRun) -> None:
     entered = json.loads(opened.lake.read(_ENTERED_KEY) or b"{}")
     entered |= {name: last for name, (_, last) in reach.items()}
     opened.lake.write(_ENTERED_KEY, json.dumps(entered, sort_keys=True).encode())
+    StageRuns(opened.ledger.bucket).remove(json.loads(opened.lake.read(_stages_key(run)) or b"[]"))
 
 
 def _reach_key(run: AuditedRun) -> str:
     return f"load/_audit/{run.run_id}.reach.json"
+
+
+def _stages_key(run: AuditedRun) -> str:
+    return f"load/_audit/{run.run_id}.stages.json"
 
 
 def _judged(opened: OpenProject, reach: Reach) -> list[tuple[Book, Verdict | None]]:
@@ -159,10 +169,9 @@ def _results(judged: Iterable[tuple[Book, Verdict | None]]) -> list[dict[str, An
                 "level": check.level,
                 "passed": check.passed,
                 "value": check.value,
+                "message": shortened(check.message, _MOST_CHARACTERS) or None,
+                "failed_rows": check.failed_rows,
+                "batch_rows": verdict.rows if verdict else None,
             }
             rows.append({name: value for name, value in row.items() if value is not None})
     return rows
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -10,11 +10,22 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from headwater.errors import ConflictError, LoadError, QueryError
+from headwater.ledger.entries import StageRun
+from headwater.ledger.stage_runs import StageRuns
 from headwater.log import get_logger, shortened
 from headwater.open_project import OpenProject
 from headwater.run.limits import LOAD_SECONDS, began, is_over
 from headwater.warehouse.changes import FIRST, ChangeLog
-from headwater.warehouse.data_api import BEGINS_WITHIN_SECONDS, Rows, begin, has_finished, rows_of, submit, unfinished
+from headwater.warehouse.data_api import (
+    BEGINS_WITHIN_SECONDS,
+    Rows,
+    batch_of,
+    begin,
+    has_finished,
+    rows_of,
+    submit,
+    unfinished,
+)
 from headwater.warehouse.load import Load, load_of
 
 MOST_TRIES = 6
@@ -65,6 +76,8 @@ def load_changes(
         try:
             if not _ended(client, statement, deadline):
                 break
+            assert statement is not None  # noqa: S101 - it has ended
+            _tell(opened, client, table, run_id, statement)
             log.info("loaded", table=table, run_id=run_id)
         except ConflictError as error:
             _make_way(table, error, tries, sleep)
@@ -72,6 +85,7 @@ def load_changes(
             break
         except QueryError as error:
             _changes(opened, table).refuse(str(error))
+            _tell(opened, client, table, run_id, str(statement), str(error))
             log.warning("refused", table=table, run_id=run_id, error=str(error))
             refused = refused | {table: shortened(str(error), _MOST_CHARACTERS)}
         tables = {name: version for name, version in tables.items() if name != table}
@@ -84,6 +98,27 @@ def load_changes(
         raise LoadError("; ".join(f"{table}: {error}" for table, error in refused.items()))
     told = {"since": since.isoformat(), "tables": tables, "statement": statement, "tries": tries, "refused": refused}
     return {"done": done, **told}
+
+
+def _tell(opened: OpenProject, client: Any, table: str, run_id: str, statement: str, error: str | None = None) -> None:
+    """Writes down what the load of a table has done; a row that replaces another is deleted and inserted, as the load does it."""
+    batch = batch_of(client, statement)
+    # A transaction that was refused has changed nothing.
+    done = batch.rows_of if error is None else lambda _opening: 0
+    stage_run = StageRun(
+        run_id=run_id,
+        stage="Load",
+        job_run_id=statement,
+        table=table,
+        started_at=batch.began,
+        ended_at=batch.ended,
+        succeeded=error is None,
+        rows_read=done("COPY "),
+        rows_inserted=done(f"INSERT INTO analytics.{table} "),
+        rows_deleted=done(f"DELETE FROM analytics.{table} "),
+        messages=() if error is None else (shortened(error, _MOST_CHARACTERS),),
+    )
+    StageRuns(opened.ledger.bucket).write(table, [stage_run])
 
 
 def _make_way(table: str, error: ConflictError, tries: int, sleep: Callable[[float], None]) -> None:

@@ -11,6 +11,7 @@ from headwater.quality.batches import check_batches
 from headwater.quality.deequ import verify
 from headwater.quality.predicates import row_predicates
 from headwater.quality.verdict import check_size, judge_dates, judge_drift, worst
+from headwater.stages.tally import count, count_checks
 from headwater.stages.together import hold_to_manifests, together, typed_rows
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ def check_stream(job: Job, stream: str) -> None:
         for manifest in group:
             verdict = ledger.judge(_verdict(job, stream, manifest, checks.get(manifest.batch)))
             failed = [result.check for result in verdict.checks if not result.passed]
+            count(read=verdict.rows)
+            count_checks(verdict.checks)
+            if verdict.verdict == "halt":
+                count(messages=[f"batch {manifest.batch} is halted by {', '.join(failed)}"])
             log.info("judged", stream=stream, batch=manifest.batch, verdict=verdict.verdict, failed=failed)
 
 

@@ -16,6 +16,7 @@ from headwater.ledger.stream import StreamLedger
 from headwater.log import APPENDED, bind, get_logger, shortened
 from headwater.sources.days import DAY
 from headwater.sources.kinds import Read, kind_of
+from headwater.stages.tally import count
 from headwater.stages.together import together
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def _extract_batches(job: Job, stream: str) -> list[Manifest]:
                     break
         swept = ledger.sweep(datetime.now(UTC))
         rows = sum(manifest.rows for manifest in extracted)
+        count(read=rows)
         log.info(
             "extracted" if extracted else "nothing new",
             batches=len(extracted),
@@ -83,6 +85,9 @@ def _extract_batch(job: Job, ledger: StreamLedger, stream: str, days: Days | Non
         drift = manifest.drift if manifest else ()
         for change in drift[:_MOST_TOLD]:
             log.warning("schema drift", change=shortened(str(change), 1000), changes=len(drift))
+        set_aside = manifest.set_aside if manifest else ()
+        count(messages=[f"schema drift: {change}" for change in drift[:_MOST_TOLD]])
+        count(messages=[f"{file.key} set aside: {file.problem}: {file.message}" for file in set_aside])
     return manifest
 
 
@@ -126,5 +131,6 @@ def append_bronze(job: Job, stream: str, extracted: list[Manifest], lease: Lease
         with job.sized(rows):
             version = job.lake.append_bronze(job.ledger.bucket.uri, group, declared, evolves=evolves)
         ledger.carry(Carried(batch=group[-1].batch, version=version))
+        count(inserted=sum(manifest.rows for manifest in group if manifest.replays is None))
         log.info(APPENDED, stream=stream, batch=group[-1].batch, batches=len(group), rows=rows)
     job.note_schema("bronze", table)

@@ -23,6 +23,7 @@ from headwater.lake.delta import Table
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.lease import Lease
 from headwater.log import get_logger
+from headwater.stages.tally import count
 from headwater.warehouse.changes import FIRST, ChangeFile, ChangeLog
 
 if TYPE_CHECKING:
@@ -71,6 +72,14 @@ def build_gold(job: Job, table: str, lease: Lease) -> None:
         else:
             with gold.transact(f"gold.{table}", version + 2, **told):
                 _replace(gold, declared, rows, None if anew else affected)
+    metrics = gold.own_commit(f"gold.{table}", version + 2).metrics
+    written = metrics.get("numOutputRows", 0)
+    count(
+        read=metrics.get("numSourceRows", written),
+        inserted=metrics.get("numTargetRowsInserted", written),
+        changed=metrics.get("numTargetRowsUpdated", 0),
+        deleted=metrics.get("numTargetRowsDeleted", 0),
+    )
     log.info("built", table=table, anew=anew, silver=versions)
 
 

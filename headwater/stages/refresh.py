@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from headwater.errors import HeadwaterError
 from headwater.ledger.entries import Held
 from headwater.ledger.held import MOST_CHARACTERS, Holds, waiting_tables
+from headwater.ledger.stage_runs import StageRuns
 from headwater.log import error_text, get_logger, shortened
 from headwater.stages.gold import build_gold, publish_gold
+from headwater.stages.tally import tallied
 
 if TYPE_CHECKING:
     from headwater.job import Job
@@ -31,15 +33,21 @@ def refresh_gold(job: Job) -> None:
     for table, held in stale.items():
         log.warning("stale", table=table, cause=held.cause)
     failed = {}
+    done = []
     for table in free:
-        try:
-            with job.lease(f"gold/{table}") as lease:
-                build_gold(job, table, lease)
-                publish_gold(job, table)
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is this table's alone, and is raised below
-            cause = error_text(error)
-            log.warning("failed", table=table, error=cause)
-            failed[table] = _stale(job, type(error).__name__, cause)
+        cause = None
+        with tallied() as tally:
+            try:
+                with job.lease(f"gold/{table}") as lease:
+                    build_gold(job, table, lease)
+                    publish_gold(job, table)
+            except Exception as error:  # noqa: BLE001 - whatever it was, it is this table's alone, and is raised below
+                cause = error_text(error)
+                log.warning("failed", table=table, error=cause)
+                failed[table] = _stale(job, type(error).__name__, cause)
+        done.append(tally.stage_run(job.run_id, "Gold", job.job_run_id, cause, table=table))
+    if done:
+        StageRuns(job.ledger.bucket).write("-", done)
     holds.hold_tables(stale | failed)
     if failed:
         causes = "; ".join(f"{table}: {held.cause}" for table, held in failed.items())

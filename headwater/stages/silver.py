@@ -37,6 +37,7 @@ from headwater.quality.typed import typed
 from headwater.stages.again import CAME_WITH, is_remembered, remember, with_came
 from headwater.stages.rebuild import follow, is_due
 from headwater.stages.recovered import Recovered, recovered
+from headwater.stages.tally import count
 from headwater.stages.together import hold_to_manifests, judged_now, together, typed_rows
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def silver_stream(job: Job, stream: str) -> None:
                     _close(ledger, books)
                 if len(free) < len(group):
                     log.warning("held back", stream=stream, batch=group[len(free)].batch)
+                    count(messages=[f"batch {group[len(free)].batch} is held back"])
                     return
 
 
@@ -111,6 +113,14 @@ def _close(ledger: StreamLedger, books: Iterable[Book]) -> None:
         ledger.close(book)
         told = book.model_dump(include=_TOLD)
         log.info(CLOSED, stream=book.stream, batch=book.batch, balances=book.balances, **told)
+        count(
+            read=book.extracted,
+            inserted=book.silver_inserted,
+            changed=book.silver_updated,
+            deleted=book.deleted,
+            rejected=book.quarantined,
+            reasons=book.reasons,
+        )
         if book.stale:
             log.warning("stale rows", stream=book.stream, batch=book.batch, rows=book.stale)
 

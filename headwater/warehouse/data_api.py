@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from headwater.errors import ConflictError, QueryError
@@ -113,6 +114,26 @@ def has_finished(client: Any, statement: str, seconds: float, *, begins_within: 
         told = "".join(f" in: {sql[:_SHOWN]}" for sql in failed)
         raise (ConflictError if _CONFLICT.search(error) else QueryError)(f"Redshift refused: {error}{told}")
     return True
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch that has ended: from when to when it took, and how many rows each of its statements has returned or changed."""
+
+    began: datetime
+    ended: datetime
+    rows: tuple[tuple[str, int], ...]
+
+    def rows_of(self, opening: str) -> int:
+        """The rows of the statements that open so."""
+        return sum(max(0, rows) for sql, rows in self.rows if sql.startswith(opening))
+
+
+def batch_of(client: Any, statement: str) -> Batch:
+    """Describes a batch that has ended."""
+    answer = client.describe_statement(Id=statement)
+    parts = tuple((part["QueryString"], int(part.get("ResultRows", -1))) for part in answer["SubStatements"])
+    return Batch(answer["CreatedAt"], answer["UpdatedAt"], parts)
 
 
 def unfinished(client: Any, statement: str | None) -> str:

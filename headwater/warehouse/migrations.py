@@ -80,12 +80,13 @@ class Table(Strict):
     relation: str
     grain: tuple[str, ...]
     columns: dict[str, str] = Field(description="The warehouse's types by column, in their order.")
+    comments: tuple[str, ...] = Field((), description="Says of the table and of its columns what they mean.")
 
     def statements(self, ask: Ask) -> Sequence[str]:
         """What has to run, given what is there; ConfigError where what is there cannot become what is declared."""
         there = {str(column): _declared(*rest) for column, *rest in ask(_columns_of(self.relation))}
         if not there:
-            return self.sqls
+            return [*self.sqls, *self.comments]
         missing = [column for column in self.columns if column not in there]
         wrong = [f"has no {column}, which is of its grain" for column in missing if column in self.grain]
         wrong += [
@@ -98,9 +99,10 @@ class Table(Strict):
                 f"analytics.{self.relation} in the warehouse {'; '.join(wrong)}. hint: a new file in sql/redshift/migrations that "
                 f"drops the table and deletes its rows of etl.load_ledger; it is made anew then, and the next run loads it"
             )
-        return [
+        added = (
             f"ALTER TABLE analytics.{self.relation} ADD COLUMN {column} {self.columns[column]}" for column in missing
-        ]
+        )
+        return [*added, *self.comments]
 
 
 class Access(Strict):
@@ -217,7 +219,7 @@ class Migrator:
                     self._run(making[first : first + MOST_STATEMENTS])
             own = [statement for statement in migration.statements(self._ask) if statement]
             while len(own) > MOST_STATEMENTS - OWN_STATEMENTS:
-                # Only columns are so many: which of them are there is asked anew, should the rest fail.
+                # Only columns and comments are so many: which columns are there is asked anew, should the rest fail.
                 self._run(own[:MOST_STATEMENTS])
                 own = own[MOST_STATEMENTS:]
             self._run([*_claim(migration), *own, *_note(migration, self.by)])

@@ -12,8 +12,8 @@ GRANT TEMP ON DATABASE ${database} TO ROLE ${prefix}_loader;
 GRANT ASSUMEROLE ON '${copy_role}' TO ROLE ${prefix}_loader FOR COPY;
 -- audit_run: enters the run and its check results.
 GRANT USAGE ON SCHEMA etl TO ROLE ${prefix}_auditor;
-GRANT SELECT, INSERT ON etl.run_audit TO ROLE ${prefix}_auditor;
-GRANT SELECT, INSERT, DELETE ON etl.books, etl.quality_results TO ROLE ${prefix}_auditor;
+GRANT SELECT, INSERT, DELETE ON etl.runs TO ROLE ${prefix}_auditor;
+GRANT SELECT, INSERT, DELETE ON etl.books, etl.quality_results, etl.run_audit TO ROLE ${prefix}_auditor;
 GRANT ASSUMEROLE ON '${copy_role}' TO ROLE ${prefix}_auditor FOR COPY;
 -- analysts.roles of the environment.
 GRANT USAGE ON SCHEMA analytics TO ROLE ${prefix}_analyst;

@@ -75,7 +75,7 @@ def wrong(stack: Stack, client: Client) -> list[Any]:
 
 
 def _audits(client: Client) -> set[str | None]:
-    return {run_id for (run_id,) in client.query("redshift", "SELECT run_id FROM etl.run_audit").rows}
+    return {run_id for (run_id,) in client.query("redshift", "SELECT run_id FROM etl.runs").rows}
 
 
 def _kill_before_the_manifest(faults: Faults, prefix: str, source: str) -> None:

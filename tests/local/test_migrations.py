@@ -285,6 +285,31 @@ def _waits(dsn: str) -> bool:
         return server.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone() is not None
 
 
+def test_runs_of_before_the_audit_of_stages_are_kept_as_runs(warehouse: Warehouse) -> None:
+    declared = Deployment(load_project(ROOT, "prod"), ROOT).migrations() | {"admin_secret": warehouse.secret}
+    migrations = Migrations.model_validate(declared).migrations
+    written = [migration for migration in migrations if isinstance(migration, Written)]
+    before = [migration for migration in written if migration.name < "004"]
+    warehouse.migrate(*before)
+    told = "'run-1', 'succeeded', '2026-11-01 04:00:00', '2026-11-01 05:00:00', 4, 3, 1, 0"
+    warehouse.sql(f"INSERT INTO etl.run_audit VALUES ({told})")
+    warehouse.migrate(*written)
+    assert warehouse.query("SELECT run_id, rows_extracted, message FROM etl.runs") == [("run-1", "4", None)]
+    assert warehouse.query("SELECT COUNT(*) FROM etl.run_audit") == [("0",)]
+
+
+def test_the_warehouse_says_what_a_table_and_its_columns_mean(warehouse: Warehouse) -> None:
+    comments = (
+        "COMMENT ON TABLE analytics.sales IS 'What was sold'",
+        "COMMENT ON COLUMN analytics.sales.id IS 'Whose'",
+    )
+    warehouse.migrate(LEDGER, SALES)
+    assert warehouse.migrate(LEDGER, SALES.model_copy(update={"comments": comments})) == ["table sales"]
+    said = "SELECT obj_description('analytics.sales'::regclass), col_description('analytics.sales'::regclass, 1)"
+    with psycopg.connect(warehouse.dsn) as server:
+        assert server.execute(said).fetchone() == ("What was sold", "Whose")
+
+
 def test_what_is_declared_migrates_an_empty_warehouse(warehouse: Warehouse) -> None:
     declared = Deployment(load_project(ROOT, "prod"), ROOT).migrations() | {"database": warehouse.name}
     wanted = Migrations.model_validate({**declared, "workgroup": warehouse.name, "admin_secret": warehouse.secret})

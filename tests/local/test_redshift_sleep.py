@@ -135,7 +135,7 @@ def test_a_load_and_an_audit_leave_the_wait_to_the_machine(asleep: Warehouse, mo
     for made in (
         "CREATE SCHEMA IF NOT EXISTS etl",
         "CREATE TABLE etl.load_ledger (table_name VARCHAR(9), version BIGINT)",
-        "CREATE TABLE etl.run_audit (run_id VARCHAR(9), status VARCHAR(16), started_at TIMESTAMP, ended_at TIMESTAMP, "
+        "CREATE TABLE etl.runs (run_id VARCHAR(9), status VARCHAR(16), started_at TIMESTAMP, ended_at TIMESTAMP, "
         "rows_extracted BIGINT, rows_inserted BIGINT, rows_updated BIGINT, rows_quarantined BIGINT)",
     ):
         data_api.query(asleep.api, Place(), made)

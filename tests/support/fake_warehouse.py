@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, ClassVar
+
+_CREATED, _TOOK = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC), timedelta(seconds=2)
 
 
 class ActiveStatementsExceededError(Exception):
@@ -28,6 +31,8 @@ class FakeDataApi:
     batches: dict[str, Sequence[str]] = field(default_factory=dict)
     tokens: list[str] = field(default_factory=list)
     statuses: dict[str, dict[str, str]] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
+    """Rows that a batch's statements return or change, by the word that they begin with."""
 
     def batch_execute_statement(self, **given: Any) -> dict[str, str]:
         """Starts a batch."""
@@ -39,9 +44,15 @@ class FakeDataApi:
         self.statuses.setdefault(name, {"Status": self.ends})
         return {"Id": name}
 
-    def describe_statement(self, *, Id: str) -> dict[str, str]:  # noqa: N803
+    def describe_statement(self, *, Id: str) -> dict[str, Any]:  # noqa: N803
         """Tells of a batch."""
-        return {"Status": self.query_ends} if Id == "query" else self.statuses[Id]
+        if Id == "query":
+            return {"Status": self.query_ends}
+        parts = [
+            {"Status": "FINISHED", "QueryString": sql, "ResultRows": self.changed.get(sql.split()[0], -1)}
+            for sql in self.batches.get(Id, ())
+        ]
+        return {"CreatedAt": _CREATED, "UpdatedAt": _CREATED + _TOOK, "SubStatements": parts} | self.statuses[Id]
 
     def execute_statement(self, **_: Any) -> dict[str, str]:
         """Starts a query."""

@@ -298,6 +298,7 @@ def test_ten_thousand_check_results_go_by_a_file_and_not_by_the_state(opened: Op
         "level": "warn",
         "passed": True,
         "value": 0.5,
+        "batch_rows": 1,
     }
     # A value that is missing is left out, which COPY reads as NULL.
     assert "value" not in rows[1]
@@ -308,7 +309,7 @@ def test_an_audit_is_repeated_without_entering_anything_twice(opened: OpenProjec
     client = FakeDataApi()
     audited(opened, client)
     [[entry, *files]] = client.batches.values()
-    assert "WHERE NOT EXISTS (SELECT 1 FROM etl.run_audit WHERE run_id = 'run-1')" in entry
+    assert "WHERE NOT EXISTS (SELECT 1 FROM etl.runs WHERE run_id = 'run-1')" in entry
     batches = "(source = 'fx_rates' AND stream = 'rates' AND batch BETWEEN 1 AND 1)"
     assert files[::2] == [f"DELETE FROM etl.books WHERE {batches}", f"DELETE FROM etl.quality_results WHERE {batches}"]
 
