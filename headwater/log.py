@@ -18,6 +18,8 @@ STARTED = "started"
 APPENDED = "appended to bronze"
 CLOSED = "closed"
 EXPIRING = "token runs out"
+# People look for this one themselves: etl.run_audit counts it.
+LINEAGE_LOST = "lineage was not taken"
 
 _bound: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039 - never mutated, only replaced
 

@@ -44,7 +44,7 @@ def deploy(deployment: Deployment) -> None:
 def _artifacts(deployment: Deployment) -> None:
     s3 = boto3.client("s3")
     bucket = deployment.project.environment.bucket("artifacts")
-    s3.put_object(Bucket=bucket, Key=PROJECT_KEY, Body=deployment.project.model_dump_json(by_alias=True).encode())
+    s3.put_object(Bucket=bucket, Key=PROJECT_KEY, Body=deployment.project_json)
     s3.put_object(Bucket=bucket, Key=LIBRARY_KEY, Body=library_zip(deployment.root))
     s3.put_object(Bucket=bucket, Key=WHEELS_KEY, Body=wheels_zip(deployment.root))
     for name in jars(deployment.project):

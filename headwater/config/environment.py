@@ -150,6 +150,32 @@ class Analysts(Strict):
     )
 
 
+class LineageReceiver(Strict):
+    """Who takes OpenLineage events over HTTP, such as Marquez."""
+
+    url: Url = Field(description="Where it answers, such as `https://marquez.example.com`.")
+    endpoint: str = Field(
+        "api/v1/lineage", pattern=r"^[\w.~-]+(/[\w.~-]+)*$", description="Path of the receiver's API for lineage."
+    )
+    secret: SecretName | None = Field(
+        None, description='Secret under the prefix with {"api_key": "…"}, sent as a bearer token; none if absent.'
+    )
+    timeout_seconds: float = Field(5, gt=0, le=30, description="How long one event waits for its answer.")
+
+
+class LineageTo(Strict):
+    """Where the OpenLineage events of each run go: to a file, to a receiver, or to both."""
+
+    file: bool = Field(True, description="Kept in the lake's bucket, as `lineage/<day>/<run>.jsonl`.")
+    http: LineageReceiver | None = Field(None, description="Sent over HTTP.")
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> LineageTo:
+        if not self.file and self.http is None:
+            raise ValueError("goes nowhere: `file: true`, an `http`, or no lineage at all")
+        return self
+
+
 class Consumer(Strict):
     """Who asks the query API, by a key of its own, and how much it may ask."""
 
@@ -223,6 +249,9 @@ class Environment(Strict):
     network: Network | None = Field(None, description="Needed by sources that are reached within a VPC.")
     analysts: Analysts = Analysts()
     query_api: QueryApi | None = Field(None, description="Answers the queries of config/queries; no API if absent.")
+    lineage: LineageTo | None = Field(
+        None, description="Where OpenLineage events of what runs do go; none are made if absent."
+    )
     budget_usd: Decimal = Field(Decimal(1000), gt=0, description="Monthly cost that an alert is sent for, in USD.")
     athena_scan_gib: int = Field(100, ge=1, description="Data that one Athena query may scan, in GiB.")
     protected: bool = Field(False, description="Refuses the deletion of buckets, keys and warehouse.")

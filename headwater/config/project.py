@@ -17,6 +17,7 @@ from headwater.config.http_source import HttpSource, HttpStream, check_rollout
 from headwater.config.jdbc_source import JdbcSource, JdbcStream
 from headwater.config.kafka_source import KafkaSource, KafkaStream
 from headwater.config.kinesis_source import KinesisSource, KinesisStream
+from headwater.config.lineage import Lineage
 from headwater.config.policy import Policy
 from headwater.config.query import Query
 from headwater.config.redshift_source import RedshiftSource, RedshiftStream
@@ -40,6 +41,7 @@ class Project(Strict):
     quality: dict[Name, Policy]
     gold: dict[Name, GoldTable] = Field({})
     queries: dict[Name, Query] = Field({}, description="What the query API may be asked.")
+    lineage: Lineage = Field(Lineage(), description="Of what each column is made, as it was found for the deployment.")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Project:

@@ -14,6 +14,7 @@ from headwater.config.environment import Purpose, Zone
 from headwater.deploy.crawlers import CrawlerSpec, crawlers
 from headwater.deploy.entrances import Entrances
 from headwater.deploy.job_arguments import PROJECT_KEY, job_arguments
+from headwater.deploy.lineage import lineage_of
 from headwater.deploy.migrations import migrations
 from headwater.deploy.schedules import ScheduleSpec, maintain_run, schedules, snapshots
 from headwater.run.limits import run_seconds
@@ -96,6 +97,12 @@ class Deployment:
     def project_uri(self) -> str:
         """Where the deployed project file is."""
         return f"s3://{self.project.environment.bucket('artifacts')}/{PROJECT_KEY}"
+
+    @property
+    def project_json(self) -> bytes:
+        """The project file, with the lineage that was found where the environment tells of it."""
+        found = lineage_of(self.project, self.root) if self.project.environment.lineage else self.project.lineage
+        return self.project.model_copy(update={"lineage": found}).model_dump_json(by_alias=True).encode()
 
     @property
     def topic(self) -> str:
@@ -212,7 +219,9 @@ class Deployment:
     def secrets(self) -> list[str]:
         """Lists the Secrets Manager names of what sources, alerts and the query API need."""
         declared = [source.secret for source in self.project.sources.values()]
-        names = {*declared, self.project.environment.alerts.slack_secret} - {None}
+        environment = self.project.environment
+        receiver = environment.lineage.http if environment.lineage else None
+        names = {*declared, environment.alerts.slack_secret, receiver.secret if receiver else None} - {None}
         whole = {f"{self.prefix}/{name}" for name in names} | {self.entrances.query_secret}
         return sorted(name for name in whole if name)
 

@@ -39,6 +39,8 @@ from headwater.validate.understanding import mistakes
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 LAMBDA_NEEDS = ("fastjsonschema", "pydantic", "pyyaml", "simplejson")
+LAMBDA_NEEDS_TOO = {"audit_run": ("openlineage-python",)}
+"""What some Lambdas need besides, by their folder."""
 GLUE_NEEDS = (*LAMBDA_NEEDS, "cryptography", "openpyxl", "pydeequ", "snowflake-connector-python")
 GLUE_LOCK = Path(__file__).resolve().parents[2] / "glue.lock"
 JARS_LOCK = GLUE_LOCK.with_name("jars.lock")
@@ -98,17 +100,21 @@ def package(root: Path, environment: str, out: Path) -> list[Path]:
         raise ConfigError("\n".join(wrong))
     deployment = Deployment(declared.project(environment), root)
     derived = deployment_json(deployment)
-    wheels = _wheels(root / "requirements.lock", lambda_modules())
+    lock = root / "requirements.lock"
+    unpacked = _unpacked(list(_wheels(lock, lambda_modules()).values()))
+    unpacked_of = {
+        folder: _unpacked(list(_wheels(lock, lambda_modules(folder)).values())) for folder in LAMBDA_NEEDS_TOO
+    }
     files = {
         f"glue/{Path(LIBRARY_KEY).name}": library_zip(root),
         f"glue/{Path(WHEELS_KEY).name}": wheels_zip(root),
         **{f"glue/{name}": jar(name) for name in jars(deployment.project)},
-        f"{environment}/project.json": deployment.project.model_dump_json(by_alias=True).encode(),
+        f"{environment}/project.json": deployment.project_json,
         f"{environment}/deployment.json": derived,
     }
-    unpacked = _unpacked(list(wheels.values()))
     for handler in sorted((root / "lambdas").glob("*/handler.py")):
-        files[f"lambdas/{handler.parent.name}.zip"] = lambda_zip(root, handler.parent.name, unpacked)
+        folder = handler.parent.name
+        files[f"lambdas/{folder}.zip"] = lambda_zip(root, folder, unpacked_of.get(folder, unpacked))
     for name, content in files.items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,9 +128,9 @@ def glue_modules() -> list[str]:
     return _modules(GLUE_NEEDS, {name: Version(version) for name, version in brought.items()})
 
 
-def lambda_modules() -> list[str]:
-    """Lists the distributions that a Lambda needs beside the SDK."""
-    return _modules(LAMBDA_NEEDS, {})
+def lambda_modules(folder: str | None = None) -> list[str]:
+    """Lists the distributions that any Lambda needs beside the SDK, or that of a folder."""
+    return _modules((*LAMBDA_NEEDS, *(LAMBDA_NEEDS_TOO.get(folder, ()) if folder else ())), {})
 
 
 def wheels_zip(root: Path) -> bytes:

@@ -136,10 +136,13 @@ def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[Rol
     streams = [stream.arn for stream in entrances.record_streams() if stream.arn not in piped]
     secrets = f"arn:aws:secretsmanager:{environment.region}:{environment.account}:secret"
     crawlers = f"arn:aws:glue:{environment.region}:{environment.account}:crawler"
+    receiver = environment.lineage.http if environment.lineage else None
+    lineage_secret = receiver.secret if receiver else None
     shared = {
         "crawler_arns": json.dumps(sorted(f"{crawlers}/{crawler.name}" for crawler in deployment.crawlers())),
         "execution_arn": deployment.state_machine_arn.replace(":stateMachine:", ":execution:"),
         "secret": environment.alerts.slack_secret or "-",
+        "lineage_secret": lineage_secret or "-",
         "sender_secrets": json.dumps([f"{secrets}:{name}-??????" for name in entrances.pushed_secrets]),
         "consumer_secrets": json.dumps([f"{secrets}:{name}-??????" for name in [entrances.query_secret] if name]),
         "pushed": json.dumps(pushed),
@@ -152,6 +155,8 @@ def _lambda_roles(deployment: Deployment, common: Mapping[str, str]) -> list[Rol
         "arrivals": json.dumps(_below(environment, dropped, "arrivals")),
     }
     traits = {*(["queued"] if queued else []), *(["direct"] if streams else [])}
+    traits |= {*(["lineage_secret"] if lineage_secret else [])}
+    traits |= {*(["lineage_file"] if environment.lineage and environment.lineage.file else [])}
     return [
         _role(deployment.root, function.name, function.folder, {**common, **shared, "function": function.name}, traits)
         for function in deployment.lambdas()

@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from headwater.errors import BooksError, QueryError
-from headwater.ledger.entries import Book, Verdict
+from headwater.ledger.entries import Book, StageRun, Verdict
 from headwater.ledger.stage_runs import StageRuns
 from headwater.log import shortened
 from headwater.open_project import OpenProject
+from headwater.run.alert import IN_PART
 from headwater.run.entering import copied, text
 from headwater.run.limits import AUDIT_SECONDS, began, is_over
-from headwater.run.stages import ended_runs, stages_entered
+from headwater.run.lineage import tell_lineage
+from headwater.run.stages import EndedRun, Told, ended_runs, stages_entered
 from headwater.warehouse.data_api import BEGINS_WITHIN_SECONDS, has_finished, submit, unfinished
 
 _ENTERED_KEY = "load/_audit/entered.json"
@@ -93,13 +95,26 @@ def _prepare(opened: OpenProject, run: AuditedRun) -> list[str]:
     status = "failed_in_part" if run.in_part else "succeeded"
     run_id = text(run.run_id)
     return [
-        *stages_entered(opened, run.run_id, ended),
+        *stages_entered(opened, run.run_id, ended, tell_lineage(opened, _told(run, ended))),
         "INSERT INTO etl.runs (run_id, status, started_at, ended_at, rows_extracted, rows_inserted, rows_updated, "
         f"rows_quarantined) SELECT {run_id}, '{status}', '{started:%Y-%m-%d %H:%M:%S}', GETDATE(), "
         f"{', '.join(str(value) for value in sums)} WHERE NOT EXISTS (SELECT 1 FROM etl.runs WHERE run_id = {run_id})",
         *_entered(opened, run, "books", reach, [book.model_dump(exclude={"reasons"}) for book in books]),
         *_entered(opened, run, "quality_results", reach, _results(judged)),
     ]
+
+
+def _told(run: AuditedRun, ended: Iterable[EndedRun]) -> list[tuple[Told, list[StageRun]]]:
+    """This run, and those that never came to their audit, as lineage tells of them."""
+    others, now = [], datetime.now(UTC)
+    own = Told(run.run_id, datetime.fromisoformat(run.started_at), now, IN_PART if run.in_part else None)
+    of_own: list[StageRun] = []
+    for one in ended:
+        if one.waiting.run_id == run.run_id:
+            of_own = one.stage_runs
+        else:
+            others.append((one.told, one.stage_runs))
+    return [(own, of_own), *others]
 
 
 def _entered(

@@ -21,12 +21,32 @@ _COUNTED = ("rows_read", "rows_inserted", "rows_changed", "rows_deleted", "rows_
 
 
 @dataclass(frozen=True)
+class Told:
+    """How a run has ended: the times, and why it failed, if it did."""
+
+    run_id: str
+    started_at: datetime
+    ended_at: datetime
+    error: str | None = None
+
+
+@dataclass(frozen=True)
 class EndedRun:
     """A run that has ended: what waits of it, read; `end` where it failed before its audit."""
 
     waiting: Waiting
     stage_runs: list[StageRun]
     end: RunEnd | None
+
+    @property
+    def told(self) -> Told:
+        """When it began and ended, and of what it failed."""
+        newest = self.waiting.newest
+        if self.end:
+            error = shortened(f"{self.end.stage}: {self.end.error}: {self.end.cause}", _MOST_CHARACTERS)
+            return Told(self.end.run_id, self.end.started_at, self.end.ended_at, error)
+        first = min((one.started_at for one in self.stage_runs), default=newest)
+        return Told(self.waiting.run_id, first, newest, "ended without a word")
 
 
 def ended_runs(opened: OpenProject, run_id: str) -> list[EndedRun]:
@@ -40,9 +60,14 @@ def ended_runs(opened: OpenProject, run_id: str) -> list[EndedRun]:
     ]
 
 
-def stages_entered(opened: OpenProject, run_id: str, ended: Iterable[EndedRun]) -> Iterator[str]:
-    """Makes the SQL that enters what the stages of runs have done, and the runs that never came to their audit."""
-    rows: list[dict[str, Any]] = []
+def stages_entered(
+    opened: OpenProject, run_id: str, ended: Iterable[EndedRun], lineage: StageRun | None
+) -> Iterator[str]:
+    """Makes the SQL that enters what the stages of runs have done, and the runs that never came to their audit.
+
+    `lineage` is what came of telling lineage, where anybody is told.
+    """
+    rows: list[dict[str, Any]] = [] if lineage is None else [_row(opened, lineage)]
     runs: list[dict[str, Any]] = []
     for one in ended:
         rows += (_row(opened, stage_run) for stage_run in one.stage_runs)
@@ -93,19 +118,19 @@ def written_by(project: Project, stage_run: StageRun) -> str | None:
 
 def _unaudited(ended: EndedRun) -> dict[str, Any]:
     """One row of etl.runs about a run that never came to its audit; its books are entered, and counted there."""
-    end, told = ended.end, [one for one in ended.stage_runs if one.stage == "Silver"]
-    first = min((one.started_at for one in ended.stage_runs), default=ended.waiting.newest)
+    told, silver = ended.told, [one for one in ended.stage_runs if one.stage == "Silver"]
     row = {
-        "run_id": ended.waiting.run_id,
-        "status": "failed" if end else "aborted",
-        "started_at": _moment(end.started_at if end else first),
-        "ended_at": _moment(end.ended_at if end else ended.waiting.newest),
-        "rows_extracted": sum(one.rows_read for one in told),
-        "rows_inserted": sum(one.rows_inserted for one in told),
-        "rows_updated": sum(one.rows_changed for one in told),
-        "rows_quarantined": sum(one.rows_rejected for one in told),
+        "run_id": told.run_id,
+        "status": "failed" if ended.end else "aborted",
+        "started_at": _moment(told.started_at),
+        "ended_at": _moment(told.ended_at),
+        "rows_extracted": sum(one.rows_read for one in silver),
+        "rows_inserted": sum(one.rows_inserted for one in silver),
+        "rows_updated": sum(one.rows_changed for one in silver),
+        "rows_quarantined": sum(one.rows_rejected for one in silver),
+        "message": told.error,
     }
-    return row | ({"message": shortened(f"{end.stage}: {end.error}: {end.cause}", _MOST_CHARACTERS)} if end else {})
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def _moment(moment: datetime) -> str:

@@ -21,6 +21,7 @@ from headwater.run.load import MOST_TRIES, load_changes
 from headwater.warehouse import data_api
 from headwater.warehouse.changes import ChangeFile, ChangeLog
 from tests.support.fake_warehouse import FakeDataApi
+from tests.support.opened import telling
 
 LAKE = "headwater-local-lake"
 RUN = AuditedRun("run-1", "2024-05-06T07:08:09.123Z", in_part=False)
@@ -33,7 +34,7 @@ def opened(opened: OpenProject, monkeypatch: pytest.MonkeyPatch) -> OpenProject:
     s3.create_bucket(Bucket=LAKE, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     monkeypatch.setattr(load, "_PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(audit, "_PATIENCE_SECONDS", 0.0)
-    return opened
+    return telling(opened, None)
 
 
 @pytest.fixture

@@ -33,4 +33,4 @@ def test_a_source_with_a_secret_has_a_section_that_shows_it(name: str) -> None:
 
 
 def test_no_section_is_of_a_source_that_is_gone() -> None:
-    assert SECTIONS.keys() - {*SOURCES} == {"Query API", "Slack"}
+    assert SECTIONS.keys() - {*SOURCES} == {"Lineage", "Query API", "Slack"}

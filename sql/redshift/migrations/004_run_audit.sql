@@ -34,7 +34,7 @@ COMMENT ON TABLE etl.runs IS 'One row for each run that has ended, with the rows
 COMMENT ON COLUMN etl.runs.status IS 'succeeded, failed_in_part, failed, or aborted where it ended without a word.';
 COMMENT ON COLUMN etl.runs.message IS 'What failed it, if it failed before its audit.';
 COMMENT ON TABLE etl.run_audit IS 'One row for what a job run of a stage did for a stream, or for a table of gold or of the warehouse.';
-COMMENT ON COLUMN etl.run_audit.stage IS 'Extract, Check, Silver, Gold or Load.';
+COMMENT ON COLUMN etl.run_audit.stage IS 'Extract, Check, Silver, Gold or Load, and Lineage for the events that were made, taken and lost.';
 COMMENT ON COLUMN etl.run_audit.job_run_id IS 'The Glue job run, and of Load the statement of the Data API.';
 COMMENT ON COLUMN etl.run_audit.table_name IS 'What was written: bronze.source.stream, silver.table, gold.table or analytics.table.';
 COMMENT ON COLUMN etl.run_audit.rows_read IS 'Extract: from the source. Check, Silver: of batches. Gold: computed. Load: copied.';
