@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,7 +15,7 @@ from headwater.config.environment import Environment
 from headwater.config.gold import GoldTable
 from headwater.config.project import Project, Stream
 from headwater.config.stream import JsonStream, Order
-from headwater.config.table import MergeWrite, ReplaceWrite, Scd2Write, Table, Write
+from headwater.config.table import Column, MergeWrite, ReplaceWrite, Scd2Write, Table, Write
 
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 _LENGTH = re.compile(r"(?:var)?char\((\d+)\)")
@@ -62,7 +62,7 @@ class Expressions(_Told):
 
 
 class Definition(_Told):
-    """What a silver table's rows are computed by: types by column, key, version, write, and the expressions of each stream.
+    """What a silver table's rows are computed by: types and rules by column, key, version, write, and the expressions of each stream.
 
     `unfilled` are columns that were declared after rows had come, which lack them until the table is rebuilt. Streams that were
     declared once and are no more stay here, as long as the table may have rows of them.
@@ -72,6 +72,7 @@ class Definition(_Told):
     key: tuple[str, ...]
     version: str | None = None
     write: Write = MergeWrite()
+    rules: dict[str, dict[str, Any]] = {}
     streams: dict[str, Expressions]
     unfilled: tuple[str, ...] = ()
 
@@ -83,6 +84,7 @@ class Definition(_Told):
             key=table.key,
             version=table.version,
             write=table.write,
+            rules={name: rules for name, column in table.columns.items() if (rules := _rules(column))},
             streams={
                 f"{source}.{name}": _expressions(stream, table)
                 for source, name, stream in feeding(project, table.table)
@@ -100,6 +102,9 @@ class Definition(_Told):
                 yield Difference(f"column {name} is new", rebuilds=False)
             elif before != type_:
                 yield Difference(f"column {name} is {type_}, and was {before}", rebuilds=not _longer(type_, before))
+            elif self.rules.get(name) != now.rules.get(name):
+                was = _ruled(self.rules.get(name))
+                yield Difference(f"column {name} has {_ruled(now.rules.get(name))}, and had {was}", rebuilds=True)
         for name in (name for name in self.columns if name not in now.columns):
             yield Difference(f"column {name} is declared no more, and kept", rebuilds=False)
 
@@ -141,7 +146,7 @@ class Definition(_Told):
         """
         columns = {name: there[name.lower()] for name in self.columns if name.lower() in there}
         same = {name: self.columns[name] for name, type_ in columns.items() if stored(self.columns[name]) == type_}
-        return self.model_copy(update={"columns": columns | same})
+        return self.model_copy(update={"columns": columns | same, "rules": {}})
 
     def carried_on(self, now: Definition) -> Definition:
         """What a commit after this one carries, which computes nothing anew: a declaration, and what this one remembers."""
@@ -200,6 +205,15 @@ def _expressions(stream: Stream, table: Table) -> Expressions:
         columns={name: stream.columns[name] for name in table.columns if name in stream.columns},
         parsers={name: dict(parser.columns) for name, parser in parsers.items()},
     )
+
+
+def _rules(column: Column) -> dict[str, Any]:
+    rules = column.model_dump(mode="json", include={"made", "possible", "missing"}, exclude_none=True)
+    return {**rules, "edition": column.made.edition} if column.made else rules
+
+
+def _ruled(rules: Mapping[str, Any] | None) -> str:
+    return json.dumps(rules) if rules else "no rule"
 
 
 def _said(write: Write) -> str:

@@ -99,7 +99,7 @@ def unfed(table: Table, place: str, fields: Iterable[str], filled: Collection[st
     """Says which columns neither an expression fills nor, in whatever case, a field of their own name."""
     fields = tuple(fields)
     names = {field.casefold() for field in fields}
-    lacking = [name for name in table.columns if name not in filled and name not in names]
+    lacking = [name for name in table.sourced if name not in filled and name not in names]
     if lacking:
         yield (
             place,
@@ -111,7 +111,9 @@ def unfed(table: Table, place: str, fields: Iterable[str], filled: Collection[st
 def _unknown(table: Table, place: str, columns: Iterable[str]) -> Iterator[Disagreement]:
     for name in columns:
         if name not in table.columns:
-            yield f"{place}.{name}", f"not a column of table {table.table}; known: {', '.join(table.columns)}"
+            yield f"{place}.{name}", f"not a column of table {table.table}; known: {', '.join(table.sourced)}"
+        elif name not in table.sourced:
+            yield f"{place}.{name}", f"table {table.table} makes it by a rule of its own; no stream tells it"
 
 
 WorkerType = Literal["G.1X", "G.2X", "G.4X", "G.8X"]

@@ -6,15 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from headwater.config.rule import Made, Missing, Possible
+from headwater.config.rule_fit import misruled
 from headwater.config.sql_type import SqlType
 from headwater.config.strict import Name, Place, Strict, refusal, unknown
 
 
 class Column(Strict):
-    """One silver column: its Spark SQL type and what it means."""
+    """One silver column: its Spark SQL type, what it means, and what rules make of it."""
 
     type: SqlType = Field(description="Spark SQL type, such as `decimal(18,2)`; money is decimal, never float.")
     note: str | None = Field(None, description="What the column means, for the data dictionary.")
+    made: Made | None = Field(None, description="How it is made of another column of the row; no stream tells it then.")
+    possible: Possible | None = None
+    missing: Missing | None = Field(None, description="What stands for a value that is missing, or is not possible.")
 
 
 class MergeWrite(Strict):
@@ -77,6 +82,11 @@ class Table(Strict):
         return told
 
     @property
+    def sourced(self) -> dict[Name, Column]:
+        """The columns that streams tell, by name: all but those that are made of others."""
+        return {name: column for name, column in self.columns.items() if column.made is None}
+
+    @property
     def types(self) -> dict[str, str]:
         """The Spark SQL type of each column that the table has in silver."""
         added = SCD2_COLUMNS if isinstance(self.write, Scd2Write) else {}
@@ -101,6 +111,8 @@ class Table(Strict):
             for name in names
             if name not in self.columns
         ]
+        roles = {**({self.version: "version"} if self.version else {}), **self.told}
+        problems += [(("columns", *place), problem) for place, problem in misruled(self.columns, roles)]
         if problems:
             raise refusal(problems)
         return self

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from headwater.config import json_schemas
 from headwater.deploy.cost.page import cost_page
+from headwater.deploy.countries import countries_module, phone_plans_module
 from headwater.deploy.lineage_page import lineage_page
 from headwater.deploy.module_pages import module_pages
 from headwater.deploy.openapi import openapi
@@ -19,7 +20,7 @@ from headwater.errors import HeadwaterError
 
 
 def pages(root: Path) -> dict[Path, str]:
-    """Generates every page from config/ and terraform/ below `root`, by its path."""
+    """Generates every page from config/ and terraform/ below `root`, and the tables that libraries know, by its path."""
     schemas = {
         root / "config" / "schema" / f"{name}.schema.json": json.dumps(schema, indent=1) + "\n"
         for name, schema in json_schemas().items()
@@ -30,7 +31,11 @@ def pages(root: Path) -> dict[Path, str]:
         root / "docs" / "lineage.md": lineage_page(root),
         root / "docs" / "openapi.json": json.dumps(openapi(root), indent=1, ensure_ascii=False) + "\n",
     }
-    return schemas | docs | module_pages(root / "terraform")
+    tables = {
+        root / "headwater" / "countries.py": countries_module(),
+        root / "headwater" / "phone_plans.py": phone_plans_module(),
+    }
+    return schemas | docs | tables | module_pages(root / "terraform")
 
 
 def out_of_date(generated: dict[Path, str]) -> list[Path]:

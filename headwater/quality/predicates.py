@@ -62,7 +62,7 @@ def row_predicates(stream: Stream, table: Table, policy: Policy | None) -> list[
     ]
     predicates += [
         RowPredicate(f"{name}_readable", f"NOT array_contains({UNREADABLE}, '{name}')")
-        for name, column in table.columns.items()
+        for name, column in table.sourced.items()
         # Whatever JSON has, is text as well.
         if not (isinstance(stream, JsonStream) and column.type == "string")
     ]

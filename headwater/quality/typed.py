@@ -11,6 +11,7 @@ from pyspark.sql import types as T
 from headwater.config import JsonStream, Stream, Table
 from headwater.lake.columns import BATCH, FILE, RAW, ROW
 from headwater.ledger.raw import PARSER, PROBLEM
+from headwater.quality.conformed import conformed
 from headwater.quality.exact import exact
 
 UNREADABLE = "_unreadable"
@@ -18,19 +19,20 @@ UNREADABLE = "_unreadable"
 
 
 def typed(stream: Stream, table: Table, raw: DataFrame, also: Mapping[str, Column] | None = None) -> DataFrame:
-    """Casts raw rows of a stream to the typed columns of the table that it feeds; what a cast would alter is NULL.
+    """Casts raw rows of a stream to the typed columns of the table that it feeds, and applies the table's rules to them.
 
+    What a cast would alter is NULL.
     Keeps the row as it came, its place, the problem of one that cannot be read, and the names of columns that did not; `also` are
     further columns that are made of the raw row.
     """
-    cast = cast_columns(stream, {name: column.type for name, column in table.columns.items()}, raw)
+    cast = cast_columns(stream, {name: column.type for name, column in table.sourced.items()}, raw)
     columns = [made.alias(name) for name, (_, made) in cast.items()]
     lost = [F.when(told.isNotNull() & made.isNull(), F.lit(name)) for name, (told, made) in cast.items()]
     problem = F.col(PROBLEM) if isinstance(stream, JsonStream) else F.lit(None).cast("string").alias(PROBLEM)
     as_it_came = F.struct(*[F.col(f"`{name}`") for name in raw.columns if name not in {BATCH, FILE, ROW}]).alias(RAW)
     told = F.array_except(F.array(*lost), F.array(F.lit(None).cast("string"))).alias(UNREADABLE)
     more = [column.alias(name) for name, column in (also or {}).items()]
-    return raw.select(*columns, BATCH, FILE, ROW, problem, told, as_it_came, *more)
+    return conformed(table, raw.select(*columns, BATCH, FILE, ROW, problem, told, as_it_came, *more))
 
 
 def cast_columns(stream: Stream, types: Mapping[str, str], raw: DataFrame) -> dict[str, tuple[Column, Column]]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from headwater.config import KinesisStream, Table
+from headwater.config import KinesisStream, Table, rule
 from headwater.config.definition import Definition, spelled
+from headwater.config.rule import NOTES_TYPE
 
 TABLE: dict[str, Any] = {
     "table": "people",
@@ -37,7 +38,15 @@ def columns(**changes: str | None) -> dict[str, Any]:
     return {"columns": {name: {"type": type_} for name, type_ in types.items() if type_}}
 
 
+def ruled(**rules: dict[str, Any]) -> dict[str, Any]:
+    """Columns with rules, and one that has their notes."""
+    notes = {"type": NOTES_TYPE, "made": {"by": "notes"}}
+    declared = {name: TABLE["columns"].get(name, {"type": "string"}) | rule for name, rule in rules.items()}
+    return {"columns": TABLE["columns"] | declared | {"notes": notes}}
+
+
 BEFORE = definition({}, people={})
+POSSIBLE = '{"possible": {"most": "M"}}'
 
 
 @pytest.mark.parametrize(
@@ -53,6 +62,8 @@ BEFORE = definition({}, people={})
         (columns(city="varchar(8)"), {"people": {}}, "column city is varchar(8), and was varchar(9)", True),
         (columns(id="int"), {"people": {}}, "column id is int, and was bigint", True),
         (columns(city=None), {"people": {}}, "column city is declared no more, and kept", False),
+        (ruled(city={"possible": {"most": "M"}}), {"people": {}}, f"column city has {POSSIBLE}, and had no rule", True),
+        (ruled(normal={"made": {"by": "name", "of": "city"}}), {"people": {}}, "column normal is new", False),
         ({"key": ["id", "city"]}, {"people": {}}, "key is id, city, and was id", True),
         ({"version": None}, {"people": {}}, "version is None, and was seen", True),
         ({"write": {"kind": "insert"}}, {"people": {}}, "write is insert, and was merge", True),
@@ -87,6 +98,27 @@ def test_each_declared_change_says_what_differs_and_whether_rows_have_to_be_comp
     assert Definition.model_validate_json(now.model_dump_json()) == now
     # What a later version of Headwater adds says nothing to this one.
     assert Definition.model_validate(now.model_dump() | {"later": 1}) == now
+
+
+def test_another_rule_is_another_definition_and_so_is_what_is_known_of_countries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    country = {"made": {"by": "country", "of": "city"}}
+    before = definition(ruled(code=country), people={})
+    assert before.differences(definition(ruled(code=country), people={})) == []
+    [other] = before.differences(definition(ruled(code={"made": {"by": "name", "of": "city"}}), people={}))
+    monkeypatch.setitem(rule.COUNTRIES, "ATLANTIS", "AQ")
+    [known] = before.differences(definition(ruled(code=country), people={}))
+    assert other.rebuilds
+    assert known.rebuilds
+
+
+def test_what_an_earlier_headwater_has_left_has_no_rule() -> None:
+    now = definition(ruled(city={"possible": {"most": "M"}}), people={})
+    there = now.of_table({name: type_ for name, type_ in now.columns.items() if name != "notes"})
+    assert [difference.what for difference in there.differences(now) if difference.rebuilds] == [
+        f"column city has {POSSIBLE}, and had no rule"
+    ]
 
 
 def test_a_commit_carries_on_what_the_rows_before_it_lack_and_whose_they_are() -> None:
