@@ -18,6 +18,7 @@ ENVELOPE = (
     "_partition",
     "_offset",
     "_timestamp",
+    "_reached",
     "_key",
     "_key_encoding",
     "_headers",
@@ -26,7 +27,7 @@ ENVELOPE = (
     "_value",
     "_value_encoding",
 )
-"""What a raw row has beside the fields of the record's value; headwater/sources/kafka/stream.py says what each holds."""
+"""What a raw row has beside the fields of the record's value; headwater/sources/kafka/records.py says what each holds."""
 
 
 class Plaintext(Strict):

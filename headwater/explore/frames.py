@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any, cast
 
 from pyspark.errors import AnalysisException, ParseException
@@ -22,7 +22,7 @@ from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed
 
 _RECORD = (
-    "key binary, value binary, topic string, partition int, offset bigint, timestamp timestamp, "
+    "key binary, value binary, topic string, partition int, offset bigint, milliseconds bigint, "
     "headers array<struct<key: string, value: binary>>"
 )
 
@@ -57,11 +57,11 @@ def left_out(policy: Policy | None) -> list[str]:
 def _lines(spark: SparkSession, stream: JsonStream, sample: Sample) -> DataFrame:
     if isinstance(stream, KafkaStream):
         # It needs pyspark's Avro, which only Kafka's streams do.
-        from headwater.sources.kafka.records import as_rows, readable
+        from headwater.sources.kafka.records import as_rows, readable, timed
 
-        fields = ("key", "value", "topic", "partition", "offset", "timestamp", "headers")
+        fields = ("key", "value", "topic", "partition", "offset", "milliseconds", "headers")
         told = [tuple(record[name] for name in fields) for record in sample.records or ()]
-        records = spark.createDataFrame(cast("Any", told), _RECORD)
+        records = timed(spark.createDataFrame(cast("Any", told), _RECORD), {}, datetime.now(UTC))
         return as_rows(records, stream, readable(spark, sample.schemas), _unwritten()).select(
             F.col("line").alias("value")
         )

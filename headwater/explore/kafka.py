@@ -21,6 +21,7 @@ from headwater.explore.secret import Secret
 from headwater.ledger.raw import Problem
 from headwater.ledger.untrusted import read_json, read_object
 from headwater.sources.kafka.cluster import bootstrap_servers, needed
+from headwater.sources.kafka.offsets import FIRST_TIME, LAST_TIME, NO_TIME
 from headwater.sources.kafka.registry import Registry, open_registry
 
 _SAMPLED_RECORDS = 100
@@ -201,15 +202,25 @@ def _refused(source: KafkaSource, error: KafkaException) -> SourceError:
 
 def _record(message: Any) -> dict[str, Any]:
     kind, milliseconds = message.timestamp()
+    milliseconds = NO_TIME if kind == TIMESTAMP_NOT_AVAILABLE else milliseconds
     return {
         "key": message.key(),
         "value": message.value(),
         "topic": message.topic(),
         "partition": message.partition(),
         "offset": message.offset(),
-        "timestamp": None if kind == TIMESTAMP_NOT_AVAILABLE else datetime.fromtimestamp(milliseconds / 1000, UTC),
+        "milliseconds": milliseconds,
+        "timestamp": _moment(milliseconds),
         "headers": [{"key": name, "value": value} for name, value in message.headers() or ()],
     }
+
+
+def _moment(milliseconds: int) -> datetime | int | None:
+    """A record's time; the number that it is where it is none in milliseconds."""
+    if milliseconds == NO_TIME:
+        return None
+    is_one = FIRST_TIME <= milliseconds <= LAST_TIME
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if is_one else milliseconds
 
 
 def _schema_id(value: bytes | None) -> int | None:

@@ -162,6 +162,12 @@ class OffsetsPosition(_Position):
     until: RunEnds
 
 
+class TimedOffsetsPosition(OffsetsPosition):
+    """The next offset of each partition, and the greatest time that its records had up to there, in milliseconds since 1970."""
+
+    reached: dict[int, int]
+
+
 class ModifiedPosition(_Position):
     """The time of modification of the newest file that was taken."""
 
@@ -198,6 +204,7 @@ _MODELS: tuple[type[_Position], ...] = (
     LogPosition,
     SnapshotPosition,
     OffsetsPosition,
+    TimedOffsetsPosition,
     ModifiedPosition,
     ShardsPosition,
     RecordsPosition,
@@ -221,6 +228,7 @@ Position = Annotated[
     | Annotated[LogPosition, Tag("LogPosition")]
     | Annotated[SnapshotPosition, Tag("SnapshotPosition")]
     | Annotated[OffsetsPosition, Tag("OffsetsPosition")]
+    | Annotated[TimedOffsetsPosition, Tag("TimedOffsetsPosition")]
     | Annotated[ModifiedPosition, Tag("ModifiedPosition")]
     | Annotated[ShardsPosition, Tag("ShardsPosition")]
     | Annotated[RecordsPosition, Tag("RecordsPosition")],

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +23,7 @@ import uvicorn
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
 from confluent_kafka.cimpl import TopicPartition
+from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -41,9 +42,11 @@ from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed
 from headwater.sources.kafka import records as kafka_records
 from headwater.sources.kafka import stream as kafka_stream
+from headwater.sources.kafka.offsets import FIRST_TIME, LAST_TIME, NO_TIME
 from local.counterparts.kafka import Broker
 from local.postgres import free_port
 from local.simulators.registry import PASSWORD, USERNAME, SchemaRegistry
+from tests.support.draws import drawn
 from tests.support.poison import POISON
 
 SALES = Table.model_validate(
@@ -431,6 +434,82 @@ def test_a_tombstone_that_deletes_is_a_row_with_its_key_and_its_time_alone(strea
         ("a", Decimal("1.10"), None),
         ("a", None, datetime(2024, 1, 1)),  # noqa: DTZ001 - Spark's session is in UTC
     ]
+
+
+NOW = 1_700_000_000_000
+TIMES = st.one_of(
+    st.sampled_from([NO_TIME, 1, NOW // 1000, NOW * 1000, NOW * 1_000_000, FIRST_TIME - 1, FIRST_TIME, LAST_TIME]),
+    st.sampled_from([LAST_TIME + 1, 2**63 // 1000, 2**63 // 1000 + 1, 2**63 - 1]),
+    st.integers(FIRST_TIME, LAST_TIME),
+    st.integers(1, 2**63 - 1),
+    # Around each other, so that they go back and forth.
+    st.integers(NOW - 7_200_000, NOW),
+    st.integers(NOW - 7_200_000, NOW),
+)
+
+
+def test_whatever_the_times_and_the_order_of_records_are_the_last_of_a_key_is_its_newest(stream: Make) -> None:
+    sales = stream(tombstones="delete", max_records=150)
+    keys = st.sampled_from(["a", "b", "c", "d"])
+    sent = drawn(st.tuples(keys, st.one_of(st.none(), st.integers(0, 9)), TIMES), 300)
+    sales.send(
+        *(
+            {
+                "key": key,
+                "value": None if amount is None else json.dumps({"id": key, "amount": amount}).encode(),
+                "timestamp": at,
+                "headers": [("h", None), ("h", b"\x00"), ("ü", key.encode())],
+            }
+            for key, amount, at in sent
+        )
+    )
+    rows = [*sales.rows(run_id="r1"), *sales.rows(run_id="r1")]
+    assert [(row["_key"], row.get("amount")) for row in rows] == [(key, amount) for key, amount, _ in sent]
+    for row, (key, _, at) in zip(rows, sent, strict=True):
+        assert row["_headers"] == [
+            {"key": "h", "value": None, "encoding": None},
+            {"key": "h", "value": "\0", "encoding": None},
+            {"key": "ü", "value": key, "encoding": None},
+        ]
+        if at == NO_TIME:
+            assert row["_timestamp"] is None
+        elif FIRST_TIME <= at <= LAST_TIME:
+            read = datetime.fromisoformat(row["_timestamp"])
+            assert (read - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1) == at
+        else:
+            assert row["_timestamp"] == str(at)
+    versions = [(row["_reached"], row["_offset"]) for row in rows]
+    assert versions == sorted(versions)
+    assert versions[-1][0] < datetime.now(UTC).isoformat()
+    sales.judged()
+    refused = Lake(sales.spark, f"file://{sales.root}/lake").table("quarantine", "sales").read()
+    erased = [at for _, amount, at in sent[150:] if amount is None and at != NO_TIME]
+    assert {row.reasons[0] for row in refused.select("reasons").collect()} == {"deleted_at_readable"}
+    assert refused.count() == len([at for at in erased if not FIRST_TIME <= at <= LAST_TIME])
+
+
+def test_a_key_that_moves_to_another_partition_is_newer_there_though_a_record_claimed_to_be_of_the_far_future(
+    stream: Make,
+) -> None:
+    sales = stream()
+    sales.put({"id": "odd"}, at=datetime(9998, 1, 1, tzinfo=UTC))
+    sales.put({"id": "a"}, at=datetime(2024, 1, 2, tzinfo=UTC))
+    before = sales.rows(run_id="r1")
+    admin = sales.broker.admin()
+    admin.create_partitions([NewPartitions(sales.topic, 2)])[sales.topic].result(20)
+    sales.put({"id": "a"}, partition=1, at=datetime(2024, 1, 3, tzinfo=UTC))
+    [after] = sales.rows(run_id="r2")
+    assert all(after["_reached"] > row["_reached"] for row in before)
+
+
+def test_a_backfill_orders_records_as_the_first_read_did(stream: Make) -> None:
+    sales = stream()
+    for day in (2, 4, 3, 3):
+        sales.put({"id": "a"}, at=datetime(2024, 1, day, tzinfo=UTC))
+    first = {row["_offset"]: row["_reached"] for row in sales.rows()}
+    again = sales.rows(run_id="backfill", window=(date(2024, 1, 3), date(2024, 1, 3)))
+    assert {row["_offset"]: row["_reached"] for row in again} == {2: first[2], 3: first[3]}
+    assert first[2] == first[3] == first[1]
 
 
 def test_new_missing_and_retyped_fields_are_learned_from_the_values(stream: Make) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from headwater.config.kafka_source import Resume
 from headwater.errors import LostOffsetsError
 from headwater.ledger.positions import OffsetsPosition
-from headwater.sources.kafka.offsets import Topic, frozen_ends, position_of, sliced, starts
+from headwater.sources.kafka.offsets import Topic, frozen_ends, position_of, reached_before, sliced, starts
 
 WHERE = "kafka.events"
 
@@ -17,7 +17,15 @@ def topic(begins: dict[int, int] | None = None, ends: dict[int, int] | None = No
 
 
 def position(offsets: dict[int, int], run_id: str = "r1", until: dict[int, int] | None = None) -> OffsetsPosition:
-    return position_of(topic(), offsets, run_id, until or offsets)
+    return position_of(topic(), offsets, run_id, until or offsets, {})
+
+
+def test_the_times_that_partitions_have_reached_are_those_of_the_same_topic_alone() -> None:
+    noted = position_of(topic(), {0: 4}, "r1", {0: 4}, {0: 1_514_862_245_000})
+    assert reached_before(topic(), noted) == {0: 1_514_862_245_000}
+    assert reached_before(topic(name="another"), noted) == {}
+    earlier = OffsetsPosition(topic_id="one", offsets={0: 4}, until=noted.until)
+    assert reached_before(topic(), earlier) == reached_before(topic(), None) == {}
 
 
 def test_the_first_run_begins_at_the_beginning() -> None:

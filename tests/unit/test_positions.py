@@ -35,6 +35,12 @@ STORED: list[dict[str, Any]] = [
     {"slot": "loyalty", "lsn": "0/16B3748"},
     {"slot": "loyalty", "lsn": "0/16B3748", "snapshot": "795:799:795,797"},
     {"topic_id": "T1", "offsets": {"0": 4, "10": 20}, "until": {"run_id": "r", "offsets": {"0": 9, "10": 20}}},
+    {
+        "topic_id": "T1",
+        "offsets": {"0": 4, "10": 20},
+        "until": {"run_id": "r", "offsets": {"0": 9, "10": 20}},
+        "reached": {"0": 1514862245000},
+    },
     {"until": "2018-01-02T03:04:05+00:00"},
     {"until": "2018-01-02T03:04:05.120000+00:00"},
     {"shards": {"shardId-000000000000": {"sequence": "9" * 56, "arrived_at": "2018-01-02T03:04:05.120+00:00"}}},

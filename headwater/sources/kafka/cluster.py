@@ -11,6 +11,7 @@ from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from headwater.config.address import LOOPBACK
 from headwater.config.kafka_source import Iam, Plaintext, Scram
@@ -149,7 +150,7 @@ class Cluster:
             client.close()
 
     def records(self, topic: Topic, piece: Slice) -> DataFrame | None:
-        """Reads the committed records of a slice; None when it is empty."""
+        """Reads the committed records of a slice, each with its time in `milliseconds`; None when it is empty."""
         partitions = sorted(p for p, end in piece.ends.items() if end > piece.begins[p])
         if not partitions:
             return None
@@ -163,4 +164,5 @@ class Cluster:
             .option("failOnDataLoss", "true")
             .option("includeHeaders", "true")
             .load()
+            .withColumn("milliseconds", F.unix_millis("timestamp"))
         )

@@ -7,11 +7,19 @@ from dataclasses import dataclass
 
 from headwater.config.kafka_source import Resume
 from headwater.errors import LostOffsetsError
-from headwater.ledger.positions import OffsetsPosition, RunEnds
+from headwater.ledger.positions import OffsetsPosition, RunEnds, TimedOffsetsPosition
 from headwater.log import get_logger
 
 Offsets = dict[int, int]
 """Offsets by partition."""
+Reached = dict[int, int]
+"""The greatest time that a partition's records had, in milliseconds since 1970, by partition."""
+FIRST_TIME = 31_536_000_000
+"""The year 1971 in milliseconds: before it there was no Kafka, and what is before it is in seconds."""
+LAST_TIME = 253_402_300_799_999
+"""The end of the year 9999 in milliseconds: what is beyond it is in micro- or nanoseconds."""
+NO_TIME = -1
+"""What a record has for a time when its producer gave none."""
 
 log = get_logger(__name__)
 
@@ -34,10 +42,19 @@ class Slice:
     ends: Offsets
 
 
-def position_of(topic: Topic, offsets: Offsets, run_id: str, ends: Offsets) -> OffsetsPosition:
-    """Makes the position after a batch: the next offsets, and the ends that the run has set itself."""
+def position_of(topic: Topic, offsets: Offsets, run_id: str, ends: Offsets, reached: Reached) -> OffsetsPosition:
+    """Makes the position after a batch: the next offsets, the ends that the run has set itself, and the times reached."""
     until = RunEnds(run_id=run_id, offsets=dict(sorted(ends.items())))
-    return OffsetsPosition(topic_id=topic.id, offsets=dict(sorted(offsets.items())), until=until)
+    return TimedOffsetsPosition(
+        topic_id=topic.id, offsets=dict(sorted(offsets.items())), until=until, reached=dict(sorted(reached.items()))
+    )
+
+
+def reached_before(topic: Topic, position: OffsetsPosition | None) -> Reached:
+    """The times that a topic's partitions had reached at a position; none where another topic had its name, or nobody noted it."""
+    if isinstance(position, TimedOffsetsPosition) and position.topic_id == topic.id:
+        return dict(position.reached)
+    return {}
 
 
 def starts(where: str, topic: Topic, position: OffsetsPosition | None, resume: Resume | None) -> Offsets:

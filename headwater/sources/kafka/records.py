@@ -1,7 +1,8 @@
 """How a Kafka record becomes a raw row: the record's value as JSON, with an envelope beside the value's own fields.
 
     _topic, _partition, _offset   where the record is; unique, and read once, since the position moves with the batch
-    _timestamp                    of the record, UTC
+    _timestamp                    of the record, UTC; the number that the record has where that is no time in milliseconds
+    _reached                      the greatest time that its partition had up to this record, UTC: grows as offsets do
     _key, _key_encoding           the key as text; `base64` where it is not UTF-8
     _headers                      [{key, value, encoding}]
     _tombstone                    true for a record without value
@@ -15,9 +16,10 @@ Everything is a column expression: nothing passes through Python, and a value th
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.avro.functions import from_avro
 
@@ -28,6 +30,7 @@ from headwater.ledger.raw import ADDED, PROBLEM, Problem, to_line
 from headwater.ledger.shape import LONGEST_NAME, MOST_NEW, Learned
 from headwater.ledger.untrusted import MOST_FIELDS
 from headwater.sources.kafka.cluster import spark_reads_by
+from headwater.sources.kafka.offsets import FIRST_TIME, LAST_TIME, NO_TIME, Reached
 
 _GUID_HEADER = "__value_schema_id"
 _TO_THE_END = 2**31 - 1
@@ -38,8 +41,24 @@ Schemas = Mapping[int, Mapping[str, Any] | Problem]
 _TYPES = ("array", "boolean", "null", "number", "object", "string")
 
 
+def timed(records: DataFrame, before: Reached, now: datetime) -> DataFrame:
+    """Adds `reached` to records: the greatest time in `milliseconds` of their partition up to each, of those that have been.
+
+    `before` is what the partitions had reached before the first of them. A time later than `now` is not believed, or
+    nothing in another partition would ever be newer.
+    """
+    time = F.col("milliseconds")
+    believed = F.when(time.between(FIRST_TIME, min(int(now.timestamp() * 1000), LAST_TIME)), time)
+    so_far = Window.partitionBy("partition").orderBy("offset").rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    reached = F.max(believed).over(so_far)
+    if before:
+        known = F.create_map(*[F.lit(told) for partition, at in before.items() for told in (partition, at)])
+        reached = F.greatest(reached, known[F.col("partition")])
+    return records.withColumn("reached", reached)
+
+
 def as_rows(records: DataFrame, stream: KafkaStream, schemas: Schemas, writer: BatchWriter) -> DataFrame:
-    """Adds to records as Spark reads them what becomes of them: `line`, the raw row.
+    """Adds to records, with their times, what becomes of them: `line`, the raw row.
 
     `document` is the value as JSON text, NULL without value or with a problem; `fields` are the document's, with their
     JSON types. `schemas` are those of the ids that were looked up.
@@ -78,6 +97,13 @@ def learn(rows: DataFrame, documents: int, expected: Collection[str]) -> Learned
 def _is_text(value: Column) -> Column:
     """True when bytes are UTF-8: only then do they survive being decoded."""
     return F.encode(F.decode(value, "UTF-8"), "UTF-8") == value
+
+
+def _moment(milliseconds: Column) -> Column:
+    """A time as text; what is none in milliseconds stays the number that it is, which no cast to a timestamp takes."""
+    is_one = milliseconds.between(FIRST_TIME, LAST_TIME)
+    text = F.date_format(F.timestamp_millis(F.when(is_one, milliseconds)), MICROSECONDS["timestampFormat"])
+    return F.when(is_one, text).when(milliseconds != NO_TIME, milliseconds.cast("string"))
 
 
 def _text(value: Column) -> Column:
@@ -222,7 +248,8 @@ def _line(*, avro: bool) -> Column:
         "_topic": F.col("topic"),
         "_partition": F.col("partition"),
         "_offset": F.col("offset"),
-        "_timestamp": F.col("timestamp"),
+        "_timestamp": _moment(F.col("milliseconds")),
+        "_reached": _moment(F.coalesce("reached", F.lit(FIRST_TIME))),
         "_key": _text(F.col("key")),
         "_key_encoding": _encoding(F.col("key")),
         "_headers": F.transform(
