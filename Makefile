@@ -10,7 +10,7 @@ ifeq ($(filter 4.% 5.%,$(MAKE_VERSION)),)
 $(error GNU make 4 is needed, and this is $(MAKE_VERSION). hint: python3.11 -m local.setup sets up without make, then .venv/bin/python -m local.demo is the demo and 'python -m tests.run' runs the tests)
 endif
 
-.PHONY: help setup demo terraform-local test test-unit test-bare test-glue mutants chaos steady fuzz check sbom package plan apply docs format up down clean lock
+.PHONY: help setup demo terraform-local test test-unit test-fast test-bare test-glue mutants chaos steady fuzz check sbom package plan apply docs format up down clean lock
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test: setup ## Run every test this machine can run
 
 test-unit: setup ## Run the tests that take seconds
 	@$(BIN)/python -m pytest tests/unit -q -n 2
+
+test-fast: setup ## Run the unit tests that a change concerns, the nearest first, for 100 seconds at most (SINCE=main: what differs from there)
+	@$(BIN)/python -m tests.fast $(SINCE)
 
 test-bare: setup ## Set up and run on a machine made for it that has only Python 3.11, make and git: minutes, and a gigabyte of downloads
 	@$(BIN)/python -m tests.bare.run
