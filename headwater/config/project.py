@@ -21,6 +21,7 @@ from headwater.config.lineage import Lineage
 from headwater.config.policy import Policy
 from headwater.config.query import Query
 from headwater.config.redshift_source import RedshiftSource, RedshiftStream
+from headwater.config.rule import Notes
 from headwater.config.snowflake_source import SnowflakeSource, SnowflakeStream
 from headwater.config.stream import Drift
 from headwater.config.strict import Name, Place, Strict, refusal, unknown
@@ -73,6 +74,14 @@ class Project(Strict):
             raise ConfigError(unknown("source", name, self.sources)) from None
         override = self.environment.sources.get(name, SourceOverride())
         return source.overridden({field: value for field, value in override if value is not None})
+
+    def made_of_hidden(self, table: str) -> list[str]:
+        """Lists the columns of a silver table that tell what is hidden from analysts: those made of hidden ones, and notes."""
+        hidden = self.environment.analysts.hidden_columns.get(table, ())
+        if not hidden or table not in self.tables:
+            return []
+        made = {name: column.made for name, column in self.tables[table].columns.items() if column.made}
+        return [name for name, rule in made.items() if isinstance(rule, Notes) or rule.of in hidden]
 
     def drift_of(self, source: str, stream: str) -> Drift:
         """The policy for a stream whose rows change their shape."""

@@ -67,12 +67,18 @@ def _tables(opened: OpenProject) -> Iterator[tuple[str, str]]:
 def _filter(opened: OpenProject, database: str, table: str) -> dict[str, Any]:
     environment = opened.project.environment
     expression = environment.analysts.row_filters.get(table)
+    hidden = {*environment.analysts.hidden_columns.get(table, ())}
+    if made := opened.project.made_of_hidden(table):
+        # One that is declared since the last crawl has not got there yet, and a filter may not name it.
+        [found] = boto3.client("glue").get_tables(DatabaseName=database, Expression=f"^{table}$")["TableList"]
+        there = found["StorageDescriptor"]["Columns"]
+        hidden |= {column["Name"] for column in there} & {*made}
     return {
         "TableCatalogId": environment.account,
         "DatabaseName": database,
         "TableName": table,
         "Name": FILTER,
-        "ColumnWildcard": {"ExcludedColumnNames": list(environment.analysts.hidden_columns.get(table, ()))},
+        "ColumnWildcard": {"ExcludedColumnNames": sorted(hidden)},
         "RowFilter": {"FilterExpression": expression} if expression else {"AllRowsWildcard": {}},
     }
 

@@ -31,20 +31,26 @@ def _rates() -> Iterator[Mapping[str, Any]]:
     per_euro = {(row["date"], row["quote"]): Decimal(str(row["rate"])) for row in _FX}
     per_euro |= {(row["date"], "EUR"): Decimal(1) for row in _FX}
 
-    def as_of(day: date, currency: str) -> Decimal | None:
+    def as_of(day: date, currency: str) -> tuple[Decimal, date] | None:
         newest = (day - timedelta(age) for age in range(11))
-        return next((per_euro[each, currency] for each in newest if (each, currency) in per_euro), None)
+        return next(((per_euro[each, currency], each) for each in newest if (each, currency) in per_euro), None)
 
     for day in (date(2024, 4, 1) + timedelta(n) for n in range(150)):
         for currency in ("EUR", "GBP", "USD"):
             own, dollars = as_of(day, currency), as_of(day, "USD")
             if own is not None:
-                yield {"date": day, "currency": currency, "rate": dollars and round(dollars / own, 16)}
+                rate = dollars and round(dollars[0] / own[0], 16)
+                yield {
+                    "date": day,
+                    "currency": currency,
+                    "rate": rate,
+                    "quoted_on": dollars and min(own[1], dollars[1]),
+                }
 
 
 _ORDER = {"customer_id": 1, "store_id": 2, "campaign_id": 3, "currency": "USD"}
 _SOLD = _ORDER | {"order_id": 1, "amount": "10.00", "sold_on": "2024-05-01"}
-_SALE = {"order_id": 1, "customer_id": 1, "store_id": 2, "campaign_id": 3, "sold_on": "2024-05-01", "rate": 1}
+_SALE = _SOLD | {"rate": 1}
 _LINE = {"order_id": 1, "product_id": 4, "quantity": 5, "sales_value": "0.03"}
 _AT_NOON = {"status": "completed", "total_amount": "10.00", "ordered_at": "2024-05-01 16:00:00"}
 SHARED: dict[str, tuple[Mapping[str, Rows], Rows]] = {
@@ -93,17 +99,17 @@ SHARED: dict[str, tuple[Mapping[str, Rows], Rows]] = {
                 _SOLD | {"order_id": 6, "amount": None},
             ],
             "rates": [
-                {"date": "2024-05-01", "currency": "EUR", "rate": "1.1"},
-                {"date": "2024-05-01", "currency": "USD", "rate": "7"},
+                {"date": "2024-05-01", "currency": "EUR", "rate": "1.1", "quoted_on": "2024-04-30"},
+                {"date": "2024-05-01", "currency": "USD", "rate": "7", "quoted_on": "2024-05-01"},
             ],
         },
         [
             _SALE | {"revenue": "10.00"},
-            _SALE | {"order_id": 2, "rate": "1.1", "revenue": "11.00"},
-            _SALE | {"order_id": 3, "sold_on": "2024-05-02", "rate": None},
-            _SALE | {"order_id": 4, "rate": None},
-            _SALE | {"order_id": 5, "rate": None},
-            _SALE | {"order_id": 6},
+            _SALE | {"order_id": 2, "currency": "EUR", "rate": "1.1", "rate_date": "2024-04-30", "revenue": "11.00"},
+            _SALE | {"order_id": 3, "currency": "EUR", "sold_on": "2024-05-02", "rate": None},
+            _SALE | {"order_id": 4, "currency": "GBP", "rate": None},
+            _SALE | {"order_id": 5, "currency": None, "rate": None},
+            _SALE | {"order_id": 6, "amount": None},
         ],
     ),
     "sold_items": (

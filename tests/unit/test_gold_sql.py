@@ -275,7 +275,7 @@ def test_a_shared_query_is_read_as_a_table_with_its_columns_and_follows_changes_
     assert all(
         names.index(read) < names.index(name) for name in names for read in shared[name].inputs if read in shared
     )
-    assert list(KNOWN["changed_rates"]) == list(KNOWN["rates"]) == ["date", "currency", "rate"]
+    assert list(KNOWN["changed_rates"]) == list(KNOWN["rates"]) == ["date", "currency", "rate", "quoted_on"]
     assert "changed_sales" not in KNOWN
 
 
@@ -284,16 +284,16 @@ WRONG_SHARED = [
     (
         "-- rows\n",
         "",
-        22,
+        30,
         "needs `-- rows` with a query, and then perhaps `-- where nothing feeds its tables` with another",
     ),
     ("FROM fx_rates", "FROM fx_rate", 4, "table fx_rate unknown; known, each also as changed_…: "),
-    ("quotes.rate", "quotes.rates", 13, "column rates unknown: quotes has date, currency, rate"),
+    ("quotes.rate", "quotes.rates", 15, "column rates unknown: quotes has date, currency, rate"),
     (
         "CAST(NULL AS DATE) AS date",
         "CAST(NULL AS DATE) AS day",
-        23,
-        "has to select what `-- rows` does: date, currency, rate",
+        29,
+        "has to select what `-- rows` does: date, currency, rate, quoted_on",
     ),
 ]
 

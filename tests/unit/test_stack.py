@@ -29,6 +29,7 @@ def test_what_is_left_of_a_project_is_what_its_sources_can_fill() -> None:
         "business_metrics",
         "cohort_retention",
         "customer_analytics",
+        "order_values",
         "product_performance",
         "regional_sales",
     }

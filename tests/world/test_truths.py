@@ -10,6 +10,7 @@ import pytest
 
 from local.postgres import PostgresServer
 from local.source_tables import source_tables
+from local.world import mismatched_orders
 from tests.support import declared
 from tests.support.paths import ROOT
 
@@ -42,6 +43,13 @@ def test_categories_and_products_add_up_to_the_same_sum(tables: duckdb.DuckDBPyC
     [(by_category,)] = tables.sql(f"SELECT sum(revenue) FROM ({TRUTHS['business_metrics']})").fetchall()
     [(by_product,)] = tables.sql(f"SELECT sum(revenue) FROM ({TRUTHS['product_performance']})").fetchall()
     assert by_category == by_product > Decimal(50_000)
+
+
+def test_the_orders_that_do_not_add_up_are_those_that_were_planted_so(
+    tables: duckdb.DuckDBPyConnection, server: PostgresServer, seeded: str
+) -> None:
+    found = tables.sql(f"SELECT order_id FROM ({TRUTHS['order_values']}) WHERE NOT adds_up").fetchall()
+    assert sorted(order for (order,) in found) == mismatched_orders(server.dsn_of(seeded)) != []
 
 
 def test_what_is_in_no_dollars_is_worth_something_else(tables: duckdb.DuckDBPyConnection) -> None:
