@@ -25,6 +25,7 @@ from headwater.deploy.sources_page import sources_page
 from headwater.deploy.terraform import document
 from headwater.desk import choices, frames
 from headwater.desk.cost import cost
+from headwater.desk.customer import customer_app
 from headwater.desk.environments import ROOT, client_of, extra_environments, project_of, today_in
 from headwater.desk.lineage import lineage
 from headwater.desk.options import EnvOption, JsonOption
@@ -41,6 +42,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
 quarantine_app = typer.Typer(no_args_is_help=True, help="Rows that were refused.")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(source_app, name="source")
+app.add_typer(customer_app, name="customer")
 app.command()(cost)
 app.command()(lineage)
 app.command()(plan)

@@ -106,6 +106,7 @@ class Terraform:
             "config/sources": project.sources,
             "config/tables": project.tables,
             "config/quality": project.quality,
+            "config/identities": project.identities,
             "sql/gold": project.gold,
         }
         for folder, kept in declared.items():

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from headwater.config.documents import problems_of
 from headwater.config.environment import Environment
+from headwater.config.identities import Identities
 from headwater.config.policy import Policy
 from headwater.config.project import Project, Source
 from headwater.config.query import Query
@@ -31,6 +32,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "source": TypeAdapter(Source).json_schema(),
         "table": Table.model_json_schema(),
         "quality": Policy.model_json_schema(),
+        "identities": Identities.model_json_schema(),
         "query": Query.model_json_schema(),
         "environment": Environment.model_json_schema(),
     }

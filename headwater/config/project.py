@@ -14,6 +14,7 @@ from headwater.config.files_source import FilesSource, FilesStream
 from headwater.config.fit import misfits
 from headwater.config.gold import GoldTable
 from headwater.config.http_source import HttpSource, HttpStream, check_rollout
+from headwater.config.identities import Identities
 from headwater.config.jdbc_source import JdbcSource, JdbcStream
 from headwater.config.kafka_source import KafkaSource, KafkaStream
 from headwater.config.kinesis_source import KinesisSource, KinesisStream
@@ -40,6 +41,7 @@ class Project(Strict):
     sources: dict[Name, Source]
     tables: dict[Name, Table] = Field(description="Silver tables.")
     quality: dict[Name, Policy]
+    identities: dict[Name, Identities] = Field({}, description="Silver tables of who is whom.")
     gold: dict[Name, GoldTable] = Field({})
     queries: dict[Name, Query] = Field({}, description="What the query API may be asked.")
     lineage: Lineage = Field(Lineage(), description="Of what each column is made, as it was found for the deployment.")
@@ -47,6 +49,11 @@ class Project(Strict):
     @model_validator(mode="after")
     def _parts_fit(self) -> Project:
         problems = [*disagreements(self.sources.values(), self.tables), *self._contradictions()]
+        problems += [
+            (("identities", name, *place), problem)
+            for name, identities in self.identities.items()
+            for place, problem in identities.disagreements(self.tables)
+        ]
         if problems:
             raise refusal(problems)
         return self
@@ -65,6 +72,11 @@ class Project(Strict):
         }
         for table, policy in self.quality.items():
             yield from ((("quality", table, *place), problem) for place, problem in misfits(policy, types))
+
+    @property
+    def silver(self) -> dict[Name, Table]:
+        """Every silver table: those that streams feed, and those of who is whom."""
+        return {**self.tables, **{name: identities.table for name, identities in self.identities.items()}}
 
     def source(self, name: str) -> AnySource:
         """Finds a source by name, with the environment's differences applied."""
@@ -93,7 +105,9 @@ class Project(Strict):
             return [f"{source.name}/{name}" for source in self.sources.values() for name in source.streams]
         if zone == "gold":
             return list(self.gold)
-        if zone in {"silver", "quarantine"}:
+        if zone == "silver":
+            return sorted(self.silver)
+        if zone == "quarantine":
             return sorted(self.tables)
         raise ConfigError(f"zone {zone!r} unknown; known: bronze, silver, gold, quarantine")
 

@@ -37,7 +37,7 @@ Columns = Mapping[str, Mapping[str, str]]
 
 def silver_columns(project: Project) -> Columns:
     """Lists the columns of every silver table, with those that a history of versions has besides."""
-    return {name: table.types for name, table in project.tables.items()}
+    return {name: table.types for name, table in project.silver.items()}
 
 
 def gold_table(table: str, text: str, shared: Mapping[str, SharedQuery] | None = None) -> GoldTable:

@@ -51,7 +51,10 @@ _PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x
 _TARGET = ("--python-version", "3.11", "--implementation", "cp", *(f"--platform={name}" for name in _PLATFORMS))
 # The inputs of the packages and of deployment.json: Terraform takes the patterns from deployment.json and checks the files itself.
 _PACKED = (
-    *(f"config/{folder}/**/*.yaml" for folder in ("environments", "quality", "queries", "roles", "sources", "tables")),
+    *(
+        f"config/{folder}/**/*.yaml"
+        for folder in ("environments", "identities", "quality", "queries", "roles", "sources", "tables")
+    ),
     "crawlers/*.yaml",
     "sql/gold/*.sql",
     "sql/redshift/**/*.sql",

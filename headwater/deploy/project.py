@@ -26,7 +26,9 @@ class Declared:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._config = root / "config"
-        self._folders = {folder: self._named(folder) for folder in ("sources", "tables", "quality", "queries")}
+        self._folders = {
+            folder: self._named(folder) for folder in ("sources", "tables", "quality", "identities", "queries")
+        }
         self._environments = {
             path.stem: read_document(root, path) for path in sorted((self._config / "environments").glob("*.yaml"))
         }
@@ -116,7 +118,7 @@ class Declared:
             document = read_document(self._root, path)
             if not isinstance(document.value, dict):
                 raise ConfigError(document.says((), "must be a mapping"))
-            key = {"sources": "name", "queries": "query"}.get(folder, "table")
+            key = {"sources": "name", "queries": "query", "identities": "identities"}.get(folder, "table")
             if document.value.get(key) != path.stem:
                 raise ConfigError(document.says((key,), f"must be {path.stem}, as the file is named"))
             documents[path.stem] = document
@@ -134,8 +136,10 @@ def restricted(project: Project, sources: frozenset[str]) -> Project:
         raise ConfigError(f"no such source: {', '.join(unknown)}; known: {', '.join(sorted(project.sources))}")
     sources_kept = {name: source for name, source in project.sources.items() if name in sources}
     tables = {stream.table for source in sources_kept.values() for stream in source.streams.values()}
-    gold = {name: made for name, table in project.gold.items() if (made := table.fed_by(tables)) is not None}
-    there = tables | gold.keys()
+    identities = {name: found for name, whole in project.identities.items() if (found := whole.of(tables)) is not None}
+    silver = tables | identities.keys()
+    gold = {name: made for name, table in project.gold.items() if (made := table.fed_by(silver)) is not None}
+    there = silver | gold.keys()
     queries = {name: query for name, query in project.queries.items() if gold.keys() >= {*query.reads}}
     analysts = project.environment.analysts
     hidden = {
@@ -148,6 +152,7 @@ def restricted(project: Project, sources: frozenset[str]) -> Project:
             "sources": sources_kept,
             "tables": {name: table for name, table in project.tables.items() if name in tables},
             "quality": {table: policy for table, policy in project.quality.items() if table in tables},
+            "identities": identities,
             "gold": gold,
             "queries": queries,
         }

@@ -198,6 +198,19 @@ def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, j
         "committed": json.dumps(committed),
         "kafka_cluster": "-",
         "kafka_topics": "[]",
+        "identities": json.dumps(
+            _of_identities(deployment, f"arn:aws:s3:::{environment.bucket('lake')}/silver/{{}}/*")
+        ),
+        "identity_logs": json.dumps(
+            _of_identities(deployment, f"arn:aws:s3:::{environment.bucket('lake')}/silver/{{}}/_delta_log/*")
+        ),
+        "identity_notes": json.dumps(
+            [
+                arn
+                for folder in ("_schemas", "_leases")
+                for arn in _of_identities(deployment, f"arn:aws:s3:::{environment.bucket('raw')}/{folder}/silver/{{}}*")
+            ]
+        ),
         "drop_lists": json.dumps([f"{prefix}*" for prefix in drops]),
     }
     traits: set[str] = set()
@@ -208,6 +221,8 @@ def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, j
         )
         values |= {"kafka_cluster": cluster, "kafka_topics": json.dumps(topics)}
         traits.add("kafka_iam")
+    if deployment.project.identities:
+        traits.add("identities")
     if source:
         traits.add(source.kind)
         if committed:
@@ -220,6 +235,10 @@ def _job_role(deployment: Deployment, common: Mapping[str, str], job: JobSpec, j
         if job.connections:
             traits.add("network")
     return _role(deployment.root, job.name, job.script, {**common, **values}, traits)
+
+
+def _of_identities(deployment: Deployment, pattern: str) -> list[str]:
+    return [pattern.format(name) for name in sorted(deployment.project.identities)]
 
 
 def _role(root: Path, name: str, file: str, values: Mapping[str, str], traits: set[str] | None = None) -> RoleSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -16,6 +17,7 @@ from headwater.desk.environments import ROOT
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.run.plan import START_STAGES
 
+_PERSON = re.compile(r"[0-9a-f]{32}")
 ENGINES = ("athena", "redshift")
 
 
@@ -55,6 +57,21 @@ def streams_of(project: Project, source: str | None = None) -> list[str]:
         if source in (None, name)
         for stream in declared.streams
     ]
+
+
+def person(project: Project, text: str) -> str:
+    """Reads the id of a person, or a record that is written as member:id."""
+    member, colon, record = text.partition(":")
+    members = [name for one in project.identities.values() for name in one.members]
+    if not colon and _PERSON.fullmatch(text):
+        return text
+    if not colon or not record:
+        known = ", ".join(members) or "none"
+        raise ConfigError(
+            f"{text!r} is nobody; write a person_id of 32 digits and letters a to f, or member:id; members: {known}"
+        )
+    one_of("member", member, members)
+    return text
 
 
 def stage(text: str) -> str:

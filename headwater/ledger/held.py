@@ -51,18 +51,22 @@ class Holds:
 
 
 def waiting_tables(project: Project, held: Mapping[str, Mapping[str, Held]]) -> dict[str, list[str]]:
-    """Lists the gold tables that wait, each with the held streams that feed what it reads and cannot do without.
+    """Lists the gold tables and those of who is whom that wait, each with the held streams that feed what it cannot do without.
 
     Gold waits for no optional source.
     """
+    reads = {name: [member.table for member in one.members.values()] for name, one in project.identities.items()}
+    reads |= {
+        name: [read for table in gold.inputs if table not in gold.optional for read in reads.get(table, [table])]
+        for name, gold in project.gold.items()
+    }
     waits = {
         name: [
             f"{source}.{stream}"
-            for table in gold.inputs
-            if table not in gold.optional
+            for table in tables
             for source, stream, _ in feeding(project, table)
             if f"{source}.{stream}" in held and not project.source(source).optional
         ]
-        for name, gold in project.gold.items()
+        for name, tables in reads.items()
     }
     return {name: streams for name, streams in waits.items() if streams}

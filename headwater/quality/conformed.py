@@ -37,7 +37,7 @@ from headwater.phone_plans import (
     ZERO_DROPPED,
 )
 
-_BLANKS = r"[\p{Z}\p{Cc}]+"
+BLANKS = r"[\p{Z}\p{Cc}]+"
 # What mail servers take without quotes; the longest that they have to.
 _ADDRESS = (
     r"^(?=.{3,254}\z)[a-z0-9!#$%&'*+/=?^_`{|}~\p{L}\p{N}-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~\p{L}\p{N}-]+)*"
@@ -143,13 +143,13 @@ def _map(values: dict[str, str]) -> Column:
 
 
 def _email(text: Column) -> Column:
-    address = F.lower(F.regexp_replace(text, rf"^{_BLANKS}|{_BLANKS}\z", ""))
+    address = F.lower(F.regexp_replace(text, rf"^{BLANKS}|{BLANKS}\z", ""))
     short = F.length(F.substring_index(address, "@", 1)) <= _MOST_OF_A_LOCAL_PART
     return F.when(address.rlike(_ADDRESS) & short, address)
 
 
 def _name(text: Column) -> Column:
-    name = F.trim(F.regexp_replace(text, _BLANKS, " "))
+    name = F.trim(F.regexp_replace(text, BLANKS, " "))
     # A capital begins what follows a blank, a hyphen or an apostrophe.
     parts = F.split(F.lower(name), r"(?<=[ '\u2019-])")
     capitals = F.array_join(
@@ -170,7 +170,7 @@ def _phone(text: Column, country: str | None) -> Column:
 
     Which of them are in use changes from month to month, and is not looked at.
     """
-    written = F.trim(F.regexp_replace(F.regexp_replace(text, _BLANKS, " "), "^ ?(?i:tel:)", ""))
+    written = F.trim(F.regexp_replace(F.regexp_replace(text, BLANKS, " "), "^ ?(?i:tel:)", ""))
     plus = written.rlike(r"^\(?\+")
     digits = F.regexp_replace(F.regexp_replace(written, _ZERO_DROPPED, "$1"), "[^0-9]", "")
     international = F.when(plus & digits.rlike(_NUMBER), F.concat(F.lit("+"), digits))

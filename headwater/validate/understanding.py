@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from headwater.config import JsonStream, Project, Stream
+from headwater.config import JsonStream, Project, Stream, Table
 from headwater.config.fit import Types
+from headwater.config.identities import Identities
 from headwater.config.policy import Matches
 from headwater.config.strict import Place
 from headwater.deploy.gold_sql import silver_columns
@@ -54,18 +55,29 @@ def _of_saved_queries(declared: Declared, project: Project) -> Iterator[str]:
 
 
 def _of_pipeline(project: Project) -> Iterator[tuple[Place, str]]:
-    for folder, models in (("sources", project.sources), ("tables", project.tables)):
+    for folder, models in (
+        ("sources", project.sources),
+        ("tables", project.tables),
+        ("identities", project.identities),
+    ):
         for name, model in models.items():
             yield from _unfilled((folder, name), model.model_dump(mode="json", exclude_unset=True))
     for name, source in project.sources.items():
         for stream_name, stream in source.streams.items():
             for place, problem in _of_stream(stream):
                 yield ("sources", name, "streams", stream_name, *place), problem
+    yield from _of_policies(project)
+    for name, identities in project.identities.items():
+        for place, problem in _of_identities(identities, project.tables):
+            yield ("identities", name, *place), problem
+    yield from references.of_sources(project)
+
+
+def _of_policies(project: Project) -> Iterator[tuple[Place, str]]:
     for name, policy in project.quality.items():
         for number, check in enumerate(policy.rows):
             if isinstance(check, Matches):
                 yield from ((("quality", name, "rows", number, "pattern"), said) for said in of_pattern(check.pattern))
-    yield from references.of_sources(project)
 
 
 def _unfilled(place: Place, value: Any) -> Iterator[tuple[Place, str]]:
@@ -89,6 +101,14 @@ def _of_stream(stream: Stream) -> Iterator[tuple[Place, str]]:
     for name, parser in stream.parsers.items() if isinstance(stream, JsonStream) else ():
         for column, expression in parser.columns.items():
             yield from ((("parsers", name, "columns", column), said) for said in of_expression(expression, known))
+
+
+def _of_identities(identities: Identities, tables: Mapping[str, Table]) -> Iterator[tuple[Place, str]]:
+    for name, member in identities.members.items():
+        told = {("since",): member.since} | {("values", link): value for link, value in member.values.items()}
+        for place, expression in (told | ({("where",): member.where} if member.where else {})).items():
+            found = of_expression(expression, tables[member.table].types)
+            yield from ((("members", name, *place), problem) for problem in found)
 
 
 def _tables(project: Project) -> Mapping[str, Types]:

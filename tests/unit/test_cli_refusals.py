@@ -29,7 +29,11 @@ GOOD = {
     "sql": "SELECT 1",
     "tables": "orders",
     "name": "fx_rates",
+<<<<<<< HEAD
     "column": "gold.marketing_performance.roas",
+=======
+    "who": "shop:5",
+>>>>>>> bd1c98a (Who is whom: records of shop, CRM, apps and wholesale are linked by declared rules, with reasons and history)
 }
 # Any text is good there: SQL is the engine's to judge, a reason the reader's, a path the API's, undeclared fields the ledger's.
 FREE = {"sql", "reason", "path", "fields"}
@@ -47,6 +51,7 @@ WRONG_TEXTS = {
     "to": ["latest", "1", "run-1", "../x"],
     "new name": ["fx_rates", "", "1x", "A", "a-b", "../x", "a b", "[red]", "x" * 64],
     "out_file": ["rows.xlsx", "rows", "/nowhere/rows.csv", "/", ""],
+    "who": ["", "nobody", "shop", "shop:", "store:5", ":5", "G" * 32],
     "secret_file": ["/nowhere/secret.json", "/proc/self/mem", "/"],
 }
 CALLED: list[str] = []

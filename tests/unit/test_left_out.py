@@ -49,7 +49,7 @@ def test_what_is_hidden_is_hidden_of_tables_that_are_there(source: str) -> None:
     assert whole.environment.analysts.hidden_columns
     assert whole.environment.analysts.row_filters
     alone = restricted(whole, frozenset({source}))
-    there = alone.tables.keys() | alone.gold.keys()
+    there = alone.silver.keys() | alone.gold.keys()
     for kept, declared in (
         (alone.environment.analysts.hidden_columns, whole.environment.analysts.hidden_columns),
         (alone.environment.analysts.row_filters, whole.environment.analysts.row_filters),
