@@ -11,11 +11,8 @@ from headwater.ledger.held import MOST_CHARACTERS, Holds, waiting_tables
 from headwater.ledger.stage_runs import StageRuns
 from headwater.log import error_text, get_logger, shortened
 from headwater.stages.gold import build_gold, publish_gold
-<<<<<<< HEAD
-from headwater.stages.tally import tallied
-=======
 from headwater.stages.identities import build_identities
->>>>>>> bd1c98a (Who is whom: records of shop, CRM, apps and wholesale are linked by declared rules, with reasons and history)
+from headwater.stages.tally import tallied
 
 if TYPE_CHECKING:
     from headwater.job import Job
@@ -37,16 +34,13 @@ def refresh_gold(job: Job) -> None:
     holds.hold_tables(stale | {table: _stale(job, "Unknown", "Gold did not come to its end") for table in free})
     for table, held in stale.items():
         log.warning("stale", table=table, cause=held.cause)
-<<<<<<< HEAD
-    failed = {}
+    failed: dict[str, Held] = {}
     done = []
     for table in free:
         cause = None
         with tallied() as tally:
             try:
-                with job.lease(f"gold/{table}") as lease:
-                    build_gold(job, table, lease)
-                    publish_gold(job, table)
+                _refresh(job, table, failed)
             except Exception as error:  # noqa: BLE001 - whatever it was, it is this table's alone, and is raised below
                 cause = error_text(error)
                 log.warning("failed", table=table, error=cause)
@@ -54,16 +48,6 @@ def refresh_gold(job: Job) -> None:
         done.append(tally.stage_run(job.run_id, "Gold", job.job_run_id, cause, table=table))
     if done:
         StageRuns(job.ledger.bucket).write("-", done)
-=======
-    failed: dict[str, Held] = {}
-    for table in free:
-        try:
-            _refresh(job, table, failed)
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is this table's alone, and is raised below
-            cause = error_text(error)
-            log.warning("failed", table=table, error=cause)
-            failed[table] = _stale(job, type(error).__name__, cause)
->>>>>>> bd1c98a (Who is whom: records of shop, CRM, apps and wholesale are linked by declared rules, with reasons and history)
     holds.hold_tables(stale | failed)
     if failed:
         causes = "; ".join(f"{table}: {held.cause}" for table, held in failed.items())

@@ -29,11 +29,8 @@ GOOD = {
     "sql": "SELECT 1",
     "tables": "orders",
     "name": "fx_rates",
-<<<<<<< HEAD
     "column": "gold.marketing_performance.roas",
-=======
     "who": "shop:5",
->>>>>>> bd1c98a (Who is whom: records of shop, CRM, apps and wholesale are linked by declared rules, with reasons and history)
 }
 # Any text is good there: SQL is the engine's to judge, a reason the reader's, a path the API's, undeclared fields the ledger's.
 FREE = {"sql", "reason", "path", "fields"}
