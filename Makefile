@@ -10,7 +10,7 @@ ifeq ($(filter 4.% 5.%,$(MAKE_VERSION)),)
 $(error GNU make 4 is needed, and this is $(MAKE_VERSION). hint: python3.11 -m local.setup sets up without make, then .venv/bin/python -m local.demo is the demo and 'python -m tests.run' runs the tests)
 endif
 
-.PHONY: help setup demo terraform-local test test-unit test-fast test-bare test-glue mutants chaos steady fuzz check sbom package plan apply docs format up down clean lock
+.PHONY: help setup demo terraform-local test test-unit test-fast test-bare test-glue mutants chaos steady fuzz bench-quick check sbom package plan apply docs format up down clean lock
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ steady: setup ## Produce records, events and files without rest during RUNS=10 r
 
 fuzz: setup ## Give each reader of what comes from outside INPUTS=200000 odd inputs, or SECONDS=600 of them; ONLY="csv" gives them to one
 	@$(BIN)/python -m tests.fuzz.run $(or $(INPUTS),200000) $(or $(SECONDS),600) $(if $(ONLY),"$(ONLY)")
+
+bench-quick: setup ## Measure a start, a stream and an increment by layer, and say what has become slower: three minutes
+	@$(BIN)/python -m benchmarks.quick
 
 check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform, workflows, scanners
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
