@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent / "results" / "quick.jsonl"
 LAST = 5
 KEPT = 50
 SLOWER = 1.3
-"""How many times the median a measure has to be to be called slower: even the least of some rounds differs by a fifth on a busy machine."""
+"""How many times the median a measure has to be to be called slower: a busy machine alone makes a fifth."""
 
 
 class Result(BaseModel):
