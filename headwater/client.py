@@ -450,6 +450,7 @@ def _after(latest: Manifest) -> dict[str, Any]:
         "position_before": latest.position_after,
         "files": (),
         "drift": (),
+        "beside": (),
         "left_out": 0,
         "taken": (),
         "set_aside": (),

@@ -122,8 +122,8 @@ class JdbcStream(RelationStream):
     @property
     def raw_fields(self) -> tuple[str, ...] | None:
         """Fields that a raw row has: the columns that are read, and what the change log adds to them."""
-        columns = self.read_columns
-        return (*columns, *CHANGE) if columns is not None and isinstance(self.read, LogRead) else columns
+        fields = super().raw_fields
+        return (*fields, *CHANGE) if fields is not None and isinstance(self.read, LogRead) else fields
 
     def disagreements(self, table: Table) -> Iterator[Disagreement]:
         """Says where the stream contradicts the table that it feeds."""

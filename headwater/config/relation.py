@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -11,8 +12,14 @@ from headwater.config.stream import Disagreement, Order, StreamBase, unfed
 from headwater.config.strict import Identifier
 from headwater.config.table import Table
 
-# What Delta takes as the name of a column.
-SourceColumn = Annotated[str, Field(pattern=r"^[^\s,;{}()=`]{1,127}$")]
+SourceColumn = Annotated[str, Field(min_length=1, max_length=127)]
+# What neither Delta takes in the name of a column nor an expression between its backticks.
+_UNNAMED = re.compile(r"[\s,;{}()=`.\"]")
+
+
+def raw_name(column: str) -> str:
+    """The name that a raw row has for a column of a database: with underscores for what no table takes."""
+    return _UNNAMED.sub("_", column)
 
 
 class RelationStream(StreamBase):
@@ -21,8 +28,9 @@ class RelationStream(StreamBase):
     relation: Identifier
     raw: tuple[SourceColumn, ...] | Literal["all"] = Field(
         min_length=1,
-        description="Columns of the relation that are read, named as raw rows name them: as the database does, Snowflake's in "
-        "lower case. What reading itself needs is added. `all` = whatever the relation has.",
+        description="Columns of the relation that are read, named as the database does, Snowflake's in lower case. A raw row "
+        "has an underscore for each space, comma, point, quote, bracket or semicolon in a name. What reading itself needs is "
+        "added. `all` = whatever the relation has.",
     )
     where: str | None = Field(
         None,
@@ -48,7 +56,7 @@ class RelationStream(StreamBase):
     @property
     def raw_fields(self) -> tuple[str, ...] | None:
         """Fields that a raw row has; None where it has whatever the relation does."""
-        return self.read_columns
+        return None if self.read_columns is None else tuple(map(raw_name, self.read_columns))
 
     def disagreements(self, table: Table) -> Iterator[Disagreement]:
         """Says where the stream contradicts the table that it feeds."""

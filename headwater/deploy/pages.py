@@ -16,6 +16,7 @@ from headwater.deploy.lineage_page import lineage_page
 from headwater.deploy.module_pages import module_pages
 from headwater.deploy.openapi import openapi
 from headwater.deploy.sources_page import sources_page
+from headwater.deploy.types_page import types_page
 from headwater.errors import HeadwaterError
 
 
@@ -29,6 +30,7 @@ def pages(root: Path) -> dict[Path, str]:
         root / "docs" / "sources.md": sources_page(root),
         root / "docs" / "cost.md": cost_page(root),
         root / "docs" / "lineage.md": lineage_page(root),
+        root / "docs" / "types.md": types_page(),
         root / "docs" / "openapi.json": json.dumps(openapi(root), indent=1, ensure_ascii=False) + "\n",
     }
     tables = {

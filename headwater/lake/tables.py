@@ -21,7 +21,7 @@ from headwater.errors import BooksError, LedgerError
 from headwater.lake.columns import BATCH, FILE, MICROSECONDS, RAW, REASONS, ROW
 from headwater.lake.delta import Table
 from headwater.ledger.entries import Manifest
-from headwater.ledger.raw import ADDED, PROBLEM
+from headwater.ledger.raw import ADDED, PROBLEM, UNREAD
 
 Zone = Literal["bronze", "silver", "gold", "quarantine"]
 
@@ -184,7 +184,7 @@ def _column(name: str) -> Column:
 
 def _with_declared(rows: DataFrame, stream: Stream) -> DataFrame:
     """The rows with a column for each field that they may have: bronze lacks those that were declared since it was written."""
-    names = [*(stream.raw_fields or ()), *(ADDED if isinstance(stream, JsonStream) else ())]
+    names = [*(stream.raw_fields or ()), *(ADDED if isinstance(stream, JsonStream) else (UNREAD,))]
     known = {name.lower() for name in rows.columns}
     lacking = {name: F.lit(None).cast("string") for name in names if name.lower() not in known}
     if ROW not in rows.columns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from headwater.errors import ConfigError, SchemaDriftError
 from headwater.ledger.entries import DataFile, Days, Manifest, SetAside, SourceRead, TakenFile
 from headwater.ledger.positions import AnyPosition, Position
 from headwater.ledger.raw import RowFile
-from headwater.ledger.shape import Fields, Learned
+from headwater.ledger.shape import Fields, Learned, relation_changes
 from headwater.ledger.stream import FIRST_BATCH, StreamLedger
 from headwater.log import get_logger
 
@@ -28,6 +28,7 @@ class BatchWriter:
 
     `before_at` is when the batch before was committed. `known` is what earlier batches taught of the rows' fields, `learned` what
     this one's do, `declared` are the fields that config names, and with `flag` rows of another shape are marked for quarantine.
+    `relation` are all columns of a database's relation, by name and type there, and `relation_before` those of the batch before.
     """
 
     ledger: StreamLedger
@@ -42,6 +43,8 @@ class BatchWriter:
     declared: frozenset[str] = frozenset()
     flag: bool = False
     learned: Learned = field(default_factory=Learned)
+    relation_before: Mapping[str, str] | None = None
+    relation: dict[str, str] | None = None
     files: list[DataFile] = field(default_factory=list)
     taken: list[TakenFile] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
@@ -82,6 +85,7 @@ class BatchWriter:
             known=known,
             declared=declared,
             learned=Learned.beside(known, declared),
+            relation_before=latest.relation if latest else None,
             flag=flag,
         )
 
@@ -178,6 +182,7 @@ class BatchWriter:
                 f"{self.ledger.prefix}: {'; '.join(retyped)}; nothing of this batch counts. hint: have the source changed "
                 "back, or declare the stream under another name, with its history read again"
             )
+        told, read = relation_changes(self.relation_before, self.relation), self.declared or self.learned.seen.keys()
         manifest = Manifest(
             source=self.ledger.source,
             stream=self.ledger.stream,
@@ -194,7 +199,9 @@ class BatchWriter:
             slices=slices,
             window=self.window,
             fields=self.learned.fields(self.known),
-            drift=drift,
+            drift=drift + tuple(change for change in told if change.field in read and change.change == "retyped"),
+            relation=self.relation,
+            beside=tuple(change for change in told if change.field not in read),
             left_out=self.learned.left_out,
             taken=tuple(self.taken),
             set_aside=tuple(self.set_aside),

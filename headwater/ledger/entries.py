@@ -58,10 +58,11 @@ class Manifest(Entry):
     """One batch of one stream: its files and the positions before and after it.
 
     `window` are the first and the last day of a backfill's batch; `fields` is what all batches so far taught of the rows,
-    `drift` how this one's rows differ from those before, `left_out` how often they had a field for which there was no room,
-    `taken` the files of the landing bucket that it holds, and `set_aside` those of them that could not be read. `seconds` is how
-    long the batch took from its beginning to this manifest, and `reads` what of it the source took. A batch that `replays` another
-    has no files: its rows are those of the other that are in quarantine.
+    `drift` how this one's rows differ from those before, `relation` all columns that a database's relation has, by their type
+    there, `beside` how those that are not read differ from those before, `left_out` how often rows had a field for which there was
+    no room, `taken` the files of the landing bucket that it holds, and `set_aside` those of them that could not be read. `seconds`
+    is how long the batch took from its beginning to this manifest, and `reads` what of it the source took. A batch that
+    `replays` another has no files: its rows are those of the other that are in quarantine.
     """
 
     source: str
@@ -80,6 +81,8 @@ class Manifest(Entry):
     window: Days | None = None
     fields: dict[str, str] = {}
     drift: tuple[FieldChange, ...] = ()
+    relation: dict[str, str] | None = None
+    beside: tuple[FieldChange, ...] = ()
     left_out: int = 0
     taken: tuple[TakenFile, ...] = ()
     set_aside: tuple[SetAside, ...] = ()

@@ -18,6 +18,9 @@ PROBLEM = "_problem"
 ADDED = (ACCOUNT, PARSER, PROBLEM)
 """Fields that the pipeline adds to a JSON row, besides those that the stream declares."""
 
+UNREAD = "_unread"
+"""A raw row's values that its columns have no type for, by column, as JSON: `{"total": "NaN"}`; the columns themselves are NULL."""
+
 Problem = Literal[
     "schema_drift",
     "not_json",

@@ -139,6 +139,21 @@ class Learned:
         return tuple(found)
 
 
+def relation_changes(before: Mapping[str, str] | None, now: Mapping[str, str] | None) -> tuple[FieldChange, ...]:
+    """Lists how the columns of a relation differ from those before; nothing where nobody noted either."""
+    if before is None or now is None:
+        return ()
+    return (
+        *(FieldChange(field=name, change="new", after=f"{now[name]}, not read") for name in now if name not in before),
+        *(FieldChange(field=name, change="missing", before=before[name]) for name in before if name not in now),
+        *(
+            FieldChange(field=name, change="retyped", before=before[name], after=now[name])
+            for name in now
+            if name in before and now[name] != before[name]
+        ),
+    )
+
+
 def _types(kind: str) -> tuple[set[str], bool]:
     return {name for name in kind.rstrip("?").split("|") if name}, kind.endswith("?")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
@@ -10,7 +11,7 @@ from pyspark.sql import types as T
 
 from headwater.config import JsonStream, Stream, Table
 from headwater.lake.columns import BATCH, FILE, RAW, ROW
-from headwater.ledger.raw import PARSER, PROBLEM
+from headwater.ledger.raw import PARSER, PROBLEM, UNREAD
 from headwater.quality.conformed import conformed
 from headwater.quality.exact import exact
 
@@ -30,9 +31,23 @@ def typed(stream: Stream, table: Table, raw: DataFrame, also: Mapping[str, Colum
     lost = [F.when(told.isNotNull() & made.isNull(), F.lit(name)) for name, (told, made) in cast.items()]
     problem = F.col(PROBLEM) if isinstance(stream, JsonStream) else F.lit(None).cast("string").alias(PROBLEM)
     as_it_came = F.struct(*[F.col(f"`{name}`") for name in raw.columns if name not in {BATCH, FILE, ROW}]).alias(RAW)
+    lost += [F.when(was_unread, F.lit(name)) for name, was_unread in _unread(stream, table, raw).items()]
     told = F.array_except(F.array(*lost), F.array(F.lit(None).cast("string"))).alias(UNREADABLE)
     more = [column.alias(name) for name, column in (also or {}).items()]
     return conformed(table, raw.select(*columns, BATCH, FILE, ROW, problem, told, as_it_came, *more))
+
+
+def _unread(stream: Stream, table: Table, raw: DataFrame) -> dict[str, Column]:
+    """By column that is made of what a row may lack since nothing could read it there: whether this row lacks it."""
+    if UNREAD not in raw.columns:
+        return {}
+    names = F.coalesce(F.json_object_keys(UNREAD), F.array().cast("array<string>"))
+    made_of = {
+        name: [field for field in raw.columns if re.search(rf"(?i)(?<!\w){re.escape(field)}(?!\w)", expression)]
+        for name in table.columns
+        if (expression := stream.columns.get(name, name)) is not None
+    }
+    return {name: F.arrays_overlap(names, F.array(*map(F.lit, fields))) for name, fields in made_of.items() if fields}
 
 
 def cast_columns(stream: Stream, types: Mapping[str, str], raw: DataFrame) -> dict[str, tuple[Column, Column]]:

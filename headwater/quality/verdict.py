@@ -17,13 +17,14 @@ _SHOWN = 300
 def judge_drift(manifest: Manifest, drift: Drift) -> CheckResult | None:
     """Judges how a batch's rows differ in shape from those before; None when they do not.
 
-    Warns where drifting rows go to quarantine and where the tables evolve; halts a strict stream.
+    Warns where drifting rows go to quarantine and where the tables evolve; halts a strict stream. What is not read halts nothing.
     """
-    if not manifest.drift and not manifest.left_out:
+    changes = (*manifest.drift, *manifest.beside)
+    if not changes and not manifest.left_out:
         return None
-    told = [shortened(str(change), _SHOWN) for change in manifest.drift[:_MOST_TOLD]]
-    if len(manifest.drift) > _MOST_TOLD:
-        told.append(f"and {len(manifest.drift) - _MOST_TOLD} more")
+    told = [shortened(str(change), _SHOWN) for change in changes[:_MOST_TOLD]]
+    if len(changes) > _MOST_TOLD:
+        told.append(f"and {len(changes) - _MOST_TOLD} more")
     if manifest.left_out:
         told.append(
             f"{manifest.left_out} values of fields for which there was no room are in raw alone. hint: headwater source "
@@ -32,9 +33,9 @@ def judge_drift(manifest: Manifest, drift: Drift) -> CheckResult | None:
     message = "; ".join(told)
     return CheckResult(
         check="schema",
-        level="halt" if drift == "strict" else "warn",
+        level="halt" if drift == "strict" and (manifest.drift or manifest.left_out) else "warn",
         passed=False,
-        value=float(len(manifest.drift)),
+        value=float(len(changes)),
         message=message,
     )
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from headwater.config import RedshiftSource, RedshiftStream, Warehouse
+from headwater.config.relation import raw_name
 from headwater.errors import FatalSourceError, QueryError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import DataFile, Days, Manifest
@@ -84,7 +85,11 @@ def unload(
     span = _span(client, warehouse, stream, writer, days)
     if span is None:
         return None
-    select = f"SELECT * FROM {_relation(stream)} WHERE {span.where}"
+    names = [
+        double_quoted(name) if raw_name(name) == name else f"{double_quoted(name)} AS {double_quoted(raw_name(name))}"
+        for name in stream.read_columns or ()
+    ]
+    select = f"SELECT {', '.join(names) or '*'} FROM {_relation(stream)} WHERE {span.where}"
     # Days without rows, or whose rows have all changed meanwhile, unload nothing and leave no manifest.
     data_api.query(
         client,

@@ -32,6 +32,7 @@ from snowflake.connector.errors import DatabaseError, Error, ForbiddenError, Ope
 
 from headwater.config import SnowflakeSource, SnowflakeStream
 from headwater.config.address import LOOPBACK, is_host
+from headwater.config.relation import raw_name
 from headwater.errors import ConfigError, FatalSourceError, RetriableSourceError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Days, Manifest
@@ -224,15 +225,15 @@ def der_key(pem: str, passphrase: str | None) -> bytes | None:
 
 
 def schema_of(columns: Sequence[ResultMetadata]) -> pa.Schema:
-    """The Parquet schema of a result: names in lower case, and types that do not depend on the values of a batch.
+    """The Parquet schema of a result: names as raw rows have them, in lower case, and types that no batch's values change.
 
     FatalSourceError for two names that differ by case alone, and for a type that has no place in Parquet.
     """
-    names = [column.name.lower() for column in columns]
+    names = [raw_name(column.name.lower()) for column in columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise FatalSourceError(
-            f"{', '.join(twice)}: columns that differ by case alone. hint: read a view that renames one"
+            f"{', '.join(twice)}: columns that differ by case alone, or by what no table takes. hint: read a view that renames one"
         )
     return pa.schema([(name, _type_of(column)) for name, column in zip(names, columns, strict=True)])
 

@@ -82,7 +82,7 @@ def _extract_batch(job: Job, ledger: StreamLedger, stream: str, days: Days | Non
     )
     with bind(batch=writer.batch):
         manifest = read(job, job.source, stream, writer, days)
-        drift = manifest.drift if manifest else ()
+        drift = (*manifest.drift, *manifest.beside) if manifest else ()
         for change in drift[:_MOST_TOLD]:
             log.warning("schema drift", change=shortened(str(change), 1000), changes=len(drift))
         set_aside = manifest.set_aside if manifest else ()

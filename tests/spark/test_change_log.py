@@ -254,7 +254,7 @@ def test_columns_that_are_not_declared_are_dropped_before_anything_is_written(ac
     accounts.execute('ALTER TABLE accounts ADD "Order" int DEFAULT 7')
     accounts.extraction.source = accounts.source(SLOT, raw=["Order", "name"], day="joined")
     accounts.insert(1, 2)
-    kept = {"Order", "name", "id", "joined", "_change", "_lsn", "_committed_at"}
+    kept = {"Order", "name", "id", "joined", "_change", "_lsn", "_committed_at", "_unread"}
     assert [row.asDict().keys() for row in accounts.rows() or []] == [kept, kept]
     accounts.execute("UPDATE accounts SET story = 'secret' WHERE id = 1", "DELETE FROM accounts WHERE id = 2")
     rows = accounts.rows() or []
@@ -277,7 +277,7 @@ def test_a_stream_that_read_all_reads_on_with_what_it_declares(accounts: Account
     accounts.extraction.source = accounts.source(SLOT, raw=["name", "balance"])
     accounts.execute("UPDATE accounts SET balance = 9 WHERE id = 1")
     [row] = accounts.rows() or []
-    assert row.asDict().keys() == {"name", "balance", "id", "joined", "_change", "_lsn", "_committed_at"}
+    assert row.asDict().keys() == {"name", "balance", "id", "joined", "_change", "_lsn", "_committed_at", "_unread"}
     newest = accounts.extraction.ledger("accounts").latest()
     assert newest is not None
     assert (newest.drift, "story" in newest.fields) == ((), False)

@@ -15,6 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from headwater.config import InsertWrite, JdbcSource, Project, RelationStream, SnowflakeStream, Table
+from headwater.config.relation import raw_name
 from headwater.deploy.project import load_project
 from headwater.errors import ConfigError, FatalSourceError
 from headwater.sources.relation import double_quoted, selected
@@ -266,8 +267,22 @@ def test_a_quoted_name_ends_where_it_ends(name: str) -> None:
     assert quoted[1:-1].replace('""', '"') == name
 
 
-@pytest.mark.parametrize("raw", [[], ["two words"], ["a,b"], ["a;b"], ["(a)"], ["a=b"], ["a`b"], ["x\n"], "none", [""]])
-def test_a_column_that_no_delta_table_could_hold_is_refused(raw: Any) -> None:
+@given(st.text(min_size=1, max_size=40))
+def test_a_raw_row_has_a_name_of_each_column_that_a_delta_table_takes(name: str) -> None:
+    assert re.fullmatch(r"[^\s,;{}()=`.\"]+", raw_name(name))
+    assert raw_name(raw_name(name)) == raw_name(name)
+    assert raw_name("a_b-c's") == "a_b-c's"
+    assert raw_name('Net Weight, "kg" (1.5)') == "Net_Weight___kg___1_5_"
+
+
+@pytest.mark.parametrize("raw", [["a b", "A_B"], ["a.b", "a b"]])
+def test_columns_that_would_have_one_name_in_raw_rows_are_refused(raw: list[str]) -> None:
+    with pytest.raises(ValueError, match="twice, in whatever case"):
+        relation(raw=raw)
+
+
+@pytest.mark.parametrize("raw", [[], "none", [""], ["x" * 128]])
+def test_what_names_no_column_is_refused(raw: Any) -> None:
     with pytest.raises(ValueError, match="raw"):
         relation(raw=raw)
 

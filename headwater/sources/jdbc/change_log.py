@@ -9,12 +9,13 @@ dead run has read is read again, and the server keeps its log until the ledger h
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
-from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -24,11 +25,14 @@ from headwater.ledger.batch import BatchWriter
 from headwater.ledger.positions import LogPosition, SnapshotPosition
 from headwater.ledger.shape import Learned
 from headwater.log import get_logger
+from headwater.sources.jdbc.arrays import array_items
+from headwater.sources.jdbc.columns import Column
 from headwater.sources.jdbc.engine import snapshot
 from headwater.sources.jdbc.pgoutput import Change, Decoder, VisibleTransactions, parse_lsn
 from headwater.sources.jdbc.postgresql import PostgreSql
-from headwater.sources.jdbc.read import empty, read_joined, relation_of, write_rows
+from headwater.sources.jdbc.read import Relation, read_joined, relation_of, write_rows
 from headwater.sources.jdbc.session import Database, Session, connect
+from headwater.sources.jdbc.typed import typed_rows, types_of
 
 log = get_logger(__name__)
 
@@ -58,23 +62,36 @@ def extract_changes(
         end = _resume(session, stream, read, position.lsn)
         if end == position.lsn:
             return None
-        relation = relation_of(stream, PostgreSql(), session)
-        schema = empty(spark, source, relation, database).schema
+        relation = log_relation(stream, session, writer)
         decoder = Decoder(*_schema_and_table(stream), key)
         seen = VisibleTransactions.of(position.snapshot) if isinstance(position, SnapshotPosition) else None
         session.connection.setAutoCommit(False)
         changes = _changes(session, read, end, decoder, seen)
         rows = 0
         while chunk := list(islice(changes, _ROWS_AT_ONCE)):
-            _write(spark, stream, schema, chunk, writer)
+            _write(spark, relation, chunk, writer)
             rows += len(chunk)
         session.connection.rollback()
     if rows:
         writer.adopt(rows)
-        writer.learned = Learned.of_columns({f.name: f.dataType.simpleString() for f in _with_change(schema).fields})
     elif parse_lsn(end) - parse_lsn(position.lsn) < QUIET_BYTES:
         return None
     return LogPosition(slot=read.slot, lsn=end)
+
+
+def log_relation(stream: JdbcStream, session: Session, writer: BatchWriter) -> Relation:
+    """The relation as its log has it: without the columns that PostgreSQL makes of others, which it does not log.
+
+    FatalSourceError names those that are declared.
+    """
+    relation = relation_of(stream, PostgreSql(), session, writer)
+    made = [column.name for column in relation.columns if column.generated]
+    if made and stream.read_columns is not None:
+        raise FatalSourceError(
+            f"{stream.relation}: the change log does not have {', '.join(made)}, which the database makes of other columns. "
+            "hint: take it out of `raw`, and say under `columns` how it is made; or read by watermark"
+        )
+    return replace(relation, columns=tuple(column for column in relation.columns if not column.generated))
 
 
 def snapshot_columns(rows: DataFrame, lsn: int) -> DataFrame:
@@ -183,11 +200,12 @@ def _snapshot(
     with snapshot(spark, PostgreSql(), database) as view:
         # The log from the slot on has changes that this snapshot saw; the next batch leaves these transactions out.
         [seen] = view.row("SELECT pg_current_snapshot()::text")
-        relation = relation_of(stream, PostgreSql(), view.session)
-        rows = read_joined(spark, source, stream, relation, PostgreSql(), database, view, "true")
+        relation = log_relation(stream, view.session, writer)
+        rows = read_joined(spark, source, stream, relation, database, view, "true")
         if rows is None:
             return None
-        write_rows(snapshot_columns(rows, parse_lsn(str(start))), writer)
+        typed = typed_rows(rows, relation.columns, writer.known)
+        write_rows(snapshot_columns(typed, parse_lsn(str(start))), writer)
     return SnapshotPosition(slot=read.slot, lsn=str(start), snapshot=str(seen))
 
 
@@ -252,50 +270,33 @@ def _changes(
                 list(changes)
 
 
-def _with_change(schema: T.StructType) -> T.StructType:
-    return T.StructType(
+def _write(spark: SparkSession, relation: Relation, changes: list[Change], writer: BatchWriter) -> None:
+    """Writes changes with the types that rows of the relation's snapshot have."""
+    columns = relation.columns
+    texts = T.StructType(
         [
-            *schema.fields,
+            *(T.StructField(column.raw, T.StringType()) for column in columns),
             T.StructField("_change", T.StringType()),
             T.StructField("_lsn", T.LongType()),
             T.StructField("_committed_at", T.TimestampType()),
         ]
     )
-
-
-def _write(
-    spark: SparkSession, stream: JdbcStream, schema: T.StructType, changes: list[Change], writer: BatchWriter
-) -> None:
-    """Writes changes with the types that the relation's snapshot has."""
-    texts = T.StructType(
-        [*(T.StructField(name, T.StringType()) for name in schema.fieldNames()), *_with_change(schema).fields[-3:]]
-    )
     rows = [
-        (*(change.values.get(name) for name in schema.fieldNames()), change.kind, change.lsn, change.committed_at)
+        (
+            *(_as_read(column, change.values.get(column.name)) for column in columns),
+            change.kind,
+            change.lsn,
+            change.committed_at,
+        )
         for change in changes
     ]
-    frame = spark.createDataFrame(rows, texts)
-    typed = {f.name: _typed(f"`{f.name}`", f.dataType) for f in schema.fields}
-    lost = [
-        F.sum((F.col(f"`{name}`").isNotNull() & cast.isNull()).cast("int")).alias(name) for name, cast in typed.items()
-    ]
-    unread: dict[str, Any] = frame.agg(*lost).collect()[0].asDict()
-    wrong = [name for name, count in unread.items() if count]
-    if wrong:
-        raise FatalSourceError(
-            f"{stream.relation}: values of {', '.join(wrong)} in the log do not read as "
-            f"{', '.join(schema[name].dataType.simpleString() for name in wrong)}. "
-            "hint: leave the column out of the publication, or read the stream by watermark"
-        )
-    columns = [cast.alias(name) for name, cast in typed.items()]
-    frame.select(*columns, "_change", "_lsn", "_committed_at").write.mode("append").option(
-        "compression", "zstd"
-    ).parquet(writer.data_uri)
+    typed = typed_rows(spark.createDataFrame(rows, texts), columns, writer.known, texts=True)
+    typed.write.mode("append").option("compression", "zstd").parquet(writer.data_uri)
+    writer.learned = Learned.of_columns(types_of(typed))
 
 
-def _typed(column: str, kind: T.DataType) -> Column:
-    """Reads PostgreSQL's text of a value; NULL where it does not read."""
-    if isinstance(kind, T.BinaryType):
-        # As PostgreSQL writes it: a backslash, x, then hexadecimal digits.
-        return F.unhex(F.expr(f"substring({column}, 3)"))
-    return F.col(column).cast(kind) if isinstance(kind, T.AtomicType) else F.lit(None).cast(kind)
+def _as_read(column: Column, value: str | None) -> str | None:
+    """A value of the log as the text that a read of the relation has."""
+    if value is None or not column.declared.endswith("[]"):
+        return value
+    return json.dumps(array_items(value), ensure_ascii=False)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pyspark.sql import SparkSession
 
+from headwater.sources.jdbc.columns import Column
 from headwater.sources.jdbc.session import Database, Session, connect
 
 STATEMENT_TIMEOUT_MS = 30 * 60 * 1000
@@ -58,12 +59,16 @@ class Engine(Protocol):
         """SQL of a moment some minutes earlier."""
         ...
 
-    def columns(self, session: Session, relation: str) -> list[str]:
+    def columns(self, session: Session, relation: str) -> list[Column]:
         """Lists the columns of a relation; FatalSourceError when it does not exist."""
         ...
 
     def quoted(self, name: str) -> str:
         """An identifier as it stands in SQL."""
+        ...
+
+    def split(self, quoted: str) -> str:
+        """SQL of a number as a 64-bit integer, NULL where it is none: what parallel reads are split by."""
         ...
 
     def digest(self, columns: Sequence[str]) -> str:

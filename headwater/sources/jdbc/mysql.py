@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from headwater.errors import FatalSourceError
 from headwater.sources.jdbc.address import Address
+from headwater.sources.jdbc.columns import Column, of_mysql
 from headwater.sources.jdbc.engine import STATEMENT_TIMEOUT_MS, Snapshot
 from headwater.sources.jdbc.session import Database, Session
 
@@ -60,14 +61,14 @@ class MySql:
         """SQL of a moment some minutes earlier."""
         return f"{moment} - INTERVAL {minutes} MINUTE"
 
-    def columns(self, session: Session, relation: str) -> list[str]:
+    def columns(self, session: Session, relation: str) -> list[Column]:
         """Lists the columns that this user may read."""
         schema, _, table = relation.rpartition(".")
         condition = f"table_schema = '{schema}'" if schema else "table_schema = database()"
         columns = [
-            str(name)
-            for (name,) in session.rows(
-                "SELECT column_name FROM information_schema.columns "
+            of_mysql(str(name), str(type_), self.quoted(str(name)))
+            for name, type_ in session.rows(
+                "SELECT column_name, column_type FROM information_schema.columns "
                 f"WHERE {condition} AND table_name = '{table}' ORDER BY ordinal_position"
             )
         ]
@@ -80,6 +81,10 @@ class MySql:
     def quoted(self, name: str) -> str:
         """An identifier between backticks."""
         return f"`{name.replace('`', '``')}`"
+
+    def split(self, quoted: str) -> str:
+        """SQL of a number as a signed integer."""
+        return f"IF({quoted} BETWEEN -9e18 AND 9e18, CAST({quoted} AS SIGNED), NULL)"
 
     def digest(self, columns: Sequence[str]) -> str:
         """SQL that adds up 60 bits of the MD5 of each row's quoted values."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from headwater.sources.jdbc.address import Address
+from headwater.sources.jdbc.columns import Column, of_postgres
 from headwater.sources.jdbc.engine import STATEMENT_TIMEOUT_MS, Snapshot
 from headwater.sources.jdbc.session import Database, Session
 from headwater.sources.relation import double_quoted
@@ -14,7 +15,7 @@ _REPEATABLE_READ = 4
 
 
 class PostgreSql:
-    """PostgreSQL 10 or later."""
+    """PostgreSQL 12 or later."""
 
     # A transaction's own now() is before its snapshot, which may have rows that are later.
     now = "statement_timestamp()"
@@ -29,7 +30,8 @@ class PostgreSql:
             user=secret["username"],
             password=secret["password"],
             # Said once connected: RDS Proxy refuses a connection that brings options along.
-            opening=f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}; SET TIME ZONE 'UTC'",
+            opening=f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}; SET TIME ZONE 'UTC'; "
+            "SET datestyle = 'ISO'; SET bytea_output = 'hex'",
         )
 
     def begin(self, session: Session) -> Snapshot:
@@ -51,17 +53,29 @@ class PostgreSql:
         """SQL of a moment some minutes earlier."""
         return f"{moment} - interval '{minutes} minutes'"
 
-    def columns(self, session: Session, relation: str) -> list[str]:
-        """Lists the columns, those that this user may not read included."""
+    def columns(self, session: Session, relation: str) -> list[Column]:
+        """Lists the columns, those that this user may not read included; a domain is what it is made of."""
         query = (
-            f"SELECT attname::text FROM pg_attribute WHERE attrelid = '{relation}'::regclass AND attnum > 0 "
-            "AND NOT attisdropped ORDER BY attnum"
+            "WITH RECURSIVE declared (place, name, generated, type, modifier) AS ("
+            "SELECT attnum, attname::text, attgenerated::text, atttypid, atttypmod FROM pg_attribute "
+            f"WHERE attrelid = '{relation}'::regclass AND attnum > 0 AND NOT attisdropped "
+            "UNION ALL SELECT place, name, generated, typbasetype, typtypmod "
+            "FROM declared JOIN pg_type ON pg_type.oid = type AND typtype = 'd') "
+            "SELECT name, format_type(type, modifier), generated FROM declared "
+            "JOIN pg_type ON pg_type.oid = type AND typtype <> 'd' ORDER BY place"
         )
-        return [str(name) for (name,) in session.rows(query)]
+        return [
+            of_postgres(str(name), str(type_), self.quoted(str(name)), generated=bool(generated))
+            for name, type_, generated in session.rows(query)
+        ]
 
     def quoted(self, name: str) -> str:
         """An identifier between double quotes."""
         return double_quoted(name)
+
+    def split(self, quoted: str) -> str:
+        """SQL of a number as a bigint."""
+        return f"CASE WHEN {quoted} BETWEEN -9e18 AND 9e18 THEN {quoted}::bigint END"
 
     def digest(self, columns: Sequence[str]) -> str:  # noqa: ARG002 - a row knows its columns here
         """SQL that adds up the hashes of the rows' text."""

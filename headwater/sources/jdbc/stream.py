@@ -19,13 +19,14 @@ from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.positions import KeyPosition, Position, WatermarkPosition
 from headwater.log import get_logger
-from headwater.sources.jdbc.change_log import extract_changes, log_end, snapshot_columns
+from headwater.sources.jdbc.change_log import extract_changes, log_end, log_relation, snapshot_columns
 from headwater.sources.jdbc.engine import Engine, Snapshot, snapshot
 from headwater.sources.jdbc.mysql import MySql
 from headwater.sources.jdbc.pgoutput import parse_lsn
 from headwater.sources.jdbc.postgresql import PostgreSql
-from headwater.sources.jdbc.read import extent, extract_rows, read_joined, relation_of, write_rows
+from headwater.sources.jdbc.read import Relation, extent, extract_rows, read_joined, relation_of, write_rows
 from headwater.sources.jdbc.session import Database, connect
+from headwater.sources.jdbc.typed import typed_rows
 from headwater.sources.keys import Keys
 from headwater.sources.keys import news as key_news
 from headwater.sources.watermark import Span, news, of_days, position_before
@@ -93,65 +94,68 @@ class _Relation:
             raise ConfigError(
                 f"{self.source.name}.{self.name}: cannot be read by days. hint: declare `day`, the column that has them"
             )
-        asked, spark = of_days(column, self.engine, days), self.spark
+        asked, spark = of_days(self.engine.quoted(column), self.engine, days), self.spark
         if not isinstance(self.stream.read, LogRead):
             with snapshot(spark, self.engine, self.database) as view:
-                self._extract(view, asked)
+                self._extract(view, relation_of(self.stream, self.engine, view.session, self.writer), asked)
             return
         # Before the snapshot, so that every change that it lacks is later in the log than its rows.
         with connect(spark, self.database) as session:
             place = parse_lsn(log_end(session))
         with snapshot(spark, self.engine, self.database) as view:
-            relation = relation_of(self.stream, self.engine, view.session)
-            rows = read_joined(spark, self.source, self.stream, relation, self.engine, self.database, view, asked.where)
+            relation = log_relation(self.stream, view.session, self.writer)
+            rows = read_joined(spark, self.source, self.stream, relation, self.database, view, asked.where)
             if rows is not None:
-                write_rows(snapshot_columns(rows, place), self.writer)
+                typed = typed_rows(rows, relation.columns, self.writer.known)
+                write_rows(snapshot_columns(typed, place), self.writer)
 
     def _by_watermark(self, read: WatermarkRead, view: Snapshot) -> WatermarkPosition | None:
-        relation = relation_of(self.stream, self.engine, view.session)
-        columns = self.stream.read_columns or self.engine.columns(view.session, self.stream.relation)
-        digest = self.engine.digest(columns)
+        relation = relation_of(self.stream, self.engine, view.session, self.writer)
+        read = read.model_copy(update={"column": self.engine.quoted(read.column)})
+        digest = self.engine.digest(relation.names)
 
         def fingerprint(where: str) -> tuple[str, str]:
-            rows, total = view.row(f"SELECT count(*), {digest} FROM (SELECT * FROM {relation} WHERE {where}) AS t")
+            rows, total = view.row(f"SELECT count(*), {digest} FROM (SELECT * FROM {relation.rows} WHERE {where}) AS t")
             return str(rows), str(total)
 
         clock, newest = self.engine.text(self.engine.now), self.engine.text(f"max({read.column})")
-        now, high = view.row(f"SELECT {clock}, {newest} FROM {relation} WHERE {read.column} <= {self.engine.now}")
+        now, high = view.row(f"SELECT {clock}, {newest} FROM {relation.rows} WHERE {read.column} <= {self.engine.now}")
         span = news(read, self.engine, position_before(self.writer, str(now)), str(now), high, fingerprint)
         if span is not None:
-            self._extract(view, span)
+            self._extract(view, relation, span)
         return span.after if span is not None else None
 
     def _by_bookmark(self, read: BookmarkRead, view: Snapshot) -> KeyPosition | None:
-        [key], text = read.keys, self.engine.text
-        relation = relation_of(self.stream, self.engine, view.session)
-        digest = self.engine.digest([key])
+        [name], text = read.keys, self.engine.text
+        relation, key = relation_of(self.stream, self.engine, view.session, self.writer), self.engine.quoted(name)
+        digest = self.engine.digest([name])
 
         def below(high: int) -> int | None:
-            newest = f"SELECT {key} FROM {relation} WHERE {key} <= {high} ORDER BY {key} DESC LIMIT {read.overlap_rows}"
+            newest = (
+                f"SELECT {key} FROM {relation.rows} WHERE {key} <= {high} ORDER BY {key} DESC LIMIT {read.overlap_rows}"
+            )
             lowest, rows = view.row(f"SELECT {text(f'min({key})')}, count(*) FROM ({newest}) AS newest")
             return None if lowest is None or int(rows or 0) < read.overlap_rows else int(lowest) - 1
 
         def fingerprint(since: int | None, high: int) -> tuple[str, str]:
-            keys = f"SELECT {key} FROM {relation} WHERE {_between(key, since, high)}"
+            keys = f"SELECT {key} FROM {relation.rows} WHERE {_between(key, since, high)}"
             rows, total = view.row(f"SELECT count(*), {digest} FROM ({keys}) AS t")
             return str(rows), str(total)
 
-        [highest] = view.row(f"SELECT {text(f'max({key})')} FROM {relation}")
+        [highest] = view.row(f"SELECT {text(f'max({key})')} FROM {relation.rows}")
         high = None if highest is None else int(highest)
         keys = key_news(self.writer.before(KeyPosition), high, below, fingerprint)
         if keys is None:
             return None
-        if not self._through_bookmark(key, keys, relation, view):
+        if not self._through_bookmark(name, keys, relation, view):
             log.warning("the bookmark is not where the ledger is: reading by the ledger's position", keys=str(keys))
-            self._extract(view, _of_keys(key, keys.since, keys.high))
+            self._extract(view, relation, _of_keys(key, keys.since, keys.high))
         elif keys.late:
             assert keys.low is not None  # noqa: S101 - what is late lies behind something
-            self._extract(view, _of_keys(key, keys.since, keys.low))
+            self._extract(view, relation, _of_keys(key, keys.since, keys.low))
         return keys.after
 
-    def _through_bookmark(self, key: str, keys: Keys, relation: str, view: Snapshot) -> bool:
+    def _through_bookmark(self, key: str, keys: Keys, relation: Relation, view: Snapshot) -> bool:
         """Writes the rows with new keys, as the job's bookmark finds them; False, and none written, when those are others.
 
         The bookmark spares reading what was read; the ledger decides what is new. A bookmark behind the ledger (a run died
@@ -161,10 +165,10 @@ class _Relation:
         if keys.low == keys.high:
             return True
         partition = self.stream.partition_column
-        expected = extent(view, relation, partition, _between(key, keys.low, keys.high))
+        expected = extent(view, relation, partition, _between(self.engine.quoted(key), keys.low, keys.high))
         options = {
             **self.database.options,
-            "dbtable": relation,
+            "dbtable": relation.reading(),
             "jobBookmarkKeys": [key],
             "jobBookmarkKeysSortOrder": "asc",
             "hashexpression": partition,
@@ -173,7 +177,7 @@ class _Relation:
         rows = self.new_rows(self.source.engine, options, f"{self.name}_rows")
         if key not in rows.columns:
             return False
-        new = rows.where(F.col(key) <= keys.high)
+        new = typed_rows(rows, relation.columns, self.writer.known).where(F.col(key) <= keys.high)
         if keys.low is not None:
             new = new.where(F.col(key) > keys.low)
         if write_rows(new, self.writer, partition, "bookmark/") == expected:
@@ -181,10 +185,8 @@ class _Relation:
         self.writer.files.clear()
         return False
 
-    def _extract(self, view: Snapshot, span: Span) -> None:
-        spark, engine, stream = self.spark, self.engine, self.stream
-        relation = relation_of(stream, engine, view.session)
-        extract_rows(spark, self.source, stream, relation, engine, self.database, view, span, self.writer)
+    def _extract(self, view: Snapshot, relation: Relation, span: Span) -> None:
+        extract_rows(self.spark, self.source, self.stream, relation, self.database, view, span, self.writer)
 
 
 def _between(key: str, since: int | None, high: int) -> str:

@@ -1,0 +1,194 @@
+"""Each type of a database arrives as docs/types.md says, by whatever way, and what a type does not hold goes to quarantine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import yaml
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from headwater.config import JdbcSource
+from headwater.ledger.entries import Manifest
+from headwater.ledger.raw import UNREAD
+from local.mariadb import MariaDbServer
+from local.postgres import PostgresServer, free_port
+from tests.support.paths import ROOT
+
+from .extraction import Extraction
+
+DECLARED: dict[str, list[dict[str, Any]]] = yaml.safe_load((ROOT / "tests" / "types.yaml").read_text())
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A column of each type, and rows that have its values one after the other."""
+
+    engine: str
+
+    @property
+    def columns(self) -> list[dict[str, Any]]:
+        return DECLARED[self.engine]
+
+    def given(self, column: dict[str, Any]) -> list[str]:
+        return [*column["values"], *column.get("refused", ())]
+
+    @property
+    def rows(self) -> list[list[str | None]]:
+        columns = [self.given(column) for column in self.columns]
+        return [[c[n] if n < len(c) else None for c in columns] for n in range(max(map(len, columns)))]
+
+    def expected(self) -> list[dict[str, Any]]:
+        """Of each row the values as text, and those of its columns that no type holds."""
+        found = []
+        for row in self.rows:
+            values: dict[str, str | None] = {}
+            unread = set()
+            for number, (column, given) in enumerate(zip(self.columns, row, strict=True)):
+                values[f"c{number}"] = None if given is None else column["values"].get(given)
+                if given in column.get("refused", ()):
+                    unread.add(f"c{number}")
+            found.append({"values": values, "unread": unread})
+        return found
+
+
+def as_text(rows: DataFrame) -> list[dict[str, Any]]:
+    """Rows as they arrived, in order, each value as text."""
+    told = []
+    for field in rows.schema.fields:
+        value, kind = F.col(f"`{field.name}`"), field.dataType.typeName()
+        if field.name.startswith("c"):
+            text = {"binary": F.hex(value), "array": F.to_json(value)}.get(kind, value.cast("string"))
+            told.append(text.alias(field.name))
+    return [
+        {
+            "values": {name: row[name] for name in row.asDict() if name != UNREAD},
+            "unread": set(json.loads(row[UNREAD] or "{}")),
+        }
+        for row in rows.orderBy("id").select(*told, UNREAD).collect()
+    ]
+
+
+def differences(rows: DataFrame, typed: Typed) -> list[tuple[str, Any, Any]]:
+    """What arrived otherwise than the page says: the type, and what came and what should have."""
+    found = []
+    for came, wanted in zip(as_text(rows), typed.expected(), strict=True):
+        for number, column in enumerate(typed.columns):
+            pair = [(row["values"][f"c{number}"], f"c{number}" in row["unread"]) for row in (came, wanted)]
+            found += [(column["type"], *pair)] if pair[0] != pair[1] else []
+    return found
+
+
+def types(rows: DataFrame) -> dict[str, str]:
+    return {field.name: field.dataType.simpleString() for field in rows.schema.fields if field.name.startswith("c")}
+
+
+def source(engine: str, relation: str, read: dict[str, Any], columns: int) -> JdbcSource:
+    stream = {
+        "table": "t",
+        "raw": [f"c{number}" for number in range(columns)],
+        "relation": relation,
+        "read": read,
+        "partition_column": "id",
+        "columns": {"lsn": "_lsn"},
+    }
+    return JdbcSource.model_validate(
+        {"kind": "jdbc", "name": "shop", "engine": engine, "secret": "s", "streams": {"t": stream}}
+    )
+
+
+def secret(server: PostgresServer | MariaDbServer) -> dict[str, str]:
+    where = {"host": "127.0.0.1", "port": str(server.port), "dbname": server.database}
+    return where | {"username": server.user, "password": server.password}
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with PostgresServer(tmp_path_factory.mktemp("postgres") / "data", free_port()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDbServer]:
+    with MariaDbServer(tmp_path_factory.mktemp("mysql") / "data", free_port()) as running:
+        yield running
+
+
+class Uncollected(Extraction):
+    """An extraction whose rows stay in Spark: Python's dates begin a day later than Spark's."""
+
+    def rows(self, manifest: Manifest) -> list[Row]:
+        return []
+
+
+def read(extraction: Uncollected, spark: SparkSession) -> DataFrame:
+    """Extracts one batch, and reads its rows."""
+    extraction.run("t")
+    manifest = extraction.ledger("t").latest()
+    assert manifest is not None
+    return spark.read.parquet(*[f"file://{extraction.root}/{file.key}" for file in manifest.files])
+
+
+def test_what_postgresql_has_arrives_as_the_page_says_by_watermark_by_snapshot_and_by_log(
+    spark: SparkSession, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    typed = Typed("postgresql")
+    columns = ", ".join(f"c{number} {column['type']}" for number, column in enumerate(typed.columns))
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        # Of the session's formats nothing depends.
+        connection.execute("SET synchronous_commit = on")
+        for statement in (
+            "CREATE TYPE an_enum AS ENUM ('x', 'two words')",
+            "CREATE DOMAIN an_inner AS numeric(10,2)",
+            "CREATE DOMAIN a_domain AS an_inner CHECK (VALUE <> 0)",
+            "CREATE TYPE a_row AS (number int, word text)",
+            f"CREATE TABLE t (id int PRIMARY KEY, at timestamptz DEFAULT '2018-01-01', {columns})",
+            "ALTER TABLE t REPLICA IDENTITY FULL",
+            "CREATE PUBLICATION types FOR TABLE t",
+        ):
+            connection.execute(statement)  # type: ignore[call-overload]
+        insert = f"INSERT INTO t VALUES (%s, DEFAULT{', %s' * len(typed.columns)})"
+        for number, row in enumerate(typed.rows):
+            connection.execute(insert, [number, *row])  # type: ignore[call-overload]
+        watermark = {"kind": "watermark", "column": "at"}
+        by_watermark = read(
+            Uncollected(
+                spark, source("postgresql", "t", watermark, len(typed.columns)), secret(postgres), tmp_path / "w"
+            ),
+            spark,
+        )
+        log = {"kind": "log", "slot": "types", "publication": "types"}
+        logged = Uncollected(
+            spark, source("postgresql", "t", log, len(typed.columns)), secret(postgres), tmp_path / "l"
+        )
+        by_snapshot = read(logged, spark)
+        connection.execute("UPDATE t SET at = '2018-01-02'")
+        by_log = read(logged, spark)
+    expected = {f"c{number}": column["arrives"] for number, column in enumerate(typed.columns)}
+    for rows in (by_watermark, by_snapshot, by_log):
+        assert types(rows) == expected
+        assert differences(rows, typed) == []
+
+
+def test_what_mysql_has_arrives_as_the_page_says(spark: SparkSession, mariadb: MariaDbServer, tmp_path: Path) -> None:
+    typed = Typed("mysql")
+    columns = ", ".join(f"c{number} {column['type']}" for number, column in enumerate(typed.columns))
+    with mariadb.connect(autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("SET time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES'")
+        cursor.execute(
+            f"CREATE TABLE t (id int PRIMARY KEY, at timestamp(6) NOT NULL DEFAULT '2018-01-01', {columns}) CHARSET utf8mb4"
+        )
+        for number, row in enumerate(typed.rows):
+            values = [v if v is None or v.startswith(("b'", "x'")) else connection.escape(v) for v in row]
+            cursor.execute(f"INSERT INTO t VALUES ({number}, DEFAULT, {', '.join(v or 'NULL' for v in values)})")
+        watermark = {"kind": "watermark", "column": "at"}
+        extraction = Uncollected(spark, source("mysql", "t", watermark, len(typed.columns)), secret(mariadb), tmp_path)
+        rows = read(extraction, spark)
+    assert types(rows) == {f"c{number}": column["arrives"] for number, column in enumerate(typed.columns)}
+    assert differences(rows, typed) == []
