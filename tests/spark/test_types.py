@@ -14,9 +14,13 @@ import yaml
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from headwater.config import JdbcSource
+from headwater.config import JdbcSource, Table
+from headwater.errors import FatalSourceError
+from headwater.lake.columns import BATCH, FILE, REASONS, ROW
 from headwater.ledger.entries import Manifest
 from headwater.ledger.raw import UNREAD
+from headwater.quality.predicates import judge_rows, row_predicates
+from headwater.quality.typed import typed as typed_columns
 from local.mariadb import MariaDbServer
 from local.postgres import PostgresServer, free_port
 from tests.support.paths import ROOT
@@ -192,3 +196,112 @@ def test_what_mysql_has_arrives_as_the_page_says(spark: SparkSession, mariadb: M
         rows = read(extraction, spark)
     assert types(rows) == {f"c{number}": column["arrives"] for number, column in enumerate(typed.columns)}
     assert differences(rows, typed) == []
+
+
+def lined(**stream: Any) -> JdbcSource:
+    declared = {
+        "table": "lines",
+        "relation": "lines",
+        "read": {"kind": "watermark", "column": "at", "overlap_minutes": 10},
+        "partition_column": "id",
+        "partitions": 3,
+        "raw": ["id", "Net Weight", "total", "quantity", "open_at"],
+        "columns": {"total_or_zero": "coalesce(total, 0)", "weight": "Net_Weight"},
+        **stream,
+    }
+    return JdbcSource.model_validate(
+        {"kind": "jdbc", "name": "shop", "engine": "postgresql", "secret": "s", "streams": {"t": declared}}
+    )
+
+
+LINES = Table.model_validate(
+    {
+        "table": "lines",
+        "owner": "Shop",
+        "note": "One row for each line.",
+        "key": ["id"],
+        "columns": {
+            "id": {"type": "bigint"},
+            "total_or_zero": {"type": "decimal(14,2)"},
+            "weight": {"type": "decimal(10,3)"},
+            "quantity": {"type": "int"},
+        },
+    }
+)
+
+
+def test_a_relation_that_changes_under_its_stream_holds_up_no_row_and_is_told_once(
+    spark: SparkSession, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    extraction = Extraction(spark, lined(), secret(postgres), tmp_path)
+    ledger = extraction.ledger("t")
+
+    def judged() -> dict[int, list[str]]:
+        rows = extraction.run("t") or []
+        assert rows
+        manifest = ledger.latest()
+        assert manifest is not None
+        raw = spark.read.parquet(*[f"file://{tmp_path}/{file.key}" for file in manifest.files])
+        raw = raw.select(F.lit(1).alias(BATCH), F.lit("f").alias(FILE), F.lit(None).cast("bigint").alias(ROW), "*")
+        stream = extraction.source.streams["t"]
+        typed = judge_rows(typed_columns(stream, LINES, raw), row_predicates(stream, LINES, None), {})
+        return {int(row.id): row[REASONS] for row in typed.collect()}
+
+    def told() -> tuple[list[str], list[str]]:
+        manifest = ledger.latest()
+        assert manifest is not None
+        return [str(change) for change in manifest.drift], [str(change) for change in manifest.beside]
+
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        # A key without a bound splits reads as well, whatever is in it.
+        connection.execute(
+            'CREATE TABLE lines (id numeric, at timestamptz, "Net Weight" numeric(10,3), total numeric(14,2), quantity int, '
+            "open_at time, phone text)"
+        )
+        connection.execute(
+            "INSERT INTO lines VALUES (1, '2018-01-01', 1.5, 1, 1, '24:00', 'x'), (2, '2018-01-01', 'NaN', 2, 2, '10:00', 'x'), "
+            "(3, '2018-01-01', NULL, 'NaN', NULL, NULL, 'x'), (4, 'infinity', 1, 1, 1, NULL, 'x')"
+        )
+        assert judged() == {1: [], 2: ["weight_readable"], 3: ["total_or_zero_readable"], 4: []}
+        assert told() == ([], [])
+        connection.execute(
+            "ALTER TABLE lines ALTER quantity TYPE bigint, ADD birthday date, DROP phone, ALTER total TYPE text USING total::text"
+        )
+        connection.execute(
+            "INSERT INTO lines VALUES (5, '2018-01-02', 1, 'free', 3000000000, NULL, NULL), (6, '2018-01-02', 1, '7.10', 5, NULL, NULL)"
+        )
+        found = judged()
+        assert (found[5], found[6]) == (["total_or_zero_readable", "quantity_readable"], [])
+        assert told() == (
+            ["field total was numeric(14,2) and is text", "field quantity was integer and is bigint"],
+            ["new field birthday (date, not read)", "field phone (text) is missing"],
+        )
+        connection.execute("INSERT INTO lines VALUES (7, '2018-01-03', 1, '1', 1, NULL, NULL)")
+        assert judged()[7] == []
+        assert told() == ([], [])
+    manifest = ledger.latest()
+    assert manifest is not None
+    assert manifest.fields["quantity"] == "int"
+    assert "birthday" not in manifest.fields
+
+
+def test_a_declared_column_that_the_log_does_not_have_is_refused_with_a_way_that_leads_out(
+    spark: SparkSession, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    log = {"read": {"kind": "log", "slot": "made", "publication": "made"}, "columns": {"lsn": "_lsn"}, "partitions": 1}
+    extraction = Extraction(spark, lined(relation="made", raw=["id", "twice"], **log), secret(postgres), tmp_path)
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        for statement in (
+            "CREATE TABLE made (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED)",
+            "ALTER TABLE made REPLICA IDENTITY FULL",
+            "CREATE PUBLICATION made FOR TABLE made",
+            "INSERT INTO made VALUES (1)",
+        ):
+            connection.execute(statement)  # type: ignore[call-overload]
+        with pytest.raises(FatalSourceError, match=r"the change log does not have twice.* take it out of `raw`"):
+            extraction.run("t")
+        assert extraction.ledger("t").latest() is None
+        extraction.source = lined(relation="made", raw=["id"], **{**log, "columns": {"lsn": "_lsn", "twice": "id * 2"}})
+        assert [row["id"] for row in extraction.run("t") or []] == [1]
+        connection.execute("UPDATE made SET id = 3")
+        assert sorted(row["id"] for row in extraction.run("t") or []) == [1, 3]
