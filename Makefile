@@ -10,7 +10,7 @@ ifeq ($(filter 4.% 5.%,$(MAKE_VERSION)),)
 $(error GNU make 4 is needed, and this is $(MAKE_VERSION). hint: python3.11 -m local.setup sets up without make, then .venv/bin/python -m local.demo is the demo and 'python -m tests.run' runs the tests)
 endif
 
-.PHONY: help setup demo terraform-local test test-unit test-fast test-bare test-glue mutants chaos steady fuzz bench-quick check sbom package plan apply docs format up down clean lock
+.PHONY: help setup demo terraform-local test test-unit test-fast test-bare test-glue mutants chaos steady fuzz bench-quick check sbom package plan apply docs site format up down clean lock
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -87,8 +87,11 @@ apply: ## Carry out the plan that `make plan` has saved, and no other
 	@terraform -chdir=terraform apply -input=false $(ENV).tfplan || { echo "hint: a plan is stale once anything else was applied, and half done once it failed: make plan ENV=$(ENV) makes another, to be read again"; exit 1; }
 	@rm terraform/$(ENV).tfplan
 
-docs: setup ## Write every generated page: sources, cost, JSON Schemas, the README of each Terraform module
+docs: setup ## Write every generated page: sources, data dictionary, lineage, schedule, API, cost, JSON Schemas, the README of each Terraform module
 	@$(BIN)/python -m headwater.deploy.pages
+
+site: setup ## Make a static site with search of docs/, into build/site
+	@$(BIN)/python -m headwater.deploy.site build/site
 
 lock: ## Resolve the dependencies again: the packages, what Glue has, what checks Terraform, then the jars
 	@$(BIN)/uv pip compile -q --python $(BIN)/python --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock

@@ -41,10 +41,11 @@ def _warehouse_type(text: str) -> str:
 
 
 class GoldColumn(Strict):
-    """A column of a gold table: its type in the warehouse, such as `DECIMAL(18, 2)`, and what it means."""
+    """A column of a gold table: its type in the warehouse, such as `DECIMAL(18, 2)`, what it means, and in what it is counted."""
 
     type: Annotated[str, AfterValidator(_warehouse_type)]
     note: str
+    unit: str | None = None
 
     @property
     def spark_type(self) -> str:

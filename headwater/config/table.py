@@ -16,6 +16,7 @@ class Column(Strict):
     """One silver column: its Spark SQL type, what it means, and what rules make of it."""
 
     type: SqlType = Field(description="Spark SQL type, such as `decimal(18,2)`; money is decimal, never float.")
+    unit: str | None = Field(None, description="In what it is counted, such as seconds; of money, its currency.")
     note: str | None = Field(None, description="What the column means, for the data dictionary.")
     made: Made | None = Field(None, description="How it is made of another column of the row; no stream tells it then.")
     possible: Possible | None = None

@@ -22,7 +22,12 @@ def comments(name: str, table: GoldTable) -> tuple[str, ...]:
     purpose = f"{table.purpose} Owner: {table.owner}. One row for each {', '.join(table.grain)}."
     return (
         comment(f"TABLE analytics.{name}", purpose),
-        *(comment(f"COLUMN analytics.{name}.{column}", declared.note) for column, declared in table.columns.items()),
+        *(
+            comment(
+                f"COLUMN analytics.{name}.{column}", f"{f'[{declared.unit}] ' if declared.unit else ''}{declared.note}"
+            )
+            for column, declared in table.columns.items()
+        ),
     )
 
 

@@ -5,7 +5,7 @@
 -- Owner: who answers for what the numbers mean
 -- Distribution: ALL, AUTO, EVEN or KEY (column)
 -- Sort key: columns
--- <column> <TYPE>: what it means
+-- <column> <TYPE>: what it means, or <column> <TYPE> [unit]: what it means
 -- affected
 -- rows
 """
@@ -23,7 +23,7 @@ from headwater.config.gold import GoldColumn
 
 _FIELDS = ("Grain", "Owner", "Distribution", "Sort key")
 _FIELD = re.compile(rf"-- ({'|'.join(_FIELDS)}): *(.*)")
-_COLUMN = re.compile(r"-- ([a-z][a-z0-9_]*)(?: ([A-Z][A-Z ]*(?:\([^)]*\))?))?(?:: *(.*))?")
+_COLUMN = re.compile(r"-- ([a-z][a-z0-9_]*)(?: ([A-Z][A-Z ]*[A-Z](?:\([^)]*\))?))?(?: \[([^\]]+)\])?(?:: *(.*))?")
 _DISTRIBUTION = re.compile(r"ALL|AUTO|EVEN|KEY \(([a-z][a-z0-9_]*)\)")
 _AFFECTED, _ROWS, _UNFED = "-- affected", "-- rows", "-- where nothing feeds its tables"
 
@@ -131,7 +131,7 @@ class GoldFile(SqlFile):
         else:
             self.report(number, f"is neither `-- column TYPE: note` nor one of {', '.join(_FIELDS)}")
 
-    def _read_column(self, number: int, name: str, declared: str | None, note: str | None) -> None:
+    def _read_column(self, number: int, name: str, declared: str | None, unit: str | None, note: str | None) -> None:
         if not self._is_new(number, name):
             return
         if name in Redshift.Generator.RESERVED_KEYWORDS:
@@ -142,7 +142,7 @@ class GoldFile(SqlFile):
         # A column that is declared wrongly is one, so that nothing else is said of it.
         self.columns[name] = GoldColumn(type="BIGINT", note=note or "")
         try:
-            self.columns[name] = GoldColumn(type=declared or "BIGINT", note=note or "")
+            self.columns[name] = GoldColumn(type=declared or "BIGINT", note=note or "", unit=unit)
         except ValidationError as error:
             self.report(number, f"column {name}: {error.errors()[0]['msg'].removeprefix('Value error, ')}")
 

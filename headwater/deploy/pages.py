@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 
 from headwater.config import json_schemas
+from headwater.deploy.api_page import api_page
 from headwater.deploy.cost.page import cost_page
 from headwater.deploy.countries import countries_module, phone_plans_module
+from headwater.deploy.dictionary_page import dictionary_page
 from headwater.deploy.lineage_page import lineage_page
 from headwater.deploy.module_pages import module_pages
 from headwater.deploy.openapi import openapi
+from headwater.deploy.schedule_page import schedule_page
 from headwater.deploy.sources_page import sources_page
 from headwater.deploy.types_page import types_page
 from headwater.errors import HeadwaterError
@@ -31,6 +34,9 @@ def pages(root: Path) -> dict[Path, str]:
         root / "docs" / "cost.md": cost_page(root),
         root / "docs" / "lineage.md": lineage_page(root),
         root / "docs" / "types.md": types_page(),
+        root / "docs" / "data-dictionary.md": dictionary_page(root),
+        root / "docs" / "schedule.md": schedule_page(root),
+        root / "docs" / "api-reference.md": api_page(root),
         root / "docs" / "openapi.json": json.dumps(openapi(root), indent=1, ensure_ascii=False) + "\n",
     }
     tables = {

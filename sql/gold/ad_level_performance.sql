@@ -12,13 +12,13 @@
 -- currency CHAR(3): the account's currency
 -- impressions BIGINT: times shown
 -- clicks BIGINT: clicks
--- cost DECIMAL(18, 2): cost in the account's currency
--- cost_reporting DECIMAL(18, 2): cost in the reporting currency by the rate of the day; NULL without one
+-- cost DECIMAL(18, 2) [the account's currency]: cost in the account's currency
+-- cost_reporting DECIMAL(18, 2) [reporting currency]: cost in the reporting currency by the rate of the day; NULL without one
 -- conversions DECIMAL(18, 2): conversions that the platform claims
--- conversion_value_reporting DECIMAL(18, 2): their value in the reporting currency by the rate of the day; NULL without one
+-- conversion_value_reporting DECIMAL(18, 2) [reporting currency]: their value in the reporting currency by the rate of the day; NULL without one
 -- ctr DECIMAL(18, 6): clicks per impression
--- cpc DECIMAL(18, 4): cost per click, reporting currency
--- cpa DECIMAL(18, 4): cost per conversion, reporting currency
+-- cpc DECIMAL(18, 4) [reporting currency]: cost per click, reporting currency
+-- cpa DECIMAL(18, 4) [reporting currency]: cost per conversion, reporting currency
 -- roas DECIMAL(18, 4): conversion value per cost
 -- affected
 SELECT date FROM changed_ad_performance

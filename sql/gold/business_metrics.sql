@@ -5,7 +5,7 @@
 -- Sort key: month, category
 -- month DATE: first day of the month of the business day
 -- category VARCHAR(256): product category; UNKNOWN where the product has none
--- revenue DECIMAL(18, 2): what was paid for the items of sold orders, reporting currency
+-- revenue DECIMAL(18, 2) [reporting currency]: what was paid for the items of sold orders, reporting currency
 -- orders BIGINT: sold orders with at least one item of the category
 -- customers BIGINT: distinct customers of those orders
 -- units BIGINT: pieces sold

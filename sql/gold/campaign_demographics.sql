@@ -11,11 +11,11 @@
 -- segment VARCHAR(64): age group such as 25-34, female or male, country as of ISO 3166 alpha-2; unknown where the platform cannot tell
 -- impressions BIGINT: times shown
 -- clicks BIGINT: clicks
--- cost DECIMAL(18, 2): cost in the reporting currency by the rate of the day; NULL where a part of it has no rate
+-- cost DECIMAL(18, 2) [reporting currency]: cost in the reporting currency by the rate of the day; NULL where a part of it has no rate
 -- conversions DECIMAL(18, 2): conversions that the platform claims
--- conversion_value DECIMAL(18, 2): their value in the reporting currency, as of cost
+-- conversion_value DECIMAL(18, 2) [reporting currency]: their value in the reporting currency, as of cost
 -- ctr DECIMAL(18, 6): clicks per impression
--- cpa DECIMAL(18, 4): cost per conversion, reporting currency
+-- cpa DECIMAL(18, 4) [reporting currency]: cost per conversion, reporting currency
 -- roas DECIMAL(18, 4): conversion value per cost
 -- affected
 SELECT date FROM changed_ad_demographics

@@ -4,12 +4,12 @@
 -- Distribution: ALL
 -- Sort key: cohort
 -- cohort DATE: first day of the month of the customers' first sold order
--- months_since BIGINT: months from the cohort's to the one that the row is about; 0 is the cohort's own
+-- months_since BIGINT [months]: months from the cohort's to the one that the row is about; 0 is the cohort's own
 -- customers BIGINT: customers of the cohort with a sold order in that month
 -- cohort_size BIGINT: customers of the cohort
 -- retention DECIMAL(5, 4): customers per customer of the cohort
 -- orders BIGINT: sold orders of the cohort in that month
--- revenue DECIMAL(18, 2): revenue of those orders, reporting currency
+-- revenue DECIMAL(18, 2) [reporting currency]: revenue of those orders, reporting currency
 -- affected
 SELECT CAST(date_trunc('MONTH', sold_on) AS DATE) AS cohort FROM touched_orders
 UNION

@@ -4,9 +4,9 @@
 -- Distribution: KEY (customer_id)
 -- Sort key: customer_id
 -- customer_id BIGINT: the shop's customer
--- lifetime_value DECIMAL(18, 2): revenue of the customer's sold orders, reporting currency
+-- lifetime_value DECIMAL(18, 2) [reporting currency]: revenue of the customer's sold orders, reporting currency
 -- orders BIGINT: sold orders
--- average_order_value DECIMAL(18, 2): lifetime_value per order, reporting currency
+-- average_order_value DECIMAL(18, 2) [reporting currency]: lifetime_value per order, reporting currency
 -- first_order_date DATE: business day of the first sold order
 -- last_order_date DATE: business day of the last sold order; recency is counted from here
 -- orders_per_month DECIMAL(9, 2): frequency, sold orders per 30 days between first and last order

@@ -7,11 +7,11 @@
 -- department VARCHAR(128): department of the product, as it is now
 -- category VARCHAR(256): category of the product, as it is now; UNKNOWN where it has none
 -- brand VARCHAR(128): brand of the product, as it is now
--- revenue DECIMAL(18, 2): what was paid for it in sold orders, reporting currency
+-- revenue DECIMAL(18, 2) [reporting currency]: what was paid for it in sold orders, reporting currency
 -- units BIGINT: pieces sold
 -- orders BIGINT: sold orders with the product
 -- customers BIGINT: distinct customers of those orders
--- average_price DECIMAL(18, 4): revenue per piece, reporting currency
+-- average_price DECIMAL(18, 4) [reporting currency]: revenue per piece, reporting currency
 -- first_sold_on DATE: business day of the first sold order with it
 -- last_sold_on DATE: business day of the last sold order with it
 -- affected

@@ -5,10 +5,10 @@
 -- Sort key: date
 -- date DATE: business day
 -- city VARCHAR(128): where the customer lives now, also for what was sold before they moved; UNKNOWN for an order of nobody or where no city is known
--- revenue DECIMAL(18, 2): revenue of sold orders, reporting currency
+-- revenue DECIMAL(18, 2) [reporting currency]: revenue of sold orders, reporting currency
 -- orders BIGINT: sold orders
 -- customers BIGINT: distinct customers of those orders
--- average_order_value DECIMAL(18, 2): revenue per order, reporting currency
+-- average_order_value DECIMAL(18, 2) [reporting currency]: revenue per order, reporting currency
 -- affected
 SELECT sold_on AS date FROM touched_orders
 UNION

@@ -8,10 +8,10 @@
 -- stage VARCHAR(64): stage that the deal is in now; unknown where it has none
 -- deals BIGINT: deals that are not archived
 -- unvalued_deals BIGINT: those of them without an amount, or without a rate for it, which are in no value
--- value DECIMAL(18, 2): amounts in the reporting currency by the rate of the day on which the deal was made
+-- value DECIMAL(18, 2) [reporting currency]: amounts in the reporting currency by the rate of the day on which the deal was made
 -- probability DECIMAL(3, 2): how likely a deal of the stage is won, as the CRM takes it unless it is told otherwise; NULL for a stage of somebody's own
--- weighted_value DECIMAL(18, 2): value by probability
--- days_to_close DECIMAL(9, 2): mean of days from when the deals were made to when they were closed; NULL for a stage that is open
+-- weighted_value DECIMAL(18, 2) [reporting currency]: value by probability
+-- days_to_close DECIMAL(9, 2) [days]: mean of days from when the deals were made to when they were closed; NULL for a stage that is open
 -- win_rate DECIMAL(5, 4): won deals per closed deal of the month and the pipeline, the same for each of its stages; NULL while none is closed
 -- affected
 SELECT CAST(date_trunc('MONTH', from_utc_timestamp(created_at, '${business_time_zone}')) AS DATE) AS month FROM changed_crm_deals
