@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from headwater.config import Table
 from headwater.config.identities import Identities
+from headwater.lake.tables import Lake
+from headwater.stages.identities import build_identities
 from headwater.stages.linked import history, linked, records
 from tests.support.draws import drawn
+from tests.support.gold_cases import few_rows
 from tests.support.identities import LINKS, Record, groups
 from tests.unit.test_identities import populations
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(spark: SparkSession) -> Iterator[None]:
+    with few_rows(spark):
+        yield
 
 
 def frame(spark: SparkSession, found: list[Record]) -> DataFrame:
@@ -91,6 +104,16 @@ WHO = Identities.model_validate(
 AT = datetime(2024, 1, 5, 10, 0, 0)  # noqa: DTZ001 - Spark's rows have no zone
 
 
+TABLES = {
+    "customers": Table.model_validate(CUSTOMERS),
+    "contacts": Table.model_validate(
+        CUSTOMERS
+        | {"table": "contacts", "key": ["account", "id"], "version": None, "write": {"kind": "merge"}}
+        | {"columns": {name: {"type": "string"} for name in ("account", "id", "email")}}
+    ),
+}
+
+
 def test_rows_as_they_are_now_are_the_records_and_an_empty_value_links_nobody(spark: SparkSession) -> None:
     customers = spark.createDataFrame(
         [(1, "a@x.org", AT, True), (1, "old@x.org", AT, False), (2, " \u00a0", AT, True), (9, "a@x.org", AT, True)],
@@ -99,23 +122,15 @@ def test_rows_as_they_are_now_are_the_records_and_an_empty_value_links_nobody(sp
     contacts = spark.createDataFrame(
         [("a:b", "1%", "a@x.org", AT), ("c", "2", "", None)], "account string, id string, email string, seen timestamp"
     )
-    tables = {
-        "customers": Table.model_validate(CUSTOMERS),
-        "contacts": Table.model_validate(
-            CUSTOMERS
-            | {"table": "contacts", "key": ["account", "id"], "version": None, "write": {"kind": "merge"}}
-            | {"columns": {name: {"type": "string"} for name in ("account", "id", "email")}}
-        ),
-    }
-    found = records(WHO, tables, {"customers": customers, "contacts": contacts})
+    found = records(WHO, TABLES, {"customers": customers, "contacts": contacts})
     rows = {(row.source, row.record_id): row for row in linked(found, WHO.links).collect()}
     assert {*rows} == {("shop", "1"), ("shop", "2"), ("crm", "a%3Ab:1%"), ("crm", "c:2")}
     assert rows["shop", "1"].person_id == rows["crm", "a%3Ab:1%"].person_id
     assert rows["shop", "1"].linked_by == rows["crm", "a%3Ab:1%"].linked_by == ["email a@x.org"]
     assert len({row.person_id for row in rows.values()}) == 3
     assert all(row.left_out is None for row in rows.values())
-    alone = {row.record_id for row in linked(records(WHO, tables, {"customers": customers}), WHO.links).collect()}
-    assert alone == {"1", "2"}
+    # A member whose table is not there has no records.
+    assert {row.record_id for row in records(WHO, TABLES, {"customers": customers}).collect()} == {"1", "2"}
 
 
 def test_a_merge_and_a_split_are_kept_and_what_goes_on_is_the_same_row(spark: SparkSession) -> None:
@@ -144,3 +159,49 @@ def test_a_merge_and_a_split_are_kept_and_what_goes_on_is_the_same_row(spark: Sp
     anew = history(spark.createDataFrame([], table), who(a="A", b="B"), F.lit(datetime(2024, 1, 9)).cast("timestamp"))  # noqa: DTZ001
     now = ["source", "record_id", "person_id", "linked_by", "left_out"]
     assert sorted(told.where("is_current").select(*now).collect()) == sorted(anew.select(*now).collect())
+
+
+def test_the_table_is_brought_up_to_date_in_one_commit_by_what_differs_and_left_alone_otherwise(
+    spark: SparkSession, lake: Lake
+) -> None:
+    noted: list[str] = []
+
+    @contextmanager
+    def sized(_rows: int) -> Iterator[None]:
+        yield
+
+    project = SimpleNamespace(identities={"who": WHO}, tables=TABLES)
+    job: Any = SimpleNamespace(
+        project=project, lake=lake, spark=spark, run_id="r", sized=sized, note_schema=lambda zone, _: noted.append(zone)
+    )
+    lease: Any = SimpleNamespace(check=lambda: None)
+    who = lake.table("silver", "who")
+
+    def build() -> dict[tuple[str, str, bool], str]:
+        build_identities(job, "who", lease)
+        rows = who.read().collect()
+        assert len({(r.source, r.record_id, r.valid_from) for r in rows}) == len(rows)
+        return {(r.source, r.record_id, r.is_current): r.person_id for r in rows}
+
+    def put(table: str, sql: str) -> None:
+        spark.sql(sql).write.format("delta").mode("append").save(lake.table("silver", table).path)
+
+    build_identities(job, "who", lease)
+    assert not who.exists()
+    put("customers", "SELECT 1L AS id, 'a@x.org' AS email, TIMESTAMP '2024-01-05' AS seen, true AS is_current")
+    first = build()
+    assert [*first] == [("shop", "1", True)]
+    version = who.version()
+    assert build() == first
+    assert who.version() == version
+    # A contact that was there before the customer gives the person its id; what the customer was called is kept.
+    put("contacts", "SELECT 'a' AS account, '7' AS id, 'a@x.org' AS email, TIMESTAMP '2023-01-05' AS seen")
+    then = build()
+    assert then["shop", "1", True] == then["crm", "a:7", True] != first["shop", "1", True]
+    assert then["shop", "1", False] == first["shop", "1", True]
+    assert who.version() == version + 1
+    assert {*noted} == {"silver"}
+    # Another declaration is computed anew, also where no row has changed.
+    project.identities = {"who": WHO.model_copy(update={"links": WHO.links[:1]})}
+    apart = build()
+    assert apart["shop", "1", True] == first["shop", "1", True]

@@ -109,7 +109,7 @@ class Gold:
 @pytest.fixture
 def gold(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Gold:
     tables = {"counted": _table("fx_rates"), "bought": _table("orders"), "both": _table("fx_rates", "orders")}
-    project = declared.project().model_copy(update={"gold": tables})
+    project = declared.project().model_copy(update={"gold": tables, "identities": {}})
     s3: Any = FaultyS3(iter(()))
     made = Gold(lake, Bucket(s3, "raw"), project)
 
@@ -159,6 +159,18 @@ def test_where_everything_waits_gold_does_nothing(gold: Gold) -> None:
     gold.refresh()
     assert (gold.rows(), gold.published) == ({}, [])
     assert gold.stale()["both"] == "Held: waits for fx_rates.rates, rds_postgres.orders"
+
+
+def test_what_reads_who_is_whom_is_stale_where_that_fails(gold: Gold) -> None:
+    who = declared.project().identities["customer_identities"]
+    persons = gold.project.gold["counted"].model_copy(update={"inputs": ("customer_identities",)})
+    tables = {"persons": persons, "counted": gold.project.gold["counted"]}
+    gold.project = gold.project.model_copy(update={"identities": {"customer_identities": who}, "gold": tables})
+    gold.put(1)
+    gold.refused = {"silver/customer_identities"}
+    with pytest.raises(HeadwaterError, match="persons: HeadwaterError: reads customer_identities, which failed"):
+        gold.refresh()
+    assert (gold.published, {*gold.stale()}) == (["counted"], {"customer_identities", "persons"})
 
 
 def test_after_a_kill_nobody_takes_a_table_for_fresh(gold: Gold, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from headwater.config.documents import problems_of
 from headwater.config.identities import Identities
+from headwater.ledger.entries import Held
+from headwater.ledger.held import waiting_tables
 from tests.support import declared
 from tests.support.identities import LINKS, Record, groups
 
@@ -137,6 +139,15 @@ def test_what_contradicts_silver_is_told() -> None:
 def test_the_declared_links_are_those_that_the_model_tries() -> None:
     [found] = declared.project().identities.values()
     assert [link.shareable for link in found.links] == [link.shareable for link in LINKS]
+
+
+def test_who_is_whom_and_what_reads_it_wait_for_the_streams_that_tell_it_but_for_no_optional_source() -> None:
+    project = declared.project()
+    reader = project.gold["regional_sales"].model_copy(update={"inputs": ("customer_identities",), "optional": ()})
+    why = {"Check": Held(run_id="run", stage="Check", error="Halted", cause="bad")}
+    held = dict.fromkeys(("rds_postgres.customers", "hubspot.contacts", "rds_postgres.orders"), why)
+    waits = waiting_tables(project.model_copy(update={"gold": {"persons": reader}}), held)
+    assert waits == {name: ["rds_postgres.customers"] for name in ("customer_identities", "persons")}
 
 
 def test_a_member_whose_table_nothing_feeds_is_left_out() -> None:
