@@ -84,7 +84,9 @@ class Identities(Strict):
     def of(self, tables: Collection[str]) -> Identities | None:
         """The same where only some silver tables are fed; None where no member is left."""
         members = {name: member for name, member in self.members.items() if member.table in tables}
-        return self.model_copy(update={"members": members}) if members else None
+        told = {value for member in members.values() for value in member.values}
+        links = tuple(link for link in self.links if link.by in told)
+        return self.model_copy(update={"members": members, "links": links}) if members else None
 
     def disagreements(self, tables: Mapping[str, Table]) -> Iterator[tuple[Place, str]]:
         """Says where it contradicts the silver tables that it reads."""

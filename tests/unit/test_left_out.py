@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from headwater.config.deployed import load_deployed
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.project import Declared, load_project, restricted
 from headwater.validate.understanding import mistakes
@@ -55,6 +58,13 @@ def test_what_is_hidden_is_hidden_of_tables_that_are_there(source: str) -> None:
         (alone.environment.analysts.row_filters, whole.environment.analysts.row_filters),
     ):
         assert kept == {table: told for table, told in declared.items() if table in there}
+
+
+@settings(max_examples=15)
+@given(st.sets(st.sampled_from(sorted(load_project(ROOT, "local").sources)), min_size=1))
+def test_whatever_is_left_out_the_rest_is_read_again_as_it_was_written(sources: set[str]) -> None:
+    left = restricted(load_project(ROOT, "local"), frozenset(sources))
+    assert load_deployed(left.model_dump_json(by_alias=True)).sources.keys() == sources
 
 
 @pytest.mark.parametrize(
