@@ -210,7 +210,7 @@ def footprint(client: Client) -> dict[str, Any]:
     objects = set()
     for bucket, ignored in (
         (environment.bucket("raw"), ("_leases/", "_schemas/", "_held/")),
-        (environment.bucket("lake"), "load/_"),
+        (environment.bucket("lake"), ("load/_", "lineage/")),
     ):
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
             objects |= {item["Key"] for item in page.get("Contents", []) if not item["Key"].startswith(ignored)}

@@ -81,7 +81,7 @@ def _told_by_sources(stack: Stack, client: Client, gold: Gold) -> list[Proof]:
             truth = tables.sql(path.read_text())
             place = [list(client.project.gold[table].columns).index(name) for name in truth.columns]
             expected = Counter(
-                tuple(_plain(None if cell is None else str(cell)) for cell in row) for row in truth.fetchall()
+                tuple(_plain(None if cell is None else _text(cell)) for cell in row) for row in truth.fetchall()
             )
             for engine in ENGINES:
                 found = Counter(tuple(row[i] for i in place) for row in answers[engine])
@@ -103,6 +103,11 @@ def _same_answers(gold: Gold) -> list[Proof]:
             )
         )
     return proofs
+
+
+def _text(cell: object) -> str:
+    """A value as the engines write it."""
+    return str(cell).lower() if isinstance(cell, bool) else str(cell)
 
 
 def _plain(cell: str | None) -> str:

@@ -136,7 +136,7 @@ def _answered(stack: Stack, client: Client, query: str) -> Iterator[dict[str, An
 
 @contextmanager
 def told(home: Path) -> Iterator[Story]:
-    """Runs history, a step of the world with kills, nothing new, a file's run and one that fails, and asks; the stack stays up."""
+    """Runs history, a step of the world with kills, nothing new, a file's run, two that fail, and asks; the stack stays up."""
     with own_stack(home, HOUSEHOLDS) as stack:
         stack.deploy()
         client = Client(stack.deployment())
@@ -157,6 +157,8 @@ def told(home: Path) -> Iterator[Story]:
         dropped = client.wait(_run_after_drop(client, "by-event", DROPPED))
         _a_dropped_file_starts_a_run_that_fails(stack, client, faults)
         faults.clear()
+        # One that ends before its audit, which is told by what notifies.
+        client.wait(client.start({"sources": ["nobody"]}))
         answered = {
             query: list(_answered(stack, client, query)) for query in ("monthly_revenue", "customers_by_segment")
         }
