@@ -93,6 +93,12 @@ class JdbcStream(RelationStream):
         None, description="Column of the relation that a backfill's days are about; the watermark's column if absent."
     )
 
+    grows: Name | None = Field(
+        None,
+        description="Column whose numbers grow as rows are made, such as the key of a sequence: by it a read by watermark finds rows "
+        "that are committed, or dated, later than its overlap.",
+    )
+
     @property
     def order(self) -> Order:
         """What makes one row of a key newer than another: a log has an order of its own."""
@@ -116,8 +122,8 @@ class JdbcStream(RelationStream):
     @property
     def needed(self) -> tuple[str, ...]:
         """Columns that reading itself needs: what it goes by, what it is split by, and what a backfill's days are about."""
-        day = () if self.backfill_column is None else (self.backfill_column,)
-        return (*self.read.columns, self.partition_column, *day)
+        also = [name for name in (self.backfill_column, self.grows) if name is not None]
+        return (*self.read.columns, self.partition_column, *also)
 
     @property
     def raw_fields(self) -> tuple[str, ...] | None:
@@ -132,6 +138,12 @@ class JdbcStream(RelationStream):
             yield "read", f"log needs the version of table {table.table} to be a column made of _lsn"
         if isinstance(self.read, LogRead) and isinstance(table.write, InsertWrite):
             yield "read", f"log tells changes, and table {table.table} has write: insert, by which no row changes"
+
+    @model_validator(mode="after")
+    def _only_a_watermark_misses_rows(self) -> JdbcStream:
+        if self.grows is not None and not isinstance(self.read, WatermarkRead):
+            raise ValueError("grows: only a read by watermark needs it. hint: leave it out")
+        return self
 
     @model_validator(mode="after")
     def _log_has_every_change(self) -> JdbcStream:

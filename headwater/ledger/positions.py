@@ -134,6 +134,12 @@ class ComparedKeyPosition(KeyPosition):
         return self.model_copy(update={"overlap": self.overlap.model_copy(update=dict(_DOUBTED))})
 
 
+class WatchedPosition(BoundedPosition):
+    """A watermark, and the keys of the rows that had been made: a later one is of a row that no read has seen."""
+
+    keys: ComparedKeyPosition
+
+
 class LogPosition(_Position):
     """The place up to which a replication slot's log was read."""
 
@@ -198,6 +204,7 @@ _MODELS: tuple[type[_Position], ...] = (
     ConditionalPosition,
     WatermarkPosition,
     BoundedPosition,
+    WatchedPosition,
     MarksPosition,
     KeyPosition,
     ComparedKeyPosition,
@@ -222,6 +229,7 @@ Position = Annotated[
     | Annotated[ConditionalPosition, Tag("ConditionalPosition")]
     | Annotated[WatermarkPosition, Tag("WatermarkPosition")]
     | Annotated[BoundedPosition, Tag("BoundedPosition")]
+    | Annotated[WatchedPosition, Tag("WatchedPosition")]
     | Annotated[MarksPosition, Tag("MarksPosition")]
     | Annotated[KeyPosition, Tag("KeyPosition")]
     | Annotated[ComparedKeyPosition, Tag("ComparedKeyPosition")]

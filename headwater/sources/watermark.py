@@ -2,7 +2,8 @@
 
 A transaction that began before a read and ends after it commits its rows behind the watermark. So the position keeps a fingerprint of
 the overlap, the last minutes up to its mark: where a later read finds another one, it reads the overlap again with what is new. A
-row that comes still later, or is deleted without a tombstone, is not seen.
+row that is made still later is found by a key that grows, where there is one (`TooLate`). What is changed later than the overlap, or
+deleted without a tombstone, is not seen.
 
 The mark never passes the database's own clock, since what is dated later would hide all that changes until then. Rows outside,
 dated later than that clock or not dated at all, are read beside the rest whenever their own fingerprint has changed, and a
@@ -27,6 +28,9 @@ from headwater.sources.days import DAY
 
 Fingerprint = Callable[[str], tuple[str, str]]
 """Counts the rows that meet a condition and tells them from other rows by a digest."""
+
+TooLate = Callable[[str], str | None]
+"""Looks among the rows that meet a condition, which are behind the overlap, for such as no read can have seen; says which to read."""
 
 _MARK = re.compile(r"\d{4,6}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?([+-]\d\d(:?\d\d)?)?")
 # By how much a clock may have been ahead: what is dated meanwhile is within any overlap.
@@ -76,6 +80,7 @@ def news(
     now: str,
     high: str | None,
     fingerprint: Fingerprint,
+    too_late: TooLate = lambda _behind: None,
 ) -> Span | None:
     """Finds what to read since the position; None when nothing has changed.
 
@@ -100,12 +105,15 @@ def news(
     late = before != position.overlap
     known = position.outside if isinstance(position, BoundedPosition) else None
     strays = outside.count > 0 and outside != known
-    if mark == low and not late and not strays:
-        return None
     since = dialect.moment(low)
-    beyond = f"{column} > {dialect.earlier(since, read.overlap_minutes) if late else since}"
+    overlap = dialect.earlier(since, read.overlap_minutes)
+    behind = too_late(f"{column} <= {overlap}")
+    if mark == low and not late and not strays and behind is None:
+        return None
+    beyond = f"{column} > {overlap if late else since}"
     also = (f" OR {unordered}", f" OR {column} IS NULL") if strays else ("", "")
-    return Span(f"{beyond} AND {until}{also[0]}", after, f"{beyond}{also[1]}")
+    too = "" if behind is None else f" OR ({behind})"
+    return Span(f"{beyond} AND {until}{also[0]}{too}", after, f"{beyond}{also[1]}{too}")
 
 
 def of_days(column: str, dialect: Dialect, days: Days) -> Span:

@@ -135,6 +135,20 @@ def test_a_row_committed_late_behind_the_watermark_is_read(shop: Shop) -> None:
     assert shop.ids() is None
 
 
+def test_a_row_that_is_made_later_than_the_overlap_is_read_by_its_key(
+    server: MariaDbServer, spark: SparkSession, tmp_path: Path
+) -> None:
+    shop = Shop(server, spark, tmp_path, grows="id")
+    shop.sell(1, 2, 5)
+    assert shop.ids() == [1, 2, 5]
+    shop.sell(6, at="2015-03-01 00:00:00")
+    assert shop.ids() == [6]
+    # A key of those that are compared: any of their rows may be it.
+    shop.sell(4, at="2016-03-01 00:00:00")
+    assert shop.ids() == [4, 6]
+    assert shop.ids() is None
+
+
 def test_a_value_changed_without_its_time_is_seen_within_the_overlap(shop: Shop) -> None:
     shop.sell(1, 2)
     shop.ids()

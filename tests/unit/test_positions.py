@@ -28,6 +28,12 @@ STORED: list[dict[str, Any]] = [
         "overlap": {"rows": "12", "digest": "-99"},
         "outside": {"rows": "0", "digest": "0"},
     },
+    {
+        "watermark": "2018-01-02 03:04:05+00",
+        "overlap": {"rows": "12", "digest": "-99"},
+        "outside": {"rows": "0", "digest": "0"},
+        "keys": {"key": 12, "overlap": {"rows": "12", "digest": "-99", "since": None}},
+    },
     {"marks": {"": {"watermark": "2018-01-02T03:04:05+00:00", "overlap": {"rows": "1", "digest": "0f"}}}},
     {"key": 12},
     {"key": 12, "overlap": {"rows": "2", "digest": "7", "since": None}},

@@ -21,6 +21,7 @@ from headwater.ledger.positions import KeyPosition, Position, WatermarkPosition
 from headwater.log import get_logger
 from headwater.sources.jdbc.change_log import extract_changes, log_end, log_relation, snapshot_columns
 from headwater.sources.jdbc.engine import Engine, Snapshot, snapshot
+from headwater.sources.jdbc.growing import Growing, watched
 from headwater.sources.jdbc.mysql import MySql
 from headwater.sources.jdbc.pgoutput import parse_lsn
 from headwater.sources.jdbc.postgresql import PostgreSql
@@ -120,42 +121,32 @@ class _Relation:
 
         clock, newest = self.engine.text(self.engine.now), self.engine.text(f"max({read.column})")
         now, high = view.row(f"SELECT {clock}, {newest} FROM {relation.rows} WHERE {read.column} <= {self.engine.now}")
-        span = news(read, self.engine, position_before(self.writer, str(now)), str(now), high, fingerprint)
+        position = position_before(self.writer, str(now))
+        if self.stream.grows is None:
+            span = news(read, self.engine, position, str(now), high, fingerprint)
+        else:
+            growing = Growing(relation, view, self.stream.grows)
+            span = watched(growing, read, position, str(now), high, fingerprint)
         if span is not None:
             self._extract(view, relation, span)
         return span.after if span is not None else None
 
     def _by_bookmark(self, read: BookmarkRead, view: Snapshot) -> KeyPosition | None:
-        [name], text = read.keys, self.engine.text
-        relation, key = relation_of(self.stream, self.engine, view.session, self.writer), self.engine.quoted(name)
-        digest = self.engine.digest([name])
-
-        def below(high: int) -> int | None:
-            newest = (
-                f"SELECT {key} FROM {relation.rows} WHERE {key} <= {high} ORDER BY {key} DESC LIMIT {read.overlap_rows}"
-            )
-            lowest, rows = view.row(f"SELECT {text(f'min({key})')}, count(*) FROM ({newest}) AS newest")
-            return None if lowest is None or int(rows or 0) < read.overlap_rows else int(lowest) - 1
-
-        def fingerprint(since: int | None, high: int) -> tuple[str, str]:
-            keys = f"SELECT {key} FROM {relation.rows} WHERE {_between(key, since, high)}"
-            rows, total = view.row(f"SELECT count(*), {digest} FROM ({keys}) AS t")
-            return str(rows), str(total)
-
-        [highest] = view.row(f"SELECT {text(f'max({key})')} FROM {relation.rows}")
-        high = None if highest is None else int(highest)
-        keys = key_news(self.writer.before(KeyPosition), high, below, fingerprint)
+        [name] = read.keys
+        relation = relation_of(self.stream, self.engine, view.session, self.writer)
+        growing = Growing(relation, view, name, read.overlap_rows)
+        keys = key_news(self.writer.before(KeyPosition), growing.highest(), growing.below, growing.fingerprint)
         if keys is None:
             return None
-        if not self._through_bookmark(name, keys, relation, view):
+        if not self._through_bookmark(growing, keys):
             log.warning("the bookmark is not where the ledger is: reading by the ledger's position", keys=str(keys))
-            self._extract(view, relation, _of_keys(key, keys.since, keys.high))
+            self._extract(view, relation, _of_keys(growing, keys.since, keys.high))
         elif keys.late:
             assert keys.low is not None  # noqa: S101 - what is late lies behind something
-            self._extract(view, relation, _of_keys(key, keys.since, keys.low))
+            self._extract(view, relation, _of_keys(growing, keys.since, keys.low))
         return keys.after
 
-    def _through_bookmark(self, key: str, keys: Keys, relation: Relation, view: Snapshot) -> bool:
+    def _through_bookmark(self, growing: Growing, keys: Keys) -> bool:
         """Writes the rows with new keys, as the job's bookmark finds them; False, and none written, when those are others.
 
         The bookmark spares reading what was read; the ledger decides what is new. A bookmark behind the ledger (a run died
@@ -164,8 +155,8 @@ class _Relation:
         """
         if keys.low == keys.high:
             return True
-        partition = self.stream.partition_column
-        expected = extent(view, relation, partition, _between(self.engine.quoted(key), keys.low, keys.high))
+        partition, relation, view, key = self.stream.partition_column, growing.relation, growing.view, growing.name
+        expected = extent(view, relation, partition, growing.between(keys.low, keys.high))
         options = {
             **self.database.options,
             "dbtable": relation.reading(),
@@ -189,11 +180,6 @@ class _Relation:
         extract_rows(self.spark, self.source, self.stream, relation, self.database, view, span, self.writer)
 
 
-def _between(key: str, since: int | None, high: int) -> str:
-    """SQL of the keys beyond one, if any, and up to another."""
-    return f"{key} <= {high}" if since is None else f"{key} > {since} AND {key} <= {high}"
-
-
-def _of_keys(key: str, since: int | None, high: int) -> Span:
-    where = _between(key, since, high)
+def _of_keys(growing: Growing, since: int | None, high: int) -> Span:
+    where = growing.between(since, high)
     return Span(where, None, where)
