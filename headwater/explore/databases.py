@@ -12,12 +12,14 @@ from typing import Any, Protocol
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from headwater.config import JdbcSource, JdbcStream, LogRead
+from headwater.config.relation import raw_name
 from headwater.errors import FatalSourceError, SourceError
 from headwater.explore.found import SECONDS, Field, Found, Sample
-from headwater.explore.relations import Column, found_in, lacking
+from headwater.explore.relations import Column, found_in, lacking, sampled
 from headwater.explore.secret import Secret
 from headwater.explore.sql_types import of_mysql, of_postgres
 from headwater.sources.jdbc.address import Address
+from headwater.sources.relation import backticked, double_quoted
 
 
 class Dialect(Protocol):
@@ -29,6 +31,10 @@ class Dialect(Protocol):
 
     def columns(self) -> list[Column]:
         """Lists the columns that this user may read."""
+        ...
+
+    def quoted(self, name: str) -> str:
+        """An identifier as it stands in SQL."""
         ...
 
     def check_log(self, stream: JdbcStream, read: LogRead) -> str:
@@ -60,12 +66,13 @@ class DatabaseExplorer:
     def sample(self, stream: str, rows: int) -> Sample:
         """Reads some rows of a relation, in no order."""
         declared = self.source.streams[stream]
-        names, read = self.dialect.query(f"SELECT * FROM {declared.relation} LIMIT {rows}")
+        shown = sampled(declared, self.dialect.quoted, {})
+        names, read = self.dialect.query(f"SELECT {shown} FROM {declared.relation} LIMIT {rows}")
         known = {(f"{c[0]}.{c[1]}".lower(), c[2]): c[3] for c in self.dialect.columns()}
         bare = {(place.partition(".")[2], name): type_ for (place, name), type_ in known.items()}
         relation = declared.relation.lower()
         types = {name: known.get((relation, name)) or bare.get((relation, name), "string") for name in names}
-        fields = [Field(name, types[name]) for name in names]
+        fields = [Field(raw_name(name), types[name]) for name in names]
         if isinstance(declared.read, LogRead):
             fields += [Field("_change", "string"), Field("_lsn", "bigint"), Field("_committed_at", "timestamp")]
             read = [(*row, "snapshot", 0, None) for row in read]
@@ -95,6 +102,10 @@ class Postgres:
             raise FatalSourceError(f"{_said(error)}. hint: headwater source discover lists what there is") from None
         except psycopg.Error as error:
             raise FatalSourceError(_said(error)) from None
+
+    def quoted(self, name: str) -> str:
+        """An identifier between double quotes."""
+        return double_quoted(name)
 
     def columns(self) -> list[Column]:
         """Lists the columns that this user may read, from the catalog: information_schema hides keys from readers."""
@@ -176,6 +187,10 @@ class MySql:
             hint = f". hint: GRANT SELECT to {self.user}" if code in denied else ""
             hint = ". hint: headwater source discover lists what there is" if code in absent else hint
             raise FatalSourceError(f"{_said(error)}{hint}") from None
+
+    def quoted(self, name: str) -> str:
+        """An identifier between backticks."""
+        return backticked(name)
 
     def columns(self) -> list[Column]:
         """Lists the columns that this user may read."""

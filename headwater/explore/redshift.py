@@ -10,10 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 from headwater.config import RedshiftSource, Warehouse
+from headwater.config.relation import raw_name
 from headwater.errors import FatalSourceError, QueryError
 from headwater.explore.found import Field, Found, Sample
-from headwater.explore.relations import Column, found_in, lacking
+from headwater.explore.relations import Column, found_in, lacking, sampled
 from headwater.explore.secret import client
+from headwater.sources.relation import double_quoted
 from headwater.warehouse import data_api
 from headwater.warehouse.data_api import Rows
 
@@ -43,11 +45,12 @@ class RedshiftExplorer:
 
     def sample(self, stream: str, rows: int) -> Sample:
         """Reads some rows of a relation, in no order."""
-        relation = self.source.streams[stream].relation
-        read = self._query(f"SELECT * FROM {relation} LIMIT {rows}")
+        declared = self.source.streams[stream]
+        relation = declared.relation
+        read = self._query(f"SELECT {sampled(declared, double_quoted, {})} FROM {relation} LIMIT {rows}")
         schema, _, table = relation.lower().rpartition(".")
         known = {c[2]: c[3] for c in self._columns() if c[1] == table and schema in ("", c[0])}
-        fields = tuple(Field(name, known.get(name, "string")) for name in read.columns)
+        fields = tuple(Field(raw_name(name), known.get(name, "string")) for name in read.columns)
         return Sample([{f.name: _value(f, v) for f, v in zip(fields, row, strict=True)} for row in read.rows], fields)
 
     def _columns(self) -> list[Column]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from headwater.config import WatermarkRead
+from headwater.config import RelationStream, WatermarkRead
 from headwater.errors import ConfigError
 from headwater.explore.found import Field, Found
 from headwater.explore.infer import version_of
@@ -46,6 +46,15 @@ def _found(schema: str, relation: str, columns: Sequence[Column], kind: str) -> 
     if kind == "redshift":
         declares["row_id"] = key[0] if key else FILL_IN
     return Found(relation.lower(), f"{schema}.{relation}", fields, declares, key, version)
+
+
+def sampled(stream: RelationStream, quoted: Callable[[str], str], there: Mapping[str, str]) -> str:
+    """SQL of the columns that a sample shows: those that the stream reads, so that nobody sees what stays at the source.
+
+    `there` holds what the database calls them by the name that is declared, where that is another one.
+    """
+    columns = stream.read_columns
+    return "*" if columns is None else ", ".join(quoted(there.get(name, name)) for name in columns)
 
 
 def lacking(where: str, columns: Iterable[str], stream: Any) -> None:

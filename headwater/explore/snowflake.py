@@ -10,10 +10,12 @@ from typing import Any
 from snowflake.connector.errors import ProgrammingError
 
 from headwater.config import SnowflakeSource
+from headwater.config.relation import raw_name
 from headwater.errors import FatalSourceError
 from headwater.explore.found import SECONDS, Field, Found, Sample
-from headwater.explore.relations import Column, found_in, lacking
+from headwater.explore.relations import Column, found_in, lacking, sampled
 from headwater.explore.secret import Secret
+from headwater.sources.relation import double_quoted
 from headwater.sources.snowflake import connected
 
 # Snowflake's words for what does not exist or may not be seen, which it does not tell apart.
@@ -40,11 +42,13 @@ class SnowflakeExplorer:
 
     def sample(self, stream: str, rows: int) -> Sample:
         """Reads some rows of a relation, in no order."""
-        relation = self.source.streams[stream].relation
-        names, read = self._query(f"SELECT * FROM {relation} LIMIT {rows}")
-        schema, _, table = relation.upper().rpartition(".")
-        known = {c[2].lower(): c[3] for c in self._columns() if c[1].upper() == table and schema in ("", c[0].upper())}
-        fields = tuple(Field(name.lower(), known.get(name.lower(), "string")) for name in names)
+        declared = self.source.streams[stream]
+        schema, _, table = declared.relation.upper().rpartition(".")
+        columns = [c for c in self._columns() if c[1].upper() == table and schema in ("", c[0].upper())]
+        known = {c[2].lower(): c[3] for c in columns}
+        shown = sampled(declared, double_quoted, {c[2].lower(): c[2] for c in columns})
+        names, read = self._query(f"SELECT {shown} FROM {declared.relation} LIMIT {rows}")
+        fields = tuple(Field(raw_name(name.lower()), known.get(name.lower(), "string")) for name in names)
         return Sample([{f.name: v for f, v in zip(fields, row, strict=True)} for row in read], fields)
 
     def _columns(self) -> list[Column]:

@@ -32,6 +32,11 @@ def selected(stream: RelationStream, quoted: Callable[[str], str], there: Mappin
     return f"(SELECT {names} FROM {stream.relation}{condition}) AS selected"
 
 
+def backticked(name: str) -> str:
+    """An identifier as MySQL quotes it."""
+    return f"`{name.replace('`', '``')}`"
+
+
 def double_quoted(name: str) -> str:
     """An identifier as SQL's standard quotes it."""
     return '"{}"'.format(name.replace('"', '""'))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 import yaml
+from hypothesis import strategies as st
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -23,6 +25,7 @@ from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed as typed_columns
 from local.mariadb import MariaDbServer
 from local.postgres import PostgresServer, free_port
+from tests.support.draws import drawn
 from tests.support.paths import ROOT
 
 from .extraction import Extraction
@@ -196,6 +199,78 @@ def test_what_mysql_has_arrives_as_the_page_says(spark: SparkSession, mariadb: M
         rows = read(extraction, spark)
     assert types(rows) == {f"c{number}": column["arrives"] for number, column in enumerate(typed.columns)}
     assert differences(rows, typed) == []
+
+
+DAYS = st.dates().map(str)
+CLOCKS = st.times().map(str)
+MOMENTS = st.one_of(
+    st.datetimes().map(str),
+    st.sampled_from(
+        ["infinity", "-infinity", "4713-01-01 00:00:00 BC", "294276-12-31 23:59:59.999999", "0001-01-01 00:00:00 BC"]
+    ),
+)
+NUMBERS = st.one_of(
+    st.decimals(allow_nan=False, allow_infinity=False, places=25, min_value=-(10**30), max_value=10**30).map(str),
+    st.builds(lambda digits, exponent: f"{digits}e{exponent}", st.integers(-(10**40), 10**40), st.integers(-60, 60)),
+    st.sampled_from(["NaN", "Infinity", "-Infinity", "0", "-0.0"]),
+)
+PLAIN = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
+DRAWN = {
+    "numeric": NUMBERS,
+    "numeric(38,10)": st.decimals(
+        allow_nan=False, allow_infinity=False, places=10, max_value=10**27, min_value=-(10**27)
+    ).map(str),
+    "date": st.one_of(DAYS, st.sampled_from(["infinity", "-infinity", "4713-01-01 BC", "5874897-12-31"])),
+    "timestamp": MOMENTS,
+    "timestamptz": MOMENTS,
+    "time": CLOCKS,
+    "double precision": st.floats(width=64).map(str),
+    "real": st.floats(width=32).map(str),
+    "text": PLAIN,
+    "text[]": st.lists(st.one_of(st.none(), PLAIN), max_size=3),
+    "numeric[]": st.lists(NUMBERS, max_size=3),
+    "timestamptz[]": st.lists(MOMENTS, max_size=2),
+}
+
+
+def test_whatever_the_values_are_a_snapshot_a_log_and_a_watermark_tell_the_same_and_nothing_gets_lost(
+    spark: SparkSession, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    rows = list(zip(*(drawn(values, 120) for values in DRAWN.values()), strict=False))
+    columns = ", ".join(f"c{number} {type_}" for number, type_ in enumerate(DRAWN))
+    given = [f"CAST(%s::text{'[]' if type_.endswith('[]') else ''} AS {type_})" for type_ in DRAWN]
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        for statement in (
+            f"CREATE TABLE anything (id int PRIMARY KEY, at timestamptz DEFAULT '2018-01-01', {columns})",
+            "ALTER TABLE anything REPLICA IDENTITY FULL",
+            "CREATE PUBLICATION anything FOR TABLE anything",
+        ):
+            connection.execute(statement)  # type: ignore[call-overload]
+        with connection.transaction():
+            for number, row in enumerate(rows):
+                connection.execute(f"INSERT INTO anything VALUES (%s, DEFAULT, {', '.join(given)})", [number, *row])  # type: ignore[call-overload]
+        ways = {
+            "watermark": {"kind": "watermark", "column": "at"},
+            "log": {"kind": "log", "slot": "anything", "publication": "anything"},
+        }
+        by = {
+            name: Uncollected(
+                spark, source("postgresql", "anything", how, len(DRAWN)), secret(postgres), tmp_path / name
+            )
+            for name, how in ways.items()
+        }
+        found = [read(by["watermark"], spark), read(by["log"], spark)]
+        connection.execute("UPDATE anything SET at = '2018-01-02'")
+        found.append(read(by["log"], spark))
+        told = connection.execute("SELECT c0 FROM anything ORDER BY id").fetchall()
+    arrived = [as_text(frame) for frame in found]
+    assert arrived[0] == arrived[1] == arrived[2]
+    assert len(arrived[0]) == len(rows)
+    for row, (number,) in zip(arrived[0], told, strict=True):
+        value = row["values"]["c0"]
+        # A number is the same, or told as unread: never another one.
+        assert ("c0" in row["unread"]) if value is None else (Decimal(value) == number)
+        assert all((row["values"][name] is None) == (name in row["unread"]) for name in row["values"])
 
 
 def lined(**stream: Any) -> JdbcSource:

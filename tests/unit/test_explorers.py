@@ -23,6 +23,7 @@ from headwater.explore.kinesis import KinesisExplorer
 from headwater.explore.redshift import RedshiftExplorer
 from headwater.explore.secret import Secret
 from headwater.explore.snowflake import SnowflakeExplorer
+from headwater.sources.relation import double_quoted
 from headwater.warehouse import data_api
 from headwater.warehouse.data_api import Rows
 from local.postgres import free_port
@@ -86,6 +87,15 @@ def test_a_table_that_can_be_read_is_told_of_with_its_columns() -> None:
     explorer, connection = postgres(("FROM shop.orders", ["order_id", "updated_at"], []))
     assert explorer.check("orders") == "shop.orders can be read, 2 columns"
     assert all(sql.startswith("SELECT") for sql in connection.asked)
+
+
+def test_a_sample_shows_what_the_stream_reads_and_nothing_else() -> None:
+    explorer, connection = postgres(("FROM shop.orders", ["order_id"], [(1,)]), ("pg_class", ["a"] * 5, CATALOG))
+    assert explorer.sample("orders", 1).rows == [{"order_id": 1}]
+    stream = explorer.source.streams["orders"]
+    [sql] = [sql for sql in connection.asked if "shop.orders" in sql]
+    names = ", ".join(map(double_quoted, stream.read_columns or ()))
+    assert sql == f"SELECT {names} FROM shop.orders LIMIT 1"
 
 
 @pytest.mark.parametrize(

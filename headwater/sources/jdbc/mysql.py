@@ -10,6 +10,7 @@ from headwater.sources.jdbc.address import Address
 from headwater.sources.jdbc.columns import Column, of_mysql
 from headwater.sources.jdbc.engine import STATEMENT_TIMEOUT_MS, Snapshot
 from headwater.sources.jdbc.session import Database, Session
+from headwater.sources.relation import backticked
 
 # How the driver is to read what MySQL has and others have not, for Spark's and Glue's connections as well.
 _PARAMETERS = {
@@ -80,7 +81,7 @@ class MySql:
 
     def quoted(self, name: str) -> str:
         """An identifier between backticks."""
-        return f"`{name.replace('`', '``')}`"
+        return backticked(name)
 
     def split(self, quoted: str) -> str:
         """SQL of a number as a signed integer."""
