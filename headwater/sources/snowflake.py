@@ -102,7 +102,7 @@ def read(
     connection: SnowflakeConnection, stream: SnowflakeStream, writer: BatchWriter, days: Days | None
 ) -> Manifest | None:
     """Writes the rows of the days asked for, or those that are new, and commits them; None when there are none."""
-    relation = _relation(connection, stream)
+    relation = _relation(connection, stream, writer)
     span = _span(connection, stream, relation, writer, days)
     if span is None:
         return None
@@ -117,13 +117,16 @@ def read(
     return writer.commit(span.after) if writer.files else None
 
 
-def _relation(connection: SnowflakeConnection, stream: SnowflakeStream) -> str:
-    """The relation as the stream reads it; FatalSourceError names the declared columns that it lacks."""
+def _relation(connection: SnowflakeConnection, stream: SnowflakeStream, writer: BatchWriter) -> str:
+    """The relation as the stream reads it, by name; FatalSourceError names the declared columns that it lacks."""
     if stream.read_columns is None:
         return selected(stream, double_quoted, {})
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT * FROM {stream.relation} LIMIT 0")
-        # A raw row has the names in lower case.
+        # What is not declared is told when it changes, and stays where it is. A raw row has the names in lower case.
+        writer.relation = {
+            raw_name(column.name.lower()): FIELD_ID_TO_NAME[column.type_code] for column in cursor.description
+        }
         return selected(stream, double_quoted, {column.name.lower(): column.name for column in cursor.description})
 
 

@@ -23,6 +23,8 @@ from headwater.ledger.entries import Manifest
 from headwater.ledger.raw import UNREAD
 from headwater.quality.predicates import judge_rows, row_predicates
 from headwater.quality.typed import typed as typed_columns
+from headwater.sources.jdbc.columns import of_postgres
+from headwater.sources.jdbc.typed import typed_rows
 from local.mariadb import MariaDbServer
 from local.postgres import PostgresServer, free_port
 from tests.support.draws import drawn
@@ -380,3 +382,14 @@ def test_a_declared_column_that_the_log_does_not_have_is_refused_with_a_way_that
         assert [row["id"] for row in extraction.run("t") or []] == [1]
         connection.execute("UPDATE made SET id = 3")
         assert sorted(row["id"] for row in extraction.run("t") or []) == [1, 3]
+
+
+def test_a_time_that_was_read_as_a_timestamp_goes_on_so(spark: SparkSession) -> None:
+    times = ["12:30:00.123456", "24:00:00", "26:30:00", "-00:30:00", None]
+    columns = [of_postgres("t", "time without time zone", '"t"')]
+    rows = spark.createDataFrame([(n, t) for n, t in enumerate(times)], "id int, t string")
+    found = typed_rows(rows, columns, {"t": "timestamp?"}).selectExpr("id", "cast(t as string) t", UNREAD).orderBy("id")
+    told = [(row.t, json.loads(row[UNREAD] or "{}").get("t")) for row in found.collect()]
+    assert told == [("1970-01-01 12:30:00.123456", None), *((None, text) for text in times[1:])]
+    anew = typed_rows(rows, columns, {}).where("t IS NOT NULL").orderBy("id")
+    assert [row.t for row in anew.collect()] == times[:4]
