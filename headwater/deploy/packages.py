@@ -41,6 +41,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 LAMBDA_NEEDS = ("fastjsonschema", "pydantic", "pyyaml", "simplejson")
 LAMBDA_NEEDS_TOO = {"audit_run": ("openlineage-python",)}
 """What some Lambdas need besides, by their folder."""
+_OF_LAMBDA = {"headwater/run/lineage_events.py": "audit_run"}
+"""Modules of the library that one Lambda alone has, since it alone has what they import."""
 GLUE_NEEDS = (*LAMBDA_NEEDS, "cryptography", "openpyxl", "pydeequ", "snowflake-connector-python")
 GLUE_LOCK = Path(__file__).resolve().parents[2] / "glue.lock"
 JARS_LOCK = GLUE_LOCK.with_name("jars.lock")
@@ -80,7 +82,7 @@ def library_zip(root: Path) -> bytes:
 def lambda_zip(root: Path, folder: str, modules: Mapping[str, bytes] | None = None) -> bytes:
     """Zips one Lambda's handler with the library and other modules' files beside it."""
     handler = {"handler.py": (root / "lambdas" / folder / "handler.py").read_bytes()}
-    return _zip({**(modules or {}), **_library(root), **handler})
+    return _zip({**(modules or {}), **_library(root, folder), **handler})
 
 
 def digest(root: Path) -> str:
@@ -159,9 +161,13 @@ def _modules(needed: Sequence[str], brought: Mapping[str, Version]) -> list[str]
     return sorted(found)
 
 
-def _library(root: Path) -> dict[str, bytes]:
+def _library(root: Path, folder: str | None = None) -> dict[str, bytes]:
     paths = {path.relative_to(root).as_posix(): path for path in (root / "headwater").rglob("*.py")}
-    return {name: path.read_bytes() for name, path in paths.items() if not name.startswith(_AT_THE_DESK)}
+    return {
+        name: path.read_bytes()
+        for name, path in paths.items()
+        if not name.startswith(_AT_THE_DESK) and _OF_LAMBDA.get(name, folder) == folder
+    }
 
 
 def _zip(files: Mapping[str, bytes]) -> bytes:

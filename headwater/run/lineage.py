@@ -5,16 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
-from headwater.config.environment import LineageReceiver
 from headwater.ledger.entries import StageRun
 from headwater.log import LINEAGE_LOST, error_text, get_logger, shortened
 from headwater.open_project import OpenProject
 from headwater.run.stages import Told
-
-if TYPE_CHECKING:
-    from openlineage.client.event_v2 import RunEvent
 
 STAGE = "Lineage"
 _DEADLINE_SECONDS = 30.0
@@ -23,13 +19,13 @@ _MOST_FAILURES = 3
 _MOST_CHARACTERS = 500
 
 log = get_logger(__name__)
-Send = Callable[["RunEvent"], object]
+Send = Callable[[Any], object]
 
 
 class _Sending:
     """The sending of events by a thread of its own, since a receiver may answer byte by byte for ever."""
 
-    def __init__(self, send: Send, events: Sequence[RunEvent]) -> None:
+    def __init__(self, send: Send, events: Sequence[Any]) -> None:
         self._send = send
         self._events = events
         self.taken = 0
@@ -55,9 +51,7 @@ class _Sending:
                 self.taken += 1
 
 
-def tell_lineage(
-    opened: OpenProject, runs: Sequence[tuple[Told, Sequence[StageRun]]], connect: Callable[..., Send] | None = None
-) -> StageRun | None:
+def tell_lineage(opened: OpenProject, runs: Sequence[tuple[Told, Sequence[StageRun]]]) -> StageRun | None:
     """Tells of runs, of which the first is the one whose audit this is; what came of it, as a stage run of that. None where nobody is
     to be told.
     """
@@ -66,17 +60,18 @@ def tell_lineage(
         return None
     own, started = runs[0][0], datetime.now(UTC)
     told, errors = 0, []
-    events: list[RunEvent] = []
+    events: list[Any] = []
     try:
-        from headwater.run.lineage_events import events_of
+        from headwater.run.lineage_events import as_lines, events_of, receiver
 
         events = [event for run, stage_runs in runs for event in events_of(opened.project, run, stage_runs)]
         if to.file:
-            _keep(opened, own.run_id, events)
+            key = f"lineage/{datetime.now(UTC):%Y-%m-%d}/{own.run_id}.jsonl"
+            opened.lake.write(key, as_lines(events).encode())
             told = len(events)
         if to.http:
             secret = opened.secret(to.http.secret)
-            sending = _Sending((connect or receiver)(to.http, secret.get("api_key")), events)
+            sending = _Sending(receiver(to.http, secret.get("api_key")), events)
             sending.wait(_DEADLINE_SECONDS)
             told, errors = sending.taken, sending.errors
     except Exception as error:  # noqa: BLE001 - lineage tells of a run, and decides nothing of it
@@ -96,30 +91,3 @@ def tell_lineage(
         rows_rejected=lost,
         messages=tuple(shortened(error, _MOST_CHARACTERS) for error in errors),
     )
-
-
-def _keep(opened: OpenProject, run_id: str, events: Sequence[RunEvent]) -> None:
-    from openlineage.client.serde import Serde
-
-    lines = "\n".join(Serde.to_json(event) for event in events)
-    opened.lake.write(f"lineage/{datetime.now(UTC):%Y-%m-%d}/{run_id}.jsonl", lines.encode())
-
-
-def receiver(to: LineageReceiver, api_key: str | None) -> Send:
-    """Opens the receiver, by the client's own transport; each event is tried once."""
-    from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport, TokenProvider
-    from requests import Session
-
-    session = Session()
-    # Neither a proxy nor ~/.netrc, which would take the place of the key.
-    session.trust_env = False
-    return HttpTransport(
-        HttpConfig(
-            url=to.url.rstrip("/") + "/",
-            endpoint=to.endpoint,
-            timeout=to.timeout_seconds,
-            auth=ApiKeyTokenProvider({"api_key": api_key}) if api_key else TokenProvider({}),
-            retry={"total": 0},
-            session=session,
-        )
-    ).emit

@@ -1,7 +1,7 @@
 """What a run did, as OpenLineage events: a job for each stage of a stream or table, with schemas, counts, checks and column lineage.
 
 A dataset's name is a table's place in the lake or in the warehouse; a source is the namespace `headwater://<prefix>/<source>`, and its
-datasets are its streams.
+datasets are its streams. Only the package of the Lambda that audits has this module, and the client.
 """
 
 from __future__ import annotations
@@ -34,9 +34,13 @@ from openlineage.client.facet_v2 import (
     parent_run,
     schema_dataset,
 )
+from openlineage.client.serde import Serde
+from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport, TokenProvider
 from openlineage.client.uuid import generate_static_uuid
+from requests import Session
 
 from headwater.config import Project
+from headwater.config.environment import LineageReceiver
 from headwater.ledger.entries import StageRun
 from headwater.run.stages import Told
 
@@ -81,6 +85,28 @@ def events_of(project: Project, run: Told, stage_runs: Iterable[StageRun]) -> li
             job=job,
         ),
     ]
+
+
+def as_lines(events: Iterable[RunEvent]) -> str:
+    """Writes events as JSON, one a line."""
+    return "\n".join(Serde.to_json(event) for event in events)
+
+
+def receiver(to: LineageReceiver, api_key: str | None) -> Callable[[RunEvent], object]:
+    """Opens a receiver, by the client's own transport; each event is tried once."""
+    session = Session()
+    # Neither a proxy nor ~/.netrc, which would take the place of the key.
+    session.trust_env = False
+    return HttpTransport(
+        HttpConfig(
+            url=to.url.rstrip("/") + "/",
+            endpoint=to.endpoint,
+            timeout=to.timeout_seconds,
+            auth=ApiKeyTokenProvider({"api_key": api_key}) if api_key else TokenProvider({}),
+            retry={"total": 0},
+            session=session,
+        )
+    ).emit
 
 
 class _StageEvents:

@@ -19,7 +19,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from headwater.deploy.job_arguments import jars
-from headwater.deploy.packages import glue_modules, lambda_modules
+from headwater.deploy.packages import LAMBDA_NEEDS_TOO, glue_modules, lambda_modules
 from headwater.deploy.project import load_project
 from tests.scanners.check import LOCKS
 from tests.support.paths import ROOT
@@ -51,7 +51,7 @@ def written(bill: Bom) -> str:
 
 
 def _packages() -> Iterator[Component]:
-    deployed = {*glue_modules(), *lambda_modules()}
+    deployed = {*glue_modules(), *lambda_modules(), *(name for f in LAMBDA_NEEDS_TOO for name in lambda_modules(f))}
     for lock in LOCKS:
         for name, version, hashes in _PACKAGE.findall((ROOT / lock).read_text()):
             known = [HashType(alg=HashAlgorithm.SHA_256, content=text) for text in re.findall(r"=sha256:(\S+)", hashes)]

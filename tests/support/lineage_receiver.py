@@ -99,14 +99,15 @@ def receiving(**told: Any) -> Iterator[Receiver]:
             except Exception as error:  # noqa: BLE001 - whatever is wrong with it is told
                 receiver.wrong.append(f"{type(error).__name__}: {error}")
                 status = 422
+            if status == 201:
+                # Before the answer: whoever gets it may look.
+                receiver.taken.append(event)
             self.send_response(status)
             self.send_header("Content-Length", "40" if receiver.slow else "0")
             self.end_headers()
             for _ in range(40 if receiver.slow else 0):
                 self.wfile.write(b".")
                 over.wait(0.05)
-            if status == 201:
-                receiver.taken.append(event)
 
         def log_message(self, *_: Any) -> None:
             pass

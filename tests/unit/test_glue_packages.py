@@ -85,6 +85,15 @@ def test_a_lambda_gets_all_that_it_needs_whatever_glue_has() -> None:
     assert set(packages.lambda_modules()) & {"annotated-types", "pydantic-core"} == {"annotated-types", "pydantic-core"}
 
 
+def test_openlineages_client_is_in_the_audits_package_and_in_no_other() -> None:
+    others = {*packages.lambda_modules(), *packages.lambda_modules("plan_run"), *packages.glue_modules()}
+    assert "openlineage-python" not in others
+    assert {"openlineage-python", "attrs", "requests", *packages.lambda_modules()} <= {
+        *packages.lambda_modules("audit_run")
+    }
+    assert packages.pins(ROOT / "requirements.lock", packages.lambda_modules("audit_run"))
+
+
 def test_the_environment_of_the_workers_is_of_the_lock() -> None:
     assert installation.is_current()
     found = {path.name for path in installation.site_packages(installation.folder()).glob("*.dist-info")}
