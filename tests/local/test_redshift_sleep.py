@@ -12,6 +12,7 @@ import pytest
 
 from headwater.deploy.project import load_project
 from headwater.errors import QueryError
+from headwater.ledger.stage_runs import StageRuns
 from headwater.open_project import OpenProject
 from headwater.run.audit import AuditedRun, audit_run
 from headwater.run.load import load_changes
@@ -125,10 +126,11 @@ def test_a_load_and_an_audit_leave_the_wait_to_the_machine(asleep: Warehouse, mo
     """Each call of the function that finds the warehouse asleep is over at once; the call after the wait finds it awake."""
     aws, opened = asleep.aws, OpenProject(load_project(ROOT, "local"))
     warehouse = opened.project.environment.warehouse.model_copy(update={"workgroup": "local", "database": "headwater"})
-    environment = opened.project.environment.model_copy(update={"warehouse": warehouse})
+    environment = opened.project.environment.model_copy(update={"warehouse": warehouse, "lineage": None})
     opened = OpenProject(opened.project.model_copy(update={"environment": environment}))
     monkeypatch.setattr(ChangeLog, "latest_version", lambda _self: -1)
     monkeypatch.setattr(OpenProject, "streams", lambda _self: ())
+    monkeypatch.setattr(StageRuns, "waiting", lambda _self: [])
     written: dict[str, bytes] = {}
     monkeypatch.setattr(OpenProject, "lake", SimpleNamespace(read=written.get, write=written.__setitem__))
     aws.own("clock", "POST", {"pace": "skip"})
