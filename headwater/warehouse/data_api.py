@@ -163,4 +163,11 @@ def _where(place: Place, secret: str | None = None) -> dict[str, str]:
 
 
 def _text(cell: Mapping[str, Any]) -> str | None:
-    return None if cell.get("isNull") else str(next(iter(cell.values())))
+    """A value as SQL writes it, in every engine alike."""
+    match next(iter(cell.values())):
+        case _ if cell.get("isNull"):
+            return None
+        case bool(value):
+            return str(value).lower()
+        case value:
+            return str(value)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -22,6 +23,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from moto.core.exceptions import JsonRESTError
 
+from headwater.warehouse import data_api
 from local.gateway.iam.principals import Principal
 from local.gateway.redshift.executions import Execution, Executions
 from local.gateway.server import running_gateway
@@ -895,3 +897,9 @@ def test_a_new_user_may_do_what_redshift_lets_everybody_do_and_nothing_else(ware
     warehouse.done(f"CREATE TABLE {warehouse.schema}.newer (id INT)")
     assert asked(f"SELECT * FROM {warehouse.schema}.seen")[0] == "done"
     assert "permission denied" in asked(f"SELECT * FROM {warehouse.schema}.newer")[1]
+
+
+def test_what_a_query_answers_is_text_as_sql_writes_it(warehouse: Warehouse) -> None:
+    place = SimpleNamespace(workgroup="local", database="headwater")
+    sql = "SELECT true AS yes, false AS no, NULL::boolean AS unknown, 7 AS number, 1.50 AS money, 'True' AS word"
+    assert data_api.query(warehouse.api, place, sql).rows == (("true", "false", None, "7", "1.50", "True"),)
