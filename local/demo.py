@@ -204,12 +204,12 @@ def _stage(stage: Any, books: list[Book]) -> dict[str, Any]:
 
 
 def footprint(client: Client) -> dict[str, Any]:
-    """Lists what a run may leave behind: raw and lake objects, and the warehouse's row counts; leases, notes and the audit aside."""
+    """Lists what a run may leave: raw and lake objects, and the warehouse's row counts; leases, notes, audit and lineage aside."""
     environment = client.project.environment
     s3 = boto3.client("s3")
     objects = set()
     for bucket, ignored in (
-        (environment.bucket("raw"), ("_leases/", "_schemas/", "_held/")),
+        (environment.bucket("raw"), ("_leases/", "_schemas/", "_held/", "_stages/")),
         (environment.bucket("lake"), ("load/_", "lineage/")),
     ):
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):

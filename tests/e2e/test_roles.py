@@ -135,9 +135,7 @@ IDLE = (
         ("google_ads-extract", "facebook_ads-extract"),
     ),
     # What one declaration for many grants to those who need less.
-    Idle(
-        "Not every Lambda writes.", "kms:GenerateDataKey", "*data_key", ("plan_run", "notify_failure", "grant_tables")
-    ),
+    Idle("Not every Lambda writes.", "kms:GenerateDataKey", "*data_key", ("plan_run", "grant_tables")),
 )
 
 BY_CHANCE = (
