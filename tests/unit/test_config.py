@@ -58,7 +58,8 @@ def test_a_key_that_is_no_column_is_refused(root: Path) -> None:
 
 def test_a_log_is_read_of_postgresql_only(root: Path) -> None:
     read = "read: { kind: log, slot: headwater_payments, publication: headwater }"
-    edit(root, "sources/rds_mysql.yaml", "read: { kind: watermark, column: updated_at, overlap_minutes: 10 }", read)
+    by_watermark = "read: { kind: watermark, column: updated_at, overlap_minutes: 10 }\n    grows: payment_id"
+    edit(root, "sources/rds_mysql.yaml", by_watermark, read)
     with pytest.raises(
         ConfigError, match=r"rds_mysql\.yaml:\d+: .*payments: read: log is for engine postgresql, not mysql"
     ):

@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from tests.support.model.world import World
 _COPY = re.compile(r"COPY (\w+) FROM 's3://[^/]+/([^']+)'")
 _USING = re.compile(r"DELETE FROM (\S+) USING (\w+) WHERE (.*)", re.DOTALL)
 _VERSION = re.compile(r"SELECT '\w+@(\d+)'")
+_THEN = datetime(2024, 1, 1, tzinfo=UTC)
 _CONFLICT = "ERROR: 1023 Detail: Serializable isolation violation on table"
 
 
@@ -39,6 +41,7 @@ class Warehouse:
     _slow: set[str] = field(default_factory=set)
     _tokens: dict[str, str] = field(default_factory=dict)
     _found: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+    _batches: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -76,19 +79,22 @@ class Warehouse:
         if ClientToken not in self._tokens:
             name = self._tokens[ClientToken] = f"batch-{len(self._statuses)}"
             self._statuses[name] = {"Status": "STARTED"}
-            self._waiting[name] = Sqls
+            self._waiting[name] = self._batches[name] = Sqls
             if self.world.strikes("slow load", 8):
                 self._slow.add(name)
         if self.world.strikes("lost reply of the warehouse", 4):
             raise ClientError({"Error": {"Code": "InternalServerException"}}, "BatchExecuteStatement")
         return {"Id": self._tokens[ClientToken]}
 
-    def describe_statement(self, *, Id: str) -> dict[str, str]:  # noqa: N803
+    def describe_statement(self, *, Id: str) -> dict[str, Any]:  # noqa: N803
         """Tells of a statement, which may come to its end meanwhile."""
         self.world.call()
         if Id not in self._slow and self.world.random.random() < 0.6:
             self.end(Id)
-        return self._statuses[Id]
+        status = self._statuses[Id]
+        # It does not count what a statement changes, as Redshift does not where it cannot say.
+        parts = [{**status, "QueryString": sql, "ResultRows": -1} for sql in self._batches.get(Id, ())]
+        return {"CreatedAt": _THEN, "UpdatedAt": _THEN, "SubStatements": parts} | status
 
     def get_paginator(self, _operation: str) -> Warehouse:
         """Reads the rows of a query."""
