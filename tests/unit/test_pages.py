@@ -90,6 +90,9 @@ def test_a_stale_page_is_named_and_make_docs_mends_it(tmp_path: Path, capsys: py
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns(".terraform"))
     for folder in ("crawlers", "glue_jobs", "lambdas", "step_functions"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
+    for name in ("countries.py", "phone_plans.py"):
+        (tmp_path / "headwater").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "headwater" / name, tmp_path / "headwater" / name)
     assert main(tmp_path, "--check") == 0
     outputs = tmp_path / "terraform" / "modules" / "lake" / "outputs.tf"
     outputs.write_text(outputs.read_text().replace("Names of the buckets by purpose.", "Buckets."))
