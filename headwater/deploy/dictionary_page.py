@@ -55,7 +55,7 @@ def _gold(project: Project, graph: Graph, name: str, table: GoldTable) -> Iterat
     yield from ("| column | type | unit | meaning | comes from |", "|---|---|---|---|---|")
     hidden = project.environment.analysts.hidden_columns.get(name, ())
     for column, declared in table.columns.items():
-        cells = (_marked(column, table.grain, hidden), declared.type, declared.unit or "", declared.note)
+        cells = (_marked(column, table.grain, hidden), f"`{declared.type}`", declared.unit or "", declared.note)
         yield _row(*cells, _origins(graph, f"gold.{name}.{column}"))
     yield ""
 
@@ -75,7 +75,7 @@ def _silver(project: Project, graph: Graph, table: Table) -> Iterator[str]:
         note, unit = (declared.note or "", declared.unit or "") if declared else (_ADDED_NOTES[column], "")
         cells = (
             _marked(column, table.key, hidden),
-            type_,
+            f"`{type_}`",
             unit,
             note,
             _origins(graph, f"silver.{table.table}.{column}"),
@@ -134,7 +134,7 @@ def _own(root: Path) -> Iterator[str]:
             "|---|---|---|",
         )
         for column, type_ in columns.items():
-            yield _row(f"`{column}`", type_.removesuffix(" NOT NULL"), said.get((table, column), ""))
+            yield _row(f"`{column}`", f"`{type_.removesuffix(' NOT NULL')}`", said.get((table, column), ""))
         yield ""
 
 

@@ -37,7 +37,10 @@ def test_what_is_left_of_a_project_is_what_its_sources_can_fill() -> None:
 
 def test_a_view_goes_with_the_gold_table_that_it_reads() -> None:
     whole = load_project(ROOT, "local")
-    of_gold, of_runs = {"view customer_recency", "view marketing_monthly"}, {"view run_health", "view check_health", "view table_freshness"}
+    of_gold, of_runs = (
+        {"view customer_recency", "view marketing_monthly"},
+        {"view run_health", "view check_health", "view table_freshness"},
+    )
     assert set(_views(whole)) == of_gold | of_runs
     assert set(_views(restricted(whole, frozenset({"fx_rates"})))) == of_runs
 
