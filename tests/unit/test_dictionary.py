@@ -50,7 +50,7 @@ def line_of(heading: str, column: str) -> list[str]:
 
 def test_a_column_has_type_unit_meaning_source_and_checks() -> None:
     assert line_of("silver.ad_performance", "clicks")[1:] == [
-        "bigint",
+        "`bigint`",
         "",
         "",
         "`facebook_ads.ads_insights.clicks`, `google_ads.ad_performance.metrics_clicks`",
