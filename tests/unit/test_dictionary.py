@@ -58,7 +58,7 @@ def test_a_column_has_type_unit_meaning_source_and_checks() -> None:
     ]
     assert line_of("silver.ad_performance", "ad_id")[0] == "`ad_id` **key**"
     assert line_of("silver.customers", "email")[0] == "`email` *hidden*"
-    assert line_of("gold.marketing_performance", "cost_reporting")[1:3] == ["DECIMAL(18, 2)", "reporting currency"]
+    assert line_of("gold.marketing_performance", "cost_reporting")[1:3] == ["`DECIMAL(18, 2)`", "reporting currency"]
 
 
 def test_a_unit_stands_before_the_note_and_may_be_left_out() -> None:
