@@ -67,6 +67,7 @@ def _lifecycle(purpose: str, retention: Retention) -> list[dict[str, Any]]:
     if purpose == "lake":
         moves = [{"Days": 0, "StorageClass": "INTELLIGENT_TIERING"}]
         rules.append(_rule("tiering", {"ObjectSizeGreaterThan": _LARGE}, Transitions=moves))
+        rules.append(_rule("logs", {"Prefix": "lineage/"}, Expiration={"Days": retention.logs}))
     if purpose == "logs":
         days = {"temporary-temp": ("temp/", retention.temporary), "temporary-athena": ("athena/", retention.temporary)}
         days["logs"] = ("spark/", retention.logs)

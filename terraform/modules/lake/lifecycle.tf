@@ -13,6 +13,8 @@ locals {
     logs   = { prefix = "spark/", days = var.retention.logs }
     access = { prefix = "", days = var.retention.access_logs }
     trail  = { prefix = "", days = var.retention.logs }
+    # What the audits have told of lineage, a file for each run.
+    lake = { prefix = "lineage/", days = var.retention.logs }
   }
   # The ledger's small documents stay where they are read every run; only data files and drops move on.
   ageing = { raw = "", landing = "" }
