@@ -67,10 +67,10 @@ def pack(root: Path) -> None:
     for name, content in glue.items():
         (out / "glue" / name).write_bytes(content)
     for environment in ("dev", "local", "prod"):
-        project = load_project(root, environment)
+        deployment = Deployment(load_project(root, environment), root)
         (out / environment).mkdir()
-        (out / environment / "project.json").write_text(project.model_dump_json(by_alias=True))
-        (out / environment / "deployment.json").write_bytes(deployment_json(Deployment(project, root)))
+        (out / environment / "project.json").write_bytes(deployment.project_json)
+        (out / environment / "deployment.json").write_bytes(deployment_json(deployment))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import io
 import socket
 import time
 from http.client import HTTPResponse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
 import urllib3.exceptions
@@ -17,9 +17,6 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from headwater.config.address import may_answer
 from headwater.errors import FatalSourceError, RetriableSourceError, SourceError
 from headwater.sources.http.messages import HttpRequest, HttpResponse, MalformedAnswerError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _CONNECT_SECONDS = 10.0
@@ -39,7 +36,7 @@ class _InTime(io.RawIOBase):
         """Says that it can be read."""
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int | None:
+    def readinto(self, buffer: Any) -> int | None:
         """Reads what is there, or waits for it; TimeoutError at the deadline."""
         left = self._deadline - time.monotonic()
         if left <= 0:
