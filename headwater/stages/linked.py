@@ -82,7 +82,11 @@ def _joined(known: DataFrame, link: Link, one: str) -> tuple[DataFrame, DataFram
     shared = F.lit(False) if link.shareable else F.max(_differs("_group", "_value", "source")).over(_by("_value"))
     why = F.when(_differs("_one", "_value"), f"more than one {one}").when(shared, "shared")
     bearers = bearers.withColumns({"_others": _differs("_group", "_value"), "_why": why}).localCheckpoint(eager=False)
-    edges = bearers.where("_why IS NULL AND _others").select("_group", "_value").distinct()
+    edges = bearers.where("_why IS NULL AND _others").select("_group", "_value").distinct().localCheckpoint()
+    said = F.concat_ws(" ", F.lit(link.by), "_value").alias("_said")
+    if edges.isEmpty():
+        why_not = F.when(F.col("_others"), F.col("_why")).alias("_why")
+        return known.drop("_one"), bearers.select("source", "record_id", said, why_not)
     roots = _roots(edges)
     ones = known.where("_one IS NOT NULL").select("_group", "_one").distinct()
     # Through a third one, two may meet that have been told apart: those stay as they were.
@@ -103,10 +107,7 @@ def _joined(known: DataFrame, link: Link, one: str) -> tuple[DataFrame, DataFram
     )
     torn = roots.where("_apart").select("_group", F.lit(f"would join more than one {one}").alias("_torn"))
     told = bearers.join(torn, "_group", "left").select(
-        "source",
-        "record_id",
-        F.concat_ws(" ", F.lit(link.by), "_value").alias("_said"),
-        F.when(F.col("_others"), F.coalesce("_why", "_torn")).alias("_why"),
+        "source", "record_id", said, F.when(F.col("_others"), F.coalesce("_why", "_torn")).alias("_why")
     )
     return joined, told
 
