@@ -26,7 +26,7 @@ def one_new_alert(pipeline: Pipeline, before: int) -> dict[str, Any]:
     return alerts[-1]
 
 
-ITEMS = ("business_metrics", "product_performance")
+ITEMS = ("business_metrics", "order_values", "product_performance")
 """The gold tables that read the lines of orders."""
 ORDERS = ("cohort_retention", "customer_analytics", "regional_sales")
 """Those that read orders, and no lines."""
