@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -98,10 +98,13 @@ def frames(gold: Gold, world: World) -> dict[str, DataFrame]:
     for name, columns in gold.silver.items():
         texts = T.StructType([T.StructField(column, T.StringType()) for column in columns])
         rows = gold.spark.createDataFrame([tuple(row[column] for column in columns) for row in world[name]], texts)
-        made[name] = rows.select(
-            *[F.col(column).cast(type_).alias(column) for column, type_ in columns.items()]
-        ).cache()
+        made[name] = rows.select(*[_typed(column, type_).alias(column) for column, type_ in columns.items()]).cache()
     return made
+
+
+def _typed(column: str, type_: str) -> Column:
+    """A text as a value of a type; of what has parts, as the notes of a row, only JSON is one."""
+    return F.from_json(column, type_) if "<" in type_ else F.col(column).cast(type_)
 
 
 @pytest.mark.parametrize("table", TABLES)
