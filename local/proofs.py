@@ -80,9 +80,7 @@ def _told_by_sources(stack: Stack, client: Client, gold: Gold) -> list[Proof]:
                 continue
             truth = tables.sql(path.read_text())
             place = [list(client.project.gold[table].columns).index(name) for name in truth.columns]
-            expected = Counter(
-                tuple(_plain(None if cell is None else _text(cell)) for cell in row) for row in truth.fetchall()
-            )
+            expected = Counter(tuple(_plain(cell) for cell in row) for row in truth.fetchall())
             for engine in ENGINES:
                 found = Counter(tuple(row[i] for i in place) for row in answers[engine])
                 proofs.append(_compare(f"{table} is what its sources say, {engine}", expected, found, truth.columns))
@@ -105,18 +103,15 @@ def _same_answers(gold: Gold) -> list[Proof]:
     return proofs
 
 
-def _text(cell: object) -> str:
-    """A value as the engines write it."""
-    return str(cell).lower() if isinstance(cell, bool) else str(cell)
-
-
-def _plain(cell: str | None) -> str:
+def _plain(cell: object) -> str:
+    """A value, or an engine's text of it, in one way of writing."""
     if cell is None:
         return ""
+    text = str(cell).lower() if isinstance(cell, bool) else str(cell)
     try:
-        number = Decimal(cell)
+        number = Decimal(text)
     except ArithmeticError:
-        return cell
+        return text
     return format(number.normalize(), "f")
 
 

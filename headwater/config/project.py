@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 from typing import Annotated
 
@@ -77,6 +77,10 @@ class Project(Strict):
     def silver(self) -> dict[Name, Table]:
         """Every silver table: those that streams feed, and those of who is whom."""
         return {**self.tables, **{name: identities.table for name, identities in self.identities.items()}}
+
+    def identities_of(self, tables: Collection[str]) -> dict[Name, Identities]:
+        """Who is whom where only some of the tables are fed: with the members and links that are left."""
+        return {name: left for name, whole in self.identities.items() if (left := whole.of(tables)) is not None}
 
     def source(self, name: str) -> AnySource:
         """Finds a source by name, with the environment's differences applied."""

@@ -136,7 +136,7 @@ def restricted(project: Project, sources: frozenset[str]) -> Project:
         raise ConfigError(f"no such source: {', '.join(unknown)}; known: {', '.join(sorted(project.sources))}")
     sources_kept = {name: source for name, source in project.sources.items() if name in sources}
     tables = {stream.table for source in sources_kept.values() for stream in source.streams.values()}
-    identities = {name: found for name, whole in project.identities.items() if (found := whole.of(tables)) is not None}
+    identities = project.identities_of(tables)
     silver = tables | identities.keys()
     gold = {name: made for name, table in project.gold.items() if (made := table.fed_by(silver)) is not None}
     there = silver | gold.keys()

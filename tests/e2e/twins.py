@@ -20,7 +20,7 @@ def twin(stack: Stack, name: str) -> Pipeline:
             "sources": {"rds_postgres": shop.model_copy(update={"streams": streams})},
             "tables": {table: project.tables[table] for table in streams},
             "quality": {table: project.quality[table] for table in streams},
-            "identities": {name: kept for name, who in project.identities.items() if (kept := who.of(streams))},
+            "identities": project.identities_of(streams),
             "gold": {"customer_analytics": project.gold["customer_analytics"]},
         }
     )

@@ -69,8 +69,8 @@ def deployment_of(stack: Stack) -> Deployment:
     quality = {table: _policy(policy, tables) for table, policy in project.quality.items() if table in tables}
     kept = {name: table for name, table in project.tables.items() if name in tables}
     gold = {table: project.gold[table] for table in GOLD}
-    identities = {name: left for name, who in project.identities.items() if (left := who.of(tables)) is not None}
-    update = {"sources": sources, "tables": kept, "quality": quality, "gold": gold, "identities": identities}
+    update = {"sources": sources, "tables": kept, "quality": quality, "gold": gold}
+    update["identities"] = project.identities_of(tables)
     return Deployment(project.model_copy(update=update), ROOT)
 
 
