@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
+from html import escape
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,10 @@ from local.gateway.moto import gaps, speed, step_functions
 from local.gateway.redshift import data_api as redshift
 from local.gateway.redshift import serverless as redshift_serverless
 from local.gateway.redshift import users as redshift_users
+from local.gateway.refusals import refused, throttled
 from local.gateway.s3_objects import set_modified
 from local.gateway.schedules import scheduler
 from local.gateway.settings import GatewaySettings
-from local.gateway.throttling import throttled
 from local.postgres import free_port
 from local.visitors import DECIDING, refusal
 
@@ -110,9 +111,11 @@ class Gateway:
             return self._moto(environ, start_response)
         except NotImplementedError:
             # A connection that drops would be tried again, and would tell nobody what is missing.
-            said = {"__type": "NotImplementedException", "message": f"the local stack lacks {_names_of(environ)[0]}"}
-            start_response(_STATUS[501], [("Content-Type", "application/x-amz-json-1.1")])
-            return [json.dumps(said).encode()]
+            said = f"the local stack lacks {escape(_names_of(environ)[0])}"
+            code = "NotImplementedException"
+            status, headers, body = refused(environ, _service_of(environ), _STATUS[501], code, said)
+            start_response(status, headers)
+            return [body]
 
     def _caller(self, environ: Environ) -> str:
         signature = calls.signature(environ.get("HTTP_AUTHORIZATION", ""))
@@ -221,6 +224,8 @@ def _names_of(environ: Environ) -> list[str]:
         names.insert(0, f"{service}.{target.rpartition('.')[2]}")
     elif "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", ""):
         stream = environ["wsgi.input"]
+        # Whoever has answered, or tried to, has read it.
+        stream.seek(0)
         form = parse_qs(stream.read().decode())
         stream.seek(0)
         names.insert(0, f"{service}.{form.get('Action', ['?'])[0]}")

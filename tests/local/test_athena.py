@@ -460,3 +460,6 @@ def test_what_the_local_stack_lacks_is_named_and_not_tried_again(athena: Athena)
     with pytest.raises(ClientError, match=r"lacks athena\.DeletePreparedStatement") as refused:
         athena.api.delete_prepared_statement(StatementName="one", WorkGroup="primary")
     assert refused.value.response["ResponseMetadata"]["RetryAttempts"] == 0
+    # Of a service whose requests are forms and whose answers are XML as well.
+    with pytest.raises(ClientError, match=r"NotImplementedException.*lacks sns\.ListOriginationNumbers"):
+        athena.aws.client("sns").list_origination_numbers()
