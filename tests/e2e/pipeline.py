@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class Pipeline:
             for name in self.client.project.table_paths(zone):
                 table = self.table(f"{zone}/{name}") if f"{zone}/{name}".startswith(begins) else None
                 if table is not None:
-                    tables[f"{zone}/{name}"] = _content(table)
+                    tables[f"{zone}/{name}"] = _content(table, _KNOWN if name in self.client.project.identities else ())
         for name in self.client.project.gold:
             if f"warehouse/{name}".startswith(begins):
                 rows = self.client.query("redshift", f"SELECT * FROM analytics.{name}").rows
@@ -96,10 +96,14 @@ class Pipeline:
         return [json.loads(path.read_text()) for path in sorted(self.stack.outbox.glob("*.json"))]
 
 
-def _content(table: DeltaTable) -> tuple[int, int]:
+# When Headwater came to know who is whom is the time of a run.
+_KNOWN = ("valid_from", "valid_to")
+
+
+def _content(table: DeltaTable, left_out: Collection[str] = ()) -> tuple[int, int]:
     data = table.to_pyarrow_dataset()
     # Where a row came from differs from run to run by nature: run ids, file names and places in files are no content.
-    places = {"_file", "_file_row", "raw_file", "run_id"}
+    places = {"_file", "_file_row", "raw_file", "run_id", *left_out}
     columns = ", ".join(f'"{name}"' for name in data.schema.names if name not in places)
     with duckdb.connect() as connection:
         connection.register("data", data)
