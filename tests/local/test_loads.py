@@ -154,7 +154,9 @@ def shop(postgres: PostgresServer, endpoint: tuple[str, Path]) -> Shop:
     gold = {"sales": next(iter(project.gold.values()))}
     opened = OpenProject(project.model_copy(update={"environment": environment, "gold": gold}))
     s3 = aws.client("s3")
-    s3.create_bucket(Bucket=environment.bucket("lake"), CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    for bucket in ("lake", "raw"):
+        where = {"LocationConstraint": "eu-west-1"}
+        s3.create_bucket(Bucket=environment.bucket(bucket), CreateBucketConfiguration=where)
     vars(opened)["ledger"] = Ledger(Bucket(s3, environment.bucket("raw")))
     written = [
         Written(name=path.stem, sqls=statements(path))

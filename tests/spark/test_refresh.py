@@ -82,6 +82,7 @@ class Gold:
             lake=self.lake,
             spark=self.lake.spark,
             run_id="run-1",
+            job_run_id="jr_1",
             rebuild=frozenset(),
             ledger=SimpleNamespace(bucket=self.bucket),
             lease=self._lease,
