@@ -22,7 +22,7 @@ from pyspark.context import SparkContext
 from headwater.brief import told_briefly
 from headwater.config import AnySource, Project, parse_date
 from headwater.lake.delta import Table
-from headwater.lake.session import configure
+from headwater.lake.session import configure, having
 from headwater.lake.tables import Lake, Zone
 from headwater.ledger.entries import Days, Manifest
 from headwater.ledger.lease import Lease, hold_lease
@@ -100,14 +100,8 @@ class Job:
     @contextmanager
     def sized(self, rows: int) -> Iterator[None]:
         """Turns Spark's code generation off inside the block when about `rows` rows are too few to repay it."""
-        settings = _NOT_COMPILED if rows < _COMPILED_ROWS else {}
-        for setting, value in settings.items():
-            self.spark.conf.set(setting, value)
-        try:
+        with having(self.spark, _NOT_COMPILED if rows < _COMPILED_ROWS else {}):
             yield
-        finally:
-            for setting in settings:
-                self.spark.conf.unset(setting)
 
     def kept(self, frame: DataFrame, rows: int) -> DataFrame:
         """Computes about `rows` rows once, however often they are read, unless they are too many."""

@@ -13,6 +13,8 @@ from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
+from headwater.lake.session import having
+
 _TXN_APP_ID = "spark.databricks.delta.write.txnAppId"
 _TXN_VERSION = "spark.databricks.delta.write.txnVersion"
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
@@ -231,17 +233,15 @@ class Table:
     @contextmanager
     def transact(self, app_id: str, transaction: int, **metadata: object) -> Iterator[None]:
         """Makes every write inside carry a transaction id, so that Delta skips one it has seen, and the metadata."""
-        conf = self.spark.conf
         restored = self._restored(self.version())
         told = {"app_id": app_id, "transaction": transaction, _RESTORED: restored and astuple(restored)}
-        conf.set(_TXN_APP_ID, _since(app_id, restored))
-        conf.set(_TXN_VERSION, str(transaction))
-        conf.set(_USER_METADATA, json.dumps({**told, **metadata}))
-        try:
+        carried = {
+            _TXN_APP_ID: _since(app_id, restored),
+            _TXN_VERSION: str(transaction),
+            _USER_METADATA: json.dumps({**told, **metadata}),
+        }
+        with having(self.spark, carried):
             yield
-        finally:
-            for key in (_TXN_APP_ID, _TXN_VERSION, _USER_METADATA):
-                conf.unset(key)
 
     def _snapshot(self) -> Any:
         """The newest state of the log."""

@@ -5,6 +5,9 @@ What has to be there before the session is, a job's `--conf` says: `headwater/de
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 from pyspark.sql import SparkSession
 
 from headwater.lake.names import remember_names
@@ -39,3 +42,22 @@ def configure(spark: SparkSession) -> None:
     remember_names(spark)
     for setting, value in SETTINGS.items():
         spark.conf.set(setting, value)
+
+
+@contextmanager
+def having(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
+    """Gives a session settings for the length of a block, and what it had before when that ends.
+
+    To unset them instead would bring Spark's own defaults, over what the session was started with.
+    """
+    had = {setting: spark.conf.get(setting, None) for setting in settings}
+    for setting, value in settings.items():
+        spark.conf.set(setting, value)
+    try:
+        yield
+    finally:
+        for setting, value in had.items():
+            if value is None:
+                spark.conf.unset(setting)
+            else:
+                spark.conf.set(setting, value)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from headwater.config import Project
 from headwater.errors import BooksError, LedgerError
 from headwater.lake.delta import Table
+from headwater.lake.session import having
 from headwater.log import get_logger
 from headwater.stages.compared import hold_to_definition
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 FULL_BYTES = 256 * 1024**2
 """Size of a full file. One that has half of it is never rewritten, so the cost grows with what is new and not with the table."""
+_SETTINGS = {
+    "spark.databricks.delta.optimize.minFileSize": str(FULL_BYTES // 2),
+    "spark.databricks.delta.optimize.maxFileSize": str(FULL_BYTES),
+    # Two commits for each table and night, which say nothing that the log of this job does not.
+    "spark.databricks.delta.vacuum.logging.enabled": "false",
+    # VACUUM spreads a table's list of files over this many tasks; the default is ten thousand.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
+}
 
 log = get_logger(__name__)
 
@@ -30,16 +39,6 @@ def maintain_tables(job: Job) -> None:
     Once all others are done, LedgerError names those that another run held, and BooksError those of gold that are not what their
     definitions compute, which stay as they are.
     """
-    settings = {
-        "spark.databricks.delta.optimize.minFileSize": FULL_BYTES // 2,
-        "spark.databricks.delta.optimize.maxFileSize": FULL_BYTES,
-        # Two commits for each table and night, which say nothing that the log of this job does not.
-        "spark.databricks.delta.vacuum.logging.enabled": False,
-        # VACUUM spreads a table's list of files over this many tasks; the default is ten thousand.
-        "spark.sql.sources.parallelPartitionDiscovery.parallelism": 8,
-    }
-    for setting, value in settings.items():
-        job.spark.conf.set(setting, value)
     # Gold reads silver's change feed from the version it last used, and publishes gold's from the version it last published.
     # Old versions are kept as long as old objects: a failed Gold must still find its change feed.
     days = job.project.environment.retention.version_days
@@ -52,8 +51,9 @@ def maintain_tables(job: Job) -> None:
             with job.lease(lease):
                 if lease.startswith("gold/"):
                     hold_to_definition(job, lease.removeprefix("gold/"), randrange(2**31))
-                for table in tables:
-                    _maintain(table, days)
+                with having(job.spark, _SETTINGS):
+                    for table in tables:
+                        _maintain(table, days)
         except (LedgerError, BooksError) as error:
             log.warning("failed", lease=lease, error=str(error))
             failed.append(error)

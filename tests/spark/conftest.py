@@ -19,7 +19,9 @@ from local.jars import JOBS, class_path
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     os.environ["SPARK_VERSION"] = "3.5"
-    session = build_session("http://127.0.0.1:1", conf("eu-west-1"), ["delta"], class_path(JOBS))
+    # One session for a quarter of an hour: here the better compiler repays what it takes, as it would not in a job's JVM.
+    settings = conf("eu-west-1") | {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=4"}
+    session = build_session("http://127.0.0.1:1", settings, ["delta"], class_path(JOBS))
     session.sparkContext.setLogLevel("ERROR")
     configure(session)
     yield session

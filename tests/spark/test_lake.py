@@ -11,6 +11,7 @@ from py4j.protocol import REFL_GET_UNKNOWN_SUB_COMMAND_NAME, REFLECTION_COMMAND_
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from headwater.lake.session import having
 from headwater.lake.tables import Lake
 from headwater.ledger.entries import Manifest
 from tests.support import declared
@@ -144,3 +145,14 @@ def test_what_a_relation_was_not_declared_to_have_when_it_was_read_is_null(shop:
     rows = shop.lake.batches([batch], relation)
     assert ids(rows) == [1, 2]
     assert {value for row in rows.select(*relation.raw_fields).collect() for value in row} == {None}
+
+
+def test_a_session_has_again_what_it_had_before_a_block_and_not_sparks_defaults(spark: SparkSession) -> None:
+    ours, not_set = "spark.sql.shuffle.partitions", "spark.sql.sources.parallelPartitionDiscovery.threshold"
+    before = spark.conf.get(ours)
+    default = spark.conf.get(not_set)
+    assert before != "200"
+    with having(spark, {ours: "7", not_set: "8", "spark.headwater.unheard": "9"}):
+        assert [spark.conf.get(name) for name in (ours, not_set, "spark.headwater.unheard")] == ["7", "8", "9"]
+    assert (spark.conf.get(ours), spark.conf.get(not_set)) == (before, default)
+    assert spark.conf.get("spark.headwater.unheard", None) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,18 +37,6 @@ from .extraction import FolderBucket
 def project() -> Project:
     project = restricted(load_project(ROOT, "local"), frozenset({"fx_rates"}))
     return project.model_copy(update={"gold": {"thousands": gold_table("thousands", THOUSANDS)}})
-
-
-@pytest.fixture(autouse=True)
-def settings(spark: SparkSession) -> Iterator[None]:
-    yield
-    for setting in (
-        "spark.databricks.delta.optimize.minFileSize",
-        "spark.databricks.delta.optimize.maxFileSize",
-        "spark.databricks.delta.vacuum.logging.enabled",
-        "spark.sql.sources.parallelPartitionDiscovery.parallelism",
-    ):
-        spark.conf.unset(setting)
 
 
 class Maintained:

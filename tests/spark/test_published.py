@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from headwater.lake.delta import Table
+from headwater.lake.session import having
 from headwater.lake.tables import Lake
 from headwater.ledger.bucket import Bucket
 from headwater.stages.gold import publish_gold
@@ -81,12 +82,8 @@ class Shop:
 
     def forget(self) -> None:
         """Deletes every file that only older versions need."""
-        check = "spark.databricks.delta.retentionDurationCheck.enabled"
-        self.table.spark.conf.set(check, "false")
-        try:
+        with having(self.table.spark, {"spark.databricks.delta.retentionDurationCheck.enabled": "false"}):
             self.table.delta().vacuum(0)
-        finally:
-            self.table.spark.conf.unset(check)
 
     def publish(self) -> None:
         publish_gold(self.job, "names")

@@ -14,6 +14,7 @@ from headwater.config import Table
 from headwater.config.rule import NOTES_TYPE
 from headwater.config.stream import Order
 from headwater.errors import ConfigError
+from headwater.lake.session import having
 from headwater.ledger.entries import Verdict
 
 from .shop import ADS, RAW, Shop, ad_costs, at, people, policy
@@ -73,7 +74,6 @@ def live(shop: Shop, random: Random, *pending: dict[str, Any]) -> None:
         arrive(shop, random)
     go_on(shop, (CHECKED, *pending), halted=2)
     known(shop, "new")
-    arrive(shop, random)
     replay(shop, random.choice((1, 3)))
     arrive(shop, random)
     go_on(shop, (MILDER, *pending))
@@ -82,10 +82,8 @@ def live(shop: Shop, random: Random, *pending: dict[str, Any]) -> None:
     go_on(shop, (CHECKED, *pending))
     assert shop.quarantined()
     # Maintain deletes no more than old versions of quarantine: what has come again is within its folder.
-    check = "spark.databricks.delta.retentionDurationCheck.enabled"
-    shop.spark.conf.set(check, False)
-    shop.lake.table("quarantine", "people").delta().vacuum(0)
-    shop.spark.conf.unset(check)
+    with having(shop.spark, {"spark.databricks.delta.retentionDurationCheck.enabled": "false"}):
+        shop.lake.table("quarantine", "people").delta().vacuum(0)
 
 
 def replay(shop: Shop, batch: int) -> None:

@@ -17,7 +17,7 @@ from headwater.ledger.entries import CheckResult, RunEnd, StageRun
 from headwater.ledger.stage_runs import StageRuns
 from headwater.ledger.stream import Ledger
 from headwater.open_project import OpenProject
-from headwater.run import ended, stages
+from headwater.run import audit, ended, stages
 from headwater.run.audit import AuditedRun, audit_run
 from headwater.run.ended import note_end
 from headwater.run.load import load_changes
@@ -132,8 +132,9 @@ def entered(lake: Bucket, table: str, run_id: str = "run-1") -> list[dict[str, A
 
 
 def test_an_audit_enters_what_its_run_has_done_and_then_removes_it(
-    opened: OpenProject, ledger: Ledger, lake: Bucket
+    opened: OpenProject, ledger: Ledger, lake: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(audit, "_PATIENCE_SECONDS", 0.0)
     done = stage_run("run-1", rows_read=5, rows_rejected=1, rejected={"rate_positive": 1}, messages=("a", "b"))
     StageRuns(ledger.bucket).write("fx_rates", [done])
     client = FakeDataApi(ends="STARTED")
