@@ -32,13 +32,7 @@ LONGEST = (
 # What needs no stack comes first, to tell soon; then the longer ones, so that the lanes end at about the same time.
 OTHERS = (
     ("tests/unit", "tests/terraform"),
-    (
-        "tests/spark/test_rebuild.py",
-        "tests/spark/test_silver_laws.py",
-        "tests/spark/test_gold_laws.py",
-        "tests/spark/test_gold_mutants.py",
-        "tests/spark/test_published.py",
-    ),
+    # One session for all: the longer it has run, the faster it is.
     ("tests/spark", "tests/world", "tests/simulators"),
     ("tests/e2e/test_kills.py", "tests/e2e/test_rollout.py"),
     ("tests/e2e/test_upgrade.py",),

@@ -56,8 +56,8 @@ def having(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     finally:
-        for setting, value in had.items():
-            if value is None:
+        for setting, before in had.items():
+            if before is None:
                 spark.conf.unset(setting)
             else:
-                spark.conf.set(setting, value)
+                spark.conf.set(setting, before)
