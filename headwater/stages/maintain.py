@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 
 FULL_BYTES = 256 * 1024**2
 """Size of a full file. One that has half of it is never rewritten, so the cost grows with what is new and not with the table."""
-_SETTINGS = {
-    "spark.databricks.delta.optimize.minFileSize": str(FULL_BYTES // 2),
-    "spark.databricks.delta.optimize.maxFileSize": str(FULL_BYTES),
-    # Two commits for each table and night, which say nothing that the log of this job does not.
-    "spark.databricks.delta.vacuum.logging.enabled": "false",
-    # VACUUM spreads a table's list of files over this many tasks; the default is ten thousand.
-    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
-}
 
 log = get_logger(__name__)
 
@@ -51,7 +43,7 @@ def maintain_tables(job: Job) -> None:
             with job.lease(lease):
                 if lease.startswith("gold/"):
                     hold_to_definition(job, lease.removeprefix("gold/"), randrange(2**31))
-                with having(job.spark, _SETTINGS):
+                with having(job.spark, _settings()):
                     for table in tables:
                         _maintain(table, days)
         except (LedgerError, BooksError) as error:
@@ -59,6 +51,17 @@ def maintain_tables(job: Job) -> None:
             failed.append(error)
     if failed:
         raise type(failed[0])("; ".join(map(str, failed)))
+
+
+def _settings() -> dict[str, str]:
+    return {
+        "spark.databricks.delta.optimize.minFileSize": str(FULL_BYTES // 2),
+        "spark.databricks.delta.optimize.maxFileSize": str(FULL_BYTES),
+        # Two commits for each table and night, which say nothing that the log of this job does not.
+        "spark.databricks.delta.vacuum.logging.enabled": "false",
+        # VACUUM spreads a table's list of files over this many tasks; the default is ten thousand.
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
+    }
 
 
 def _paths_by_lease(project: Project) -> dict[str, list[str]]:
