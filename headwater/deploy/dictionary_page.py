@@ -11,6 +11,7 @@ from pathlib import Path
 from headwater.config import Policy, Project, Table
 from headwater.config.definition import feeding
 from headwater.config.gold import GoldTable
+from headwater.config.identities import Identities
 from headwater.config.lineage import Graph
 from headwater.deploy.freshness import fresh
 from headwater.deploy.lineage import lineage_of
@@ -45,6 +46,8 @@ def dictionary_page(root: Path) -> str:
     lines += ["## Views of the warehouse", "", *_views(root), "", "## Silver", ""]
     for table in project.tables.values():
         lines += _silver(project, graph, table)
+    for identities in project.identities.values():
+        lines += _who_is_whom(project, identities)
     return "\n".join([*lines, "## Bronze", "", *_bronze(project), "", "## The warehouse's own", "", *_own(root)])
 
 
@@ -81,6 +84,21 @@ def _silver(project: Project, graph: Graph, table: Table) -> Iterator[str]:
             _origins(graph, f"silver.{table.table}.{column}"),
         )
         yield _row(*cells, ", ".join(_checks(policy, column)))
+    yield ""
+
+
+def _who_is_whom(project: Project, identities: Identities) -> Iterator[str]:
+    table = identities.table
+    members = ", ".join(f"`{name}` ({member.table})" for name, member in identities.members.items())
+    links = ", ".join(link.by for link in identities.links)
+    sources = [source for member in identities.members.values() for source, _, _ in feeding(project, member.table)]
+    yield from (f"### silver.{table.table}", "", table.note, "")
+    yield f"Owner: {table.owner}. Computed from other silver tables. Brought up to date: {fresh(project, sources)}."
+    yield f"Records of {members}; linked by {links}, the strongest first."
+    yield from ("", "| column | type | meaning |", "|---|---|---|")
+    hidden = project.environment.analysts.hidden_columns.get(table.table, ())
+    for column, type_ in table.types.items():
+        yield _row(_marked(column, table.key, hidden), f"`{type_}`", table.columns[column].note or "")
     yield ""
 
 

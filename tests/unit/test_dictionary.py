@@ -36,6 +36,8 @@ def test_every_table_and_column_is_in_the_dictionary() -> None:
         assert columns_of(f"gold.{name}") == list(gold.columns)
     for name, table in project("prod").tables.items():
         assert columns_of(f"silver.{name}") == list(table.types)
+    for name, identities in project("prod").identities.items():
+        assert columns_of(f"silver.{name}") == list(identities.table.types)
     assert columns_of("etl.runs")[-1] == "message"
     assert {"stage", "rows_rejected", "rejected", "messages"} <= {*columns_of("etl.run_audit")}
     assert {"message", "failed_rows"} <= {*columns_of("etl.quality_results")}
@@ -58,6 +60,7 @@ def test_a_column_has_type_unit_meaning_source_and_checks() -> None:
     ]
     assert line_of("silver.ad_performance", "ad_id")[0] == "`ad_id` **key**"
     assert line_of("silver.customers", "email")[0] == "`email` *hidden*"
+    assert line_of("silver.customer_identities", "linked_by")[0] == "`linked_by` *hidden*"
     assert line_of("gold.marketing_performance", "cost_reporting")[1:3] == ["`DECIMAL(18, 2)`", "reporting currency"]
 
 
