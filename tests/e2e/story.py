@@ -37,11 +37,7 @@ HOUSEHOLDS = 60
 DROPPED = "BY-EVENT;2018-01-02T00:00:00Z;SKU-1;2;3.50;EUR;Zoë;=1+1\n"
 SOURCES = tuple(load_project(ROOT, "local").sources)
 STREAMS = tuple((name, stream) for name in SOURCES for stream in load_project(ROOT, "local").sources[name].streams)
-EXTRACTED = {
-    name: source.kind for name, source in load_project(ROOT, "local").sources.items() if source.kind != "kinesis"
-}
-KILLED = tuple({kind: name for name, kind in EXTRACTED.items()}.values())
-"""A source of each kind: what is alive again after a kill begins cold, which costs as much as all that a source does."""
+EXTRACTED = tuple(name for name in SOURCES if load_project(ROOT, "local").sources[name].kind != "kinesis")
 
 
 @dataclass(kw_only=True)
@@ -53,7 +49,7 @@ class Story:
     wrong_after_history: list[Any]
     moved: world.Truth
     after_step: dict[tuple[str, str], list[Book]]
-    struck: dict[str, int]
+    kills: int
     nothing: RunState
     audited: set[str | None]
     before_nothing: dict[str, Any]
@@ -82,10 +78,8 @@ def _audits(client: Client) -> set[str | None]:
     return {run_id for (run_id,) in client.query("redshift", "SELECT run_id FROM etl.runs").rows}
 
 
-def _cut_off_before_the_manifest(faults: Faults, prefix: str, source: str, action: str = "kill") -> None:
-    """Has a source's first batch end between its files and its manifest: its worker is killed, or is refused."""
-    path = f"/{prefix}-raw/{source}/.*/manifests/"
-    faults.arm(method="PUT", path=path, when="before", action=action, job=f"{prefix}-{source}-extract")
+def _kill_before_the_manifest(faults: Faults, prefix: str, source: str) -> None:
+    faults.kill(f"{prefix}-{source}-extract", f"/{prefix}-raw/{source}/.*/manifests/")
 
 
 def _drop(client: Client, name: str, rows: str = "") -> None:
@@ -113,7 +107,7 @@ def _run_after_drop(client: Client, name: str, rows: str = "") -> str:
 def _a_dropped_file_starts_a_run_that_fails(stack: Stack, client: Client, faults: Faults) -> None:
     # Killed at its first try and refused at its second; another file is dropped meanwhile.
     prefix = client.deployment.prefix
-    _cut_off_before_the_manifest(faults, prefix, "s3_drops")
+    _kill_before_the_manifest(faults, prefix, "s3_drops")
     faults.fail_the_retry(prefix, f"{prefix}-s3_drops-extract")
     registered = _registered(client)
     # The second try comes when time goes on: not before the other file was found to arrive during the run.
@@ -152,11 +146,10 @@ def told(home: Path) -> Iterator[Story]:
         moved = stack.advance(2, 11)
         faults = Faults(stack)
         for source in EXTRACTED:
-            _cut_off_before_the_manifest(
-                faults, client.deployment.prefix, source, "kill" if source in KILLED else "deny"
-            )
+            # The first batch of each source is cut off between its files and its manifest.
+            _kill_before_the_manifest(faults, client.deployment.prefix, source)
         after_step = _books(client, pipeline.run_well())
-        struck = {action: faults.fired(action) for action in ("kill", "deny")}
+        kills = faults.fired("kill")
         faults.clear()
         before_nothing, audits = footprint(client), _audits(client)
         nothing = pipeline.run_well()
@@ -175,7 +168,7 @@ def told(home: Path) -> Iterator[Story]:
             wrong_after_history=wrong_after_history,
             moved=moved,
             after_step=after_step,
-            struck=struck,
+            kills=kills,
             nothing=nothing,
             audited=audited,
             before_nothing=before_nothing,
