@@ -6,6 +6,7 @@ sample of each gold table is held to what its definition computes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import randrange
 from typing import TYPE_CHECKING
 
@@ -35,20 +36,14 @@ def maintain_tables(job: Job) -> None:
     # Old versions are kept as long as old objects: a failed Gold must still find its change feed.
     days = job.project.environment.retention.version_days
     failed = []
-    for lease, paths in _paths_by_lease(job.project).items():
-        tables = [table for path in paths if (table := Table(job.spark, f"{job.lake.root}/{path}")).exists()]
-        if not tables:
-            continue
-        try:
-            with job.lease(lease):
-                if lease.startswith("gold/"):
-                    hold_to_definition(job, lease.removeprefix("gold/"), randrange(2**31))
-                with having(job.spark, _settings()):
-                    for table in tables:
-                        _maintain(table, days)
-        except (LedgerError, BooksError) as error:
-            log.warning("failed", lease=lease, error=str(error))
-            failed.append(error)
+    with having(job.spark, _settings()):
+        for lease, paths in _paths_by_lease(job.project).items():
+            tables = [table for path in paths if (table := Table(job.spark, f"{job.lake.root}/{path}")).exists()]
+            try:
+                _maintain_group(job, lease, tables, days)
+            except (LedgerError, BooksError) as error:
+                log.warning("failed", lease=lease, error=str(error))
+                failed.append(error)
     if failed:
         raise type(failed[0])("; ".join(map(str, failed)))
 
@@ -70,6 +65,17 @@ def _paths_by_lease(project: Project) -> dict[str, list[str]]:
     gold = [f"gold/{table}" for table in project.table_paths("gold")]
     silver = {f"silver/{table}": [f"silver/{table}", f"quarantine/{table}"] for table in project.table_paths("silver")}
     return {path: [path] for path in bronze} | silver | {path: [path] for path in gold}
+
+
+def _maintain_group(job: Job, lease: str, tables: Sequence[Table], days: int) -> None:
+    """Maintains the tables that are written under one lease."""
+    if not tables:
+        return
+    with job.lease(lease):
+        if lease.startswith("gold/"):
+            hold_to_definition(job, lease.removeprefix("gold/"), randrange(2**31))
+        for table in tables:
+            _maintain(table, days)
 
 
 def _maintain(table: Table, days: int) -> None:

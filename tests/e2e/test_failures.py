@@ -43,7 +43,7 @@ def parted(pipeline: Pipeline, tables: Sequence[str]) -> tuple[dict[str, Any], d
 def test_a_halted_batch_holds_its_stream_and_what_reads_it_until_a_person_decides(
     pipeline: Pipeline, stack: Stack
 ) -> None:
-    alerts = len(pipeline.alerts())
+    before, alerts = pipeline.content("gold", "warehouse", "silver/order"), len(pipeline.alerts())
     stale, others = parted(pipeline, ITEMS)
     with psycopg.connect(stack.rds_dsn) as connection:
         connection.execute(
@@ -81,6 +81,14 @@ def test_a_halted_batch_holds_its_stream_and_what_reads_it_until_a_person_decide
     caught_up, as_they_were = parted(pipeline, ITEMS)
     assert as_they_were == went_on
     assert {name for name in stale if stale[name] != caught_up[name]} == set(stale)
+    with psycopg.connect(stack.rds_dsn) as connection:
+        set_status(connection, order, "completed")
+        connection.execute(
+            "DELETE FROM shop.order_items WHERE quantity = -1 AND retail_discount = 0 AND coupon_discount = 0 "
+            "AND order_item_id > (SELECT max(order_item_id) - 40 FROM shop.order_items)"
+        )
+    pipeline.run_well("rds_postgres")
+    assert pipeline.content("gold", "warehouse") == {name: before[name] for name in before if "silver" not in name}
 
 
 def set_status(connection: psycopg.Connection[Any], order: Any, status: str) -> None:

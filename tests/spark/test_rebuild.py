@@ -74,6 +74,7 @@ def live(shop: Shop, random: Random, *pending: dict[str, Any]) -> None:
         arrive(shop, random)
     go_on(shop, (CHECKED, *pending), halted=2)
     known(shop, "new")
+    arrive(shop, random)
     replay(shop, random.choice((1, 3)))
     arrive(shop, random)
     go_on(shop, (MILDER, *pending))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from string import Template
@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 
 from headwater.config import GoldTable, Project
 from headwater.deploy.gold_sql import silver_columns
+from headwater.lake.session import having
 from headwater.stages.gold import computed
 from tests.support import declared
 from tests.support.paths import ROOT
@@ -266,8 +267,7 @@ def frame(spark: SparkSession, rows: Rows, columns: Mapping[str, str]) -> DataFr
     return spark.sql(f"SELECT {cast} FROM VALUES {values} AS t({names})")
 
 
-@contextmanager
-def few_rows(spark: SparkSession) -> Iterator[None]:
+def few_rows(spark: SparkSession) -> AbstractContextManager[None]:
     """Lets Spark do with one task for each step of a query, which is enough for rows that fit on a page."""
     settings = {
         "spark.sql.shuffle.partitions": "1",
@@ -276,14 +276,7 @@ def few_rows(spark: SparkSession) -> Iterator[None]:
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     }
-    before = {name: str(spark.conf.get(name)) for name in settings}
-    for name, value in settings.items():
-        spark.conf.set(name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            spark.conf.set(name, value)
+    return having(spark, settings)
 
 
 def _literal(value: Any) -> str:

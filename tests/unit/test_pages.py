@@ -93,22 +93,21 @@ def test_a_stale_page_is_named_and_make_docs_mends_it(tmp_path: Path, capsys: py
     for name in ("countries.py", "phone_plans.py"):
         (tmp_path / "headwater").mkdir(exist_ok=True)
         shutil.copy(ROOT / "headwater" / name, tmp_path / "headwater" / name)
+    assert main(tmp_path, "--check") == 0
     outputs = tmp_path / "terraform" / "modules" / "lake" / "outputs.tf"
     outputs.write_text(outputs.read_text().replace("Names of the buckets by purpose.", "Buckets."))
-    cost = tmp_path / "docs" / "cost.md"
-    told = cost.read_text()
-    cost.unlink()
+    (tmp_path / "docs" / "cost.md").unlink()
     left = tmp_path / "terraform" / "modules" / "gone" / "README.md"
     left.parent.mkdir()
     left.write_text("# gone\n")
+    capsys.readouterr()
     assert main(tmp_path, "--check") == 1
     assert capsys.readouterr().out == (
         "out of date: docs/cost.md, terraform/modules/lake/README.md, terraform/modules/gone/README.md. hint: make docs\n"
     )
     assert main(tmp_path) == 0
     assert not left.exists()
-    assert cost.read_text() == told
-    assert "| Buckets. |" in (outputs.parent / "README.md").read_text()
+    assert main(tmp_path, "--check") == 0
 
 
 def test_pages_of_what_is_not_valid_are_refused_in_one_line(tmp_path: Path) -> None:
