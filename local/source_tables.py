@@ -29,7 +29,8 @@ _QUOTED = ("GBP", "INR", "USD")
 _SOUND = "{key} NOT IN (SELECT CAST(key AS bigint) FROM truth.defects WHERE stream = '{stream}' AND key ~ '^[0-9]+$')"
 # Which orders count, as docs/business-logic.md says it.
 _COPIED = {
-    "counting_orders": "SELECT order_id, customer_id, CAST(ordered_at AS date) AS day, total_amount FROM shop.orders "
+    "counting_orders": "SELECT order_id, customer_id, campaign_id, ordered_at, CAST(ordered_at AS date) AS day, total_amount "
+    "FROM shop.orders "
     "WHERE status = 'completed' AND deleted_at IS NULL AND " + _SOUND.format(key="order_id", stream="orders"),
     "order_items": "SELECT order_id, product_id, quantity, sales_value FROM shop.order_items WHERE "
     + _SOUND.format(key="order_item_id", stream="order_items"),
@@ -37,12 +38,25 @@ _COPIED = {
     + _SOUND.format(key="product_id", stream="products"),
     "customers": "SELECT customer_id, city FROM shop.customers WHERE "
     + _SOUND.format(key="customer_id", stream="customers"),
+    "visits": "SELECT customer_id, CAST(started_at AS date) AS day, page_views, conversions, conversion_value "
+    "FROM behavior.customer_behavior WHERE deleted_at IS NULL AND "
+    + _SOUND.format(key="session_id", stream="redshift.customer_behavior"),
     "deals": "SELECT deal_id, pipeline, stage, amount, currency, CAST(created_at AS date) AS day FROM crm.deals "
     "WHERE archived_at IS NULL AND " + _SOUND.format(key="deal_id", stream="hubspot.deals"),
 }
 
 
-_MONEY = {"counting_orders": "total_amount", "order_items": "sales_value", "deals": "amount"}
+_MONEY = {
+    "counting_orders": "total_amount",
+    "order_items": "sales_value",
+    "visits": "conversion_value",
+    "deals": "amount",
+}
+_PER = """CREATE MACRO per(amount, number) AS
+    CASE WHEN number > 0 THEN CAST((2 * CAST(amount * 100 AS HUGEINT) + number) // (2 * number) AS DECIMAL(18, 0)) * 0.01 END"""
+"""What of an amount falls to each of a number, to the cent, halves up: DuckDB's own division goes through floating point."""
+_OF_SOURCE = {"visits": "redshift"}
+"""Tables of sources that gold tables can do without: of no rows where the source is not there."""
 _TEXTS = ("platform", "account_id", "campaign_id", "ad_group_id", "ad_id")
 _ADS = dict.fromkeys(_TEXTS, pa.string()) | {
     "day": pa.date32(),
@@ -59,9 +73,12 @@ def source_tables(dsn: str, sources: Container[str]) -> Iterator[duckdb.DuckDBPy
     """Copies the tables of some sources, which are in the world's database: days are those of UTC, and other sources have no rows."""
     with tempfile.TemporaryDirectory() as folder, psycopg.connect(dsn) as source, duckdb.connect() as tables:
         source.execute("SET TimeZone = 'UTC'")
+        tables.execute(_PER)
         for table, query in _COPIED.items():
             path = Path(folder) / f"{table}.csv"
-            with path.open("wb") as out, source.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT csv, HEADER)") as rows:
+            told = _OF_SOURCE.get(table, "rds_postgres") in sources
+            rows_of = f"COPY (SELECT * FROM ({query}) AS told WHERE {told}) TO STDOUT (FORMAT csv, HEADER)"
+            with path.open("wb") as out, source.cursor().copy(rows_of) as rows:
                 out.writelines(rows)
             types = {_MONEY[table]: "DECIMAL(14,2)"} if table in _MONEY else {}
             tables.read_csv(str(path), header=True, dtype=types).create(table)

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from string import Template
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -187,14 +188,18 @@ def gold_values(environment: Environment) -> dict[str, str]:
     return {
         "reporting_currency": environment.reporting_currency,
         "business_time_zone": environment.business_time_zone,
+        "attribution_days": str(environment.attribution_days),
     }
 
 
 def definition_of(declared: GoldTable, values: Mapping[str, str]) -> str:
-    """Names what a gold table's rows are computed by: its queries, its columns, and what stands in place of the placeholders."""
+    """Names what a gold table's rows are computed by: its queries, its columns, and what stands in place of their placeholders."""
     columns = {name: column.type for name, column in declared.columns.items()}
     shared = {name: query.rows for name, query in declared.shared.items()}
-    told = [declared.affected, declared.rows, declared.grain, columns, shared, values]
+    queries = [declared.affected, declared.rows, *shared.values()]
+    placeholders = {name for query in queries for name in Template(query).get_identifiers()}
+    used = {name: value for name, value in values.items() if name in placeholders}
+    told = [declared.affected, declared.rows, declared.grain, columns, shared, used]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 

@@ -226,6 +226,9 @@ class Environment(Strict):
     account: str = Field(pattern=r"^\d{12}$")
     reporting_currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
     business_time_zone: TimeZone = Field("UTC", description="IANA name of the zone whose days a sale belongs to.")
+    attribution_days: int = Field(
+        30, ge=1, le=365, description="How long before an order a channel's touch of its buyer counts."
+    )
     warehouse: Warehouse
     schedules: dict[Name, Schedule] = Field({}, description="Scheduled runs; none if empty.")
     maintenance: Clock | None = Field(None, description="When Maintain compacts and vacuums the lake's tables.")

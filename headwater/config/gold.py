@@ -100,9 +100,9 @@ class GoldTable(Strict):
     rows: str
 
     def fed_by(self, tables: Collection[str]) -> GoldTable | None:
-        """The table where only some silver tables are fed; None where it cannot be made of them."""
+        """The table where only some silver tables are fed; None where it cannot be made of them, or of nothing."""
         lacking = {name for name in self.inputs if name not in tables}
-        if not lacking <= set(self.optional):
+        if not lacking <= set(self.optional) or lacking == set(self.inputs):
             return None
         shared = {
             name: query.model_copy(update={"inputs": (), "rows": query.unfed})

@@ -25,7 +25,7 @@ from headwater.errors import ConfigError
 from headwater.validate.expressions import UNREAD, unknown_functions, unknown_types, unreadable, wrong_patterns
 
 DIALECT = "spark"
-PLACEHOLDERS = ("reporting_currency", "business_time_zone")
+PLACEHOLDERS = ("reporting_currency", "business_time_zone", "attribution_days")
 _AFFECTED = "affected"
 _CHANGED = "changed_"
 _SILVER = re.compile(r"[a-z][a-z0-9_]{0,62}")

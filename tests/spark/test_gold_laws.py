@@ -47,10 +47,16 @@ class Drawn:
         }
         self.others = [f"{seed}-a", f"{seed}-b"]
         self.numbers = [seed * 3 + n for n in range(3)]
+        # Whose record something is, is found by the text of its key.
+        self.words |= {
+            "record_id": [str(number) for number in self.numbers],
+            "source": ["shop", "hubspot", "snowflake"],
+            "event_name": ["Charged", "UTM Visited"],
+        }
         # The day after the last of a month, and minutes around midnight, are where sums go astray.
         first = date(1900, 1, 31) + timedelta(days=70 * seed)
         self.days = [first + timedelta(days=days) for days in (0, 1, 11, 29)]
-        self.keys = {name: table.key for name, table in declared.project().tables.items()}
+        self.keys = {name: table.key for name, table in declared.project().silver.items()}
 
     def row(self, name: str) -> Row:
         key = [*self.keys[name], *self.gold.declared.grain]

@@ -15,6 +15,7 @@ from tests.support.declared import project
 from tests.support.gold_cases import TABLES, Case, Gold, cases, few_rows, together
 from tests.support.gold_shared import SHARED, Shared
 from tests.support.mutants import Mutant, mutants
+from tests.support.paths import ROOT
 
 EQUIVALENT = yaml.safe_load((Path(__file__).parent / "equivalent_mutants.yaml").read_text())
 AS_IT_IS = "as it is"
@@ -54,6 +55,10 @@ def test_a_mutation_of_any_expression_makes_a_case_fail(table: str, query: str, 
     made = [_as_it_is(sql), *mutants(sql, gold.columns)]
     changed = {mutant.name: gold.declared.model_copy(update={query: mutant.sql}) for mutant in made}
     _hold(f"{table}.{query}", gold, changed, rows=query == "rows")
+
+
+def test_every_shared_query_has_an_example() -> None:
+    assert SHARED.keys() == {path.stem for path in (ROOT / "sql" / "shared").glob("*.sql")}
 
 
 @pytest.mark.parametrize("name", SHARED)

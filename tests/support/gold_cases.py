@@ -25,7 +25,7 @@ from tests.support.paths import ROOT
 
 FOLDER = ROOT / "tests" / "gold"
 TABLES = sorted(path.stem for path in (ROOT / "sql" / "gold").glob("*.sql"))
-VALUES = {"reporting_currency": "USD", "business_time_zone": "America/New_York"}
+VALUES = {"reporting_currency": "USD", "business_time_zone": "America/New_York", "attribution_days": "30"}
 THOUSANDS = """-- thousands: how many rates have an id within each thousand.
 -- Grain: thousand
 -- Owner: tests
@@ -41,8 +41,8 @@ WHERE id DIV 1000 IN (SELECT thousand FROM affected) GROUP BY ALL
 """
 """A small gold table over the exchange rates' ids."""
 
-_SIDE_BY_SIDE = 16
-"""Queries that are computed by one job: Spark plans more of them at once slower than one after another."""
+_SIDE_BY_SIDE = 6000
+"""Characters of queries that are computed by one job: Spark plans more of them at once slower than one after another."""
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -169,7 +169,7 @@ class Gold:
         touched = (before - after) + (after - before)
         with self._named(self.inputs(case.then), self.changed(case), increment=True):
             frames = {name: self._frame(table.affected) for name, table in tables.items()}
-            found = side_by_side(frames)
+            found = side_by_side(frames, self.declared.affected)
         # Of a query that fails nothing is affected.
         rows = {name: found.get(name, Counter()) for name in frames}
         return {name: self._without(touched, frames[name].columns, affected) for name, affected in rows.items()}
@@ -202,7 +202,7 @@ class Gold:
             for name, rows in frames.items()
             if [(field.name, field.dataType.simpleString()) for field in rows.schema] == list(self.columns.items())
         }
-        found = side_by_side(fitting)
+        found = side_by_side(fitting, self.declared.rows)
         return {name: found.get(name) for name in frames}
 
     def _left(self, case: Case, affected: Sequence[Mapping[str, Any]]) -> Counter[Any]:
@@ -224,12 +224,13 @@ class Gold:
             return found, [row.asDict() for row in affected.collect()] if increment else []
 
 
-def side_by_side(frames: Mapping[str, DataFrame]) -> dict[str, Counter[Any]]:
-    """Collects the rows of several queries by few jobs; a query that fails has none here."""
+def side_by_side(frames: Mapping[str, DataFrame], like: str) -> dict[str, Counter[Any]]:
+    """Collects the rows of several queries, which are about as long as one of them, by few jobs; a query that fails has none here."""
+    at_once = max(1, _SIDE_BY_SIDE // len(like))
     found: dict[str, Counter[Any]] = {}
     names = list(frames)
-    for first in range(0, len(names), _SIDE_BY_SIDE):
-        some = names[first : first + _SIDE_BY_SIDE]
+    for first in range(0, len(names), at_once):
+        some = names[first : first + at_once]
         try:
             found |= _collected({name: frames[name] for name in some})
         except (PySparkException, Py4JJavaError):

@@ -75,14 +75,18 @@ def _changes(node: Any, types: Mapping[str, str]) -> Iterator[Change]:
     """Lists what can be changed about a node: functions that do it, and say what they did."""
     if isinstance(node, exp.Literal):
         # A type's length is the header's business, and a number in GROUP BY names a column.
-        if not node.find_ancestor(exp.DataType, exp.Group):
+        if _is_frame_of_one(node.parent):
+            yield from _FRAME_OF_ONE if node.arg_key == "start" else ()
+        elif not node.find_ancestor(exp.DataType, exp.Group):
             yield from _LITERAL[node.is_string]
         return
     # sqlglot spells date_sub() as date_add() of the product with -1, which no quotient can stand for.
     if type(node) in _SWAPPED and not isinstance(node.parent, exp.TsOrDsAdd):
         yield _by(lambda it: _SWAPPED[type(it)](**it.copy().args))
+    if isinstance(node, exp.Window) and isinstance(node.this, exp.Count):
+        yield _by(lambda it: _uncounted(it.this))
     for kinds, changes in _CHANGES:
-        if isinstance(node, kinds):
+        if isinstance(node, kinds) and not (isinstance(node, exp.Count) and isinstance(node.parent, exp.Window)):
             yield from changes
     if isinstance(node, exp.Distinct) and isinstance(node.parent, exp.Select):
         yield _dropped
@@ -148,6 +152,22 @@ def _within(low: Any, high: Any) -> Change:
     )
 
 
+def _is_frame_of_one(node: Any) -> bool:
+    """True of a window's frame that begins and ends at one place: of its two numbers neither can change alone."""
+    return isinstance(node, exp.WindowSpec) and node.args["start"] == node.args["end"]
+
+
+def _moved(by: int) -> Change:
+    def change(start: Any) -> str:
+        frame = start.parent
+        moved = exp.Literal.number(Decimal(start.this) + by)  # type: ignore[no-untyped-call]
+        frame.set("start", moved)
+        frame.set("end", moved.copy())
+        return f"only {start.sql(_SPARK)} -> only {moved.sql(_SPARK)}"
+
+    return change
+
+
 def _uncounted(count: Any) -> Any:
     """Counts what is distinct with its duplicates; says of all else that it is one."""
     distinct = isinstance(count.this, exp.Distinct)
@@ -158,6 +178,7 @@ _LITERAL: dict[bool, tuple[Change, ...]] = {
     True: (_by(lambda it: exp.Literal.string(f"{it.this}_")),),
     False: tuple(_by(lambda it, by=by: exp.Literal.number(Decimal(it.this) + by)) for by in (1, -1)),  # type: ignore[misc]
 }
+_FRAME_OF_ONE = (_moved(1), _moved(-1))
 _CHANGES: tuple[tuple[Any, tuple[Change, ...]], ...] = (
     ((exp.And, exp.Coalesce, exp.Nullif, exp.Not), (_by(lambda it: it.this.copy()),)),
     (exp.And, (_by(lambda it: it.expression.copy()),)),

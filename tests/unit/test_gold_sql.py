@@ -171,7 +171,7 @@ MISTAKES = [
         "${reporting_currency}",
         "${currency}",
         26,
-        "${currency} is no placeholder; known: ${reporting_currency, business_time_zone}",
+        "${currency} is no placeholder; known: ${reporting_currency, business_time_zone, attribution_days}",
     ),
     ("'USD'", "'USD", 26, "Error tokenizing"),
     ("GROUP BY customers.city\n", "GROUP BY customers.city;\nSELECT 1\n", 14, "must be one query"),
@@ -239,10 +239,12 @@ COLUMN = re.compile(r"(?<=[a-z]\.)[a-z][a-z_]+")
 @settings(max_examples=50)
 @given(st.data())
 def test_a_misspelt_column_of_any_table_is_told_in_its_line(data: st.DataObject) -> None:
-    table = data.draw(st.sampled_from(sorted(REAL)))
-    text = REAL[table] if table != "customer_analytics" else REAL[table].replace("(sold_on)", "(sales.sold_on)")
-    queries = text.index("-- affected")
-    at = data.draw(st.sampled_from([found.end() for found in COLUMN.finditer(text) if found.start() > queries]))
+    places = {
+        table: [found.end() for found in COLUMN.finditer(text) if found.start() > text.index("-- affected")]
+        for table, text in REAL.items()
+    }
+    table = data.draw(st.sampled_from(sorted(table for table, ends in places.items() if ends)))
+    text, at = REAL[table], data.draw(st.sampled_from(places[table]))
     wrong = text[:at] + data.draw(st.sampled_from(["x", "_", "_2"])) + text[at:]
     found = problems(table, wrong, silver_columns(project()), KNOWN)
     # A misspelt column of a subquery is missing where the subquery is read, too.
@@ -259,7 +261,7 @@ def test_every_gold_table_is_right_and_says_what_its_grain_and_inputs_are(table:
     ("table", "inputs"),
     [
         ("business_metrics", ("fx_rates", "order_items", "orders", "products")),
-        ("customer_analytics", ("fx_rates", "orders")),
+        ("customer_analytics", ("customer_behavior", "fx_rates", "orders")),
         ("marketing_performance", ("ad_performance", "fx_rates")),
     ],
 )
@@ -270,7 +272,12 @@ def test_a_gold_table_waits_for_what_it_reads_alone(table: str, inputs: tuple[st
 def test_a_shared_query_is_read_as_a_table_with_its_columns_and_follows_changes_of_one_table() -> None:
     assert shared_columns(SHARED, shared_queries(SHARED), silver_columns(project()))[1] == []
     shared = shared_queries(SHARED)
-    assert {name for name, query in shared.items() if query.follows_changes} == {"rates", "sold_orders"}
+    activity = {f"{what}_activity" for what in ("app", "browser", "site", "store")}
+    touches = {f"{what}_touches" for what in ("visit", "app", "contact")}
+    assert {name for name, query in shared.items() if query.follows_changes} == {
+        *("ad_spend", "app_users", "campaigns", "persons", "rates", "sold_orders", "visits", "wholesale_orders"),
+        *(activity | touches),
+    }
     names = list(shared)
     assert all(
         names.index(read) < names.index(name) for name in names for read in shared[name].inputs if read in shared
@@ -319,15 +326,41 @@ def test_shared_queries_that_read_each_other_are_refused() -> None:
 
 
 def test_a_table_can_do_without_rates_where_nothing_feeds_them_and_without_nothing_else() -> None:
-    gold = project().gold["customer_analytics"]
+    gold = project().gold["order_values"]
     assert gold.optional == ("fx_rates",)
-    without = gold.fed_by({"orders"})
+    without = gold.fed_by({"orders", "order_items"})
     assert without is not None
-    assert (without.inputs, without.optional) == (("orders",), ())
+    assert (without.inputs, without.optional) == (("order_items", "orders"), ())
     assert without.shared["rates"].rows == gold.shared["rates"].unfed
     assert definition_of(without, {}) != definition_of(gold, {})
-    assert gold.fed_by({"fx_rates"}) is None
-    assert gold.fed_by({"orders", "fx_rates", "customers"}) == gold.model_copy(update={"optional": ()})
+    assert gold.fed_by({"orders", "fx_rates"}) is None
+    assert gold.fed_by({"orders", "order_items", "fx_rates", "customers"}) == gold.model_copy(update={"optional": ()})
+
+
+def test_a_table_is_made_of_whichever_of_its_streams_are_fed_and_of_none_not_at_all() -> None:
+    gold = project().gold["event_activity"]
+    assert gold.optional == gold.inputs == ("app_events", "pushed_events", "stream_events", "web_events")
+    of_one = gold.fed_by({"web_events", "orders"})
+    assert of_one is not None
+    assert (of_one.inputs, of_one.shared["site_activity"]) == (("web_events",), gold.shared["site_activity"])
+    assert of_one.shared["app_activity"].rows == gold.shared["app_activity"].unfed
+    assert gold.fed_by({"orders"}) is None
+
+
+def test_a_setting_is_in_the_definition_of_those_tables_that_use_it_alone() -> None:
+    values = {"reporting_currency": "USD", "business_time_zone": "UTC", "attribution_days": "30"}
+    changed = {
+        setting: {
+            name
+            for name, gold in project().gold.items()
+            if definition_of(gold, values) != definition_of(gold, values | {setting: "other"})
+        }
+        for setting in values
+    }
+    assert changed["attribution_days"] == {"channel_attribution"}
+    assert changed["business_time_zone"] > {"channel_attribution", "regional_sales", "sales_pipeline"}
+    assert changed["reporting_currency"] == project().gold.keys() - {"event_activity"}
+    assert "marketing_performance" not in changed["business_time_zone"]
 
 
 def test_the_warehouse_has_what_the_header_says() -> None:

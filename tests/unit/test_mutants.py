@@ -26,6 +26,14 @@ from tests.support.mutants import mutants
         ),
         ("SELECT CAST(x AS DECIMAL(9, 2)) AS a FROM t GROUP BY 1", {"a: always NULL"}),
         (
+            "SELECT count(*) OVER (PARTITION BY x) AS a FROM t",
+            {"a: always NULL", "a: COUNT(*) OVER (PARTITION BY x) -> CAST(1 AS BIGINT)"},
+        ),
+        (
+            "SELECT avg(x) OVER (ORDER BY y RANGE BETWEEN 2 PRECEDING AND 2 PRECEDING) AS a FROM t",
+            {"a: always NULL", "a: only 2 -> only 3", "a: only 2 -> only 1"},
+        ),
+        (
             "SELECT CASE WHEN x THEN 'p' ELSE 'q' END AS a FROM t",
             {"a: always NULL", "a: 'p' -> 'p_'", "a: 'q' -> 'q_'", "a: without WHEN x"},
         ),

@@ -27,9 +27,13 @@ def test_what_is_left_of_a_project_is_what_its_sources_can_fill() -> None:
     assert set(project.quality) <= tables
     assert set(project.gold) == {
         "business_metrics",
+        "channel_attribution",
         "cohort_retention",
+        "customer_acquisition",
         "customer_analytics",
+        "daily_kpis",
         "order_values",
+        "person_analytics",
         "product_performance",
         "regional_sales",
     }
@@ -38,7 +42,7 @@ def test_what_is_left_of_a_project_is_what_its_sources_can_fill() -> None:
 def test_a_view_goes_with_the_gold_table_that_it_reads() -> None:
     whole = load_project(ROOT, "local")
     of_gold, of_runs = (
-        {"view customer_recency", "view marketing_monthly"},
+        {"view customer_recency", "view customer_rfm", "view marketing_monthly"},
         {"view run_health", "view check_health", "view table_freshness"},
     )
     assert set(_views(whole)) == of_gold | of_runs
