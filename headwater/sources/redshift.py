@@ -142,12 +142,12 @@ def _span(
 def columns_of(client: Any, warehouse: Warehouse, stream: RedshiftStream, writer: BatchWriter) -> list[Column]:
     """The columns of the stream's relation that this user may read, of which the batch takes note; FatalSourceError without any."""
     schema, _, table = stream.relation.rpartition(".")
-    where = f"= {quoted(schema.lower())}" if schema else "= ANY(current_schemas(false))"
+    within = quoted(schema.lower()) if schema else "current_schema()"
     found = data_api.query(
         client,
         warehouse,
         "SELECT column_name, data_type, numeric_precision, numeric_scale FROM svv_columns "
-        f"WHERE table_schema {where} AND table_name = {quoted(table.lower())} ORDER BY ordinal_position",
+        f"WHERE table_schema = {within} AND table_name = {quoted(table.lower())} ORDER BY ordinal_position",
         _QUERY_SECONDS,
     )
     there = [Column(str(name), declared(str(type_), *sizes)) for name, type_, *sizes in found.rows]

@@ -242,6 +242,14 @@ def test_just_what_is_declared_is_unloaded(postgres: PostgresServer, endpoint: t
         things.read()
 
 
+def test_a_relation_without_a_schema_is_that_of_the_search_path(things: Relation) -> None:
+    name = f"t{uuid.uuid4().hex[:8]}"
+    things.sql(f"CREATE TABLE public.{name} (LIKE {things.stream.relation})")
+    things.stream = things.stream.model_copy(update={"relation": name})
+    things.put(1, "2018-01-01 10:00:00")
+    assert things.read() == {1}
+
+
 @pytest.mark.parametrize("change", [{"relation": "a.b; DROP TABLE c"}, {"row_id": "id)"}, {"relation": "a.b'"}])
 def test_a_name_that_is_no_plain_name_is_refused(change: dict[str, str], things: Relation) -> None:
     with pytest.raises(ValueError, match=next(iter(change))):
