@@ -1,4 +1,4 @@
-"""docs/types.md: what becomes of each type of a database, from the cases that tests/spark/test_types.py tries on real servers."""
+"""docs/types.md: what becomes of each type of a database, from the cases that its tests try."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ _CASES = Path(__file__).resolve().parents[2] / "tests" / "types.yaml"
 _TITLES = {
     "postgresql": "PostgreSQL",
     "mysql": "MySQL and MariaDB",
+    "snowflake": "Snowflake",
+    "redshift": "Redshift",
 }
 _HEAD = """# What becomes of a database's types
 
-Made of `tests/types.yaml`, which `tests/spark/test_types.py` tries on real servers; `make docs` writes it.
+Made of `tests/types.yaml`, which `tests/spark/test_types.py` tries on real servers, and `tests/local/test_warehouse_types.py`
+on what stands in for Snowflake and Redshift; `make docs` writes it.
 
 A column is read by its name, and only if the stream declares it (`raw`). What its type in the lake does not hold, be it `NaN` or a
 day of a year that nobody has, is NULL there and stands in `_unread` beside it, as the text that the database writes. A row goes
@@ -33,6 +36,16 @@ Domains are what they are made of. Any other type is text, as the database write
 change log each value arrives alike. The log lacks generated columns: a stream that reads it and declares one is refused before
 anything is read.
 """
+_SNOWFLAKE = """
+Types are those of Arrow, in which Snowflake's connector hands rows over. Of names that differ by case alone the one without quotes
+is read. What is below the microsecond is cut off. A declared column of a type that is not listed is refused before anything is read
+(`hint: read a view that casts it`); under `raw: all` it is left out. *Unverified:* no Snowflake has been asked yet.
+"""
+_REDSHIFT = """
+Types are those of Parquet, as UNLOAD writes them. Any other type is text, as Redshift casts it; `geometry`, `geography` and
+`hllsketch` are refused where they are declared, since UNLOAD writes them to no Parquet. *Unverified:* no Redshift has been asked yet.
+"""
+_NOTES = {"postgresql": _POSTGRES, "snowflake": _SNOWFLAKE, "redshift": _REDSHIFT}
 
 
 def types_page() -> str:
@@ -45,7 +58,7 @@ def types_page() -> str:
 
 def _section(engine: str, columns: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield f"## {_TITLES[engine]}"
-    yield _POSTGRES if engine == "postgresql" else ""
+    yield _NOTES.get(engine, "")
     yield "| type | in raw and bronze | values that arrive | values that are unread |"
     yield "|---|---|---|---|"
     for column in columns:

@@ -154,6 +154,12 @@ def relation_changes(before: Mapping[str, str] | None, now: Mapping[str, str] | 
     )
 
 
+def retyped(now: Fields, known: Fields) -> dict[str, str]:
+    """The types that earlier batches had of columns which have another one now; none of a column that had several."""
+    before = {name: kind.rstrip("?") for name, kind in known.items() if "|" not in kind}
+    return {name: before[name] for name, kind in now.items() if before.get(name, kind) not in (kind, "")}
+
+
 def _types(kind: str) -> tuple[set[str], bool]:
     return {name for name in kind.rstrip("?").split("|") if name}, kind.endswith("?")
 

@@ -5,6 +5,9 @@ what comes again at or below it is dropped; a queue has no order, so silver remo
 cannot be read becomes a row all the same, with its problem, so no record can hold up those behind it. What Kinesis's producer library
 has put together into one record is taken apart.
 
+A shard that has been split or merged keeps its place as long as its records may come again. Where a stream comes in another way than
+before, it is read from the oldest record that Kinesis has, and silver recognises what was there already.
+
 A raw row has the fields of the record's data, if that is a JSON object, and beside them:
 
     _event_id                          <shard>:<sequence number>, of an aggregate's records with their number in it behind another
@@ -29,7 +32,7 @@ from typing import Any
 from headwater.config import KinesisStream, QueueDelivery
 from headwater.errors import TakenError
 from headwater.ledger.batch import BatchWriter
-from headwater.ledger.positions import RecordsPosition, ShardPlace, ShardsPosition
+from headwater.ledger.positions import AnyPosition, RecordsPosition, ShardPlace, ShardsPosition
 from headwater.ledger.raw import PROBLEM, Problem
 from headwater.ledger.untrusted import read_json, read_object
 from headwater.log import bind, get_logger
@@ -40,8 +43,8 @@ MOST_TRIES = 12
 """Tries to commit a batch while invocations for other shards take the same number."""
 _WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 2.0
-# Kinesis keeps a record for a year at most, so nothing can come again from a shard that has been silent for longer.
-_SHARD_MEMORY = timedelta(days=366)
+# Beyond what Kinesis keeps nothing can come again from a shard; its clock and ours may differ.
+_MARGIN = timedelta(days=1)
 
 log = get_logger(__name__)
 
@@ -163,7 +166,7 @@ class _RecordReceiver:
         """Commits what is new; returns the items that could not be stored."""
         for attempt in range(1, MOST_TRIES + 1):
             writer = self._writer()
-            fresh = list(records) if self._queued else _fresh(records, writer.before(ShardsPosition))
+            fresh = list(records) if self._queued else _fresh(records, _before(writer, ShardsPosition))
             if not fresh:
                 log.info("nothing new", received=len(records))
                 return []
@@ -207,9 +210,10 @@ class _RecordReceiver:
             writer.learned.merge(file.learned)
             writer.add(path, file.rows)
         if self._queued:
-            writer.commit(_counted(writer.before(RecordsPosition), len(fresh)))
+            writer.commit(_counted(_before(writer, RecordsPosition), len(fresh)))
         else:
-            writer.commit(_moved(writer.before(ShardsPosition), fresh))
+            kept = timedelta(hours=self._declared.retention_hours) + _MARGIN
+            writer.commit(_moved(_before(writer, ShardsPosition), fresh, datetime.now(UTC) - kept))
 
     def _forget(self, writer: BatchWriter) -> None:
         bucket = writer.ledger.bucket
@@ -222,12 +226,16 @@ def _fresh(records: Sequence[Record], position: ShardsPosition | None) -> list[R
     return [record for record in records if record.sequence > taken.get(record.shard, -1)]
 
 
-def _moved(before: ShardsPosition | None, fresh: Sequence[Record]) -> ShardsPosition:
+def _before(writer: BatchWriter, kind: type[AnyPosition]) -> AnyPosition | None:
+    """The position before a batch, None where the stream came in another way until now: that position points into nothing here."""
+    return writer.position_before if isinstance(writer.position_before, kind) else None
+
+
+def _moved(before: ShardsPosition | None, fresh: Sequence[Record], forgotten: datetime) -> ShardsPosition:
     shards = dict(before.shards) if before else {}
     for record in sorted(fresh, key=lambda each: each.sequence):
         arrived_at = datetime.fromisoformat(record.arrived_at)
         shards[record.shard] = ShardPlace(sequence=record.sequence, arrived_at=arrived_at)
-    forgotten = datetime.now(UTC) - _SHARD_MEMORY
     return ShardsPosition(shards={shard: at for shard, at in sorted(shards.items()) if at.arrived_at > forgotten})
 
 

@@ -69,9 +69,11 @@ def _jdbc(job: Job, source: JdbcSource, stream: str, writer: BatchWriter, days: 
 def _snowflake(
     job: Job, source: SnowflakeSource, stream: str, writer: BatchWriter, days: Days | None
 ) -> Manifest | None:
+    from headwater.sources.kept import keep_types
     from headwater.sources.snowflake import extract
 
-    return extract(source, stream, writer, days, job.opened.secret(source.secret))
+    keep = partial(keep_types, job.spark, writer)
+    return extract(source, stream, writer, days, job.opened.secret(source.secret), keep)
 
 
 def _redshift(job: Job, source: RedshiftSource, stream: str, writer: BatchWriter, days: Days | None) -> Manifest | None:

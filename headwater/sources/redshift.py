@@ -7,6 +7,8 @@ the ledger names, and that are swept.
 
 The fingerprint is made of each row's id and watermark: it sees rows that are added, changed or removed in the overlap, as long as
 a change moves the watermark.
+
+Where a column has become of another type, and there alone, Spark writes the files anew (kept.py).
 """
 
 from __future__ import annotations
@@ -18,13 +20,17 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from headwater.config import RedshiftSource, RedshiftStream, Warehouse
-from headwater.config.relation import raw_name
 from headwater.errors import FatalSourceError, QueryError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import DataFile, Days, Manifest
-from headwater.ledger.shape import Learned
+from headwater.ledger.raw import UNREAD
+from headwater.ledger.shape import Learned, retyped
 from headwater.ledger.untrusted import read_json
+from headwater.log import get_logger
 from headwater.sources import watermark
+from headwater.sources.jdbc.typed import types_of
+from headwater.sources.kept import keep_types, raw_rows
+from headwater.sources.redshift_columns import Column, declared, quoted, travelling
 from headwater.sources.relation import double_quoted, selected
 from headwater.sources.watermark import Span
 from headwater.warehouse import data_api
@@ -36,6 +42,8 @@ _QUERY_SECONDS = 10 * 60.0
 _UNLOAD_SECONDS = 50 * 60.0
 _MARK_FORMAT = "YYYY-MM-DD HH24:MI:SS.US"
 _FILE_MB = 256
+
+log = get_logger(__name__)
 
 
 class Redshift:
@@ -73,8 +81,10 @@ def extract(
     span, files = unloaded
     writer.files += files
     writer.has_read(source.streams[name].relation, writer.rows, time.monotonic() - began)
-    rows = spark.read.parquet(*[f"{writer.ledger.bucket.uri}/{file.key}" for file in files])
-    writer.learned = Learned.of_columns({field.name: field.dataType.simpleString() for field in rows.schema.fields})
+    types = types_of(raw_rows(spark, writer))
+    if changed := retyped(types, writer.known):
+        keep_types(spark, writer, changed)
+    writer.learned = Learned.of_columns({**types, **changed})
     return writer.commit(span.after)
 
 
@@ -82,19 +92,18 @@ def unload(
     client: Any, warehouse: Warehouse, stream: RedshiftStream, writer: BatchWriter, days: Days | None
 ) -> tuple[Span, list[DataFile]] | None:
     """Unloads the rows of the days asked for, or those that are new, below the batch's raw prefix; None when there are none."""
-    span = _span(client, warehouse, stream, writer, days)
+    columns = columns_of(client, warehouse, stream, writer)
+    relation = selected(stream, double_quoted, {column.name: column.name for column in columns})
+    span = _span(client, warehouse, stream, relation, writer, days)
     if span is None:
         return None
-    names = [
-        double_quoted(name) if raw_name(name) == name else f"{double_quoted(name)} AS {double_quoted(raw_name(name))}"
-        for name in stream.read_columns or ()
-    ]
-    select = f"SELECT {', '.join(names) or '*'} FROM {_relation(stream)} WHERE {span.where}"
+    read = columns if stream.read_columns is None else [c for c in columns if c.name in stream.read_columns]
+    select = f"SELECT {travelling(read)} FROM {relation} WHERE {span.where}"
     # Days without rows, or whose rows have all changed meanwhile, unload nothing and leave no manifest.
     data_api.query(
         client,
         warehouse,
-        f"UNLOAD ({_quoted(select)}) TO {_quoted(f'{writer.data_uri}/')} IAM_ROLE {_quoted(warehouse.copy_role)} "
+        f"UNLOAD ({quoted(select)}) TO {quoted(f'{writer.data_uri}/')} IAM_ROLE {quoted(warehouse.copy_role)} "
         f"FORMAT AS PARQUET MANIFEST VERBOSE MAXFILESIZE {_FILE_MB} MB",
         _UNLOAD_SECONDS,
     )
@@ -103,9 +112,9 @@ def unload(
 
 
 def _span(
-    client: Any, warehouse: Warehouse, stream: RedshiftStream, writer: BatchWriter, days: Days | None
+    client: Any, warehouse: Warehouse, stream: RedshiftStream, relation: str, writer: BatchWriter, days: Days | None
 ) -> Span | None:
-    dialect, column, relation = Redshift(), stream.read.column, _relation(stream)
+    dialect, column = Redshift(), stream.read.column
     if days is not None:
         return watermark.of_days(column, dialect, days)
 
@@ -130,13 +139,30 @@ def _span(
     )
 
 
-def _relation(stream: RedshiftStream) -> str:
-    """The relation as the stream reads it; Redshift itself says which of its columns are gone."""
-    return selected(stream, double_quoted, {name: name for name in stream.read_columns or ()})
-
-
-def _quoted(text: str) -> str:
-    return "'{}'".format(text.replace("'", "''"))
+def columns_of(client: Any, warehouse: Warehouse, stream: RedshiftStream, writer: BatchWriter) -> list[Column]:
+    """The columns of the stream's relation that this user may read, of which the batch takes note; FatalSourceError without any."""
+    schema, _, table = stream.relation.rpartition(".")
+    within = quoted(schema.lower()) if schema else "current_schema()"
+    found = data_api.query(
+        client,
+        warehouse,
+        "SELECT column_name, data_type, numeric_precision, numeric_scale FROM svv_columns "
+        f"WHERE table_schema = {within} AND table_name = {quoted(table.lower())} ORDER BY ordinal_position",
+        _QUERY_SECONDS,
+    )
+    there = [Column(str(name), declared(str(type_), *sizes)) for name, type_, *sizes in found.rows]
+    if not there:
+        raise FatalSourceError(
+            f"{stream.relation} does not exist, or this user may not read it. hint: GRANT SELECT ON {stream.relation}"
+        )
+    writer.relation = {column.raw: column.declared for column in there}
+    if stream.read_columns is not None:
+        return there
+    taken: dict[str, Column] = {}
+    for column in there:
+        if column.raw == UNREAD or taken.setdefault(column.raw.casefold(), column) is not column:
+            log.warning("column left out: another one has its name in raw rows", column=column.name, raw=column.raw)
+    return list(taken.values())
 
 
 def _files(manifest: Mapping[str, Any], bucket: str) -> list[DataFile]:

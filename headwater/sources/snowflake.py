@@ -6,20 +6,18 @@ streams of one run see two moments.
 
 The rows come in Arrow batches and go to Parquet files one batch at a time. NUMBER stays decimal, or becomes a 64-bit integer where
 it has no fraction and fits; timestamps become moments in UTC to the microsecond, those without a zone being UTC already;
-VARIANT, OBJECT and ARRAY are JSON text; TIME is text.
+VARIANT, OBJECT and ARRAY are JSON text; TIME is text. A day outside the years from 1 to 9999 is unread (docs/types.md).
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import snowflake.connector
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -27,7 +25,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from snowflake.connector.constants import FIELD_ID_TO_NAME
 from snowflake.connector.errors import DatabaseError, Error, ForbiddenError, OperationalError
 
 from headwater.config import SnowflakeSource, SnowflakeStream
@@ -36,23 +33,22 @@ from headwater.config.relation import raw_name
 from headwater.errors import ConfigError, FatalSourceError, RetriableSourceError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.entries import Days, Manifest
-from headwater.ledger.shape import Learned
+from headwater.ledger.raw import UNREAD
+from headwater.ledger.shape import Learned, retyped
 from headwater.sources import watermark
 from headwater.sources.relation import double_quoted, selected
+from headwater.sources.snowflake_rows import kind_of, named, parquet_files, schema_of, spark_type
 from headwater.sources.watermark import Span
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
-    from snowflake.connector.cursor import ResultMetadata
 
-FILE_BYTES = 128 << 20
-"""Size at which a raw file ends and the next one begins."""
+Keep = Callable[[Mapping[str, str]], None]
+"""Gives columns that have become of another type in the batch's files the one that they had, a type of Spark SQL."""
 
-_ROWS_A_GROUP = 100_000
 _LOGIN_SECONDS = 60
 _NETWORK_SECONDS = 300
 _STATEMENT_SECONDS = 30 * 60
-_LONGEST_INT64 = 18
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _MARK_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.FF9'
 _SESSION = {
@@ -62,15 +58,6 @@ _SESSION = {
     "QUERY_TAG": "headwater",
     "STATEMENT_TIMEOUT_IN_SECONDS": _STATEMENT_SECONDS,
     "CLIENT_TELEMETRY_ENABLED": False,
-}
-_TEXTS = {"TEXT", "VARIANT", "OBJECT", "ARRAY", "MAP", "GEOGRAPHY", "GEOMETRY", "TIME"}
-_OTHERS = {
-    "REAL": pa.float64(),
-    "DATE": pa.date32(),
-    "BOOLEAN": pa.bool_(),
-    "BINARY": pa.binary(),
-    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_NTZ", "TIMESTAMP_LTZ", "TIMESTAMP_TZ"), pa.timestamp("us", "UTC")),
-    **dict.fromkeys(_TEXTS, pa.string()),
 }
 
 
@@ -92,42 +79,49 @@ def extract(
     writer: BatchWriter,
     days: Days | None,
     secret: Mapping[str, str],
+    keep: Keep,
 ) -> Manifest | None:
     """Extracts one batch of a relation as raw Parquet; None when there is nothing new."""
     with connected(source, secret) as connection:
-        return read(connection, source.streams[name], writer, days)
+        return read(connection, source.streams[name], writer, days, keep)
 
 
 def read(
-    connection: SnowflakeConnection, stream: SnowflakeStream, writer: BatchWriter, days: Days | None
+    connection: SnowflakeConnection, stream: SnowflakeStream, writer: BatchWriter, days: Days | None, keep: Keep
 ) -> Manifest | None:
     """Writes the rows of the days asked for, or those that are new, and commits them; None when there are none."""
-    relation = _relation(connection, stream, writer)
+    columns = _columns(connection, stream, writer)
+    relation = selected(stream, double_quoted, columns)
     span = _span(connection, stream, relation, writer, days)
     if span is None:
         return None
-    sql = f"SELECT * FROM {relation} WHERE {span.where}"
+    names = ", ".join(double_quoted(columns[name]) for name in stream.read_columns or columns)
+    sql = f"SELECT {names} FROM {relation} WHERE {span.where}"
     with writer.reading(stream.relation), connection.cursor() as cursor, tempfile.TemporaryDirectory() as folder:
         cursor.execute(sql)
         schema = schema_of(cursor.description)
         for path, rows in parquet_files(cursor.fetch_arrow_batches(), schema, Path(folder)):
             writer.add(path, rows)
             path.unlink()
-    writer.learned = Learned.of_columns({column.name: str(column.type) for column in schema})
-    return writer.commit(span.after) if writer.files else None
+    if not writer.files:
+        return None
+    types = {column.name: str(column.type) for column in schema if column.name != UNREAD}
+    if changed := retyped(types, writer.known):
+        keep({name: spark_type(kind) for name, kind in changed.items()})
+    writer.learned = Learned.of_columns(types | changed)
+    return writer.commit(span.after)
 
 
-def _relation(connection: SnowflakeConnection, stream: SnowflakeStream, writer: BatchWriter) -> str:
-    """The relation as the stream reads it, by name; FatalSourceError names the declared columns that it lacks."""
-    if stream.read_columns is None:
-        return selected(stream, double_quoted, {})
+def _columns(connection: SnowflakeConnection, stream: SnowflakeStream, writer: BatchWriter) -> dict[str, str]:
+    """What Snowflake calls the columns that can be read, by their name in lower case; the batch notes all that there are.
+
+    What is not declared is told when it changes, and stays where it is.
+    """
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT * FROM {stream.relation} LIMIT 0")
-        # What is not declared is told when it changes, and stays where it is. A raw row has the names in lower case.
-        writer.relation = {
-            raw_name(column.name.lower()): FIELD_ID_TO_NAME[column.type_code] for column in cursor.description
-        }
-        return selected(stream, double_quoted, {column.name.lower(): column.name for column in cursor.description})
+        there = cursor.description
+    writer.relation = {raw_name(column.name.lower()): kind_of(column) for column in there}
+    return named(there, every=stream.read_columns is None)
 
 
 def _span(
@@ -225,62 +219,3 @@ def der_key(pem: str, passphrase: str | None) -> bytes | None:
     except (ValueError, TypeError):
         return None
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-
-
-def schema_of(columns: Sequence[ResultMetadata]) -> pa.Schema:
-    """The Parquet schema of a result: names as raw rows have them, in lower case, and types that no batch's values change.
-
-    FatalSourceError for two names that differ by case alone, and for a type that has no place in Parquet.
-    """
-    names = [raw_name(column.name.lower()) for column in columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise FatalSourceError(
-            f"{', '.join(twice)}: columns that differ by case alone, or by what no table takes. hint: read a view that renames one"
-        )
-    return pa.schema([(name, _type_of(column)) for name, column in zip(names, columns, strict=True)])
-
-
-def _type_of(column: ResultMetadata) -> pa.DataType:
-    kind = FIELD_ID_TO_NAME[column.type_code]
-    if kind == "FIXED":
-        precision, scale = column.precision or 38, column.scale or 0
-        return pa.int64() if scale == 0 and precision <= _LONGEST_INT64 else pa.decimal128(precision, scale)
-    if kind not in _OTHERS:
-        raise FatalSourceError(
-            f"{column.name}: type {kind or column.type_code} cannot be read. hint: read a view that casts it"
-        )
-    return _OTHERS[kind]
-
-
-def parquet_files(batches: Iterator[pa.Table], schema: pa.Schema, folder: Path) -> Iterator[tuple[Path, int]]:
-    """Writes batches to Parquet files of about FILE_BYTES, and yields path and rows of each; holds one batch at a time."""
-    number = 0
-    while True:
-        path = folder / f"{number}.parquet"
-        rows = _fill(path, batches, schema)
-        if not rows:
-            return
-        yield path, rows
-        number += 1
-
-
-def _fill(path: Path, batches: Iterator[pa.Table], schema: pa.Schema) -> int:
-    rows = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batch in batches:
-            writer.write_table(_cast(batch, schema), row_group_size=_ROWS_A_GROUP)
-            rows += batch.num_rows
-            if path.stat().st_size >= FILE_BYTES:
-                break
-    return rows
-
-
-def _cast(batch: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Casts a batch to the schema: Snowflake sends each with the narrowest types that hold its values."""
-    columns = [
-        # Only moments may lose something: what is below the microsecond.
-        column.cast(field.type, safe=not pa.types.is_timestamp(field.type))
-        for column, field in zip(batch.columns, schema, strict=True)
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)

@@ -138,7 +138,7 @@ class CleverTap:
 
     source = "clevertap"
     mount = "/clevertap"
-    kinds = frozenset({*_PAGE_FAULTS, "revoke"})
+    kinds = frozenset({*_PAGE_FAULTS, "expire_cursor", "revoke"})
 
     def __init__(self, worlds: WorldReader) -> None:
         self._worlds = worlds
@@ -221,7 +221,9 @@ class CleverTap:
         if request.method != "POST":
             raise ExportError(400, "Cursor is missing", 400)
         cursor = self._begin(version, api, account, request, body)
-        return JSONResponse({"status": "success", "cursor": cursor._replace(fault=fault).encode()})
+        # A cursor that has run out has been a good one: only a page is refused.
+        carried = "" if fault == "expire_cursor" else fault
+        return JSONResponse({"status": "success", "cursor": cursor._replace(fault=carried).encode()})
 
     def _begin(self, version: str, api: Api, account: str, request: Request, body: bytes) -> Cursor:
         query = dict(parse_qsl(request.url.query, keep_blank_values=True))
@@ -256,6 +258,8 @@ class CleverTap:
 
     def _page(self, cursor: Cursor, text: str, asked_at: tuple[str, str, str], fault: str) -> Response:
         if (cursor.version, cursor.api, cursor.account) != asked_at:
+            raise ExportError(400, "Invalid cursor", 400)
+        if fault == "expire_cursor":
             raise ExportError(400, "Invalid cursor", 400)
         settings = self._settings
         since, until = _day(cursor.since), _day(cursor.until)

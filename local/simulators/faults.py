@@ -39,6 +39,8 @@ Kind: TypeAlias = Literal[
     "report_failed",
     "report_skipped",
     "report_late",
+    "report_lost",
+    "report_empty",
 ]
 
 ANY_SOURCE_KINDS: frozenset[str] = frozenset(

@@ -194,7 +194,7 @@ class _Step:
         if live:
             stopped = rng.choice(live)
             self._connection.execute(
-                "update truth.ads set status = 'PAUSED', stop_day = %s, updated_at = %s where ad_id = %s",
+                "update truth.ads set status = 'DELETED', stop_day = %s, updated_at = %s where ad_id = %s",
                 [self._before.clock, now(self._before.clock + timedelta(days=1)), stopped.ad_id],
             )
             self._changes["ads", "update"] += 1

@@ -216,7 +216,7 @@ def plan_ads(seed: int, clock: date, journey_dates: dict[int, tuple[date, date]]
             journey_campaign_id=outline.journey_campaign_id,
             name=outline.name,
             objective=outline.objective,
-            status=_status(stop, clock),
+            status=_status(stop, clock, number),
             start_day=start,
             stop_day=stop,
             created_at=now(start) - timedelta(days=rng.randint(2, 9), minutes=rng.randrange(900)),
@@ -238,8 +238,11 @@ def new_ad(seed: int, ad_set: AdSet, number: int, start: date, clock: date) -> A
     return replace(ad, start_day=start, status="ACTIVE", stop_day=None, created_at=created, updated_at=created)
 
 
-def _status(stop: date | None, clock: date) -> str:
-    return "ACTIVE" if stop is None or stop >= clock else "PAUSED"
+def _status(stop: date | None, clock: date, number: int) -> str:
+    """What has ended is paused, and some of it put away or deleted."""
+    if stop is None or stop >= clock:
+        return "ACTIVE"
+    return {1: "ARCHIVED", 2: "DELETED"}.get(number % 4, "PAUSED")
 
 
 def _last_edit(start: date, stop: date | None, clock: date) -> datetime:
@@ -282,7 +285,7 @@ def _ad(seed: int, ad_set: AdSet, number: int, clock: date) -> Ad:
         campaign_id=ad_set.campaign_id,
         account_id=ad_set.account_id,
         name=f"{rng.choice(_CREATIVES)} v{number + 1}",
-        status=_status(stop, clock),
+        status=_status(stop, clock, number),
         creative_id=_FIRST_ID + 80_000 + number,
         start_day=start,
         stop_day=stop,

@@ -102,6 +102,9 @@ def test_a_backfill_reads_its_days_and_leaves_the_position(reader: Reader) -> No
         {"kind": "throttle", "seconds": 30, "times": 3},
         {"kind": "drip", "seconds": 0.2, "times": 2},
         {"kind": "empty_page", "times": 3},
+        {"kind": "expire_cursor", "times": 2},
+        {"kind": "report_lost", "times": 1},
+        {"kind": "report_empty", "times": 1},
     ],
     ids=lambda rule: rule["kind"] + str(rule.get("status", "")),
 )

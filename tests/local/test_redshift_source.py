@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from headwater.config import RedshiftStream, Warehouse
-from headwater.errors import QueryError
+from headwater.errors import FatalSourceError
 from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Manifest
 from headwater.ledger.positions import BoundedPosition, Position
+from headwater.ledger.raw import UNREAD
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.sources import redshift as redshift_stream
 from headwater.sources import watermark
@@ -80,6 +81,7 @@ class Relation:
         bodies = [self.ledger.bucket.read(file.key) for file in manifest.files]
         rows = pa.concat_tables([pq.read_table(io.BytesIO(body)) for body in bodies if body]).to_pylist()
         assert len(rows) == manifest.rows == sum(file.rows for file in manifest.files)
+        assert {row.pop(UNREAD) for row in rows} == {None}
         return rows
 
     def position(self) -> Position | None:
@@ -210,7 +212,7 @@ def test_an_unload_whose_job_died_leaves_orphans_alone(things: Relation) -> None
 
 def test_what_redshift_refuses_leaves_no_batch(things: Relation) -> None:
     things.sql(f"DROP TABLE {things.stream.relation}")
-    with pytest.raises(QueryError, match="does not exist"):
+    with pytest.raises(FatalSourceError, match=r"things does not exist, or this user may not read it"):
         things.read()
     assert things.ledger.latest() is None
 
@@ -236,8 +238,16 @@ def test_just_what_is_declared_is_unloaded(postgres: PostgresServer, endpoint: t
     assert things.read() is None
     assert things.read((date(2018, 1, 1), date(2018, 2, 1))) == {1, 3}
     things.sql(f'ALTER TABLE {relation} DROP "the-ref"')
-    with pytest.raises(QueryError, match='column "the-ref" does not exist'):
+    with pytest.raises(FatalSourceError, match=r"things has no column the-ref; known: id, amount, "):
         things.read()
+
+
+def test_a_relation_without_a_schema_is_that_of_the_search_path(things: Relation) -> None:
+    name = f"t{uuid.uuid4().hex[:8]}"
+    things.sql(f"CREATE TABLE public.{name} (LIKE {things.stream.relation})")
+    things.stream = things.stream.model_copy(update={"relation": name})
+    things.put(1, "2018-01-01 10:00:00")
+    assert things.read() == {1}
 
 
 @pytest.mark.parametrize("change", [{"relation": "a.b; DROP TABLE c"}, {"row_id": "id)"}, {"relation": "a.b'"}])
@@ -247,4 +257,4 @@ def test_a_name_that_is_no_plain_name_is_refused(change: dict[str, str], things:
 
 
 def test_a_quote_in_a_value_ends_no_text() -> None:
-    assert redshift_stream._quoted("col = 'x'") == "'col = ''x'''"
+    assert redshift_stream.quoted("col = 'x'") == "'col = ''x'''"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +22,7 @@ from headwater.ledger.batch import BatchWriter
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.entries import Manifest
 from headwater.ledger.positions import BoundedPosition
+from headwater.ledger.raw import UNREAD
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.sources import snowflake as snowflake_stream
 from headwater.sources import watermark
@@ -40,6 +41,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snowflake]:
     snowflake.start()
     yield snowflake
     snowflake.stop()
+
+
+def _no_type_changes(changed: object) -> None:
+    raise AssertionError(changed)
 
 
 class Relation:
@@ -85,11 +90,16 @@ class Relation:
             f"'{moment}'::TIMESTAMP_NTZ, '{moment}'::TIMESTAMP_LTZ, '{moment}'::TIMESTAMP_TZ",
         )
 
-    def read(self, window: tuple[date, date] | None = None, secret: dict[str, str] | None = None) -> Manifest | None:
+    def read(
+        self,
+        window: tuple[date, date] | None = None,
+        secret: dict[str, str] | None = None,
+        keep: snowflake_stream.Keep = _no_type_changes,
+    ) -> Manifest | None:
         columns = self.source.streams["things"].raw_fields
         writer = BatchWriter.begin(self.ledger, "run", None, window, columns=columns)
         with connected(self.source, secret or self.server.secret()) as connection:
-            return snowflake_stream.read(connection, self.source.streams["things"], writer, window)
+            return snowflake_stream.read(connection, self.source.streams["things"], writer, window, keep)
 
     def rows(self, manifest: Manifest | None) -> dict[int, dict[str, Any]]:
         """The rows of a batch by their id."""
@@ -98,6 +108,7 @@ class Relation:
         tables = [pq.read_table(io.BytesIO(body)) for body in bodies if body is not None]
         rows = pa.concat_tables(tables).to_pylist()
         assert len(rows) == manifest.rows
+        assert {row.pop(UNREAD) for row in rows} == {None}
         return {int(row["id"]): row for row in rows}
 
 
@@ -288,3 +299,19 @@ def test_a_stream_that_read_all_reads_on_with_what_it_declares(things: Relation)
     assert things.rows(manifest)[2].keys() == {"id", "note", "ntz"}
     assert manifest is not None
     assert (manifest.drift, manifest.fields.keys()) == ((), {"id", "note", "ntz"})
+
+
+def test_a_column_that_becomes_of_another_type_keeps_the_one_that_it_had_and_is_told_once(things: Relation) -> None:
+    things.put(1, "2018-01-01 00:00:00")
+    things.read()
+    kept: list[Mapping[str, str]] = []
+    things.sql(f"ALTER TABLE {things.name} DROP COLUMN small", f"ALTER TABLE {things.name} ADD COLUMN small VARCHAR")
+    told = []
+    for key in (2, 3):
+        things.sql(f"INSERT INTO {things.name} (id, ntz, small) VALUES ({key}, '2018-01-0{key}', 'x')")
+        manifest = things.read(keep=kept.append)
+        assert manifest is not None
+        assert manifest.fields["small"] == "decimal128(9, 2)"
+        told.append([str(change) for change in manifest.drift])
+    assert kept == [{"small": "decimal(9, 2)"}] * 2
+    assert told == [["field small was FIXED and is TEXT"], []]

@@ -191,6 +191,8 @@ def test_an_app_that_demands_a_proof_gets_one(run, simulators):
         {"kind": "report_failed", "times": 1},
         {"kind": "report_skipped", "times": 2},
         {"kind": "report_late"},
+        {"kind": "report_lost", "times": 2},
+        {"kind": "report_empty", "times": 1},
     ],
     ids=lambda rule: "-".join(str(value) for value in rule.values()),
 )

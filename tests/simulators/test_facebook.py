@@ -71,8 +71,9 @@ def test_an_account_tells_its_currency_and_time_zone(simulators):
 
 @pytest.mark.parametrize(("edge", "total"), [("campaigns", 12), ("adsets", 30), ("ads", 72)])
 def test_edges_page_by_cursor_to_the_last_row(simulators, edge, total):
+    asked = {"limit": 4, "effective_status": "ACTIVE,PAUSED,ARCHIVED,DELETED"}
     ids = [
-        row["id"] for account in (ACCOUNT, RUPEE_ACCOUNT) for row in all_pages(simulators, f"{account}/{edge}", limit=4)
+        row["id"] for account in (ACCOUNT, RUPEE_ACCOUNT) for row in all_pages(simulators, f"{account}/{edge}", **asked)
     ]
     assert len(ids) == len(set(ids)) == total
 
@@ -106,6 +107,23 @@ def test_filtering_by_time_of_change_is_strict(simulators):
 
     assert changed_after(min(times)) < changed_after(min(times) - 1) == len(everything)
     assert changed_after(max(times)) == 0
+
+
+@pytest.mark.parametrize(("edge", "kind"), [("campaigns", "campaign"), ("adsets", "adset"), ("ads", "ad")])
+def test_what_is_put_away_or_deleted_is_told_to_those_who_ask_for_it(simulators, edge, kind):
+    def statuses(*asked: str) -> set[str]:
+        condition = [{"field": f"{kind}.effective_status", "operator": "IN", "value": asked}] if asked else []
+        asked_for = {"fields": "status", "filtering": json.dumps(condition)}
+        accounts = (ACCOUNT, RUPEE_ACCOUNT)
+        return {
+            row["status"] for account in accounts for row in all_pages(simulators, f"{account}/{edge}", **asked_for)
+        }
+
+    assert statuses() <= {"ACTIVE", "PAUSED"}
+    assert statuses("PAUSED") == {"PAUSED"}
+    assert statuses("ACTIVE", "PAUSED", "ARCHIVED", "DELETED") > {"ACTIVE", "PAUSED"}
+    refused = simulators.facebook(f"{ACCOUNT}/{edge}", effective_status="GONE")
+    assert (refused.status_code, error_of(refused)["error_subcode"]) == (400, 1487561)
 
 
 def test_small_ranges_are_answered_at_once_and_every_number_is_text(simulators):

@@ -640,9 +640,8 @@ def test_of_many_records_those_that_are_poison_have_their_reasons_and_all_others
     # Numbers beyond every type keep their text here, and are their column's problem; how long a value may be the topic says.
     elsewhere = (b'{"amount"', b'{"a":', b'{"event_id"', b'{"page"')
     poison = [data for data in POISON if data and not data.startswith(elsewhere)]
-    good = [b'{"id":"e%d"}' % number for number in range(100 * len(poison))]
-    for number, data in enumerate(poison):
-        good[100 * number + 7] = data
+    good = [b'{"id":"e%d"}' % number for number in range(10_000)]
+    good[7::100] = [poison[number % len(poison)] for number in range(100)]
     sales.send(*({"key": "k", "value": value} for value in good))
     rows = sales.rows()
     assert [row["_problem"] for row in rows] == [POISON.get(value) for value in good]

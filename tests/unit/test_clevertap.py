@@ -14,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.config import HttpSource
-from headwater.errors import ConfigError, FatalSourceError, PagingError, RetriableSourceError, ThrottledError
+from headwater.errors import (
+    ConfigError,
+    ExpiredCursorError,
+    FatalSourceError,
+    PagingError,
+    RetriableSourceError,
+    ThrottledError,
+)
 from headwater.ledger.raw import RowFile
 from headwater.sources.apis import clevertap
 from headwater.sources.apis.clevertap import ExportNotAllowedError, active_day, classify, event_day, zone_of
@@ -68,7 +75,7 @@ def fail(error: str, code: int, status: int = 400) -> HttpResponse:
         (answer(NOT_ALLOWED, 400), ExportNotAllowedError),
         (answer(NOT_ALLOWED, 200), ExportNotAllowedError),
         (fail('["Invalid event : X"]', 400, 200), FatalSourceError),
-        (fail("Invalid cursor", 400), FatalSourceError),
+        (fail("Invalid cursor", 400), ExpiredCursorError),
         (fail("Invalid Credentials", 401, 401), FatalSourceError),
         (fail("Invalid Credentials", 401, 200), FatalSourceError),
         (fail("broken", 503, 503), RetriableSourceError),

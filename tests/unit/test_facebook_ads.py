@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.config import HttpSource
-from headwater.errors import FatalSourceError, RetriableSourceError, ThrottledError
+from headwater.errors import ExpiredCursorError, FatalSourceError, RetriableSourceError, ThrottledError
 from headwater.sources.apis import facebook_ads
 from headwater.sources.apis.facebook_ads import ReportFailedError, TooMuchDataError, classify, sign, usage
 from headwater.sources.http.client import HttpClient
@@ -84,6 +84,7 @@ def busy(percent: int, minutes: int) -> str:
         (error(104), RetriableSourceError),
         (error(960), RetriableSourceError),
         (error(2637, 1815107), RetriableSourceError),
+        (error(2601, 1815107), ExpiredCursorError),
         (error(1, 99), RetriableSourceError),
         (error(1, status=500), RetriableSourceError),
         (error(987654, transient=True), RetriableSourceError),
@@ -205,9 +206,9 @@ def test_an_edge_is_asked_for_what_changed_since():
     list(facebook_ads.read_edge(graph(edge.send), part("ad_sets", since=date(2018, 1, 1))))
     [request] = edge.send.requests
     assert request.url == f"http://127.0.0.1:4570/facebook/v26.0/act_{ACCOUNT}/adsets"
-    assert json.loads(request.params["filtering"]) == [
-        {"field": "adset.updated_time", "operator": "GREATER_THAN", "value": 1514764799}
-    ]
+    changed, statuses = json.loads(request.params["filtering"])
+    assert changed == {"field": "adset.updated_time", "operator": "GREATER_THAN", "value": 1514764799}
+    assert {"DELETED", "ARCHIVED"} < set(statuses["value"])
     assert request.params["fields"].startswith("id,account_id,campaign_id,name")
 
 
@@ -245,8 +246,8 @@ class Reports:
             if self.late:
                 self.late -= 1
                 return error(2637, 1815107)
-            since, until, _ = self.made[int(last[1])]
-            return answer({"data": list(rows_between(since, until)), "paging": {}})
+            since, until, fate = self.made[int(last[1])]
+            return answer({"data": [] if "empty" in fate else list(rows_between(since, until)), "paging": {}})
         number = int(last[2])
         self.polled[number] = self.polled.get(number, 0) + 1
         since, until, _ = self.made[number]
@@ -324,6 +325,16 @@ def test_a_report_that_fails_for_its_size_is_split_at_once():
     reports = Reports({**FAILED, "error_code": 100, "error_subcode": 1487534})
     assert insights(reports) == MONTH
     assert len(reports.made) == 3
+
+
+EMPTY = {"async_status": "Job Completed", "empty": True}
+
+
+@pytest.mark.parametrize(("empty", "rows"), [(1, MONTH), (2, []), (1000, [])])
+def test_a_report_without_rows_is_believed_the_second_time(empty, rows):
+    reports = Reports(*[EMPTY] * empty)
+    assert insights(reports) == rows
+    assert len(reports.made) == 2
 
 
 def test_results_that_come_late_are_waited_for():

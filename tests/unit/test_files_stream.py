@@ -23,6 +23,7 @@ from headwater.ledger.positions import ModifiedPosition
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.sources.files import stream as files_stream
 from headwater.sources.files.stream import LandedFile, extract, not_taken
+from tests.support.poison import LARGEST, POISON
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -83,6 +84,31 @@ def test_a_file_is_taken_once_with_the_key_and_number_of_each_row(orders: Landin
     rows = orders.rows(orders.extract())
     assert [(row["order_id"], row["_file_key"], row["_row"]) for row in rows] == [("1", key, "1"), ("2", key, "2")]
     assert orders.extract() is None
+
+
+def test_of_ten_thousand_rows_those_that_are_poison_have_their_reasons_and_all_others_arrive(
+    project: Project, ledger: Ledger, s3: S3Client
+) -> None:
+    clicks = Landing(project, ledger, s3, "partner_clicks")
+    # A line that ends early is another line; one of other bytes is the file's problem; how long one may be the file says.
+    elsewhere = {
+        data for data in POISON if b"\n" in data or not data or POISON[data] == "bad_encoding" or len(data) > LARGEST
+    }
+    poison = [data for data in POISON if data not in elsewhere]
+    data = [b'{"click_id":"e%d","cost":0.10}' % number for number in range(10_000)]
+    data[7::100] = [poison[number % len(poison)] for number in range(100)]
+    for number in range(4):
+        clicks.put(f"{number}.jsonl", b"\n".join(data[2_500 * number : 2_500 * (number + 1)]))
+    aside = clicks.put("latin.jsonl", '{"click_id":"é"}'.encode("latin-1"))
+    manifest = clicks.extract()
+    read = [row for row in clicks.rows(manifest) if row["_file_key"] != aside]
+    rows = sorted(read, key=lambda row: (row["_file_key"], int(row["_row"])))
+    assert [row.get("_problem") for row in rows] == [POISON.get(body) for body in data]
+    assert [row.get("click_id") for row in rows if "_problem" not in row] == [
+        f"e{number}" for number in range(10_000) if number % 100 != 7
+    ]
+    assert manifest is not None
+    assert [(file.key, file.problem) for file in manifest.set_aside] == [(aside, "bad_encoding")]
 
 
 def test_the_same_content_again_is_nothing_new_and_other_content_is(orders: Landing) -> None:

@@ -16,7 +16,7 @@ from headwater.config.files_source import PUSHED
 from headwater.errors import LedgerError
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger
-from headwater.ledger.untrusted import MOST_FIELDS
+from headwater.ledger.untrusted import MOST_FIELDS, read_object
 from headwater.open_project import OpenProject
 from headwater.receive.event import Answer, PushReceiver, PushRequest
 from tests.support.poison import POISON
@@ -98,6 +98,29 @@ def test_what_extract_could_not_read_is_not_accepted(receiver: PushReceiver, s3:
     if POISON[data] in {"not_json", "bad_encoding"} and data:
         assert receiver.receive(request(nested)).status in {400, 413}
     assert stored(s3) == []
+
+
+def test_of_ten_thousand_events_those_that_are_poison_are_refused_and_all_others_can_be_read(
+    receiver: PushReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[str] = []
+
+    def create(_: Bucket, key: str, body: bytes) -> bool:
+        assert key.startswith("http_push/pushed_events/")
+        kept.append(body.decode())
+        return True
+
+    # S3 itself would take a minute for so many.
+    monkeypatch.setattr(Bucket, "create", create)
+    poison = [*POISON]
+    bodies: list[Any] = [{**EVENT, "event_id": f"e{number}"} for number in range(10_000)]
+    bodies[7::100] = [poison[number % len(poison)] for number in range(100)]
+    statuses = [receiver.receive(request(body, key=f"k{number}")).status for number, body in enumerate(bodies)]
+    assert [status == 202 for status in statuses] == [isinstance(body, dict) for body in bodies]
+    assert {status for status in statuses if status != 202} <= {400, 413, 422}
+    read = [read_object(line, PUSHED) for line in kept]
+    assert {problem for _, problem in read} == {None}
+    assert [fields["event_id"] for fields, _ in read] == [body["event_id"] for body in bodies if isinstance(body, dict)]
 
 
 def test_a_sender_is_told_no_more_than_can_be_read(receiver: PushReceiver) -> None:

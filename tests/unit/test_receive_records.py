@@ -189,9 +189,9 @@ def kept(row: dict[str, Any]) -> bytes:
 def test_of_many_records_those_that_are_poison_have_their_reasons_and_all_others_arrive(
     opened: OpenProject, project: Project, web_events: StreamLedger, queued: StreamLedger, way: str
 ) -> None:
-    data = [b'{"event_id":"e%d","amount":0.10}' % number for number in range(100 * len(POISON))]
-    for number, poison in enumerate(POISON):
-        data[100 * number + 7] = poison
+    data = [b'{"event_id":"e%d","amount":0.10}' % number for number in range(10_000)]
+    poison = [*POISON]
+    data[7::100] = [poison[number % len(poison)] for number in range(100)]
     if way == "aggregates":
         given = [record(project, n, aggregate(*data[at : at + 50])) for n, at in enumerate(range(0, len(data), 50), 1)]
     elif way == "queue":

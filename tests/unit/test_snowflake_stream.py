@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import itertools
+import json
+import tempfile
 import weakref
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
@@ -23,14 +26,17 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_der_private_key,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 from snowflake.connector.constants import FIELD_ID_TO_NAME
 from snowflake.connector.cursor import ResultMetadata
 from snowflake.connector.errors import DatabaseError, OperationalError, ProgrammingError, ServiceUnavailableError
 
 from headwater.config import SnowflakeSource
 from headwater.errors import ConfigError, FatalSourceError, RetriableSourceError, SourceError
-from headwater.sources import snowflake as snowflake_stream
-from headwater.sources.snowflake import arguments, connected, parquet_files, schema_of
+from headwater.sources import snowflake_rows
+from headwater.sources.snowflake import arguments, connected
+from headwater.sources.snowflake_rows import named, parquet_files, schema_of
 
 TYPE_CODES = {name: code for code, name in FIELD_ID_TO_NAME.items()}
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -194,18 +200,47 @@ def test_types_do_not_depend_on_the_values_of_a_batch(tmp_path: Path) -> None:
         "day": [date(1900, 1, 1), None],
         "at": ["12:30:00.000005", None],
         "doc": ['{"a":[1,"é"]}', None],
+        "_unread": [None, None],
     }
 
 
-def test_names_that_differ_by_case_alone_are_refused() -> None:
-    with pytest.raises(FatalSourceError, match="id: columns that differ by case alone"):
-        schema_of([column("ID", "FIXED", 38, 0), column("id", "TEXT")])
+def test_of_names_that_differ_by_case_the_one_that_nobody_quoted_is_read() -> None:
+    for there in itertools.permutations([column(name, "TEXT") for name in ("Total", "TOTAL", "total", "Id", "iD")]):
+        assert named(there, every=False) == named(there, every=True) == {"total": "TOTAL"}
+
+
+def test_of_all_columns_those_that_no_raw_row_can_have_stay_where_they_are() -> None:
+    new = ResultMetadata("NEW", 99, None, None, None, None, is_nullable=True)
+    there = [column("Net Weight", "TEXT"), column("NET_WEIGHT", "TEXT"), column("V", "VECTOR"), new]
+    assert named(there, every=True) == {"net weight": "Net Weight"}
+    assert named(there, every=False).keys() == {"net weight", "net_weight", "v", "new"}
+    with pytest.raises(FatalSourceError, match="NEW: type 99 cannot be read"):
+        schema_of([new])
+
+
+@given(st.integers(-(10**6), 5 * 10**6), st.integers(-(8 * 10**16), 3 * 10**17))
+def test_a_day_that_nobody_has_is_unread_and_any_other_is_the_same(days: int, microseconds: int) -> None:
+    given = pa.table(
+        {
+            "D": pa.array([None, days], pa.int32()).cast(pa.date32()),
+            "T": pa.array([None, microseconds], pa.int64()).cast(pa.timestamp("us")),
+        }
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        schema = schema_of([column("D", "DATE"), column("T", "TIMESTAMP_NTZ", 0, 9)])
+        [(path, _)] = parquet_files(iter([given]), schema, Path(folder))
+        found = pq.read_table(path)
+    unread = json.loads(found["_unread"][1].as_py() or "{}")
+    for name, kind, number, unit in (("d", pa.int32(), days, 86_400 * 10**6), ("t", pa.int64(), microseconds, 1)):
+        # From the first day of the year 1 to the last of 9999.
+        is_read = -62_135_596_800 * 10**6 <= number * unit < 253_402_300_800 * 10**6
+        assert (found[name].cast(kind)[1].as_py(), name in unread) == (number if is_read else None, not is_read)
 
 
 def test_one_batch_is_held_at_a_time_and_files_end_at_their_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snowflake_stream, "FILE_BYTES", 4_000)
+    monkeypatch.setattr(snowflake_rows, "FILE_BYTES", 4_000)
     schema = schema_of([column("N", "FIXED", 18, 0)])
     alive: list[weakref.ref[Any]] = []
 

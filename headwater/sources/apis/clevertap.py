@@ -17,6 +17,7 @@ import jmespath
 
 from headwater.errors import (
     ConfigError,
+    ExpiredCursorError,
     FatalSourceError,
     HandledSourceError,
     PagingError,
@@ -70,6 +71,9 @@ def error_of(response: HttpResponse, code: Any, said: str) -> SourceError:
         return RetriableSourceError(told)
     if "export not allowed" in said.lower():
         return ExportNotAllowedError(told)
+    if "cursor" in said.lower() and 400 in (response.status, code):
+        # How long one lives is not documented, nor what is said of one that has run out: the export is begun anew.
+        return ExpiredCursorError(told)
     if 429 in (response.status, code):
         return ThrottledError(told, retry_after(response.headers))
     if response.status >= 500 or (isinstance(code, int) and 500 <= code < 600):

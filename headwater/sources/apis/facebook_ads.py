@@ -14,7 +14,14 @@ from urllib.parse import quote
 
 import jmespath
 
-from headwater.errors import FatalSourceError, HandledSourceError, RetriableSourceError, SourceError, ThrottledError
+from headwater.errors import (
+    ExpiredCursorError,
+    FatalSourceError,
+    HandledSourceError,
+    RetriableSourceError,
+    SourceError,
+    ThrottledError,
+)
 from headwater.ledger.raw import Row
 from headwater.ledger.untrusted import read_json
 from headwater.sources.http.classify import classify_by_status, error_answer
@@ -40,6 +47,8 @@ _THROTTLE_CODES = {4, 17, 32, 613, *range(80000, 80007), 80008, 80009, 80014}
 _FATAL_CODES = {10, 190, *range(200, 300), 2500, 2635, 3018}
 _TRANSIENT_CODES = {2, -2, 104, 960, 2637}
 _TRANSIENT_PAIRS = {(1, 99)}
+# A completed report that cannot be loaded: it stays so for some, while another report on the same days is fine.
+_LOST_CODE = 2601
 
 
 class TooMuchDataError(HandledSourceError):
@@ -58,6 +67,8 @@ def error_of(
     said = f"error {code}{'' if subcode is None else f'/{subcode}'}: {message}"
     if pair in _TOO_MUCH_PAIRS or (code == 1 and "reduce the amount of data" in message.lower()):
         return TooMuchDataError(said)
+    if code == _LOST_CODE:
+        return ExpiredCursorError(said)
     if pair in _FATAL_PAIRS or code in _FATAL_CODES:
         return FatalSourceError(f"{said}{_hint(code, subcode)}")
     if code in _THROTTLE_CODES:
@@ -163,17 +174,26 @@ def _pages(client: HttpClient, part: Part, path: str, params: Mapping[str, str])
 
 
 def read_insights(client: HttpClient, part: Part) -> Iterator[Row]:
-    """Has a report made and reads it; days that are too much for one report are split in two."""
-    try:
-        report = _report(client, part)
-    except (TooMuchDataError, ReportFailedError):
-        if part.since == part.until:
-            raise
-        for half in part.halves():
-            yield from read_insights(client, half)
-        return
-    path = part.fill(f"/{{api_version}}/{quote(report, safe='')}/insights")
-    yield from _pages(client, part, path, {"limit": part.params["limit"]})
+    """Has a report made and reads it; days that are too much for one report are split in two.
+
+    A report without rows is asked for once more: the rows of its days would be deleted for it.
+    """
+    for _ in range(REPORT_TRIES):
+        try:
+            report = _report(client, part)
+        except (TooMuchDataError, ReportFailedError):
+            if part.since == part.until:
+                raise
+            for half in part.halves():
+                yield from read_insights(client, half)
+            return
+        path = part.fill(f"/{{api_version}}/{quote(report, safe='')}/insights")
+        rows = 0
+        for row in _pages(client, part, path, {"limit": part.params["limit"]}):
+            rows += 1
+            yield row
+        if rows:
+            return
 
 
 def _report(client: HttpClient, part: Part) -> str:

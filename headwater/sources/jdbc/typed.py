@@ -25,7 +25,7 @@ def typed_rows(rows: DataFrame, columns: Sequence[Column], known: Fields, texts:
     """Gives the columns of rows, some or, with `texts`, all of which are texts, the types that a raw row has.
 
     A column that earlier batches had with another type keeps that: a value which it does not hold is NULL, and stands
-    in UNREAD, `{"<column>": "<value as text>"}`. Other columns stay as they are.
+    in UNREAD, `{"<column>": "<value as text>"}`, beside what stands there already. Other columns stay as they are.
     """
     made: dict[str, SparkColumn] = {}
     told: dict[str, SparkColumn] = {}
@@ -42,9 +42,12 @@ def typed_rows(rows: DataFrame, columns: Sequence[Column], known: Fields, texts:
     if not told:
         return rows
     pairs = F.array(*[F.struct(F.lit(name).alias("name"), value.alias("value")) for name, value in told.items()])
-    lost = F.filter(pairs, lambda pair: pair["value"].isNotNull())
-    unread = F.when(F.size(lost) > 0, F.to_json(F.map_from_entries(lost))).alias(UNREAD)
-    others = [made.get(name, F.col(f"`{name}`")).alias(name) for name in rows.columns]
+    lost = F.map_from_entries(F.filter(pairs, lambda pair: pair["value"].isNotNull()))
+    if UNREAD in rows.columns:
+        before = F.coalesce(F.from_json(UNREAD, "map<string, string>"), F.from_json(F.lit("{}"), "map<string, string>"))
+        lost = F.map_concat(before, lost)
+    unread = F.when(F.size(lost) > 0, F.to_json(lost)).alias(UNREAD)
+    others = [made.get(name, F.col(f"`{name}`")).alias(name) for name in rows.columns if name != UNREAD]
     return rows.select(*others, unread)
 
 

@@ -1,7 +1,7 @@
 """Readers of Kinesis streams: what a mapping or a pipe has read of each shard, and how it hands the records on.
 
 Each shard has one reader, which goes on only when its records are done: in order, again when they fail, in halves where the mapping
-bisects, and to the dead letters when tries or age are used up.
+bisects, and to the dead letters when tries or age are used up. A shard that was made by a split or a merge waits for its parents.
 """
 
 from __future__ import annotations
@@ -122,12 +122,22 @@ class StreamReaders:
         stream = self._stream(reading.stream_arn)
         for shard in list(stream.shards.values()) if stream is not None else []:
             reader = self._readers.setdefault((reading.name, shard.shard_id), ShardReader())
-            if reader.busy or time.monotonic() < reader.resume_at:
+            if reader.busy or time.monotonic() < reader.resume_at or self._waits(reading, stream, shard):
                 continue
             records = _records(shard, reader.done, reader.halved or reading.batch_size)
             if records and reader.is_due(reading.batch_size, reading.window, len(records)):
                 reader.busy = True
                 self.pool.submit(self._deliver, shard, records, reader, reading, deliver)
+
+    def _waits(self, reading: Reading, stream: Stream | None, shard: Shard) -> bool:
+        """Whether a shard of which this one was made, or one before that, has records that are not done."""
+        for name in (shard.parent, shard.adjacent_parent):
+            parent = stream.shards.get(name) if stream is not None and name is not None else None
+            if parent is not None:
+                reader = self._readers.setdefault((reading.name, parent.shard_id), ShardReader())
+                if parent.get_max_sequence_number() > reader.done or self._waits(reading, stream, parent):
+                    return True
+        return False
 
     def _stream(self, arn: str) -> Stream | None:
         streams = kinesis_backends[self.settings.account_id][self.settings.region].streams

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -43,6 +43,9 @@ _UNLOADED_TYPES = {
     "timestamp": pa.timestamp("us"),
     "timestamptz": pa.timestamp("us", tz="UTC"),
     "bytea": pa.binary(),
+    # Of which Spark reads none.
+    "time": pa.time64("us"),
+    "timetz": pa.time64("us"),
 }
 
 
@@ -201,7 +204,7 @@ def _arrow_type(column: psycopg.Column) -> pa.DataType:
 
 def _plain_value(value: Any) -> Any:
     if isinstance(value, dict | list):
-        return json.dumps(value, default=str)
-    if isinstance(value, int | float | str | bool | bytes | Decimal | date | datetime | None):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    if isinstance(value, int | float | str | bool | bytes | Decimal | date | datetime | time | None):
         return value
     return str(value)

@@ -47,6 +47,8 @@ _COMMON = frozenset({"access_token", "appsecret_proof", "fields", "limit", "afte
 
 
 _FIRST_REPORT = 6_100_000_000_000
+# What becomes of a report that was asked for under a fault: it is not made, or is and cannot be read, or has no rows.
+_OUTCOMES = {"report_failed": "failed", "report_skipped": "skipped", "report_lost": "lost", "report_empty": "empty"}
 
 
 _REPORTS_IN_MEMORY = 8
@@ -82,6 +84,8 @@ class Facebook:
             "report_failed",
             "report_skipped",
             "report_late",
+            "report_lost",
+            "report_empty",
         }
     )
 
@@ -251,7 +255,7 @@ class Facebook:
         with self.kept.lock:
             number = _FIRST_REPORT + len(self.kept.state.reports)
             usual = "completed" if days <= self.kept.state.limits.report_days else "stuck"
-            outcome = {"report_failed": "failed", "report_skipped": "skipped"}.get(call.fault or "", usual)
+            outcome = _OUTCOMES.get(call.fault or "", usual)
             late = 2 if call.fault == "report_late" else int(draw(5, "late report", number) == 0)
             self.kept.state.reports[number] = Report(
                 report_run_id=number,
@@ -314,6 +318,10 @@ class Facebook:
         if not completed:
             message = "Error accessing adreport job: the results are not available yet"
             raise GraphError(2637, message, 1815107, is_transient=True)
+        if report.outcome == "lost":
+            raise GraphError(2601, "Error accessing adreport job.", 1815107, is_transient=True)
+        if report.outcome == "empty":
+            return self._page(call, [], str(account.account_id), "ads_insights")
         return self._page(call, self._rows_of(report, account), str(account.account_id), "ads_insights")
 
     def _rows_of(self, report: Report, account: facebook_ads.Account) -> list[dict[str, Any]]:
@@ -391,7 +399,7 @@ def _refuse_unknown(params: Mapping[str, str], known: frozenset[str]) -> None:
 
 def _async_status(report: Report, polls_needed: int) -> str:
     if report.polls >= polls_needed and report.outcome != "stuck":
-        return {"completed": "Job Completed", "failed": "Job Failed", "skipped": "Job Skipped"}[report.outcome]
+        return {"failed": "Job Failed", "skipped": "Job Skipped"}.get(report.outcome, "Job Completed")
     if report.polls <= 1:
         return "Job Not Started"
     return "Job Running" if report.polls >= polls_needed - 1 else "Job Started"

@@ -79,6 +79,17 @@ def fields_of(params: Mapping[str, str], valid: tuple[str, ...]) -> tuple[str, .
     return ("id", *(field for field in fields if field != "id"))
 
 
+_COMMON_STATUSES = frozenset({"ACTIVE", "PAUSED", "DELETED", "ARCHIVED", "IN_PROCESS", "WITH_ISSUES"})
+_REVIEWED = frozenset({"PENDING_REVIEW", "DISAPPROVED", "PREAPPROVED", "PENDING_BILLING_INFO", "ADSET_PAUSED"})
+STATUSES = {
+    "campaign": _COMMON_STATUSES,
+    "adset": _COMMON_STATUSES | {"CAMPAIGN_PAUSED"},
+    "ad": _COMMON_STATUSES | {"CAMPAIGN_PAUSED"} | _REVIEWED,
+}
+"""By kind of object the statuses that it may be asked for by."""
+_HIDDEN = frozenset({"DELETED", "ARCHIVED"})
+
+
 def chosen(row: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
     """The fields of a row that were asked for and are filled."""
     return {field: row[field] for field in fields if row[field] is not None}
@@ -89,12 +100,21 @@ def wanted(
 ) -> bool:
     """Whether `filtering`, `updated_since` and `effective_status` let this object through."""
     updated = thing.updated_at.timestamp()
-    statuses = insights.names_in(params.get("effective_status", ""), "effective_status")
-    if statuses and thing.status not in statuses:
+    statuses = set(insights.names_in(params.get("effective_status", ""), "effective_status"))
+    conditions = insights.conditions(params)
+    for condition in conditions:
+        if (condition["field"], condition["operator"]) == (f"{kind}.effective_status", "IN"):
+            statuses.update(map(str, condition["value"]))
+    if unknown := statuses - STATUSES[kind]:
+        raise GraphError(100, f"Only certain values may be specified for run status, not {min(unknown)}", 1487561)
+    # Who does not ask for what is put away or deleted does not see it.
+    if thing.status not in (statuses or STATUSES[kind] - _HIDDEN):
         return False
     if "updated_since" in params and updated <= _epoch(params["updated_since"]):
         return False
-    for condition in insights.conditions(params):
+    for condition in conditions:
+        if condition["field"] == f"{kind}.effective_status":
+            continue
         if condition["field"] != f"{kind}.updated_time":
             raise GraphError(100, f"Filtering field {condition['field']} is invalid")
         if condition["operator"] == "GREATER_THAN":
