@@ -18,6 +18,7 @@ from headwater.deploy.project import load_project
 from headwater.warehouse import data_api
 from headwater.warehouse.migrations import Migrations, Migrator
 from local.dbt.comparison import Compared, compare
+from local.dbt.installation import program
 from local.dbt.project import PROJECT, DbtError, DbtProject, Model, Warehouse
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer
@@ -89,6 +90,8 @@ def built(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
         shutil.copytree(PROJECT, copied)
         (copied / "models" / "staging" / "odd.sql").write_text(ODD)
         project = DbtProject(Warehouse(postgres, environment.database, USER), folder / "out", copied)
+        # What is not installed yet has to be called for.
+        program()
         with socket.create_server(("127.0.0.1", 0)) as proxy, pytest.MonkeyPatch.context() as variables:
             # Whoever would call another host has to come by here.
             variables.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
