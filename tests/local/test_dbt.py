@@ -157,6 +157,11 @@ def test_a_model_that_means_something_else_to_redshift_is_told(built: Built) -> 
     assert not built.compared["odd"].is_alike
 
 
+def test_what_is_compared_is_in_redshift_words(built: Built) -> None:
+    [customers] = [model.select for model in built.models if model.name == "stg_customers"]
+    assert "datediff(" in customers
+
+
 def test_every_column_of_a_model_is_described(built: Built) -> None:
     nodes = json.loads((built.project.out / "aws" / "manifest.json").read_text())["nodes"]
     for model in built.models:
@@ -174,7 +179,7 @@ def test_redshift_keeps_the_digits_of_what_is_divided(built: Built) -> None:
     for division in divisions:
         by = division.expression
         assert isinstance(by, exp.Nullif)
-        assert {str(division.this.to), str(by.this.to)} == {"DECIMAL(18, 2)"}
+        assert {str(side.args.get("to")) for side in (division.this, by.this)} == {"DECIMAL(18, 2)"}
 
 
 def test_dbt_builds_in_the_name_of_the_modeller(built: Built) -> None:
