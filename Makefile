@@ -10,7 +10,7 @@ ifeq ($(filter 4.% 5.%,$(MAKE_VERSION)),)
 $(error GNU make 4 is needed, and this is $(MAKE_VERSION). hint: python3.11 -m local.setup sets up without make, then .venv/bin/python -m local.demo is the demo and 'python -m tests.run' runs the tests)
 endif
 
-.PHONY: help setup demo terraform-local test test-unit test-fast test-bare test-glue mutants chaos steady fuzz bench-quick check sbom package plan apply docs site format up down clean lock
+.PHONY: help setup demo terraform-local test test-unit test-fast test-bare test-glue mutants chaos steady fuzz bench-quick dbt check sbom package plan apply docs site format up down clean lock
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ fuzz: setup ## Give each reader of what comes from outside INPUTS=200000 odd inp
 bench-quick: setup ## Measure a start, a stream and an increment by layer, and say what has become slower: three minutes
 	@$(BIN)/python -m benchmarks.quick
 
+dbt: setup ## Build and test the dbt project on the running local stack after a run, and compare each model with Redshift's SQL
+	@$(BIN)/python -m local.dbt
+
 check: setup ## Lint, types, formats, config, generated pages, state machine, Terraform, workflows, scanners
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -93,10 +96,11 @@ docs: setup ## Write every generated page: sources, data dictionary, lineage, sc
 site: setup ## Make a static site with search of docs/, into build/site
 	@$(BIN)/python -m headwater.deploy.site build/site
 
-lock: ## Resolve the dependencies again: the packages, what Glue has, what checks Terraform, then the jars
+lock: ## Resolve the dependencies again: the packages, what Glue has, what checks Terraform, dbt, then the jars
 	@$(BIN)/uv pip compile -q --python $(BIN)/python --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --python $(BIN)/python --no-deps --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links glue.in -o glue.lock
 	@$(BIN)/uv pip compile -q --python $(BIN)/python --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links tests/terraform/checkov.in -o tests/terraform/checkov.lock
+	@$(BIN)/uv pip compile -q --python $(BIN)/python --no-build --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links dbt/requirements.in -o dbt/requirements.lock
 	@$(BIN)/python -m local.jars lock
 
 sbom: setup ## List every package and jar that jobs, Lambdas and the local stack consist of, as CycloneDX, into build/sbom.json

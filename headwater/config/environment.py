@@ -148,6 +148,15 @@ class Analysts(Strict):
     row_filters: dict[Name, str] = Field(
         {}, description="Rows they see, as a Lake Formation filter, by silver or gold table."
     )
+    modeller: Arn | None = Field(
+        None, description="The one of `roles` in whose name dbt builds the warehouse's schema marts; nobody if absent."
+    )
+
+    @model_validator(mode="after")
+    def _models_what_it_reads(self) -> Analysts:
+        if self.modeller and self.modeller not in self.roles:
+            raise ValueError(f"modeller {self.modeller} is none of roles: {', '.join(self.roles) or 'there are none'}")
+        return self
 
 
 class LineageReceiver(Strict):

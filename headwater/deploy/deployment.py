@@ -234,11 +234,19 @@ class Deployment:
             job.name for job in self.jobs() if job.source and self.project.sources[job.source].kind == "redshift"
         ]
         analysts = [arn.rpartition("/")[2] for arn in self.project.environment.analysts.roles]
+        modellers = [self.modeller] if self.modeller else []
         return {
             **{f"{self.prefix}-{folder}": role for folder, role in _WAREHOUSE_ROLES.items()},
             **dict.fromkeys(unloading),
             **dict.fromkeys(analysts, "analyst"),
+            **dict.fromkeys(modellers, "modeller"),
         }
+
+    @property
+    def modeller(self) -> str | None:
+        """Name of the role of IAM in whose name dbt builds marts; None where nobody does."""
+        arn = self.project.environment.analysts.modeller
+        return arn and arn.rpartition("/")[2]
 
     def gold_readers(self) -> list[str]:
         """Names the roles that read every gold table through the catalog, none of it hidden: their queries are declared."""

@@ -76,7 +76,10 @@ def _access(deployment: Deployment, path: Path) -> Access:
     assumed = [
         f"GRANT ASSUMEROLE ON '{environment.warehouse.copy_role}' TO \"{user}\" FOR UNLOAD" for user in unloading
     ]
-    return Access(name="access", sqls=(*closed, *granted, *assumed), roles=roles, users=users)
+    # What dbt will build, as well: it builds a mart anew each time, and a new one has no grants.
+    built = f'ALTER DEFAULT PRIVILEGES FOR USER "IAMR:{deployment.modeller}" IN SCHEMA marts'
+    shown = [f"{built} GRANT SELECT ON TABLES TO ROLE {prefix}_analyst"] if deployment.modeller else []
+    return Access(name="access", sqls=(*closed, *granted, *assumed, *shown), roles=roles, users=users)
 
 
 def statements(path: Path, **values: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from headwater.config import json_schemas
 from headwater.deploy.api_page import api_page
 from headwater.deploy.cost.page import cost_page
 from headwater.deploy.countries import countries_module, phone_plans_module
+from headwater.deploy.dbt_sources import dbt_sources
 from headwater.deploy.dictionary_page import dictionary_page
 from headwater.deploy.lineage_page import lineage_page
 from headwater.deploy.module_pages import module_pages
@@ -43,7 +44,8 @@ def pages(root: Path) -> dict[Path, str]:
         root / "headwater" / "countries.py": countries_module(),
         root / "headwater" / "phone_plans.py": phone_plans_module(),
     }
-    return schemas | docs | tables | module_pages(root / "terraform")
+    models = {root / "dbt" / "models" / "sources" / "gold.yml": dbt_sources(root)}
+    return schemas | docs | tables | models | module_pages(root / "terraform")
 
 
 def out_of_date(generated: dict[Path, str]) -> list[Path]:

@@ -148,7 +148,7 @@ def _scheduled_run(stack: Stack, client: Client) -> RunState:
 def _analyst(deployment: Deployment) -> tuple[str, str]:
     """Key and token of a session of the analysts' role, which somebody has given the environment's policy for analysts."""
     iam = boto3.client("iam")
-    [role] = [arn.rpartition("/")[2] for arn in deployment.project.environment.analysts.roles]
+    role, *_ = [arn.rpartition("/")[2] for arn in deployment.project.environment.analysts.roles]
     policy = f"{deployment.prefix}-analyst"
     policies = {made["PolicyName"]: made["Arn"] for made in iam.list_policies(Scope="Local")["Policies"]}
     if policy in policies:

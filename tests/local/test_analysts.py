@@ -36,6 +36,7 @@ from tests.support.paths import ROOT
 
 ANALYST = f"arn:aws:iam::{ACCOUNT_ID}:role/analysts"
 LEAVER = f"arn:aws:iam::{ACCOUNT_ID}:role/leaver"
+MODELLER = f"arn:aws:iam::{ACCOUNT_ID}:role/dbt-analysts"
 CUSTOMERS = pa.table({"customer_id": [1, 1, 2], "email": ["a@x", "b@x", "c@x"], "is_current": [False, True, True]})
 METRICS = pa.table({"month": ["2018-01", "2018-02"], "revenue": [1.5, 2.5]})
 ATHENA, REDSHIFT = (
@@ -55,7 +56,7 @@ SEEN = Analysts(
     roles=(ANALYST,), hidden_columns={"customers": ("email",)}, row_filters={"customers": "is_current = true"}
 )
 BOTH = SEEN.model_copy(update={"roles": (ANALYST, LEAVER)})
-DEPLOYMENT = project_with(BOTH)
+DEPLOYMENT = project_with(BOTH.model_copy(update={"roles": (*BOTH.roles, MODELLER), "modeller": MODELLER}))
 ENVIRONMENT = DEPLOYMENT.project.environment
 GRANTER = f"arn:aws:iam::{ACCOUNT_ID}:role/{DEPLOYMENT.prefix}-grant_tables"
 GRANTING = key_of(GRANTER, "lambda.amazonaws.com", "grant_tables")
@@ -235,6 +236,28 @@ def test_who_may_not_select_a_table_may_not_grant_it(account: Account) -> None:
 def test_what_an_analyst_may_not_write_in_the_warehouse_is_refused(account: Account) -> None:
     with pytest.raises(QueryError, match="permission denied"):
         account.query("DELETE FROM analytics.customer_analytics", engine="redshift")
-    for made in ("public", "analytics", "etl"):
+    for made in ("public", "analytics", "etl", "marts"):
         with pytest.raises(QueryError, match="permission denied"):
             account.query(f"CREATE TABLE {made}.own AS SELECT 1 AS one", engine="redshift")
+
+
+def test_what_dbt_builds_analysts_read_and_it_writes_nowhere_else(account: Account) -> None:
+    def modelled(sql: str) -> list[tuple[Any, ...]]:
+        return account.query(sql, MODELLER, "redshift")
+
+    modelled("CREATE TABLE marts.own AS SELECT COUNT(*) AS customers FROM analytics.customer_analytics")
+    assert account.query("SELECT customers FROM marts.own", engine="redshift") == [("0",)]
+    assert modelled("SELECT COUNT(*) FROM etl.load_ledger") == [("0",)]
+    for refused in (
+        "SELECT * FROM etl.migrations",
+        "INSERT INTO etl.load_turn VALUES ('x', GETDATE())",
+        "DELETE FROM analytics.customer_analytics",
+        "CREATE TABLE analytics.own AS SELECT 1 AS one",
+        "CREATE TABLE etl.own AS SELECT 1 AS one",
+        "CREATE TABLE public.own AS SELECT 1 AS one",
+        "CREATE SCHEMA more",
+    ):
+        with pytest.raises(QueryError, match="permission denied"):
+            modelled(refused)
+    with pytest.raises(QueryError, match="permission denied"):
+        account.query("DELETE FROM marts.own", engine="redshift")

@@ -24,8 +24,8 @@ from tests.support.paths import ROOT
 
 ACCEPTED = Path(__file__).with_name("accepted.yaml")
 CODE = ("headwater", "lambdas", "glue_jobs", "local")
-TEXTS = (*CODE, "config", "terraform", "sql", "docs", "step_functions", ".github", "Makefile", "README.md")
-LOCKS = ("requirements.lock", "glue.lock", "tests/terraform/checkov.lock")
+TEXTS = (*CODE, "config", "terraform", "sql", "docs", "step_functions", "dbt", ".github", "Makefile", "README.md")
+LOCKS = ("requirements.lock", "glue.lock", "tests/terraform/checkov.lock", "dbt/requirements.lock")
 # A version with flaws that everybody knows: who finds none there has no index of flaws.
 _CANARY = "urllib3==1.24.1"
 _ITS_NAME_TELLS = ("KeywordDetector", "HexHighEntropyString", "Base64HighEntropyString")

@@ -23,6 +23,7 @@ GOTCHAS = [
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "docs/business-logic.md",
+        "docs/dbt.md",
         "docs/gotchas.md",
         "docs/query-api.md",
         "docs/runbook.md",

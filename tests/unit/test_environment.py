@@ -43,6 +43,7 @@ def test_an_environment_needs_little() -> None:
         ({"alerts": {"emails": ["nobody"]}}, "alerts.emails"),
         ({"network": {"vpc": "default", "subnets": ["subnet-1"]}}, "network.vpc"),
         ({"analysts": {"roles": ["analysts"]}}, "analysts.roles"),
+        ({"analysts": {"modeller": "arn:aws:iam::123456789012:role/dbt"}}, "is none of roles: there are none"),
         ({"budget_usd": 0}, "budget_usd"),
     ],
 )

@@ -171,6 +171,15 @@ def test_roles_and_users_that_are_there_are_not_made_again() -> None:
     ] == []
 
 
+def test_whoever_builds_marts_is_an_analyst_who_may_and_shows_them_to_all() -> None:
+    [access] = [one for one in migrations(Deployment(load_project(ROOT, "local"), ROOT)) if isinstance(one, Access)]
+    user = "IAMR:headwater-local-dbt-analysts"
+    assert access.users[user] == "headwater_local_modeller"
+    shown = f'ALTER DEFAULT PRIVILEGES FOR USER "{user}" IN SCHEMA marts GRANT SELECT ON TABLES TO ROLE headwater_local_analyst'
+    assert shown in access.sqls
+    assert "DEFAULT PRIVILEGES" not in "".join(ACCESS.sqls)
+
+
 def test_everybody_who_speaks_to_the_warehouse_has_a_user_there() -> None:
     assert ACCESS.users == {
         "IAMR:headwater-prod-load_changes": "headwater_prod_loader",

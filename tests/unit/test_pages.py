@@ -88,7 +88,7 @@ def test_a_readme_tells_files_inputs_and_outputs(tmp_path: Path) -> None:
 def test_a_stale_page_is_named_and_make_docs_mends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for folder in ("config", "docs", "sql", "terraform"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns(".terraform"))
-    for folder in ("crawlers", "glue_jobs", "lambdas", "step_functions"):
+    for folder in ("crawlers", "dbt", "glue_jobs", "lambdas", "step_functions"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     for name in ("countries.py", "phone_plans.py"):
         (tmp_path / "headwater").mkdir(exist_ok=True)
