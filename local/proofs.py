@@ -4,6 +4,7 @@ against the planted defects, both query engines against each other."""
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ ENGINES: tuple[Engine, ...] = ("athena", "redshift")
 Row = tuple[str, ...]
 Gold = dict[str, dict[Engine, list[Row]]]
 _SAMPLE = 3
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?")
 _BARE_IN_TRUTH = {"rds_postgres", "facebook_ads", "fx_rates"}
 """Sources whose streams the world's truth names without their source."""
 
@@ -108,6 +110,8 @@ def _plain(cell: object) -> str:
     if cell is None:
         return ""
     text = str(cell).lower() if isinstance(cell, bool) else str(cell)
+    if _MOMENT.fullmatch(text):
+        return text.rstrip("0").rstrip(".") if "." in text else text
     try:
         number = Decimal(text)
     except ArithmeticError:

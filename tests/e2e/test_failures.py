@@ -28,7 +28,10 @@ def one_new_alert(pipeline: Pipeline, before: int) -> dict[str, Any]:
 
 ITEMS = ("business_metrics", "order_values", "product_performance")
 """The gold tables that read the lines of orders."""
-ORDERS = ("cohort_retention", "customer_analytics", "regional_sales")
+ORDERS = (
+    *("channel_attribution", "cohort_retention", "customer_acquisition", "customer_analytics", "daily_kpis"),
+    *("person_analytics", "regional_sales"),
+)
 """Those that read orders, and no lines."""
 
 
@@ -51,10 +54,12 @@ def test_a_halted_batch_holds_its_stream_and_what_reads_it_until_a_person_decide
             "ordered_at, created_at) SELECT order_id, product_id, -1, sales_value, 0, 0, ordered_at, created_at "
             "FROM shop.order_items ORDER BY order_item_id LIMIT 40"
         )
-        # Another stream of the source brings something that both tables would show.
+        # Another stream of the source brings something that all of them would show: a customer's first order counts no more.
         [order] = connection.execute(
             "SELECT order_id FROM shop.order_items AS items JOIN shop.orders USING (order_id) JOIN shop.products USING (product_id) "
-            "WHERE status = 'completed' AND orders.deleted_at IS NULL ORDER BY items.sales_value DESC LIMIT 1"
+            "WHERE status = 'completed' AND orders.deleted_at IS NULL AND NOT EXISTS (SELECT FROM shop.orders AS earlier "
+            "WHERE earlier.customer_id = orders.customer_id AND earlier.status = 'completed' "
+            "AND earlier.ordered_at < orders.ordered_at) ORDER BY items.sales_value DESC LIMIT 1"
         ).fetchone() or (None,)
         set_status(connection, order, "cancelled")
     run = pipeline.run("rds_postgres")

@@ -75,18 +75,14 @@ def _changes(node: Any, types: Mapping[str, str]) -> Iterator[Change]:
     """Lists what can be changed about a node: functions that do it, and say what they did."""
     if isinstance(node, exp.Literal):
         # A type's length is the header's business, and a number in GROUP BY names a column.
-        if _is_frame_of_one(node.parent):
-            yield from _FRAME_OF_ONE if node.arg_key == "start" else ()
-        elif not node.find_ancestor(exp.DataType, exp.Group):
-            yield from _LITERAL[node.is_string]
+        if not node.find_ancestor(exp.DataType, exp.Group):
+            yield from _of_literal(node)
         return
     # sqlglot spells date_sub() as date_add() of the product with -1, which no quotient can stand for.
     if type(node) in _SWAPPED and not isinstance(node.parent, exp.TsOrDsAdd):
         yield _by(lambda it: _SWAPPED[type(it)](**it.copy().args))
-    if isinstance(node, exp.Window) and isinstance(node.this, exp.Count):
-        yield _by(lambda it: _uncounted(it.this))
     for kinds, changes in _CHANGES:
-        if isinstance(node, kinds) and not (isinstance(node, exp.Count) and isinstance(node.parent, exp.Window)):
+        if isinstance(node, kinds):
             yield from changes
     if isinstance(node, exp.Distinct) and isinstance(node.parent, exp.Select):
         yield _dropped
@@ -152,15 +148,19 @@ def _within(low: Any, high: Any) -> Change:
     )
 
 
-def _is_frame_of_one(node: Any) -> bool:
-    """True of a window's frame that begins and ends at one place: of its two numbers neither can change alone."""
-    return isinstance(node, exp.WindowSpec) and node.args["start"] == node.args["end"]
+def _of_literal(literal: Any) -> Iterator[Change]:
+    frame = literal.parent
+    if isinstance(frame, exp.WindowSpec) and frame.args["start"] == frame.args["end"]:
+        # A window's frame that begins and ends at one place: of its two numbers neither can change alone.
+        yield from _FRAME_OF_ONE if literal.arg_key == "start" else ()
+    else:
+        yield from _LITERAL[literal.is_string]
 
 
 def _moved(by: int) -> Change:
     def change(start: Any) -> str:
         frame = start.parent
-        moved = exp.Literal.number(Decimal(start.this) + by)  # type: ignore[no-untyped-call]
+        moved = exp.Literal.number(Decimal(start.this) + by)
         frame.set("start", moved)
         frame.set("end", moved.copy())
         return f"only {start.sql(_SPARK)} -> only {moved.sql(_SPARK)}"
@@ -168,10 +168,13 @@ def _moved(by: int) -> Change:
     return change
 
 
-def _uncounted(count: Any) -> Any:
-    """Counts what is distinct with its duplicates; says of all else that it is one."""
+def _uncounted(count: Any) -> str:
+    """Counts what is distinct with its duplicates; says of all else, over a window or not, that it is one."""
     distinct = isinstance(count.this, exp.Distinct)
-    return exp.Count(this=count.this.expressions[0].copy()) if distinct else exp.cast(exp.Literal.number(1), "bigint")
+    whole = count.parent if isinstance(count.parent, exp.Window) else count
+    made = exp.Count(this=count.this.expressions[0].copy()) if distinct else exp.cast(exp.Literal.number(1), "bigint")
+    whole.replace(made)
+    return f"{whole.sql(_SPARK)} -> {made.sql(_SPARK)}"
 
 
 _LITERAL: dict[bool, tuple[Change, ...]] = {
@@ -185,7 +188,7 @@ _CHANGES: tuple[tuple[Any, tuple[Change, ...]], ...] = (
     (exp.Coalesce, (_by(lambda it: it.expressions[0].copy()),)),
     (exp.Is, (_by(lambda it: exp.Not(this=it.copy())),)),
     (exp.Between, (_within(exp.GT, exp.LTE), _within(exp.GTE, exp.LT))),
-    (exp.Count, (_by(_uncounted),)),
+    (exp.Count, (_uncounted,)),
     (exp.DateDiff, (_by(lambda it: exp.DateDiff(this=it.expression.copy(), expression=it.this.copy())),)),
     ((exp.TimestampTrunc, exp.DateTrunc), (_by(lambda it: type(it)(this=it.this.copy(), unit=exp.var("YEAR"))),)),
     (exp.Where, (_dropped,)),
