@@ -18,36 +18,28 @@
 -- cpa DECIMAL(18, 4) [reporting currency]: cost per conversion, reporting currency
 -- roas DECIMAL(18, 4): conversion value per cost
 -- affected
-SELECT date FROM changed_ad_demographics
+SELECT date FROM changed_ad_person_segments
 UNION
-SELECT date FROM changed_ad_countries
+SELECT date FROM changed_ad_country_segments
 UNION
-SELECT date FROM changed_ad_group_ages
+SELECT date FROM changed_ad_group_age_segments
 UNION
-SELECT date FROM changed_ad_group_genders
+SELECT date FROM changed_ad_group_gender_segments
 UNION
-SELECT date FROM changed_campaign_countries
+SELECT date FROM changed_campaign_country_segments
 UNION
 SELECT date FROM changed_rates
 -- rows
 WITH parts AS (
-    SELECT date, platform, account_id, campaign_id, 'age' AS dimension, age AS segment, currency, impressions, clicks, cost, conversions, conversion_value
-    FROM ad_demographics
+    SELECT * FROM ad_person_segments
     UNION ALL
-    SELECT date, platform, account_id, campaign_id, 'gender' AS dimension, gender AS segment, currency, impressions, clicks, cost, conversions, conversion_value
-    FROM ad_demographics
+    SELECT * FROM ad_country_segments
     UNION ALL
-    SELECT date, platform, account_id, campaign_id, 'country' AS dimension, country AS segment, currency, impressions, clicks, cost, conversions, conversion_value
-    FROM ad_countries
+    SELECT * FROM ad_group_age_segments
     UNION ALL
-    SELECT date, platform, account_id, campaign_id, 'age' AS dimension, age AS segment, currency, impressions, clicks, cost, conversions, conversion_value
-    FROM ad_group_ages
+    SELECT * FROM ad_group_gender_segments
     UNION ALL
-    SELECT date, platform, account_id, campaign_id, 'gender' AS dimension, gender AS segment, currency, impressions, clicks, cost, conversions, conversion_value
-    FROM ad_group_genders
-    UNION ALL
-    SELECT date, platform, account_id, campaign_id, 'country' AS dimension, country AS segment, currency, impressions, clicks, cost, conversions, conversion_value
-    FROM campaign_countries
+    SELECT * FROM campaign_country_segments
 ),
 
 rated AS (

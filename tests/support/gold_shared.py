@@ -65,8 +65,19 @@ _FACEBOOK = {
 }
 _CONTACT = {"contact_id": 5, "source": "PAID_SOCIAL", "created_at": _NOON, "is_current": "true"}
 _TOUCH = {"touched_at": _NOON, "channel": "paid_social"}
+_SHOWN = {"platform": "google", "account_id": "1", "campaign_id": "2", "currency": "EUR", "impressions": 3, "clicks": 4}
+_SHOWN |= {"date": "2024-05-01", "cost": "5.000001", "conversions": "6.500000", "conversion_value": "7.000001"}
 _LINE = {"order_id": 1, "product_id": 4, "quantity": 5, "sales_value": "0.03"}
 _AT_NOON = {"status": "completed", "total_amount": "10.00", "ordered_at": "2024-05-01 16:00:00"}
+
+
+def _segments(table: str, *dimensions: str) -> tuple[Mapping[str, Rows], Rows]:
+    """Two rows alike of a table that tells what was shown by some dimensions, and one for each of them."""
+    told = _SHOWN | {dimension: f"some {dimension}" for dimension in dimensions}
+    segments = [_SHOWN | {"dimension": dimension, "segment": f"some {dimension}"} for dimension in dimensions]
+    return {table: [told, told]}, segments * 2
+
+
 SHARED: dict[str, tuple[Mapping[str, Rows], Rows]] = {
     "rates": ({"fx_rates": _FX}, [*_rates()]),
     "sold_orders": (
@@ -403,7 +414,7 @@ SHARED: dict[str, tuple[Mapping[str, Rows], Rows]] = {
             # Those of the person 30 days before and after are reached to the second, and those of nobody else.
             "changed_visit_touches": [{"record": "shop:1", "touched_at": _NOON}] * 2,
             "changed_app_touches": [{"record": "clevertap:2", "touched_at": _NOON}] * 2,
-            "changed_contact_touches": [{"record": "hubspot:3", "touched_at": _NOON}],
+            "changed_contact_touches": [{"record": f"hubspot:{number}", "touched_at": _NOON} for number in (3, 9)],
             "persons": [{"record": "shop:1", "person_id": "a"}, {"record": "hubspot:4", "person_id": "hubspot:3"}],
             "purchases": [
                 {"who": who, "ordered_at": moment, "sold_on": f"2024-06-{number:02}"}
@@ -431,6 +442,11 @@ SHARED: dict[str, tuple[Mapping[str, Rows], Rows]] = {
         },
         [{"customer_id": number} for number in (2, 2, 3, 4)],
     ),
+    "ad_person_segments": _segments("ad_demographics", "age", "gender"),
+    "ad_country_segments": _segments("ad_countries", "country"),
+    "ad_group_age_segments": _segments("ad_group_ages", "age"),
+    "ad_group_gender_segments": _segments("ad_group_genders", "gender"),
+    "campaign_country_segments": _segments("campaign_countries", "country"),
 }
 """What each reads, and what comes of it; a column that is left out is null. Days are New York's, and money is reported in USD."""
 

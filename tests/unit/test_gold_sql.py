@@ -274,9 +274,13 @@ def test_a_shared_query_is_read_as_a_table_with_its_columns_and_follows_changes_
     shared = shared_queries(SHARED)
     activity = {f"{what}_activity" for what in ("app", "browser", "site", "store")}
     touches = {f"{what}_touches" for what in ("visit", "app", "contact")}
+    segments = {
+        f"{what}_segments"
+        for what in ("ad_person", "ad_country", "ad_group_age", "ad_group_gender", "campaign_country")
+    }
     assert {name for name, query in shared.items() if query.follows_changes} == {
         *("ad_spend", "app_users", "campaigns", "persons", "rates", "sold_orders", "visits", "wholesale_orders"),
-        *(activity | touches),
+        *(activity | touches | segments),
     }
     names = list(shared)
     assert all(
@@ -345,6 +349,14 @@ def test_a_table_is_made_of_whichever_of_its_streams_are_fed_and_of_none_not_at_
     assert (of_one.inputs, of_one.shared["site_activity"]) == (("web_events",), gold.shared["site_activity"])
     assert of_one.shared["app_activity"].rows == gold.shared["app_activity"].unfed
     assert gold.fed_by({"orders"}) is None
+
+
+@pytest.mark.parametrize("platform", ["facebook_ads", "google_ads"])
+def test_whom_campaigns_reached_is_told_of_the_platforms_that_there_are(platform: str) -> None:
+    fed = {stream.table for stream in project().sources[platform].streams.values()}
+    gold = project().gold["campaign_demographics"].fed_by(fed)
+    assert gold is not None
+    assert set(gold.inputs) == fed & set(project().gold["campaign_demographics"].inputs)
 
 
 def test_a_setting_is_in_the_definition_of_those_tables_that_use_it_alone() -> None:
