@@ -22,7 +22,8 @@ ENGINES: tuple[Engine, ...] = ("athena", "redshift")
 Row = tuple[str, ...]
 Gold = dict[str, dict[Engine, list[Row]]]
 _SAMPLE = 3
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?")
+# Athena says of a moment in Delta which zone it is told in; Redshift's columns have none, and are UTC.
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d+)?(?: UTC)?")
 _BARE_IN_TRUTH = {"rds_postgres", "facebook_ads", "fx_rates"}
 """Sources whose streams the world's truth names without their source."""
 
@@ -110,8 +111,8 @@ def _plain(cell: object) -> str:
     if cell is None:
         return ""
     text = str(cell).lower() if isinstance(cell, bool) else str(cell)
-    if _MOMENT.fullmatch(text):
-        return text.rstrip("0").rstrip(".") if "." in text else text
+    if moment := _MOMENT.fullmatch(text):
+        return moment[1] + (moment[2] or "").rstrip("0").rstrip(".")
     try:
         number = Decimal(text)
     except ArithmeticError:
