@@ -55,8 +55,8 @@ _MONEY = {
 _PER = """CREATE MACRO per(amount, number) AS
     CASE WHEN number > 0 THEN CAST((2 * CAST(amount * 100 AS HUGEINT) + number) // (2 * number) AS DECIMAL(18, 0)) * 0.01 END"""
 """What of an amount falls to each of a number, to the cent, halves up: DuckDB's own division goes through floating point."""
-_OF_SOURCE = {"visits": "redshift"}
-"""Tables of sources that gold tables can do without: of no rows where the source is not there."""
+_OF_SOURCE = {"visits": "redshift", "deals": "hubspot"}
+"""Whose tables those are that are not the shop's: of no rows where the source is not there."""
 _TEXTS = ("platform", "account_id", "campaign_id", "ad_group_id", "ad_id")
 _ADS = dict.fromkeys(_TEXTS, pa.string()) | {
     "day": pa.date32(),

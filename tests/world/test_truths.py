@@ -33,6 +33,22 @@ def test_a_truth_tells_columns_of_its_gold_table_and_each_row_of_it_once(
     assert len(set(keys)) == len(keys) > 10
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("hubspot", {"deals"}),
+        ("redshift", {"visits"}),
+        ("rds_postgres", {"counting_orders", "order_items", "products", "customers"}),
+    ],
+)
+def test_a_source_that_is_there_alone_has_its_rows_and_no_other_has_any(
+    source: str, told: set[str], server: PostgresServer, seeded: str
+) -> None:
+    with source_tables(server.dsn_of(seeded), {source}) as tables:
+        names = ("counting_orders", "order_items", "products", "customers", "visits", "deals", "ads")
+        assert {name for name in names if tables.table(name).limit(1).fetchall()} == told
+
+
 def test_customers_and_cities_add_up_to_the_same_sum(tables: duckdb.DuckDBPyConnection) -> None:
     [(by_customer,)] = tables.sql(f"SELECT sum(lifetime_value) FROM ({TRUTHS['customer_analytics']})").fetchall()
     [(by_city,)] = tables.sql(f"SELECT sum(revenue) FROM ({TRUTHS['regional_sales']})").fetchall()
