@@ -46,12 +46,6 @@ _COPIED = {
 }
 
 
-_MONEY = {
-    "counting_orders": "total_amount",
-    "order_items": "sales_value",
-    "visits": "conversion_value",
-    "deals": "amount",
-}
 _PER = """CREATE MACRO per(amount, number) AS
     CASE WHEN number > 0 THEN CAST((2 * CAST(amount * 100 AS HUGEINT) + number) // (2 * number) AS DECIMAL(18, 0)) * 0.01 END"""
 """What of an amount falls to each of a number, to the cent, halves up: DuckDB's own division goes through floating point."""
@@ -80,12 +74,17 @@ def source_tables(dsn: str, sources: Container[str]) -> Iterator[duckdb.DuckDBPy
             rows_of = f"COPY (SELECT * FROM ({query}) AS told WHERE {told}) TO STDOUT (FORMAT csv, HEADER)"
             with path.open("wb") as out, source.cursor().copy(rows_of) as rows:
                 out.writelines(rows)
-            types = {_MONEY[table]: "DECIMAL(14,2)"} if table in _MONEY else {}
-            tables.read_csv(str(path), header=True, dtype=types).create(table)
+            tables.read_csv(str(path), header=True, dtype=_types(source, query)).create(table)
         for name, columns, made in (("ads", _ADS, _ads(dsn, sources)), ("worth", _WORTH, _worth(dsn, sources))):
             table_rows = [dict(zip(columns, row, strict=True)) for row in made]
             tables.from_arrow(pa.Table.from_pylist(table_rows, pa.schema(columns.items()))).create(name)
         yield tables
+
+
+def _types(source: psycopg.Connection, query: str) -> dict[str, str]:
+    """The columns of a query by name, with their types: a file of no rows does not show them."""
+    columns = source.execute(f"SELECT * FROM ({query}) AS told WHERE false").description or ()
+    return {column.name: column.type_display for column in columns}
 
 
 def _ads(dsn: str, sources: Container[str]) -> Iterator[tuple[object, ...]]:

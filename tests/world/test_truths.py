@@ -49,6 +49,16 @@ def test_a_source_that_is_there_alone_has_its_rows_and_no_other_has_any(
         assert {name for name in names if tables.table(name).limit(1).fetchall()} == told
 
 
+@pytest.mark.parametrize("there", [(), *((source,) for source in sorted(declared.project("local").sources))])
+def test_every_truth_is_told_in_the_same_types_whichever_sources_are_there(
+    there: tuple[str, ...], tables: duckdb.DuckDBPyConnection, server: PostgresServer, seeded: str
+) -> None:
+    with source_tables(server.dsn_of(seeded), there) as found:
+        assert {name: found.sql(truth).types for name, truth in TRUTHS.items()} == {
+            name: tables.sql(truth).types for name, truth in TRUTHS.items()
+        }
+
+
 def test_customers_and_cities_add_up_to_the_same_sum(tables: duckdb.DuckDBPyConnection) -> None:
     [(by_customer,)] = tables.sql(f"SELECT sum(lifetime_value) FROM ({TRUTHS['customer_analytics']})").fetchall()
     [(by_city,)] = tables.sql(f"SELECT sum(revenue) FROM ({TRUTHS['regional_sales']})").fetchall()
