@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 
 from headwater.config import Environment, Project, SourceOverride
@@ -30,6 +31,12 @@ _SOURCES_FILE = "sources.json"
 SEED = 20170101
 _RDS_PASSWORD = "local-shop-password"  # noqa: S105 - a server on 127.0.0.1 that holds made-up and public data
 _WAREHOUSE_PASSWORD = "local-warehouse-password"  # noqa: S105 - likewise
+
+
+@cache
+def _declared() -> Project:
+    """What this checkout declares for environment local, read once a process."""
+    return load_project(ROOT, "local")
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ class Stack:
 
     def project(self) -> Project:
         """Loads the project of environment local, pointed at this stack's simulators."""
-        project = load_project(ROOT, "local").model_copy(update={"environment": self.environment()})
+        project = _declared().model_copy(update={"environment": self.environment()})
         return project if self.sources is None else restricted(project, self.sources)
 
     def deployment(self) -> Deployment:

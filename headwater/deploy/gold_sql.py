@@ -149,7 +149,8 @@ def selected(file: SqlFile, query: Query, tables: Columns) -> dict[str, int]:
     tree = parsed(file, query)
     if tree is None or not _tables_exist(file, query, tree, tables):
         return {}
-    schema = MappingSchema({name: dict(columns) for name, columns in tables.items()}, dialect=DIALECT)
+    read = {_name(table) for table in _tables(tree)}
+    schema = MappingSchema({name: dict(tables[name]) for name in sorted(read)}, dialect=DIALECT)
     for join in tree.find_all(exp.Join):
         # Columns of the other side do not go on, so there is nothing to merge, which sqlglot would try.
         if join.kind in {"SEMI", "ANTI"}:

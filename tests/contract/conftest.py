@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from headwater.config import HttpSource, WindowRead
-from headwater.deploy.project import load_project
 from headwater.ledger.raw import to_line
 from headwater.sources.http.client import HttpClient
 from headwater.sources.http.connect import open_client
@@ -22,7 +21,8 @@ from headwater.sources.http.stream import Extraction, HttpPosition
 from headwater.sources.http.stream import read as read_stream
 from local import world
 from local.counterparts import credentials
-from local.stack import ROOT, Ports, Stack
+from local.stack import Ports, Stack
+from tests.support import declared
 from tests.support.declared import table
 from tests.support.http_fakes import KeptFiles
 from tests.support.simulators import Simulators, own_world
@@ -33,10 +33,10 @@ _REALLY_SLEPT = 0.02
 _PARTS = 4
 
 HTTP_SOURCES = tuple(
-    name for name, source in load_project(ROOT, "local").sources.items() if isinstance(source, HttpSource)
+    name for name, source in declared.project("local").sources.items() if isinstance(source, HttpSource)
 )
 HTTP_STREAMS = tuple(
-    (name, stream) for name in HTTP_SOURCES for stream in load_project(ROOT, "local").sources[name].streams
+    (name, stream) for name in HTTP_SOURCES for stream in declared.project("local").sources[name].streams
 )
 
 

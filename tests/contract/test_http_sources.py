@@ -258,9 +258,8 @@ def test_what_is_restated_arrives_and_then_nothing(tmp_path_factory: pytest.Temp
 
 def _follow(simulators: Simulators, folder: Path) -> None:
     stack = Stack(folder, replace(Ports(), simulators=int(simulators.url.rsplit(":", 1)[1])))
-    sources = [
-        source for name in stack.project().sources if isinstance(source := stack.project().source(name), HttpSource)
-    ]
+    project = stack.project()
+    sources = [source for name in project.sources if isinstance(source := project.source(name), HttpSource)]
     positions: dict[tuple[str, str], Any] = {}
     moved = 0
     for days in (0, 2, 5):

@@ -18,14 +18,14 @@ import boto3
 import requests
 
 from headwater.client import Client, RunState
-from headwater.deploy.project import load_project
 from headwater.ledger.entries import Book
 from headwater.ledger.landing import ARRIVALS
 from headwater.run.audit import books_of
 from local import proofs, query_api, world
 from local.demo import footprint
 from local.gateway.calls import Call
-from local.stack import ROOT, Stack
+from local.stack import Stack
+from tests.support import declared
 from tests.support.iam import recorded
 from tests.support.waiting import wait_for
 
@@ -35,9 +35,9 @@ from .pipeline import Faults, Pipeline, own_stack, send
 HOUSEHOLDS = 60
 """Of fewer, one day has so few orders that the one bad row among them is more than its check lets pass."""
 DROPPED = "BY-EVENT;2018-01-02T00:00:00Z;SKU-1;2;3.50;EUR;Zoë;=1+1\n"
-SOURCES = tuple(load_project(ROOT, "local").sources)
-STREAMS = tuple((name, stream) for name in SOURCES for stream in load_project(ROOT, "local").sources[name].streams)
-EXTRACTED = tuple(name for name in SOURCES if load_project(ROOT, "local").sources[name].kind != "kinesis")
+SOURCES = tuple(declared.project("local").sources)
+STREAMS = tuple((name, stream) for name in SOURCES for stream in declared.project("local").sources[name].streams)
+EXTRACTED = tuple(name for name in SOURCES if declared.project("local").sources[name].kind != "kinesis")
 
 
 @dataclass(kw_only=True)

@@ -15,11 +15,11 @@ import pytest
 
 from headwater.client import Client, RunState
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import load_project
 from headwater.errors import QueryError
 from local import proofs
 from local.stack import ROOT, Stack
 from local.terraform import NoProviderError, Terraform
+from tests.support import declared
 from tests.support.waiting import wait_for
 
 from .pipeline import Pipeline, own_stack, send
@@ -166,7 +166,7 @@ def _analyst(deployment: Deployment) -> tuple[str, str]:
 def provider(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skips, before a stack is started, where Terraform or its provider cannot be had."""
     try:
-        Terraform(tmp_path_factory.mktemp("provider"), "-").init(Deployment(load_project(ROOT, "local"), ROOT))
+        Terraform(tmp_path_factory.mktemp("provider"), "-").init(Deployment(declared.project("local"), ROOT))
     except NoProviderError as error:
         pytest.skip(str(error))
 

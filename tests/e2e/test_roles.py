@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import pytest
 
 from headwater.deploy.deployment import ZONES, Deployment
-from headwater.deploy.project import load_project
 from headwater.deploy.roles import roles
 from local.gateway.calls import Call
 from local.gateway.iam.conditions import matches
 from local.gateway.redshift.identities import identity
 from local.stack import ROOT
+from tests.support import declared
 from tests.support.iam import LATE_KEYS, Grant, grants, refused
 
 from .story import Story
 
-DEPLOYMENT = Deployment(load_project(ROOT, "local"), ROOT)
+DEPLOYMENT = Deployment(declared.project("local"), ROOT)
 ENVIRONMENT = DEPLOYMENT.project.environment
 LATE = LATE_KEYS | {
     "namespace_arn": "arn:aws:redshift-serverless:::namespace",

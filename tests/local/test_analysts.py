@@ -17,7 +17,6 @@ from deltalake import write_deltalake
 from headwater.client import Client
 from headwater.config.environment import Analysts
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import load_project
 from headwater.desk import frames
 from headwater.errors import QueryError
 from headwater.open_project import OpenProject
@@ -29,7 +28,7 @@ from local.gateway.iam.principals import key_of
 from local.gateway.server import running_gateway
 from local.gateway.settings import ACCOUNT_ID, REGION
 from local.postgres import PostgresServer
-from tests.support import deploy_page
+from tests.support import declared, deploy_page
 from tests.support.aws import Aws
 from tests.support.iam import recorded
 from tests.support.paths import ROOT
@@ -47,7 +46,7 @@ ATHENA, REDSHIFT = (
 
 
 def project_with(analysts: Analysts) -> Deployment:
-    project = load_project(ROOT, "local")
+    project = declared.project("local")
     environment = project.environment.model_copy(update={"analysts": analysts})
     return Deployment(project.model_copy(update={"environment": environment}), ROOT)
 

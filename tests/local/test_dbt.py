@@ -14,7 +14,6 @@ import sqlglot
 from sqlglot import exp
 
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import load_project
 from headwater.warehouse import data_api
 from headwater.warehouse.migrations import Migrations, Migrator
 from local.dbt.comparison import Compared, compare
@@ -22,10 +21,11 @@ from local.dbt.installation import program
 from local.dbt.project import PROJECT, DbtError, DbtProject, Model, Warehouse
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer
+from tests.support import declared
 from tests.support.aws import Aws
 from tests.support.paths import ROOT
 
-DEPLOYMENT = Deployment(load_project(ROOT, "local"), ROOT)
+DEPLOYMENT = Deployment(declared.project("local"), ROOT)
 USER = f"IAMR:{DEPLOYMENT.modeller}"
 MODELS = sorted(path.stem for folder in ("staging", "marts") for path in (PROJECT / "models" / folder).glob("*.sql"))
 # Means something else in each dialect: Redshift replaces every match, PostgreSQL the first.

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import load_project, restricted
+from headwater.deploy.project import restricted
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.positions import RecordsPosition, ShardsPosition
 from headwater.ledger.stream import Ledger, StreamLedger
@@ -21,6 +21,7 @@ from local.deploy_buckets import deploy_buckets
 from local.deploy_entrances import deploy_entrances
 from local.deploy_lambdas import deploy_lambdas
 from local.stack import ROOT
+from tests.support import declared
 from tests.support.aws import ROLE, Aws
 from tests.support.waiting import wait_for
 
@@ -100,7 +101,7 @@ class Entered:
 @pytest.fixture(scope="module")
 def entered(gateway: tuple[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Entered]:
     endpoint, home = gateway
-    project = restricted(load_project(ROOT, "local"), SOURCES)
+    project = restricted(declared.project("local"), SOURCES)
     environment = project.environment.model_copy(update={"prefix": "headwater-entered"})
     deployment = Deployment(project.model_copy(update={"environment": environment}), ROOT)
     entered = Entered(Aws(endpoint, home, "headwater-entered-artifacts"), deployment)

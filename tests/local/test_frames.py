@@ -17,11 +17,11 @@ from pyarrow import parquet
 from headwater import cli
 from headwater.client import Client
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import load_project
 from headwater.desk import frames
 from headwater.errors import QueryError
 from local.gateway.server import running_gateway
 from local.gateway.settings import REGION
+from tests.support import declared
 from tests.support.aws import Aws
 from tests.support.paths import ROOT
 
@@ -42,7 +42,7 @@ ROW = {
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     home = tmp_path_factory.mktemp("gateway")
-    deployment = Deployment(load_project(ROOT, "local"), ROOT)
+    deployment = Deployment(declared.project("local"), ROOT)
     with running_gateway(home) as url, pytest.MonkeyPatch.context() as environment:
         aws = Aws(url, home, "results")
         aws.client("s3").create_bucket(Bucket=aws.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})

@@ -20,7 +20,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from headwater.deploy.migrations import statements
-from headwater.deploy.project import load_project
 from headwater.errors import LoadError, QueryError
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger
@@ -33,6 +32,7 @@ from headwater.warehouse.load import Load
 from headwater.warehouse.migrations import Migrations, Migrator, Table, Written
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer
+from tests.support import declared
 from tests.support.aws import Aws, make_own_role
 from tests.support.paths import ROOT
 from tests.support.waiting import wait_for
@@ -144,7 +144,7 @@ def endpoint(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def shop(postgres: PostgresServer, endpoint: tuple[str, Path]) -> Shop:
     """A shop with a warehouse and a lake of its own."""
-    project = load_project(ROOT, "local")
+    project = declared.project("local")
     name = f"w{next(_names)}{uuid.uuid4().hex[:6]}"
     aws = Aws(*endpoint, "-")
     secret = aws.workgroup(name, name)

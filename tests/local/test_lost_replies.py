@@ -11,19 +11,18 @@ from typing import Any
 import pytest
 
 from headwater.deploy.entrances import Entrances
-from headwater.deploy.project import load_project
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger
 from headwater.open_project import OpenProject
 from headwater.receive.records import receive_records
+from tests.support import declared
 from tests.support.aws import Aws
-from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize("action", ["drop_reply", "error"])
 def test_a_manifest_whose_reply_is_lost_keeps_its_rows(aws: Aws, action: str) -> None:
     """boto3 sends the write again by itself, and finds its own object there."""
-    project = load_project(ROOT, "local")
+    project = declared.project("local")
     opened = OpenProject(project)
     vars(opened)["ledger"] = Ledger(Bucket(aws.client("s3"), aws.bucket))
     arn = Entrances(project).record_stream("kinesis", "web_events").arn

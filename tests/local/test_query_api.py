@@ -25,7 +25,6 @@ from headwater.config import Project
 from headwater.config.environment import Consumer, QueryApi
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.openapi import openapi
-from headwater.deploy.project import load_project
 from headwater.open_project import OpenProject
 from headwater.serve.api import Call, QueryAnswerer
 from headwater.serve.problems import PROBLEM, Reply
@@ -36,6 +35,7 @@ from local.deploy_entrances import deploy_entrances
 from local.deploy_grants import deploy_grants
 from local.deploy_lambdas import deploy_lambdas
 from local.stack import ROOT
+from tests.support import declared
 from tests.support.aws import Aws
 
 KEYS = {"reports": "key-of-the-reports", "screen": "key-of-the-screen", "poor": "key-of-the-poor", "gone": "key-of-old"}
@@ -63,7 +63,7 @@ DOCUMENT = schemathesis.openapi.from_dict(without_pages())
 
 
 def own_project() -> Project:
-    project = load_project(ROOT, "local")
+    project = declared.project("local")
     own = {"prefix": "headwater-queries", "query_api": QueryApi(consumers=CONSUMERS)}
     return project.model_copy(update={"environment": project.environment.model_copy(update=own)})
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from headwater.deploy.project import load_project
 from headwater.errors import QueryError
 from headwater.ledger.stage_runs import StageRuns
 from headwater.open_project import OpenProject
@@ -21,8 +20,8 @@ from headwater.warehouse.changes import ChangeLog
 from headwater.warehouse.migrations import Migrations, Migrator, Written
 from local.gateway.server import running_gateway
 from local.postgres import PostgresServer
+from tests.support import declared
 from tests.support.aws import Aws, make_own_role
-from tests.support.paths import ROOT
 from tests.support.waiting import wait_for
 
 HOUR = 3600
@@ -124,7 +123,7 @@ def test_queries_and_migrations_survive_it_and_where_nothing_works_nobody_waits(
 
 def test_a_load_and_an_audit_leave_the_wait_to_the_machine(asleep: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call of the function that finds the warehouse asleep is over at once; the call after the wait finds it awake."""
-    aws, opened = asleep.aws, OpenProject(load_project(ROOT, "local"))
+    aws, opened = asleep.aws, OpenProject(declared.project("local"))
     warehouse = opened.project.environment.warehouse.model_copy(update={"workgroup": "local", "database": "headwater"})
     environment = opened.project.environment.model_copy(update={"warehouse": warehouse, "lineage": None})
     opened = OpenProject(opened.project.model_copy(update={"environment": environment}))

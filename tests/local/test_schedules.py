@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import load_project
 from headwater.deploy.schedules import compact
 from local.deploy_access import deploy_access
 from local.deploy_schedules import deploy_schedules
 from local.gateway.server import REPOSITORY as ROOT
+from tests.support import declared
 from tests.support.aws import ROLE, Aws
 from tests.support.waiting import wait_for
 
@@ -277,7 +277,7 @@ def as_deployer(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("as_deployer")
 @pytest.mark.parametrize("environment", ["local", "prod"])
 def test_the_local_deploy_makes_every_schedule_that_is_derived_and_may_be_repeated(aws: Aws, environment: str) -> None:
-    deployment = Deployment(load_project(ROOT, environment), ROOT)
+    deployment = Deployment(declared.project(environment), ROOT)
     key = deploy_access(deployment)["data"]
     deploy_schedules(deployment, key)
     deploy_schedules(deployment, key)
@@ -295,7 +295,7 @@ def test_the_local_deploy_makes_every_schedule_that_is_derived_and_may_be_repeat
 
 @pytest.mark.usefixtures("as_deployer")
 def test_what_is_deployed_starts_its_runs_at_their_hours_as_the_schedulers_role(held: Aws) -> None:
-    deployment = Deployment(load_project(ROOT, "prod"), ROOT)
+    deployment = Deployment(declared.project("prod"), ROOT)
     deploy_schedules(deployment, deploy_access(deployment)["data"])
     states, scheduler = held.client("stepfunctions"), held.client("scheduler")
     waits = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}}
@@ -323,5 +323,5 @@ def test_what_is_deployed_starts_its_runs_at_their_hours_as_the_schedulers_role(
 
 
 def test_on_somebodys_machine_no_run_starts_by_itself() -> None:
-    deployment = Deployment(load_project(ROOT, "local"), ROOT)
+    deployment = Deployment(declared.project("local"), ROOT)
     assert [spec.enabled for spec in deployment.schedules()] == [False]

@@ -12,11 +12,11 @@ import boto3
 import pytest
 
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import load_project
 from headwater.deploy.resource_policies import topic_policy
 from local.deploy_access import deploy_access
 from local.deploy_alerts import deploy_bad_ends, deploy_topic
 from local.gateway.server import running_gateway
+from tests.support import declared
 from tests.support.aws import ROLE, Aws, make_own_role
 from tests.support.paths import ROOT
 from tests.support.waiting import wait_for
@@ -139,7 +139,7 @@ def deployment(aws: Aws) -> Iterator[Deployment]:
         for name, value in {**given, "DEFAULT_REGION": "eu-west-1"}.items():
             patched.setenv(f"AWS_{name}", value)
         patched.setattr(boto3, "DEFAULT_SESSION", None)
-        deployment = Deployment(load_project(ROOT, "local"), ROOT)
+        deployment = Deployment(declared.project("local"), ROOT)
         deploy_topic(deployment, deploy_access(deployment)["alerts"])
         deploy_bad_ends(deployment)
         deploy_bad_ends(deployment)

@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 from headwater import cli
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.packages import library_zip
-from headwater.deploy.project import load_project
 from local.gateway.server import REPOSITORY as ROOT
+from tests.support import declared
 from tests.support.aws import ROLE, Aws
 
 CALLS_THROTTLED = {
@@ -99,7 +99,7 @@ def test_a_function_goes_on_while_one_call_in_ten_is_throttled(aws: Aws) -> None
 
 
 def test_a_task_of_the_state_machine_goes_on_while_calls_are_throttled(aws: Aws) -> None:
-    state = json.loads(Deployment(load_project(ROOT, "local"), ROOT).definition())["States"]["GrantTables"]
+    state = json.loads(Deployment(declared.project("local"), ROOT).definition())["States"]["GrantTables"]
     state = {key: value for key, value in state.items() if key not in {"Next", "Catch"}} | {"End": True}
     state["Parameters"]["FunctionName"] = aws.function("def handler(event, context): pass")
     each = {"StartAt": "Grant", "States": {"Grant": state}}
@@ -148,7 +148,7 @@ class CommandLine:
 
 @pytest.fixture(scope="module")
 def deployment() -> Deployment:
-    return Deployment(load_project(ROOT, "dev"), ROOT)
+    return Deployment(declared.project("dev"), ROOT)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 
 from headwater.config import Project
 from headwater.deploy.gold_sql import gold_table
-from headwater.deploy.project import load_project, restricted
+from headwater.deploy.project import restricted
 from headwater.errors import BooksError, LedgerError
 from headwater.lake.delta import Table
 from headwater.lake.tables import Lake
@@ -27,7 +27,7 @@ from headwater.stages import maintain
 from headwater.stages.gold import build_gold, publish_gold
 from headwater.stages.maintain import maintain_tables
 from headwater.warehouse.changes import ChangeLog
-from local.stack import ROOT
+from tests.support import declared
 from tests.support.gold_cases import THOUSANDS
 
 from .extraction import FolderBucket
@@ -35,7 +35,7 @@ from .extraction import FolderBucket
 
 @pytest.fixture(scope="module")
 def project() -> Project:
-    project = restricted(load_project(ROOT, "local"), frozenset({"fx_rates"}))
+    project = restricted(declared.project("local"), frozenset({"fx_rates"}))
     return project.model_copy(update={"gold": {"thousands": gold_table("thousands", THOUSANDS)}})
 
 

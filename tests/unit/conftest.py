@@ -9,12 +9,11 @@ import pytest
 from moto import mock_aws
 
 from headwater.config import Project
-from headwater.deploy.project import load_project
 from headwater.ledger.bucket import Bucket
 from headwater.ledger.stream import Ledger, StreamLedger
 from headwater.open_project import OpenProject
+from tests.support import declared
 from tests.support.aws import client_of, localstack
-from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def project() -> Project:
-    return load_project(ROOT, "local")
+    return declared.project("local")
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from headwater.deploy.cost.prices import Price, PriceList, prices_of
 from headwater.deploy.cost.run import Run, Way, load_way, run_of
 from headwater.deploy.cost.workload import Assumed, Option, Work, Workload, chosen, load_work
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.project import load_project
 from headwater.errors import ConfigError
+from tests.support import declared
 from tests.support.paths import ROOT
 
 WORK = load_work(ROOT)
@@ -171,7 +171,7 @@ def test_a_run_starts_one_extract_for_each_source_and_one_gold(bills: Bills) -> 
 
 
 def test_the_way_leads_through_the_state_machine_to_success() -> None:
-    definition = Deployment(load_project(ROOT, "prod"), ROOT).definition()
+    definition = Deployment(declared.project("prod"), ROOT).definition()
     found = run_of(definition, load_way(ROOT), 2, dict.fromkeys(WORK.assumed, Decimal()))
     assert found.visits["Succeeded"] == 1
     assert not [name for name in found.visits if "Fail" in name and name != "CountFailures"]

@@ -15,16 +15,16 @@ import yaml
 from headwater.client import Client
 from headwater.config.gold import GoldColumn, GoldTable
 from headwater.deploy import dbt_sources as made
-from headwater.deploy.project import load_project
 from headwater.errors import HeadwaterError, QueryError
 from headwater.warehouse.data_api import Rows
 from local.dbt.comparison import compare, digest
 from local.dbt.project import PROJECT, Model
 from local.dbt.stack import StackWarehouse
 from local.stack import Stack
+from tests.support import declared
 from tests.support.paths import ROOT
 
-GOLD = load_project(ROOT, "prod").gold
+GOLD = declared.project("prod").gold
 SOURCES = yaml.safe_load(made.dbt_sources(ROOT))["sources"][0]["tables"]
 
 
@@ -42,7 +42,7 @@ def test_a_source_has_gold_columns_and_tests_of_its_grain(source: dict[str, Any]
 
 def test_a_run_is_late_when_the_alert_says_so() -> None:
     [audit] = yaml.safe_load((PROJECT / "models" / "sources" / "audit.yml").read_text())["sources"]
-    hours = load_project(ROOT, "prod").environment.alerts.fresh_hours
+    hours = declared.project("prod").environment.alerts.fresh_hours
     assert audit["tables"][0]["config"]["freshness"]["error_after"] == {"count": hours, "period": "hour"}
 
 

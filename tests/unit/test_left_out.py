@@ -15,6 +15,7 @@ from headwater.config.deployed import load_deployed
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.project import Declared, load_project, restricted
 from headwater.validate.understanding import mistakes
+from tests.support.declared import project
 from tests.support.paths import ROOT
 
 NETWORK = {"vpc": "vpc-1", "subnets": ["subnet-1"], "route_tables": ["rtb-1"], "endpoints": True}
@@ -46,9 +47,9 @@ def test_a_source_that_is_left_out_takes_along_what_needs_it(root: Path) -> None
     assert "headwater-dev-kafka-extract" not in jobs
 
 
-@pytest.mark.parametrize("source", sorted(load_project(ROOT, "local").sources))
+@pytest.mark.parametrize("source", sorted(project("local").sources))
 def test_what_is_hidden_is_hidden_of_tables_that_are_there(source: str) -> None:
-    whole = load_project(ROOT, "local")
+    whole = project("local")
     assert whole.environment.analysts.hidden_columns
     assert whole.environment.analysts.row_filters
     alone = restricted(whole, frozenset({source}))
@@ -61,9 +62,9 @@ def test_what_is_hidden_is_hidden_of_tables_that_are_there(source: str) -> None:
 
 
 @settings(max_examples=15)
-@given(st.sets(st.sampled_from(sorted(load_project(ROOT, "local").sources)), min_size=1))
+@given(st.sets(st.sampled_from(sorted(project("local").sources)), min_size=1))
 def test_whatever_is_left_out_the_rest_is_read_again_as_it_was_written(sources: set[str]) -> None:
-    left = restricted(load_project(ROOT, "local"), frozenset(sources))
+    left = restricted(project("local"), frozenset(sources))
     assert load_deployed(left.model_dump_json(by_alias=True)).sources.keys() == sources
 
 
@@ -71,7 +72,7 @@ def test_whatever_is_left_out_the_rest_is_read_again_as_it_was_written(sources: 
     ("own", "said"),
     [
         ({"without": ["kafak"]}, "without.0: no source kafak, did you mean kafka?"),
-        ({"without": sorted(load_project(ROOT, "local").sources)}, "without: leaves no source"),
+        ({"without": sorted(project("local").sources)}, "without: leaves no source"),
         (
             {"without": ["kinesis"], "schedules": {"often": {"cron": "0 4 * * ? *", "sources": ["kinesis"]}}},
             "schedules.often.sources.0: kinesis is left out by `without`",

@@ -13,12 +13,12 @@ import pytest
 from headwater.config.environment import ExistingWorkgroup
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.migrations import migrations, statements
-from headwater.deploy.project import load_project
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.warehouse.migrations import Access, AnyMigration, Migrations, Migrator, Written, digest
+from tests.support import declared
 from tests.support.paths import ROOT
 
-PROD = Deployment(load_project(ROOT, "prod"), ROOT)
+PROD = Deployment(declared.project("prod"), ROOT)
 [ACCESS] = [migration for migration in migrations(PROD) if isinstance(migration, Access)]
 
 
@@ -172,7 +172,7 @@ def test_roles_and_users_that_are_there_are_not_made_again() -> None:
 
 
 def test_whoever_builds_marts_is_an_analyst_who_may_and_shows_them_to_all() -> None:
-    [access] = [one for one in migrations(Deployment(load_project(ROOT, "local"), ROOT)) if isinstance(one, Access)]
+    [access] = [one for one in migrations(Deployment(declared.project("local"), ROOT)) if isinstance(one, Access)]
     user = "IAMR:headwater-local-dbt-analysts"
     assert access.users[user] == "headwater_local_modeller"
     shown = f'ALTER DEFAULT PRIVILEGES FOR USER "{user}" IN SCHEMA marts GRANT SELECT ON TABLES TO ROLE headwater_local_analyst'

@@ -10,7 +10,7 @@ from starlette.routing import Mount
 from headwater.config import Project
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.migrations import migrations
-from headwater.deploy.project import load_project, restricted
+from headwater.deploy.project import restricted
 from headwater.errors import ConfigError
 from headwater.warehouse.migrations import View
 from local.counterparts import COUNTERPARTS, Place
@@ -18,10 +18,11 @@ from local.counterparts.kafka import Kafka
 from local.counterparts.simulated import Simulated
 from local.simulators.app import build_app
 from local.stack import ROOT
+from tests.support import declared
 
 
 def test_what_is_left_of_a_project_is_what_its_sources_can_fill() -> None:
-    project = restricted(load_project(ROOT, "local"), frozenset({"rds_postgres"}))
+    project = restricted(declared.project("local"), frozenset({"rds_postgres"}))
     tables = {stream.table for stream in project.sources["rds_postgres"].streams.values()}
     assert set(project.sources) == {"rds_postgres"}
     assert set(project.quality) <= tables
@@ -40,7 +41,7 @@ def test_what_is_left_of_a_project_is_what_its_sources_can_fill() -> None:
 
 
 def test_a_view_goes_with_the_gold_table_that_it_reads() -> None:
-    whole = load_project(ROOT, "local")
+    whole = declared.project("local")
     of_gold, of_runs = (
         {"view customer_recency", "view customer_rfm", "view marketing_monthly"},
         {"view run_health", "view check_health", "view table_freshness"},
@@ -55,11 +56,11 @@ def _views(project: Project) -> list[str]:
 
 def test_a_source_that_is_not_declared_is_told_with_those_that_are() -> None:
     with pytest.raises(ConfigError, match="no such source: shopify; known: clevertap, "):
-        restricted(load_project(ROOT, "local"), frozenset({"shopify", "fx_rates"}))
+        restricted(declared.project("local"), frozenset({"shopify", "fx_rates"}))
 
 
 def test_every_declared_source_has_a_counterpart_of_its_name() -> None:
-    assert set(COUNTERPARTS) == set(load_project(ROOT, "local").sources)
+    assert set(COUNTERPARTS) == set(declared.project("local").sources)
 
 
 def test_every_counterpart_that_is_simulated_is_mounted_in_the_simulators(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from botocore.exceptions import ClientError
 
 from headwater.config import Project
 from headwater.deploy.deployment import LAMBDAS, Deployment
-from headwater.deploy.project import load_project
 from headwater.open_project import OpenProject
 from headwater.run import limits
 from headwater.run.plan import plan_run
+from tests.support import declared
 from tests.support.machine_events import MOST_EVENTS, most_events
 from tests.support.paths import ROOT
 
@@ -116,7 +116,7 @@ SPARE_EVENTS = 5_000
 
 @pytest.fixture(scope="module")
 def prod() -> Deployment:
-    return Deployment(load_project(ROOT, "prod"), ROOT)
+    return Deployment(declared.project("prod"), ROOT)
 
 
 def test_every_task_is_limited_by_itself_or_by_the_job_that_it_starts(definition: dict[str, Any]) -> None:

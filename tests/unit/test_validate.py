@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class Plain(yaml.SafeDumper):
+class Plain(yaml.CSafeDumper):
     """Writes what YAML repeats by an alias as often as it is there, so that a mistake is planted in one place."""
 
     def ignore_aliases(self, data: Any) -> bool:
