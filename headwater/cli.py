@@ -308,7 +308,7 @@ def validate(as_json: JsonOption = False) -> None:
         if not path.exists() or json.loads(path.read_text()) != schema:
             raise ConfigError(f"{path}: not up to date. hint: make docs")
     page = ROOT / "docs" / "sources.md"
-    if not page.exists() or page.read_text() != sources_page(ROOT):
+    if not page.exists() or page.read_text() != sources_page(declared):
         raise ConfigError(f"{page}: not up to date. hint: make docs")
     say(as_json, {"environments": declared.environments}, f"valid: {', '.join(declared.environments)}")
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-from headwater.deploy.openapi import openapi
 
 _HEAD = """# API reference
 
@@ -17,10 +14,10 @@ Each call carries its consumer's key in the header `x-api-key`. Rows come as JSO
 """
 
 
-def api_page(root: Path) -> str:
-    """Writes the page for the project below `root`."""
+def api_page(document: Mapping[str, Any]) -> str:
+    """Writes the page of an OpenAPI document."""
     lines = [_HEAD]
-    for path, operations in openapi(root)["paths"].items():
+    for path, operations in document["paths"].items():
         for method, operation in operations.items():
             lines += _operation(f"{method.upper()} {path}", operation)
     return "\n".join(lines)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from headwater.config.gold import GoldTable
-from headwater.deploy.project import load_project
+from headwater.deploy.project import Declared
 
 _HEAD = "# Generated from sql/gold/ and config/environments/prod.yaml by `make docs`; edit those, not this file.\n"
 # A line as long as the longest note: a note that is broken is hard to search for.
 _WIDTH = 1000
 
 
-def dbt_sources(root: Path) -> str:
-    """Writes dbt's YAML of the sources `gold`, for the project below `root`."""
-    project = load_project(root, "prod")
+def dbt_sources(declared: Declared) -> str:
+    """Writes dbt's YAML of the sources `gold`, for environment prod."""
+    project = declared.project("prod")
     hours = project.environment.alerts.fresh_hours
     source = {
         "name": "gold",

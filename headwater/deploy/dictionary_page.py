@@ -16,7 +16,7 @@ from headwater.config.lineage import Graph
 from headwater.deploy.freshness import fresh
 from headwater.deploy.lineage import lineage_of
 from headwater.deploy.migrations import statements
-from headwater.deploy.project import load_project
+from headwater.deploy.project import Declared
 from headwater.errors import ConfigError
 
 _HEAD = """# Data dictionary
@@ -36,19 +36,21 @@ _ADDED = re.compile(r"ALTER TABLE etl\.(\w+) ADD COLUMN (\w+) (.+)", re.DOTALL)
 _SAID = re.compile(r"COMMENT ON (TABLE|COLUMN) etl\.(\w+)(?:\.(\w+))? IS '(.*)'", re.DOTALL)
 
 
-def dictionary_page(root: Path) -> str:
-    """Writes the page for the project below `root`."""
-    project = load_project(root, "prod")
-    graph = Graph(lineage_of(project, root))
+def dictionary_page(declared: Declared) -> str:
+    """Writes the page for environment prod."""
+    project = declared.project("prod")
+    graph = Graph(lineage_of(project, declared.root))
     lines = [_HEAD, "## Gold", ""]
     for name, gold in project.gold.items():
         lines += _gold(project, graph, name, gold)
-    lines += ["## Views of the warehouse", "", *_views(root), "", "## Silver", ""]
+    lines += ["## Views of the warehouse", "", *_views(declared.root), "", "## Silver", ""]
     for table in project.tables.values():
         lines += _silver(project, graph, table)
     for identities in project.identities.values():
         lines += _who_is_whom(project, identities)
-    return "\n".join([*lines, "## Bronze", "", *_bronze(project), "", "## The warehouse's own", "", *_own(root)])
+    return "\n".join(
+        [*lines, "## Bronze", "", *_bronze(project), "", "## The warehouse's own", "", *_own(declared.root)]
+    )
 
 
 def _gold(project: Project, graph: Graph, name: str, table: GoldTable) -> Iterator[str]:

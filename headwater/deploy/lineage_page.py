@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from headwater.config import Project
 from headwater.config.lineage import Graph
 from headwater.deploy.lineage import lineage_of
-from headwater.deploy.project import load_project
+from headwater.deploy.project import Declared
 
 _HEAD = """# Lineage
 
@@ -21,10 +20,10 @@ nothing else, such as a count of rows or a constant, has a dash.
 """
 
 
-def lineage_page(root: Path) -> str:
-    """Writes the page for the project below `root`."""
-    project = load_project(root, "prod")
-    graph = Graph(lineage_of(project, root))
+def lineage_page(declared: Declared) -> str:
+    """Writes the page for environment prod."""
+    project = declared.project("prod")
+    graph = Graph(lineage_of(project, declared.root))
     return "\n".join([_HEAD, *_picture(project), *_gold(project, graph), *_sources(project, graph)])
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
@@ -14,7 +13,7 @@ from sqlglot import exp
 from headwater.config import Project, Query
 from headwater.config.environment import QueryApi
 from headwater.config.query import ONE_LINE, DateParameter, IntegerParameter, Parameter, TextParameter
-from headwater.deploy.project import load_project
+from headwater.deploy.project import Declared
 from headwater.serve.api import FORMATS
 from headwater.serve.problems import PROBLEM
 from headwater.validate.queries import selected
@@ -34,9 +33,9 @@ _OF_THE_GATEWAY = (429, 500, 503)
 """What API Gateway says itself, without asking the function or where that gave no answer in time."""
 
 
-def openapi(root: Path) -> dict[str, Any]:
-    """Writes the document for the project below `root`."""
-    project = load_project(root, "prod")
+def openapi(declared: Declared) -> dict[str, Any]:
+    """Writes the document for environment prod."""
+    project = declared.project("prod")
     return {
         "openapi": "3.1.0",
         "info": {

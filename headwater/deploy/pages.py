@@ -18,6 +18,7 @@ from headwater.deploy.dictionary_page import dictionary_page
 from headwater.deploy.lineage_page import lineage_page
 from headwater.deploy.module_pages import module_pages
 from headwater.deploy.openapi import openapi
+from headwater.deploy.project import Declared
 from headwater.deploy.schedule_page import schedule_page
 from headwater.deploy.sources_page import sources_page
 from headwater.deploy.types_page import types_page
@@ -26,25 +27,27 @@ from headwater.errors import HeadwaterError
 
 def pages(root: Path) -> dict[Path, str]:
     """Generates every page from config/ and terraform/ below `root`, and the tables that libraries know, by its path."""
+    declared = Declared(root)
+    api = openapi(declared)
     schemas = {
         root / "config" / "schema" / f"{name}.schema.json": json.dumps(schema, indent=1) + "\n"
         for name, schema in json_schemas().items()
     }
     docs = {
-        root / "docs" / "sources.md": sources_page(root),
-        root / "docs" / "cost.md": cost_page(root),
-        root / "docs" / "lineage.md": lineage_page(root),
+        root / "docs" / "sources.md": sources_page(declared),
+        root / "docs" / "cost.md": cost_page(declared),
+        root / "docs" / "lineage.md": lineage_page(declared),
         root / "docs" / "types.md": types_page(),
-        root / "docs" / "data-dictionary.md": dictionary_page(root),
-        root / "docs" / "schedule.md": schedule_page(root),
-        root / "docs" / "api-reference.md": api_page(root),
-        root / "docs" / "openapi.json": json.dumps(openapi(root), indent=1, ensure_ascii=False) + "\n",
+        root / "docs" / "data-dictionary.md": dictionary_page(declared),
+        root / "docs" / "schedule.md": schedule_page(declared),
+        root / "docs" / "api-reference.md": api_page(api),
+        root / "docs" / "openapi.json": json.dumps(api, indent=1, ensure_ascii=False) + "\n",
     }
     tables = {
         root / "headwater" / "countries.py": countries_module(),
         root / "headwater" / "phone_plans.py": phone_plans_module(),
     }
-    models = {root / "dbt" / "models" / "sources" / "gold.yml": dbt_sources(root)}
+    models = {root / "dbt" / "models" / "sources" / "gold.yml": dbt_sources(declared)}
     return schemas | docs | tables | models | module_pages(root / "terraform")
 
 

@@ -24,7 +24,8 @@ class Declared:
     """The files below a root as they were written, read once for all environments; ConfigError where one is no document."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
+        """Where the checkout is."""
         self._config = root / "config"
         self._folders = {
             folder: self._named(folder) for folder in ("sources", "tables", "quality", "identities", "queries")
@@ -115,7 +116,7 @@ class Declared:
         """The documents of a folder by name, which is that of the file."""
         documents = {}
         for path in sorted((self._config / folder).glob("*.yaml")):
-            document = read_document(self._root, path)
+            document = read_document(self.root, path)
             if not isinstance(document.value, dict):
                 raise ConfigError(document.says((), "must be a mapping"))
             key = {"sources": "name", "queries": "query", "identities": "identities"}.get(folder, "table")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from headwater.deploy.freshness import in_words, read_in
 from headwater.deploy.project import Declared
@@ -17,9 +16,8 @@ ended. Beyond Extract one run at a time goes on.
 """
 
 
-def schedule_page(root: Path) -> str:
-    """Writes the page for the project below `root`."""
-    declared = Declared(root)
+def schedule_page(declared: Declared) -> str:
+    """Writes the page."""
     lines = [_HEAD]
     for name in declared.environments:
         lines += _environment(declared, name)

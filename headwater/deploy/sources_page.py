@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headwater.config import AnySource, Project
-from headwater.deploy.project import load_project
+from headwater.deploy.project import Declared
 
 _HEAD = """# Sources
 
@@ -20,11 +20,11 @@ to one contract, tests/contract and tests/e2e/test_every_source.py; a new one ge
 """
 
 
-def sources_page(root: Path) -> str:
-    """Writes the page for the project below `root`."""
-    project = load_project(root, "prod")
+def sources_page(declared: Declared) -> str:
+    """Writes the page for environment prod."""
+    project = declared.project("prod")
     parts = [_HEAD, _overview(project)]
-    parts += [_page(project, source, root) for source in project.sources.values()]
+    parts += [_page(project, source, declared.root) for source in project.sources.values()]
     return "\n".join(parts)
 
 

@@ -10,6 +10,7 @@ from headwater.deploy.cost.bill import Bills
 from headwater.deploy.cost.measured import measured
 from headwater.deploy.cost.page import summary
 from headwater.deploy.cost.workload import load_work
+from headwater.deploy.project import Declared
 from headwater.desk import choices
 from headwater.desk.environments import ROOT, client_of
 from headwater.desk.options import JsonOption
@@ -39,7 +40,7 @@ def cost(
     work = load_work(ROOT)
     if measured_in is not None:
         work = work.with_measured(measured(client_of(measured_in), work.assumed))
-    found = Bills(ROOT, work).of(work.workload(workload))
+    found = Bills(Declared(ROOT), work).of(work.workload(workload))
     lines = [
         {
             "service": item.quantity.service,

@@ -5,14 +5,20 @@ from __future__ import annotations
 from functools import cache
 
 from headwater.config import HttpSource, Policy, Project, Table
-from headwater.deploy.project import load_project
+from headwater.deploy.project import Declared
 from tests.support.paths import ROOT
+
+
+@cache
+def checkout() -> Declared:
+    """The files of this checkout."""
+    return Declared(ROOT)
 
 
 @cache
 def project(environment: str = "dev") -> Project:
     """The declared project of an environment."""
-    return load_project(ROOT, environment)
+    return checkout().project(environment)
 
 
 def http_source(name: str) -> HttpSource:

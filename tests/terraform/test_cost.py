@@ -13,6 +13,7 @@ from headwater.deploy.cost import services
 from headwater.deploy.cost.bill import Bills
 from headwater.deploy.cost.workload import Work, load_work
 from headwater.deploy.resource_policies import KEYS
+from tests.support import declared
 from tests.support.paths import ROOT
 from tests.terraform.test_rules import resources
 
@@ -32,7 +33,7 @@ def test_a_budget_that_the_forecast_reaches_does_not_fit() -> None:
 
 
 def fits(work: Work, name: str) -> bool:
-    found = Bills(ROOT, work).of(work.workloads[name])
+    found = Bills(declared.checkout(), work).of(work.workloads[name])
     budget = found.month.project.environment.budget_usd
     return budget * Decimal("0.4") <= found.usd <= budget * Decimal("0.8")
 
@@ -40,7 +41,7 @@ def fits(work: Work, name: str) -> bool:
 def test_1_gb_a_day_costs_less_than_100_usd_in_prod() -> None:
     small = WORK.workloads["small"]
     assert (small.environment, small.gb_a_day) == ("prod", 1)
-    assert Bills(ROOT, WORK).of(small).usd < 100
+    assert Bills(declared.checkout(), WORK).of(small).usd < 100
 
 
 def test_metrics_of_alarms_are_counted_as_terraform_makes_them() -> None:

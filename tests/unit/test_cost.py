@@ -27,7 +27,7 @@ DAILY = {"daily": {"cron": "0 4 * * ? *"}, "incoming": None, "ads": None}
 
 @pytest.fixture(scope="module")
 def bills() -> Bills:
-    return Bills(ROOT, WORK)
+    return Bills(declared.checkout(), WORK)
 
 
 def costs(bills: Bills, *, changes: dict[str, Any] | None = None, **workload: Any) -> Bill:
@@ -42,7 +42,7 @@ def amounts(found: Bill) -> dict[tuple[str, str], Decimal]:
 
 
 def test_the_page_is_what_the_config_comes_to() -> None:
-    assert (ROOT / "docs" / "cost.md").read_text() == cost_page(ROOT), "hint: make docs"
+    assert (ROOT / "docs" / "cost.md").read_text() == cost_page(declared.checkout()), "hint: make docs"
 
 
 # Schedules
@@ -188,7 +188,7 @@ def test_a_stage_costs_its_volume_and_the_starts_of_its_jobs(bills: Bills) -> No
 
 def test_a_job_run_costs_a_minute_at_least() -> None:
     quick = WORK.with_measured({"gold_seconds": Assumed(value=Decimal(3), why="t", measured=True)})
-    found = amounts(costs(Bills(ROOT, quick), gb_a_day="0.0001"))
+    found = amounts(costs(Bills(declared.checkout(), quick), gb_a_day="0.0001"))
     assert found["Glue", "gold"] == pytest.approx(30 * 4 * Decimal(60) / 3600, rel=Decimal("0.001"))
 
 
@@ -214,7 +214,9 @@ def test_spare_capacity_has_its_own_price(bills: Bills) -> None:
 
 def test_a_run_keeps_the_warehouse_awake_for_a_minute_at_least() -> None:
     quick = {name: Assumed(value=Decimal(1), why="t") for name in ("load_seconds", "audit_seconds")}
-    found = amounts(costs(Bills(ROOT, WORK.with_measured(quick)), changes={"warehouse": {"base_capacity": 32}}))
+    found = amounts(
+        costs(Bills(declared.checkout(), WORK.with_measured(quick)), changes={"warehouse": {"base_capacity": 32}})
+    )
     assert found["Redshift", "loads and audits"] == 30 * Decimal(60) / 3600 * 32
 
 
@@ -347,7 +349,7 @@ def test_what_was_measured_takes_the_place_of_what_is_assumed_and_is_told_apart(
         "gold_seconds": Assumed(value=Decimal(600), why="5 runs", measured=True),
         "gold_gb_a_dpu_hour": Assumed(value=Decimal(40), why="5 runs", measured=True),
     }
-    found = costs(Bills(ROOT, WORK.with_measured(shown)), gb_a_day=500)
+    found = costs(Bills(declared.checkout(), WORK.with_measured(shown)), gb_a_day=500)
     assert amounts(found)["Glue", "gold"] == Decimal(375) + 30 * 4 * Decimal(600) / 3600
     basis = {(item.quantity.service, item.quantity.what): found.basis(item) for item in found.items}
     assert (basis["Glue", "gold"], basis["Glue", "silver"], basis["KMS", "keys"]) == ("measured", "assumed", "config")

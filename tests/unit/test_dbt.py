@@ -25,7 +25,7 @@ from tests.support import declared
 from tests.support.paths import ROOT
 
 GOLD = declared.project("prod").gold
-SOURCES = yaml.safe_load(made.dbt_sources(ROOT))["sources"][0]["tables"]
+SOURCES = yaml.safe_load(made.dbt_sources(declared.checkout()))["sources"][0]["tables"]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=[source["name"] for source in SOURCES])

@@ -14,15 +14,17 @@ from headwater.deploy.api_page import api_page
 from headwater.deploy.dictionary_page import dictionary_page
 from headwater.deploy.freshness import fresh, in_words
 from headwater.deploy.gold_file import GoldFile
+from headwater.deploy.openapi import openapi
+from headwater.deploy.project import Declared
 from headwater.deploy.schedule_page import schedule_page
 from headwater.errors import ConfigError
-from tests.support.declared import project
+from tests.support.declared import checkout, project
 from tests.support.paths import ROOT
 
 
 @cache
 def dictionary() -> str:
-    return dictionary_page(ROOT)
+    return dictionary_page(checkout())
 
 
 def columns_of(heading: str) -> list[str]:
@@ -94,14 +96,14 @@ def test_what_is_fresh_follows_the_runs_that_read_its_sources() -> None:
     assert fresh(project("prod"), ["google_ads"]) == "every day at 04:00 Europe/Dublin"
     assert "from 08:30" in fresh(project("prod"), ["facebook_ads"])
     assert fresh(project("dev"), ["google_ads"]) == "when a run is started"
-    page = schedule_page(ROOT)
+    page = schedule_page(checkout())
     assert all(
         f"`{source.name}.{stream}`" in page for source in project("prod").sources.values() for stream in source.streams
     )
 
 
 def test_the_reference_has_every_query_with_its_parameters() -> None:
-    page = api_page(ROOT)
+    page = api_page(openapi(checkout()))
     for name, query in project("prod").queries.items():
         section = page.split(f"## GET /queries/{name}\n")[1].split("\n## ")[0]
         assert all(f"| `{parameter}` |" in section for parameter in query.parameters)
@@ -112,4 +114,4 @@ def test_a_comment_on_what_no_migration_makes_is_refused(tmp_path: Path) -> None
         shutil.copytree(ROOT / folder, tmp_path / folder)
     (tmp_path / "sql" / "redshift" / "migrations" / "999_wrong.sql").write_text("COMMENT ON TABLE etl.nothing IS 'x';")
     with pytest.raises(ConfigError, match=r"a comment on nothing\., which no migration makes"):
-        dictionary_page(tmp_path)
+        dictionary_page(Declared(tmp_path))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 
 from headwater.config import Project
 from headwater.deploy.cost.glue import glue
@@ -63,9 +62,9 @@ class Bill:
 class Bills:
     """Computes the bills of workloads under some assumptions; every file is read once."""
 
-    def __init__(self, root: Path, work: Work) -> None:
+    def __init__(self, declared: Declared, work: Work) -> None:
         self.work = work
-        self._root, self._declared, self._way = root, Declared(root), load_way(root)
+        self._root, self._declared, self._way = declared.root, declared, load_way(declared.root)
         self._projects: dict[str, Project] = {}
         self._prices: dict[str, Prices] = {}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from pathlib import Path
 
 from headwater.deploy.cost.bill import Bill, Bills
 from headwater.deploy.cost.workload import Work, Workload, chosen, load_work, scaled
+from headwater.deploy.project import Declared
 
 _VOLUMES, _AGES = (1, 10, 50, 100, 500), (1, 12, 36)
 _DEAREST = 5
@@ -21,10 +21,10 @@ environment show in place of what is assumed here.
 """
 
 
-def cost_page(root: Path) -> str:
+def cost_page(declared: Declared) -> str:
     """Writes docs/cost.md."""
-    work = load_work(root)
-    bills = Bills(root, work)
+    work = load_work(declared.root)
+    bills = Bills(declared, work)
     first, *_ = work.workloads.values()
     parts: list[Iterable[str]] = [[_INTRODUCTION]]
     for name, workload in work.workloads.items():
