@@ -13,12 +13,15 @@ from pyspark.sql import SparkSession
 from headwater.config import GoldTable
 from tests.support.declared import project
 from tests.support.gold_cases import TABLES, Case, Gold, cases, few_rows, together
+from tests.support.gold_duckdb import alike
 from tests.support.gold_shared import SHARED, Shared
 from tests.support.mutants import Mutant, mutants
 from tests.support.paths import ROOT
 
 EQUIVALENT = yaml.safe_load((Path(__file__).parent / "equivalent_mutants.yaml").read_text())
 AS_IT_IS = "as it is"
+ONLY_SPARK = {"sales_pipeline"}
+"""Its days are told from moments, which DuckDB translates otherwise."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,6 +38,10 @@ def survivors(gold: Gold, found: Sequence[Case], changed: Mapping[str, GoldTable
     left = dict(changed)
     if rows:
         whole = together(found)
+        if gold.table not in ONLY_SPARK:
+            # What comes out otherwise in DuckDB would so in Spark, which takes half a second for each: the rest is Spark's to judge.
+            same = alike(gold, whole, {name: table.rows for name, table in left.items()})
+            left = {name: table for name, table in left.items() if name in same}
         for each, state in ((gold.anew_each, whole), (gold.increment_each, whole.then)):
             assert state is not None
             told = each(whole, left)
@@ -78,7 +85,7 @@ def test_what_has_changed_in_a_shared_query_is_what_it_makes_of_changed_rows(spa
         if case.name == "a customer whose only order is deleted is gone, and a new one comes"
     )
     assert case.then is not None
-    with gold._named(gold.inputs(case.then), gold.changed(case), increment=True):
+    with gold.named(gold.inputs(case.then), gold.changed(case), increment=True):
         # The order as it was, which is sold no more, and the new one.
         assert sorted(row.order_id for row in spark.table("changed_sold_orders").collect()) == [31, 32]
         assert [row.order_id for row in spark.table("sold_orders").collect()] == [32]

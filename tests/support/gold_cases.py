@@ -147,18 +147,18 @@ class Gold:
         rows, affected = self._compute(
             gold or self.declared, self.inputs(case.then), self.changed(case), increment=True
         )
-        return self._left(case, affected) + rows
+        return self.left(case, affected) + rows
 
     def anew_each(self, case: Case, tables: Mapping[str, GoldTable]) -> dict[str, Counter[Any] | None]:
         """Computes all rows from a case's inputs by each of several definitions, together; None where it has other types."""
-        with self._named(self.inputs(case), self.inputs(case), increment=False):
+        with self.named(self.inputs(case), self.inputs(case), increment=False):
             return self._collected({name: self._frame(table.rows) for name, table in tables.items()})
 
     def increment_each(self, case: Case, tables: Mapping[str, GoldTable]) -> dict[str, Counter[Any] | None]:
         """Computes the rows after a case's step by each of several definitions of `rows`, together; None where it has other types."""
         assert case.then is not None
-        with self._named(self.inputs(case.then), self.changed(case), increment=True) as affected:
-            kept = self._left(case, affected)
+        with self.named(self.inputs(case.then), self.changed(case), increment=True) as affected:
+            kept = self.left(case, affected)
             found = self._collected({name: self._frame(table.rows) for name, table in tables.items()})
         return {name: None if rows is None else kept + rows for name, rows in found.items()}
 
@@ -167,7 +167,7 @@ class Gold:
         assert case.then is not None
         before, after = self.expected(case), self.expected(case.then)
         touched = (before - after) + (after - before)
-        with self._named(self.inputs(case.then), self.changed(case), increment=True):
+        with self.named(self.inputs(case.then), self.changed(case), increment=True):
             frames = {name: self._frame(table.affected) for name, table in tables.items()}
             found = side_by_side(frames, self.declared.affected)
         # Of a query that fails nothing is affected.
@@ -175,7 +175,7 @@ class Gold:
         return {name: self._without(touched, frames[name].columns, affected) for name, affected in rows.items()}
 
     @contextmanager
-    def _named(
+    def named(
         self, silver: Mapping[str, DataFrame], changed: Mapping[str, DataFrame], *, increment: bool
     ) -> Iterator[list[Any]]:
         """What the queries read has its names in the block, shared queries as the rows that they give; what is affected."""
@@ -205,7 +205,7 @@ class Gold:
         found = side_by_side(fitting, self.declared.rows)
         return {name: found.get(name) for name in frames}
 
-    def _left(self, case: Case, affected: Sequence[Mapping[str, Any]]) -> Counter[Any]:
+    def left(self, case: Case, affected: Sequence[Mapping[str, Any]]) -> Counter[Any]:
         """The rows that a case has before its step and that are not affected."""
         columns = list(affected[0]) if affected else []
         return self._without(self.expected(case), columns, [tuple(row.values()) for row in affected])
