@@ -78,8 +78,11 @@ def redact(text: str) -> str:
 
 def strike_out(text: str, values: Iterable[str]) -> str:
     """Replaces some secret values by ***: as they are, escaped for a URL, JSON or HTML, also twice, and in Base64."""
-    pattern = _pattern(frozenset(values))
-    return text if pattern is None else pattern.sub(_STRUCK, text)
+    # The longest first, of which another may be a part.
+    for value in sorted(set(values), key=len, reverse=True):
+        pattern = _pattern(value)
+        text = text if pattern is None else pattern.sub(_STRUCK, text)
+    return text
 
 
 def secrets_in(secret: Mapping[str, object]) -> Iterator[str]:
@@ -102,11 +105,10 @@ def _without_value(found: re.Match[str]) -> str:
     return f"{whole[:start]}{kept}{_STRUCK}{whole[start + len(value) :]}"
 
 
-@lru_cache(maxsize=64)
-def _pattern(values: frozenset[str]) -> re.Pattern[str] | None:
-    """Finds each of some values however it is written; the longest first, of which another may be a part."""
-    parts = [part for value in values for part in _parts(value)]
-    forms = dict.fromkeys(form for part in sorted(parts, key=len, reverse=True) for form in _forms(part))
+@lru_cache(maxsize=1024)
+def _pattern(value: str) -> re.Pattern[str] | None:
+    """Finds a value however it is written; each has a pattern of its own, since a new one, such as a token, costs no other's anew."""
+    forms = dict.fromkeys(form for part in sorted(_parts(value), key=len, reverse=True) for form in _forms(part))
     if not forms:
         return None
     # Nearly every character of a text begins no secret. Where a form begins with a letter or a digit as it is, that is seen at
