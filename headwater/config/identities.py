@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated
 
@@ -80,6 +81,11 @@ class Identities(Strict):
                 "columns": columns,
             }
         )
+
+    @property
+    def definition(self) -> str:
+        """A digest of all that decides who is whom, which the commits of the table carry."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     def of(self, tables: Collection[str]) -> Identities | None:
         """The same where only some silver tables are fed; None where no member is left."""

@@ -37,7 +37,7 @@ def sources(project: Project, names: Sequence[str], option: str = "--source") ->
 
 def tables(project: Project, names: Sequence[str]) -> list[str]:
     """Finds declared silver and gold tables."""
-    return [one_of("table", name, [*project.tables, *project.gold]) for name in names]
+    return [one_of("table", name, [*project.silver, *project.gold]) for name in names]
 
 
 def stream(project: Project, text: str) -> tuple[str, str]:
@@ -122,7 +122,7 @@ def _completed(known: Callable[[Project], Iterable[str]]) -> Callable[[typer.Con
 complete_source = _completed(lambda project: project.sources)
 complete_stream = _completed(streams_of)
 complete_table = _completed(lambda project: project.tables)
-complete_built = _completed(lambda project: [*project.tables, *project.gold])
+complete_built = _completed(lambda project: [*project.silver, *project.gold])
 
 
 def complete_environment() -> list[str]:

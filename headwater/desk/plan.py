@@ -41,8 +41,9 @@ def planned(client: Client) -> list[Planned]:
     schemas = Schemas(client.opened.ledger.bucket)
     silver = [_of_silver(project, lake, schemas, name) for name in sorted(project.tables)]
     whole = {one.table for one in silver if one.does == "rebuilds"}
+    identities = [_of_identities(project, lake, name, whole) for name in sorted(project.identities)]
     gold = [_of_gold(project, lake, name, whole) for name in sorted(project.gold)]
-    return [*silver, *gold, *_kept(project, lake)]
+    return [*silver, *identities, *gold, *_kept(project, lake)]
 
 
 def _of_silver(project: Project, lake: Bucket, schemas: Schemas, name: str) -> Planned:
@@ -63,6 +64,18 @@ def _of_silver(project: Project, lake: Bucket, schemas: Schemas, name: str) -> P
     fills = f"headwater rebuild {name} fills {', '.join(unfilled)} in the rows that are there" if unfilled else ""
     does = "adds columns" if any(column not in before.columns for column in now.columns) else "nothing"
     return Planned("silver", name, does, "; ".join(filter(None, (why, fills))))
+
+
+def _of_identities(project: Project, lake: Bucket, name: str, whole: set[str]) -> Planned:
+    declared = project.identities[name]
+    told = _metadata(lake, f"silver/{name}")
+    if told is None:
+        return Planned("silver", name, "is made", "")
+    if told.get("definition") != declared.definition:
+        return Planned("silver", name, "rebuilds", f"config/identities/{name}.yaml is another")
+    if members := sorted(whole & {member.table for member in declared.members.values()}):
+        return Planned("silver", name, "follows", f"silver {', '.join(members)}")
+    return Planned("silver", name, "nothing", "")
 
 
 def _of_gold(project: Project, lake: Bucket, name: str, whole: set[str]) -> Planned:

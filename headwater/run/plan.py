@@ -106,8 +106,8 @@ def rebuilt(project: Project, tables: Sequence[str]) -> tuple[list[str], str]:
     ConfigError lists the tables that there are.
     """
     for name in tables:
-        if name not in project.tables and name not in project.gold:
-            known = ", ".join([*sorted(project.tables), *sorted(project.gold)])
+        if name not in project.silver and name not in project.gold:
+            known = ", ".join([*sorted(project.silver), *sorted(project.gold)])
             raise ConfigError(f"run input: table {name!r} of rebuild unknown; known: {known}")
     silver = [name for name in tables if name in project.tables]
     sources = [source for table in silver for source, _, _ in feeding(project, table)]

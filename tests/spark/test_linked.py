@@ -172,7 +172,13 @@ def test_the_table_is_brought_up_to_date_in_one_commit_by_what_differs_and_left_
 
     project = SimpleNamespace(identities={"who": WHO}, tables=TABLES)
     job: Any = SimpleNamespace(
-        project=project, lake=lake, spark=spark, run_id="r", sized=sized, note_schema=lambda zone, _: noted.append(zone)
+        project=project,
+        lake=lake,
+        spark=spark,
+        run_id="r",
+        rebuild=frozenset(),
+        sized=sized,
+        note_schema=lambda zone, _: noted.append(zone),
     )
     lease: Any = SimpleNamespace(check=lambda: None)
     who = lake.table("silver", "who")
@@ -205,3 +211,8 @@ def test_the_table_is_brought_up_to_date_in_one_commit_by_what_differs_and_left_
     project.identities = {"who": WHO.model_copy(update={"links": WHO.links[:1]})}
     apart = build()
     assert apart["shop", "1", True] == first["shop", "1", True]
+    # What somebody has changed by hand stays so until a rebuild is asked for.
+    spark.sql(f"DELETE FROM delta.`{who.path}` WHERE is_current")
+    assert not any(current for _, _, current in build())
+    job.rebuild = frozenset({"who"})
+    assert {key: person for key, person in build().items() if key[2]} == {k: p for k, p in apart.items() if k[2]}

@@ -63,7 +63,7 @@ def lake(project: Project, ledger: Ledger) -> Lake:
 def test_of_an_empty_lake_every_table_is_made(lake: Lake) -> None:
     assert {one.does for one in lake.plan().values()} == {"is made"}
     assert [key for key in lake.plan() if key[0] == "silver"] == [
-        ("silver", name) for name in sorted(lake.project.tables)
+        ("silver", name) for name in (*sorted(lake.project.tables), *sorted(lake.project.identities))
     ]
 
 
@@ -145,6 +145,22 @@ def test_gold_is_rebuilt_by_another_definition_and_follows_a_silver_table_that_i
     lake.commit("silver/orders", 0, definition=lake.definition("orders", version=None))
     follows = lake.plan()["gold", "business_metrics"]
     assert (follows.does, follows.why) == ("follows", "silver orders")
+
+
+@pytest.mark.parametrize("name", ["customer_identities"])
+def test_who_is_whom_is_decided_anew_by_another_declaration_and_follows_a_member_that_is_rebuilt(
+    lake: Lake, name: str
+) -> None:
+    declared = lake.project.identities[name]
+    members = sorted(member.table for member in declared.members.values())
+    lake.commit(f"silver/{name}", 0, definition=declared.definition)
+    assert lake.plan()["silver", name] == Planned("silver", name, "nothing", "")
+    lake.commit(f"silver/{members[0]}", 0, definition=lake.definition(members[0], key=("other",)))
+    assert lake.plan()["silver", name] == Planned("silver", name, "follows", f"silver {members[0]}")
+    fewer = declared.model_copy(update={"links": declared.links[:-1]})
+    lake.commit(f"silver/{name}", 1, definition=fewer.definition)
+    why = f"config/identities/{name}.yaml is another"
+    assert lake.plan()["silver", name] == Planned("silver", name, "rebuilds", why)
 
 
 def test_what_is_declared_no_more_is_kept(lake: Lake) -> None:

@@ -31,6 +31,7 @@ def test_a_run_without_input_takes_every_source_for_the_day_it_started(opened: O
         (["orders"], ["rds_postgres"], "Silver"),
         (["ads", "orders"], ["facebook_ads", "google_ads", "rds_postgres"], "Silver"),
         (["business_metrics"], [], "Gold"),
+        (["customer_identities"], [], "Gold"),
         (["business_metrics", "orders"], ["rds_postgres"], "Silver"),
     ],
 )
