@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 import traceback
 from collections.abc import Callable
 
@@ -46,6 +47,16 @@ def test_a_secret_is_found_within_base64_wherever_it_begins(
 
 def test_the_longest_secret_is_struck_first() -> None:
     assert strike_out("abcdef-ghi abcdef", ["abcdef", "abcdef-ghi"]) == "*** ***"
+
+
+def test_a_secret_that_comes_later_costs_no_other_a_new_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    compile_ = re.compile
+    monkeypatch.setattr(re, "compile", lambda pattern, *flags: compiled.append(pattern) or compile_(pattern, *flags))
+    tokens = [f"token-that-is-read-{number}" for number in range(9)]
+    for number in range(1, 10):
+        assert strike_out(" ".join(tokens), tokens[:number]).count("***") == number
+    assert len(compiled) == 9
 
 
 def test_of_a_key_in_several_lines_each_line_is_a_secret() -> None:
