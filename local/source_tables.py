@@ -16,7 +16,7 @@ import duckdb
 import psycopg
 import pyarrow as pa
 
-from local.world import facebook_ads, fx_rates, google_ads
+from local.world import facebook_ads, facebook_ads_breakdowns, fx_rates, google_ads, google_ads_breakdowns
 from local.world.rds_postgres import FIRST_CLOCK
 from local.world.truth import read_world
 
@@ -59,6 +59,16 @@ _ADS = dict.fromkeys(_TEXTS, pa.string()) | {
     "clicks": pa.int64(),
     "cost": pa.decimal128(18, 6),
 }
+_GROUPS = ("platform", "account_id", "campaign_id", "dimension", "segment", "currency")
+_PARTS = dict.fromkeys(_GROUPS, pa.string()) | {
+    "day": pa.date32(),
+    "impressions": pa.int64(),
+    "clicks": pa.int64(),
+    **dict.fromkeys(("cost", "conversions", "conversion_value"), pa.decimal128(18, 6)),
+}
+_PARTS_DAYS = 90
+"""Days before the first run of which the first load reads whom ads reached: facebook_ads.yaml and google_ads.yaml."""
+_COUNTRIES = {2040: "AT", 2124: "CA", 2276: "DE", 2484: "MX", 2756: "CH", 2840: "US"}
 _WORTH = {"day": pa.date32(), "currency": pa.string(), "rate": pa.decimal128(24, 16)}
 
 
@@ -75,7 +85,12 @@ def source_tables(dsn: str, sources: Container[str]) -> Iterator[duckdb.DuckDBPy
             with path.open("wb") as out, source.cursor().copy(rows_of) as rows:
                 out.writelines(rows)
             tables.read_csv(str(path), header=True, dtype=_types(source, query)).create(table)
-        for name, columns, made in (("ads", _ADS, _ads(dsn, sources)), ("worth", _WORTH, _worth(dsn, sources))):
+        computed = (
+            ("ads", _ADS, _ads(dsn, sources)),
+            ("parts", _PARTS, _parts(dsn, sources)),
+            ("worth", _WORTH, _worth(dsn, sources)),
+        )
+        for name, columns, made in computed:
             table_rows = [dict(zip(columns, row, strict=True)) for row in made]
             tables.from_arrow(pa.Table.from_pylist(table_rows, pa.schema(columns.items()))).create(name)
         yield tables
@@ -105,6 +120,48 @@ def _ads(dsn: str, sources: Container[str]) -> Iterator[tuple[object, ...]]:
                     ids = map(str, (shown.customer_id, shown.campaign_id, shown.ad_group_id, shown.ad_id))
                     cost = Decimal(shown.cost_micros) / google_ads.MICROS
                     yield "google", *ids, shown.day, money[shown.customer_id], shown.impressions, shown.clicks, cost
+
+
+def _parts(dsn: str, sources: Container[str]) -> Iterator[tuple[object, ...]]:
+    """Whom the ads reached, in parts that hold up, of the days that were read, as the platforms report them now."""
+    since = FIRST_CLOCK - timedelta(days=_PARTS_DAYS)
+    with psycopg.connect(dsn) as connection:
+        if "facebook_ads" in sources:
+            yield from _facebook_parts(facebook_ads.read_ads(connection), since)
+        if "google_ads" in sources:
+            yield from _google_parts(google_ads.read_google(connection), since)
+
+
+def _facebook_parts(world: facebook_ads.AdWorld, since: date) -> Iterator[tuple[object, ...]]:
+    money = {account.account_id: account.currency for account in facebook_ads.ACCOUNTS}
+    targeting = {ad_set.ad_set_id: ad_set.targeting for ad_set in world.ad_sets}
+    for row in facebook_ads.insights(world, since, world.clock):
+        ids = str(row.account_id), str(row.campaign_id)
+        for names, parting in facebook_ads_breakdowns.PARTINGS.items():
+            for group, part in parting(row, world.seed, targeting[row.ad_set_id]):
+                if facebook_ads.defects_of(part):
+                    continue
+                numbers = part.impressions, part.clicks, part.spend, part.purchases, part.purchase_value
+                for dimension, segment in zip(names, group, strict=True):
+                    yield "facebook", *ids, dimension, segment, money[row.account_id], row.day, *numbers
+
+
+def _google_parts(world: google_ads.GoogleWorld, since: date) -> Iterator[tuple[object, ...]]:
+    for customer in google_ads.CUSTOMERS:
+        for view in google_ads_breakdowns.VIEWS:
+            for group, part in google_ads_breakdowns.breakdown(world, view, customer, since, world.clock):
+                ids = str(customer.customer_id), str(part.campaign_id)
+                cost = Decimal(part.cost_micros) / google_ads.MICROS
+                numbers = part.impressions, part.clicks, cost, part.conversions, part.conversions_value
+                yield "google", *ids, *_segment(view, group), customer.currency, part.day, *numbers
+
+
+def _segment(view: str, group: google_ads_breakdowns.Group) -> tuple[str, str]:
+    """The dimension of a view, and what a group of people is called in it."""
+    if isinstance(group, google_ads_breakdowns.Place):
+        return "country", _COUNTRIES[group.country_criterion_id]
+    name = group.name.removeprefix("AGE_RANGE_").replace("65_UP", "65+").replace("_", "-").lower()
+    return view.partition("_")[0], "unknown" if name == "undetermined" else name
 
 
 def _first(ads: Iterable[facebook_ads.Ad] | Iterable[google_ads.Ad]) -> date:
