@@ -119,14 +119,12 @@ def computed(
     column's type is not the declared one.
     """
     _name_inputs(spark, declared, silver, changed, values)
-    # Cached, since rows and deletions use it several times, and each time it would be read from the change feeds.
-    affected = drawn(spark.sql(Template(declared.affected).substitute(values)).distinct()).persist()
-    try:
-        # An increment's few values are broadcast to where silver is read: silver's many rows must not be shuffled.
-        (F.broadcast(affected) if increment else affected).createOrReplaceTempView("affected")
-        yield affected, _held_to_header(table, declared, spark.sql(Template(declared.rows).substitute(values)))
-    finally:
-        affected.unpersist()
+    # Kept without its plan, since rows and deletions use it several times: each would read the change feeds, and Spark does not find
+    # a cache again in a plan that a MERGE has rewritten.
+    affected = drawn(spark.sql(Template(declared.affected).substitute(values)).distinct()).localCheckpoint(eager=False)
+    # An increment's few values are broadcast to where silver is read: silver's many rows must not be shuffled.
+    (F.broadcast(affected) if increment else affected).createOrReplaceTempView("affected")
+    yield affected, _held_to_header(table, declared, spark.sql(Template(declared.rows).substitute(values)))
 
 
 def _name_inputs(
@@ -181,31 +179,28 @@ def _fitting(table: str, name: str, column: GoldColumn, required: bool) -> Colum
 
 def _replace(gold: Table, declared: GoldTable, rows: DataFrame, affected: DataFrame | None) -> None:
     """Makes of the affected rows, or of all, what was computed; a row that is as it was is left alone."""
-    rows = rows.persist()
-    try:
-        on = " AND ".join(f"t.`{name}` <=> s.`{name}`" for name in declared.grain)
-        others = [name for name in rows.columns if name not in declared.grain]
-        differs = " OR ".join(f"NOT (t.`{name}` <=> s.`{name}`)" for name in others)
-        # The affected rows that are computed no more come along as deletions.
-        old = gold.read()
-        if affected is not None:
-            old = old.join(F.broadcast(affected), affected.columns, "left_semi")
-        gone = old.join(rows.select(*declared.grain), list(declared.grain), "left_anti").select(
-            *declared.grain, F.lit(True).alias("_gone")
-        )
-        source = rows.withColumn("_gone", F.lit(False)).unionByName(gone, allowMissingColumns=True)
-        values = {name: f"s.`{name}`" for name in rows.columns}
-        (
-            gold.delta()
-            .alias("t")
-            .merge(source.alias("s"), on)
-            .whenMatchedDelete("s._gone")
-            .whenMatchedUpdate(differs, values)
-            .whenNotMatchedInsert(values=values)
-            .execute()
-        )
-    finally:
-        rows.unpersist()
+    rows = rows.localCheckpoint()
+    on = " AND ".join(f"t.`{name}` <=> s.`{name}`" for name in declared.grain)
+    others = [name for name in rows.columns if name not in declared.grain]
+    differs = " OR ".join(f"NOT (t.`{name}` <=> s.`{name}`)" for name in others)
+    # The affected rows that are computed no more come along as deletions.
+    old = gold.read()
+    if affected is not None:
+        old = old.join(F.broadcast(affected), affected.columns, "left_semi")
+    gone = old.join(rows.select(*declared.grain), list(declared.grain), "left_anti").select(
+        *declared.grain, F.lit(True).alias("_gone")
+    )
+    source = rows.withColumn("_gone", F.lit(False)).unionByName(gone, allowMissingColumns=True)
+    values = {name: f"s.`{name}`" for name in rows.columns}
+    (
+        gold.delta()
+        .alias("t")
+        .merge(source.alias("s"), on)
+        .whenMatchedDelete("s._gone")
+        .whenMatchedUpdate(differs, values)
+        .whenNotMatchedInsert(values=values)
+        .execute()
+    )
 
 
 def publish_gold(job: Job, table: str) -> None:
