@@ -66,8 +66,6 @@ _PARTS = dict.fromkeys(_GROUPS, pa.string()) | {
     "clicks": pa.int64(),
     **dict.fromkeys(("cost", "conversions", "conversion_value"), pa.decimal128(18, 6)),
 }
-_PARTS_DAYS = 90
-"""Days before the first run of which the first load reads whom ads reached: facebook_ads.yaml and google_ads.yaml."""
 _COUNTRIES = {2040: "AT", 2124: "CA", 2276: "DE", 2484: "MX", 2756: "CH", 2840: "US"}
 _WORTH = {"day": pa.date32(), "currency": pa.string(), "rate": pa.decimal128(24, 16)}
 
@@ -124,7 +122,8 @@ def _ads(dsn: str, sources: Container[str]) -> Iterator[tuple[object, ...]]:
 
 def _parts(dsn: str, sources: Container[str]) -> Iterator[tuple[object, ...]]:
     """Whom the ads reached, in parts that hold up, of the days that were read, as the platforms report them now."""
-    since = FIRST_CLOCK - timedelta(days=_PARTS_DAYS)
+    # google_ads.yaml reads as far back as facebook_ads.yaml.
+    since = FIRST_CLOCK - timedelta(days=facebook_ads_breakdowns.READ_DAYS)
     with psycopg.connect(dsn) as connection:
         if "facebook_ads" in sources:
             yield from _facebook_parts(facebook_ads.read_ads(connection), since)
